@@ -1,0 +1,62 @@
+# make app   installs what the app needs, fetches the default weights, opens the app
+# make test  installs what the tests need, runs linters and tests
+#
+# Choices: PYTHON=python3.12  HOST=127.0.0.1  PORT=8501  WEIGHTS=none  DINO_WEIGHTS=path-or-name
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8501
+VENV := .venv
+BIN := $(VENV)/bin
+export DINO_WEIGHTS WEIGHTS
+
+.PHONY: app test lint slow browser clean
+
+app: $(VENV)/.app weights
+	$(BIN)/streamlit run app/main.py --server.address $(HOST) --server.port $(PORT)
+
+.PHONY: weights
+weights: $(VENV)/.app
+ifneq ($(WEIGHTS),none)
+ifeq ($(DINO_WEIGHTS),)
+	-$(BIN)/python -m dino weights fetch default
+endif
+endif
+
+test: $(VENV)/.test lint browser
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term-missing:skip-covered
+
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# The browser tests need Debian's Chromium; where it cannot be installed they skip and say so.
+browser:
+	@command -v chromium >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+		echo "chromium is not installed and could not be: the browser tests will be skipped"
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; got " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# opencv-python wants libGL, which servers and containers often lack; the headless build of the
+# same package does not, and everything used here is in both.
+$(VENV)/.app: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@$(BIN)/python -c "import cv2" 2>/dev/null || { \
+		$(BIN)/python -m pip uninstall --quiet --yes opencv-python && \
+		$(BIN)/python -m pip install --quiet opencv-python-headless; }
+	@touch $@
+
+$(VENV)/.test: requirements-test.txt $(VENV)/.app
+	$(BIN)/python -m pip install --quiet --requirement requirements-test.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -1,0 +1,41 @@
+"""DINO Explorer in the browser: `streamlit run app/main.py` (or `make app`).
+
+Navigation and the sidebar, nothing else: each page is one file in `app/views/`.
+"""
+
+import sys
+from pathlib import Path
+
+# Streamlit puts this file's folder on the path; the packages are one above.
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+import streamlit as st  # noqa: E402
+
+from app import sidebar  # noqa: E402
+from app.views import attention, features, masks, start  # noqa: E402
+
+st.set_page_config(page_title="DINO Explorer", page_icon=":material/visibility:", layout="wide")
+
+selection = sidebar.choose()
+
+
+def _page(view, title: str, icon: str, path: str) -> st.Page:
+    return st.Page(lambda: start.guarded(view, selection), title=title, icon=icon, url_path=path)
+
+
+pages = [
+    _page(attention.show, "Attention", ":material/visibility:", "attention"),
+    _page(masks.show, "Masks", ":material/content_cut:", "masks"),
+    _page(features.show, "Features", ":material/scatter_plot:", "features"),
+]
+# The root address has no page of its own, so that /attention works as a link too.
+home = st.Page(
+    lambda: st.switch_page(pages[0], query_params=st.query_params.to_dict()),
+    title="DINO Explorer",
+    url_path="home",
+    default=True,
+    visibility="hidden",
+)
+st.navigation([home, *pages], position="top").run()

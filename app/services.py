@@ -1,0 +1,234 @@
+"""The only place with st.cache_*: models, and results keyed by sha256 strings, never by arrays."""
+
+import tempfile
+import time
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.fetching import WeightsFetch
+from app.state import Choice, Photo
+from dino import explore, render
+from dino.backbone import Backbone
+from dino.images import decode
+from dino.projections import Projection, project
+from dino.weights import ZOO, checkpoints_folder, find_default
+from dino.weights.default import bundled_files, downloaded_path
+
+RANDOM_WEIGHTS = "random_vits16"
+# Checkpoints of their own a session keeps open.
+_MAX_OPENED = 2
+_OPENED = "opened_weights"
+_THUMBNAIL_PX = 480
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A result and the seconds its forward took when it was made."""
+
+    result: object
+    seconds: float
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the weights …")
+def _backbone(source: str, stamp: str) -> Backbone:
+    from dino.weights import load
+
+    return load(source)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading your weights …")
+def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
+    """Weights from a browser: read through a temporary file that is gone before anyone asks."""
+    from dino.weights import load
+
+    with tempfile.NamedTemporaryFile(suffix=Path(file_name).suffix) as file:
+        file.write(_data)
+        file.flush()
+        backbone = load(file.name)
+    unnamed = backbone.name == Path(file.name).stem
+    return replace(backbone, name=Path(file_name).stem) if unnamed else backbone
+
+
+@st.cache_data(max_entries=6, show_spinner=False)
+def _pixels(photo_sha256: str, _data: bytes) -> np.ndarray:
+    return decode(_data)
+
+
+@st.cache_data(max_entries=24, show_spinner=False)
+def _shown(photo_sha256: str, width: int, _data: bytes) -> np.ndarray:
+    return render.shrink(_pixels(photo_sha256, _data), width)
+
+
+@st.cache_data(max_entries=64, show_spinner="Looking at the photo …")
+def _attention(
+    photo_sha256: str,
+    weights_sha256: str,
+    precision: str,
+    size: int,
+    _photo: Photo,
+    _backbone: Backbone,
+) -> Timed:
+    rgb = _pixels(photo_sha256, _photo.data)
+    started = time.perf_counter()
+    attention = explore.attend(_backbone, rgb, size=size)
+    return Timed(attention, time.perf_counter() - started)
+
+
+@st.cache_data(max_entries=32, show_spinner="Computing the features …")
+def _features(
+    photo_sha256: str,
+    weights_sha256: str,
+    precision: str,
+    size: int,
+    _photo: Photo,
+    _backbone: Backbone,
+) -> Timed:
+    rgb = _pixels(photo_sha256, _photo.data)
+    started = time.perf_counter()
+    features = explore.features(_backbone, rgb, size=size)
+    return Timed(features, time.perf_counter() - started)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _projection(
+    photo_sha256: str,
+    weights_sha256: str,
+    precision: str,
+    size: int,
+    method: str,
+    dims: int,
+    perplexity: int,
+    seed: int,
+    _features: explore.PatchFeatures,
+    _progress: Callable[[float, str], None] | None,
+) -> Projection:
+    return project(
+        _features.patches,
+        method=method,
+        dims=dims,
+        seed=seed,
+        perplexity=perplexity,
+        progress=_progress,
+    )
+
+
+def pixels(photo: Photo) -> np.ndarray:
+    """The photo at its own size, uint8 [H,W,3]."""
+    return _pixels(photo.id, photo.data)
+
+
+def shown(photo: Photo, width: int) -> np.ndarray:
+    """The photo at most `width` px wide."""
+    return _shown(photo.id, width, photo.data)
+
+
+def thumbnail(photo: Photo) -> bytes:
+    """The photo small, as JPEG bytes."""
+    return render.encode_jpeg(shown(photo, _THUMBNAIL_PX))
+
+
+def attention(choice: Choice, backbone: Backbone) -> tuple[explore.Attention, float]:
+    """Last-block CLS attention on the chosen photo, and the seconds it took when computed."""
+    timed = _attention(*_key(choice, backbone), choice.photo, backbone)
+    return timed.result, timed.seconds
+
+
+def features(choice: Choice, backbone: Backbone) -> tuple[explore.PatchFeatures, float]:
+    """Last-block patch features of the chosen photo, and the seconds they took when computed."""
+    timed = _features(*_key(choice, backbone), choice.photo, backbone)
+    return timed.result, timed.seconds
+
+
+def projection(
+    choice: Choice,
+    backbone: Backbone,
+    patch_features: explore.PatchFeatures,
+    *,
+    method: str,
+    dims: int,
+    perplexity: int = 30,
+    seed: int = 0,
+    progress: Callable[[float, str], None] | None = None,
+) -> Projection:
+    """Points of the chosen photo's patches; `progress` as in `dino.project`."""
+    return _projection(
+        *_key(choice, backbone), method, dims, perplexity, seed, patch_features, progress
+    )
+
+
+def _key(choice: Choice, backbone: Backbone) -> tuple[str, str, str, int]:
+    return choice.photo.id, backbone.weights_sha256, backbone.precision, choice.size
+
+
+@st.cache_resource(show_spinner=False)
+def weights_fetch() -> WeightsFetch:
+    """The one fetch of default weights of this server."""
+    return WeightsFetch(checkpoints_folder() / "downloads" / "fetch.log")
+
+
+def default_weights() -> str | None:
+    """Name of the weights to start with, None where there are none."""
+    source = find_default()
+    return source.name if source else None
+
+
+def weights_options(session: MutableMapping[str, Any]) -> list[str]:
+    """Names of all weights that can be opened now without a download, the default first."""
+    folder = checkpoints_folder()
+    here = [name for name in ZOO if (p := downloaded_path(name, folder)) is not None and p.exists()]
+    random = [name for name in ZOO if ZOO[name].origin == "random"]
+    names = [
+        *session.get(_OPENED, {}),
+        *here,
+        *(path.stem for path in bundled_files(folder)),
+        *random,
+    ]
+    default = default_weights()
+    return list(dict.fromkeys([default, *names] if default else names))
+
+
+def open_weights(name: str, session: MutableMapping[str, Any]) -> Backbone:
+    """The backbone of a name from `weights_options`.
+
+    Raises:
+        WeightsError: the file is gone, damaged, or not weights.
+    """
+    opened = session.get(_OPENED, {})
+    if name in opened:
+        file_name, data = opened[name]
+        return _uploaded_backbone(file_name, explore.photo_id(data), data)
+    default = find_default()
+    if default is not None and name == default.name:
+        return _backbone(str(default.location), _stamp(default.location))
+    bundled = {path.stem: path for path in bundled_files(checkpoints_folder())}
+    location = str(bundled.get(name, name))
+    return _backbone(location, _stamp(location))
+
+
+def _stamp(location: str | Path) -> str:
+    """Changes when the file behind a location does, so that a cached model is not a stale one."""
+    folder = checkpoints_folder()
+    known = downloaded_path(str(location), folder) if str(location) in ZOO else Path(location)
+    if known is None or not known.exists():
+        return ""
+    status = known.stat()
+    return f"{status.st_mtime_ns}-{status.st_size}"
+
+
+def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) -> str:
+    """Load uploaded weights and keep them in the session; their name for the menu.
+
+    Raises:
+        WeightsError: not weights, an unknown layout, or a pickle that wants to run code.
+    """
+    digest = explore.photo_id(data)
+    _uploaded_backbone(file_name, digest, data)
+    name = f"{Path(file_name).stem[:40]}-{digest[:8]}"
+    others = {k: v for k, v in session.get(_OPENED, {}).items() if k != name}
+    session[_OPENED] = {name: (file_name, data), **dict(list(others.items())[: _MAX_OPENED - 1])}
+    return name

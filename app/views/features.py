@@ -1,0 +1,149 @@
+"""Features: what the patches have in common, as colours on the photo and as points in space."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app import services
+from app.state import Choice
+from app.views import layout
+from app.views.layout import SHOWN_PX
+from dino import export
+from dino.backbone import Backbone
+from dino.explore import PatchFeatures
+from dino.figures import patch_scatter, standalone_html
+from dino.projections import Projection, pca_rgb
+
+METHODS = {"PCA": "pca", "t-SNE": "tsne"}
+
+
+def show(choice: Choice, backbone: Backbone) -> None:
+    """The page: principal components on the photo beside a scatter of its patches."""
+    features, seconds = services.features(choice, backbone)
+    layout.header(choice, backbone, features.geometry)
+    left, right = st.columns([5, 6], gap="medium")
+    with left:
+        _pictures(choice, backbone, features)
+    with right:
+        _scatter(choice, backbone, features)
+    layout.footer(choice, backbone, seconds)
+
+
+@st.fragment
+def _pictures(choice: Choice, backbone: Backbone, features: PatchFeatures) -> None:
+    layout.picture(
+        export.pca_picture(features, random=backbone.is_random, width=SHOWN_PX),
+        alt=f"First three principal components of the patch features as colours, over: {choice.photo.alt}",
+    )
+    st.caption(
+        "The first three principal components of the patch features as red, green and blue: "
+        "patches of one colour look alike to the network. Colours belong to this photo alone."
+    )
+    layout.picture(services.shown(choice.photo, SHOWN_PX), alt=choice.photo.alt)
+
+
+@st.fragment
+def _scatter(choice: Choice, backbone: Backbone, features: PatchFeatures) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        method = st.segmented_control(
+            "Projection",
+            list(METHODS),
+            default="PCA",
+            required=True,
+            key="projection",
+            bind="query-params",
+        )
+        dims = st.segmented_control(
+            "Dimensions", [2, 3], default=2, required=True, key="dims", bind="query-params"
+        )
+        colour = st.segmented_control(
+            "Points coloured as",
+            ["photo", "components"],
+            default="photo",
+            required=True,
+            key="points",
+            bind="query-params",
+        )
+        perplexity = 30
+        if METHODS[method] == "tsne":
+            perplexity = st.slider(
+                "Perplexity", 5, 50, 30, key="perplexity", bind="query-params", width=160
+            )
+    projection = _project(
+        choice, backbone, features, method=METHODS[method], dims=dims, perplexity=perplexity
+    )
+    photo_colours = export.patch_colours(services.pixels(choice.photo), features)
+    colours = photo_colours
+    if colour == "components":
+        colours = pca_rgb(features.patches, features.geometry.grid).reshape(-1, 3)
+    figure = patch_scatter(projection, features.geometry.grid, colours)
+    figure.update_layout(height=620)
+    st.plotly_chart(
+        figure,
+        width="stretch",
+        key="patch_scatter",
+        alt=f"{method} of {len(projection.points)} patch features in {dims} dimensions.",
+    )
+    st.caption(_describe(projection))
+    _downloads(choice, features, projection, colours)
+
+
+def _project(
+    choice: Choice, backbone: Backbone, features: PatchFeatures, **options: Any
+) -> Projection:
+    """The points, with a progress bar while t-SNE is at work."""
+    if options["method"] == "pca":
+        return services.projection(choice, backbone, features, **options)
+    place = st.empty()
+
+    def progress(done: float, message: str) -> None:
+        place.progress(min(done, 1.0), text=message)
+
+    projection = services.projection(choice, backbone, features, progress=progress, **options)
+    place.empty()
+    return projection
+
+
+def _describe(projection: Projection) -> str:
+    shares = projection.explained_variance
+    if projection.method == "pca" and shares is not None:
+        kept = sum(shares[: projection.points.shape[1]])
+        return f"{len(projection.points)} patches; the axes shown hold {kept:.0%} of the variance."
+    perplexity = projection.parameters.get("perplexity")
+    return (
+        f"{len(projection.points)} patches, perplexity {perplexity:g}, seed {projection.seed}. "
+        "t-SNE keeps neighbours together; distances between groups mean little."
+    )
+
+
+def _downloads(
+    choice: Choice, features: PatchFeatures, projection: Projection, colours: np.ndarray
+) -> None:
+    stem = export.stem(choice.photo.file_name, choice.photo.id)
+
+    def html() -> bytes:
+        figure = patch_scatter(
+            projection, features.geometry.grid, colours, title=choice.photo.file_name
+        )
+        return standalone_html(figure)
+
+    layout.downloads(
+        (
+            "Points (CSV)",
+            f"{stem}-points.csv",
+            "table",
+            lambda: export.points_csv(projection, features, colours),
+        ),
+        ("Plot (HTML)", f"{stem}-points.html", "language", html),
+        (
+            "Features (NPZ)",
+            f"{stem}-projection.npz",
+            "data_array",
+            lambda: export.projection_npz(projection, features),
+        ),
+    )
+    options = ["--method", projection.method, "--dims", str(projection.points.shape[1])]
+    if projection.method == "tsne":
+        options += ["--perplexity", f"{projection.parameters['perplexity']:g}"]
+    layout.command("project", choice, options)

@@ -1,0 +1,136 @@
+"""What the pages share: header, footer, galleries, the colour bar, and the command of a picture."""
+
+import base64
+import html
+import mimetypes
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from app.state import DEFAULT_SIZE, Choice
+from dino import render
+from dino.backbone import Backbone
+from dino.geometry import Geometry
+
+# Width in px of the pictures sent to the browser; exports are made at the photo's own size.
+SHOWN_PX = 960
+TILE_PX = 420
+
+_CSS = """<style>
+.dx-grid { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fill, minmax(min(46%, 190px), 1fr)); }
+.dx-grid figure { margin: 0; }
+.dx-grid img { width: 100%; height: auto; display: block; border-radius: 0.4rem; }
+.dx-grid figcaption { font-size: 0.82rem; line-height: 1.3; padding-top: 0.25rem; }
+.dx-grid figcaption b { font-weight: 600; }
+.dx-grid figure.chosen img { outline: 3px solid #ff8c00; outline-offset: 1px; }
+.dx-bar { font-size: 0.8rem; }
+.dx-bar div.ramp { height: 0.7rem; border-radius: 0.35rem; border: 1px solid rgba(128,128,128,.5); }
+.dx-bar div.ends { display: flex; justify-content: space-between; padding-top: 0.15rem; }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture of a gallery: its title, a line of numbers, a text for those who do not see it."""
+
+    picture: np.ndarray
+    title: str
+    note: str
+    alt: str
+    chosen: bool = False
+
+
+def header(choice: Choice, backbone: Backbone, geometry: Geometry) -> None:
+    """What is shown, in one line: the photo, its way to patches, the weights and what they are."""
+    height, width = geometry.original
+    grid_h, grid_w = geometry.grid
+    patch = backbone.patch_size
+    st.html(_CSS)
+    st.markdown(
+        f"**{_plain(choice.photo.file_name)}** {width}×{height} px → "
+        f"{grid_w * patch}×{grid_h * patch} px → {grid_w}×{grid_h} patches of {patch} px · "
+        f"**{_plain(backbone.name)}**: {_plain(backbone.description)}"
+    )
+    if backbone.is_random:
+        st.warning(
+            "These are random weights: nothing was learned, so every picture here is noise.",
+            icon=":material/casino:",
+        )
+
+
+def footer(choice: Choice, backbone: Backbone, seconds: float) -> None:
+    """Time, device, precision and digest, so that a picture can be traced."""
+    st.divider()
+    st.caption(
+        f"forward {seconds:.2f} s on {backbone.device}, {backbone.precision} · "
+        f"weights sha256 `{backbone.weights_sha256[:16]}` · "
+        f"photo sha256 `{choice.photo.id[:16]}`"
+        + (f" · photo: {_plain(choice.photo.credit)}" if choice.photo.credit else "")
+    )
+
+
+def gallery(tiles: Sequence[Tile]) -> None:
+    """Pictures in a grid that keeps two columns on a phone."""
+    figures = "".join(
+        f'<figure class="{"chosen" if tile.chosen else ""}">'
+        f'<img src="{_data_uri(tile.picture)}" alt="{html.escape(tile.alt, quote=True)}">'
+        f"<figcaption><b>{html.escape(tile.title)}</b><br>{html.escape(tile.note)}</figcaption></figure>"
+        for tile in tiles
+    )
+    st.html(f'<div class="dx-grid">{figures}</div>')
+
+
+def picture(pixels: np.ndarray, *, alt: str, caption: str | None = None) -> None:
+    """One picture as wide as its place."""
+    st.image(render.encode_jpeg(pixels), caption=caption, width="stretch", alt=alt)
+
+
+def colour_bar(colormap: str, low: float, high: float, unit: str) -> None:
+    """The colour map with the values of its ends, middle included."""
+    stops = render.colorize(np.linspace(0, 1, 16)[None], colormap)[0]
+    ramp = ",".join(f"rgb({r},{g},{b})" for r, g, b in stops)
+    ends = "".join(
+        f"<span>{value:.3g} {html.escape(unit)}</span>" for value in (low, (low + high) / 2, high)
+    )
+    st.html(
+        f'<div class="dx-bar" role="img" aria-label="colour bar from {low:.3g} to {high:.3g} {html.escape(unit)}">'
+        f'<div class="ramp" style="background:linear-gradient(to right,{ramp})"></div>'
+        f'<div class="ends">{ends}</div></div>'
+    )
+
+
+def downloads(*files: tuple[str, str, str, Callable[[], bytes]]) -> None:
+    """Buttons in a row: (label, file name, icon, what makes the bytes once it is clicked)."""
+    with st.container(horizontal=True):
+        for label, file_name, icon, make in files:
+            mime = mimetypes.guess_type(file_name)[0] or "application/octet-stream"
+            st.download_button(
+                label, make, file_name, mime, on_click="ignore", icon=f":material/{icon}:"
+            )
+
+
+def command(verb: str, choice: Choice, options: Sequence[str]) -> None:
+    """The line that makes the same files again, with a copy button."""
+    words = ["python", "-m", "dino", verb, _photo_argument(choice), "--weights", choice.weights]
+    if choice.size != DEFAULT_SIZE:
+        words += ["--size", str(choice.size)]
+    with st.expander("Copy as command", icon=":material/terminal:"):
+        st.code(shlex.join([*words, *options, "--out", "out"]), language="bash", wrap_lines=True)
+
+
+def _photo_argument(choice: Choice) -> str:
+    if choice.photo.credit:
+        return f"app/photos/{choice.photo.file_name}"
+    return choice.photo.file_name
+
+
+def _data_uri(pixels: np.ndarray) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(render.encode_jpeg(pixels)).decode()
+
+
+def _plain(text: str) -> str:
+    """Text whose characters Markdown would read as markup, escaped."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+!|$~:" else c for c in text)

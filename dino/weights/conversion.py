@@ -1,0 +1,83 @@
+"""What weights are, told as plain values, and weights rewritten as one plain file.
+
+info("checkpoint.pth")["num_heads"]
+convert("checkpoint.pth", "checkpoint.safetensors")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dino.weights.loading import Source, load_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def dimensions(model: nn.Module) -> dict[str, Any]:
+    """Sizes of a model as plain values: every field of `VitShape` for a ViT, less for others."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    if not isinstance(model, VisionTransformer):
+        return {"embed_dim": int(getattr(model, "num_features", 0))}
+    from dino.weights.architecture import vit_shape
+
+    heads, grid = model.blocks[0].attn.num_heads, model.patch_embed.grid_size
+    shape = vit_shape(model.state_dict(), num_heads=heads, grid=tuple(grid))
+    return asdict(shape)
+
+
+def info(source: Source, *, key: str = "teacher", **options: Any) -> dict[str, Any]:
+    """What weights are, as plain values: name, layout, dimensions, parameters, digest, mean, std."""
+    loaded = load_model(source, key=key, **options)
+    return {
+        "name": loaded.name,
+        "description": loaded.description,
+        "layout": loaded.layout,
+        "architecture": type(loaded.model).__name__,
+        **dimensions(loaded.model),
+        "parameters": sum(p.numel() for p in loaded.model.parameters()),
+        "mean": loaded.mean,
+        "std": loaded.std,
+        "weights_sha256": loaded.weights_sha256,
+    }
+
+
+def convert(
+    source: Source,
+    destination: str | Path,
+    dtype: str = "fp16",
+    *,
+    metadata: Mapping[str, object] | None = None,
+    **options: Any,
+) -> Path:
+    """Write weights as one safetensors file with canonical names and a description of themselves.
+
+    Args:
+        source, options: as for `load_model`.
+        destination: file to write, replaced as a whole.
+        dtype: "fp16" (half the size), "bf16" or "fp32" (exact).
+        metadata: said in the file instead of what the source says.
+    Raises:
+        WeightsError: the source cannot be loaded, or the file not written.
+    """
+    from dino.weights.saving import save
+
+    loaded = load_model(source, **options)
+    told: dict[str, object] = {
+        "name": loaded.name,
+        "description": loaded.description,
+        "source": str(source) if isinstance(source, str | Path) else "state dict",
+        "mean": loaded.mean,
+        "std": loaded.std,
+        **dimensions(loaded.model),
+    }
+    return save(
+        loaded.model.state_dict(),
+        Path(destination),
+        dtype=dtype,
+        metadata=told | dict(metadata or {}),
+    )

@@ -1,0 +1,218 @@
+"""Read a weights file or folder into tensors, without ever running code from it.
+
+    raw = read("dino_deitsmall16_pretrain.pth")    # raw.tree, raw.kind, raw.hints
+
+What a file is, is told by its first bytes, never by its name. Key names are left as they are;
+`layouts.py` knows what they mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import re
+import threading
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dino.errors import WeightsError
+from dino.weights.hints import Hints, from_checkpoint, from_metadata, with_folder
+
+_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+_SAFETENSORS_HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
+# torch keeps the allowed types in one set for the process, and leaving the context takes ours out:
+# two threads loading at once would disturb each other.
+_safe_globals_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Tensors as found: `tree` flat or nested, `kind` of container, and its hints."""
+
+    tree: Mapping[str, Any]
+    kind: str
+    hints: Hints = field(default_factory=Hints)
+
+
+def read(path: str | Path) -> Raw:
+    """Read a weights file, or a Hugging Face folder.
+
+    Args:
+        path: safetensors, torch (zip or older pickle), ONNX, or a folder with model.safetensors or
+            pytorch_model.bin and config.json.
+    Raises:
+        WeightsError: nothing there, no weights in it, cut short, or a pickle that would run code.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return _read_folder(path)
+        if not path.exists():
+            raise WeightsError(f"{path}: no such file; expected a weights file or a zoo name")
+        kind = sniff(path)
+        if kind == "safetensors":
+            return _read_safetensors(path)
+        if kind == "onnx":
+            from dino.weights.onnx_graph import read_onnx
+
+            return Raw(read_onnx(path), kind)
+        return _read_torch(path, kind)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def sniff(path: Path) -> str:
+    """Kind of a file by its first bytes: "safetensors", "torch", "torch legacy" or "onnx".
+
+    Raises:
+        WeightsError: empty, a web page, a Git LFS pointer, or nothing known.
+        OSError: the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise WeightsError(f"{path}: the file is empty; download or save it again")
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        raise WeightsError(
+            f"{path}: this is a web page, not weights; a login or error page was saved in their "
+            "place, so download the file itself again"
+        )
+    if head.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path}: this is a Git LFS pointer, not weights; run `git lfs pull`")
+    if head[8:9] == b"{":
+        return "safetensors"
+    if head.startswith(b"PK"):
+        return "torch"
+    if head[0] == 0x80:  # pickle's protocol opcode
+        return "torch legacy"
+    if head[0] == 0x08:  # protobuf field 1, varint: ONNX's ir_version
+        return "onnx"
+    raise WeightsError(
+        f"{path}: not a kind of weights known here (first bytes {head[:8].hex(' ')}); expected "
+        "safetensors, a torch file or ONNX"
+    )
+
+
+def _read_safetensors(path: Path) -> Raw:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    metadata = read_safetensors_metadata(path)
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(
+            f"{path}: damaged or cut short ({error}); copy or download it again"
+        ) from error
+    return Raw(tensors, "safetensors", from_metadata(metadata))
+
+
+def read_safetensors_metadata(path: Path) -> dict[str, str]:
+    """The free text of a safetensors header, without its tensors.
+
+    Raises:
+        WeightsError: the header is cut short or is not JSON.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, _SAFETENSORS_HEADER_LIMIT))
+    try:
+        parsed = json.loads(header) if len(header) == length else None
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise WeightsError(
+            f"{path}: its safetensors header is cut short; copy or download it again"
+        )
+    return {str(k): str(v) for k, v in parsed.get("__metadata__", {}).items()}
+
+
+def _read_torch(path: Path, kind: str) -> Raw:
+    """A torch file through the restricted unpickler, plus `argparse.Namespace`.
+
+    The original's full checkpoints carry their arguments as a Namespace, which holds plain values
+    and has no code of its own.
+    """
+    import torch
+
+    if kind == "torch":
+        _check_torch_zip(path)
+    with (
+        _safe_globals_lock,
+        torch.serialization.safe_globals([argparse.Namespace]),
+        warnings.catch_warnings(action="ignore", category=UserWarning),  # on odd pickle protocols
+    ):
+        try:
+            loaded = _torch_load(path, kind)
+        except pickle.UnpicklingError as error:
+            raise WeightsError(f"{path}: {_refusal(str(error))}") from error
+        except Exception as error:  # damaged bytes surface as any type, AssertionError included
+            raise WeightsError(
+                f"{path}: damaged or cut short ({_first_line(error)}); copy or download it again"
+            ) from error
+    if not isinstance(loaded, Mapping):
+        raise WeightsError(
+            f"{path}: holds a {type(loaded).__name__}, expected a dict of tensors; save "
+            "model.state_dict() instead"
+        )
+    return Raw(loaded, kind, from_checkpoint(loaded))
+
+
+def _torch_load(path: Path, kind: str) -> Any:
+    """Memory-mapped where it can be: a full checkpoint's optimizer state is then never read."""
+    import torch
+
+    if (
+        path.suffix == ".safetensors"
+    ):  # by this name torch would call safetensors, whatever is in it
+        with path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=kind == "torch")
+
+
+def _check_torch_zip(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise WeightsError(f"{path}: cut short; copy or download it again") from error
+    if not any(name.endswith("data.pkl") for name in names):
+        raise WeightsError(
+            f"{path}: a zip archive, but not a torch file; unpack it and give the weights inside"
+        )
+
+
+def _refusal(message: str) -> str:
+    """One sentence for what torch's restricted unpickler would not read, naming the type if told."""
+    found = re.search(r"GLOBAL (\S+)", message) or re.search(r"class (\S+)", message)
+    why = (
+        f"this pickle asks to import and call {found[1]}"
+        if found
+        else "it is a pickle torch's safe reader does not understand"
+    )
+    return (
+        f"refused, because {why}, which could run any code; re-save only the tensors (safetensors, "
+        "or torch.save of a state_dict) where you trust it"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:120] if lines else type(error).__name__
+
+
+def _read_folder(folder: Path) -> Raw:
+    """A Hugging Face model folder: weights, config.json and maybe preprocessor_config.json."""
+    found = [folder / name for name in _FOLDER_FILES if (folder / name).is_file()]
+    if not found:
+        raise WeightsError(
+            f"{folder}: a folder without weights; expected model.safetensors or pytorch_model.bin "
+            "with config.json in it"
+        )
+    raw = read(found[0])
+    return Raw(raw.tree, f"folder with {raw.kind}", with_folder(raw.hints, folder))

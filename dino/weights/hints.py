@@ -1,0 +1,119 @@
+"""What a container says about its tensors beside the tensors: heads, grid, mean and std, name.
+
+Three writers are known: our own safetensors metadata (`saving.save`), Hugging Face's JSON files, and
+the `preprocessing` entry of our run checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dino.errors import WeightsError
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Hints:
+    """None or empty where the container says nothing.
+
+    `grid` is (rows, columns) of the position embedding, `mean` and `std` per RGB channel (0..1),
+    `metadata` whatever text came along.
+    """
+
+    num_heads: int | None = None
+    grid: tuple[int, int] | None = None
+    mean: Triple | None = None
+    std: Triple | None = None
+    name: str | None = None
+    description: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def from_metadata(metadata: Mapping[str, str]) -> Hints:
+    """Read back what `saving.save` writes; a value that cannot be read counts as not given."""
+    grid = _json(metadata.get("grid"))
+    heads = metadata.get("num_heads", "")
+    return Hints(
+        num_heads=int(heads) if heads.isdigit() else None,
+        grid=_pair(grid),
+        mean=triple(_json(metadata.get("mean"))),
+        std=triple(_json(metadata.get("std"))),
+        name=metadata.get("name"),
+        description=metadata.get("description"),
+        metadata=dict(metadata),
+    )
+
+
+def from_checkpoint(tree: Mapping[str, Any]) -> Hints:
+    """Our own run checkpoints keep mean and std under `preprocessing`."""
+    preprocessing = tree.get("preprocessing")
+    if not isinstance(preprocessing, Mapping):
+        return Hints()
+    return Hints(mean=triple(preprocessing.get("mean")), std=triple(preprocessing.get("std")))
+
+
+def with_folder(hints: Hints, folder: Path) -> Hints:
+    """Add what a Hugging Face folder's config.json and preprocessor_config.json say.
+
+    Raises:
+        WeightsError: one of the two files is there but is not a JSON object.
+    """
+    config = _read_json_object(folder / "config.json")
+    heads, size = config.get("num_attention_heads"), config.get("image_size")
+    patch = config.get("patch_size")
+    sides = _pair([size, size] if isinstance(size, int) else size)
+    grid = (sides[0] // patch, sides[1] // patch) if sides and isinstance(patch, int) else None
+    normalise = _read_json_object(folder / "preprocessor_config.json")
+    return replace(
+        hints,
+        num_heads=heads if isinstance(heads, int) else hints.num_heads,
+        grid=grid or hints.grid,
+        mean=triple(normalise.get("image_mean")) or hints.mean,
+        std=triple(normalise.get("image_std")) or hints.std,
+        name=hints.name or folder.resolve().name,
+        metadata={**hints.metadata, "model_type": str(config.get("model_type", "unknown"))},
+    )
+
+
+def triple(values: Any) -> Triple | None:
+    """Three numbers as a tuple, None for anything else."""
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        return None
+    try:
+        red, green, blue = (float(value) for value in values)
+    except (TypeError, ValueError):
+        return None
+    return red, green, blue
+
+
+def _pair(values: Any) -> tuple[int, int] | None:
+    if not isinstance(values, list | tuple) or len(values) != 2:
+        return None
+    if not all(isinstance(value, int) and value > 0 for value in values):
+        return None
+    return values[0], values[1]
+
+
+def _json(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return None
+
+
+def _read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object, {} where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        parsed = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{path}: not readable as JSON ({error}); fix or remove it") from error
+    if not isinstance(parsed, dict):
+        raise WeightsError(f"{path}: holds a {type(parsed).__name__}, expected a JSON object")
+    return parsed

@@ -1,0 +1,208 @@
+"""Open weights from anywhere: a zoo name, a timm name, a file, a folder or a state dict.
+
+backbone = load("dino_vits16")
+backbone = load("runs/pets/checkpoints/step-00000100.pt", key="teacher")
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dino.errors import DownloadError, WeightsError
+from dino.weights.hints import Hints, Triple, from_checkpoint
+from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD, ZOO, ZooEntry
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from dino.backbone import Backbone
+
+Source = str | Path | Mapping[str, Any]
+_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".onnx", ".tar")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A timm model and what belongs to its weights.
+
+    `mean` and `std` per RGB channel (0..1), `weights_sha256` over the canonical float32 tensors,
+    `layout` in words, `is_random` where nothing was learned.
+    """
+
+    model: nn.Module
+    name: str
+    description: str
+    mean: Triple
+    std: Triple
+    weights_sha256: str
+    layout: str
+    is_random: bool = False
+
+
+def load(
+    source: Source,
+    *,
+    key: str = "teacher",
+    arch: str | None = None,
+    num_heads: int | None = None,
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+) -> Backbone:
+    """Load a backbone, ready to look into.
+
+    Args:
+        source: zoo name, timm name (`timm:NAME`, or a name timm knows), path of a weights file or
+            Hugging Face folder, or a state dict.
+        key: "teacher" or "student" of a full checkpoint; a bare backbone ignores it.
+        arch: timm architecture, where it should not be read off the tensors.
+        num_heads: heads, where width / 64 is not right.
+        device: "auto", "cpu", "cuda" …
+        precision: "auto", "fp32" or "bf16".
+    Raises:
+        WeightsError: nothing there, unknown or incomplete layout, unsafe file.
+        DownloadError: the weights are not here and could not be fetched.
+    """
+    from dino.backbone import wrap
+
+    loaded = load_model(source, key=key, arch=arch, num_heads=num_heads)
+    return wrap(
+        loaded.model,
+        name=loaded.name,
+        description=loaded.description,
+        mean=loaded.mean,
+        std=loaded.std,
+        device=device,
+        precision=precision,
+        weights_sha256=loaded.weights_sha256,
+        is_random=loaded.is_random,
+    )
+
+
+def load_model(
+    source: Source,
+    *,
+    key: str = "teacher",
+    arch: str | None = None,
+    num_heads: int | None = None,
+) -> LoadedModel:
+    """`load` up to the timm model: float32, on the CPU, in eval mode."""
+    if isinstance(source, Mapping):
+        hints = from_checkpoint(source)
+        return _from_tree(source, hints, "state dict", key=key, arch=arch, num_heads=num_heads)
+    if isinstance(source, str):
+        if source in ZOO:
+            return _from_zoo(ZOO[source], arch=arch, num_heads=num_heads)
+        name = source.removeprefix("timm:")
+        if name != source or _is_timm_name(source):
+            if arch is not None or num_heads is not None:
+                raise WeightsError(
+                    f"{source} names its architecture; leave arch= and num_heads= out"
+                )
+            from dino.weights.timm_hub import pretrained
+
+            return pretrained(name)
+    return _from_path(Path(source), key=key, arch=arch, num_heads=num_heads)
+
+
+def _is_timm_name(text: str) -> bool:
+    """Whether `text` means a timm model; a file of that name goes first.
+
+    Raises:
+        WeightsError: neither a file nor any known name, with the nearest ones.
+    """
+    if Path(text).exists() or "/" in text or "\\" in text or text.endswith(_SUFFIXES):
+        return False
+    import timm
+
+    if timm.is_model(text):
+        return True
+    near = difflib.get_close_matches(text, [*ZOO, *timm.list_models()], n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"zoo names: {', '.join(ZOO)}"
+    raise WeightsError(f"{text!r} is no file and no name of weights known here; {hint}")
+
+
+def _from_zoo(entry: ZooEntry, *, arch: str | None, num_heads: int | None) -> LoadedModel:
+    hints = Hints(name=entry.name, description=entry.description, mean=entry.mean, std=entry.std)
+    options: dict[str, Any] = {"key": entry.key, "arch": arch, "num_heads": num_heads}
+    if entry.origin == "random":
+        from dino.weights.initial import initial_tensors
+
+        tree = initial_tensors(entry)
+        return replace(_from_tree(tree, hints, entry.name, **options), is_random=True)
+    from dino.weights.default import checkpoints_folder, fetch
+    from dino.weights.files import read
+
+    try:
+        path = fetch(entry.name, checkpoints_folder()).path
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error} (`python -m dino weights fetch default` tries other ways too)"
+        ) from error
+    assert path is not None
+    raw = read(path)
+    hints = replace(hints, num_heads=raw.hints.num_heads, grid=raw.hints.grid)
+    return _from_tree(raw.tree, hints, str(path), **options)
+
+
+def _from_path(path: Path, **options: Any) -> LoadedModel:
+    from dino.weights.files import read
+
+    raw = read(path)
+    hints = raw.hints if raw.hints.name else replace(raw.hints, name=path.stem)
+    return _from_tree(raw.tree, hints, str(path), kind=raw.kind, **options)
+
+
+def _from_tree(
+    tree: Mapping[str, Any],
+    hints: Hints,
+    where: str,
+    *,
+    key: str,
+    arch: str | None,
+    num_heads: int | None,
+    kind: str | None = None,
+) -> LoadedModel:
+    """Canonical tensors → model; errors are prefixed with where the weights came from."""
+    from dino.weights.architecture import build
+    from dino.weights.layouts import to_canonical
+    from dino.weights.saving import digest
+
+    try:
+        canonical = to_canonical(tree, key=key)
+        heads = num_heads if num_heads is not None else hints.num_heads
+        if canonical.family != "vit":
+            heads = num_heads
+        model = build(canonical, arch=arch, num_heads=heads, grid=hints.grid)
+    except WeightsError as error:
+        raise WeightsError(f"{where}: {error}") from error
+    layout = canonical.layout if kind is None else f"{canonical.layout} ({kind})"
+    return LoadedModel(
+        model=model,
+        name=hints.name or "state dict",
+        description=hints.description or _unknown_description(model, layout, hints),
+        mean=hints.mean or IMAGENET_MEAN,
+        std=hints.std or IMAGENET_STD,
+        weights_sha256=digest(model.state_dict()),
+        layout=layout,
+    )
+
+
+def _unknown_description(model: nn.Module, layout: str, hints: Hints) -> str:
+    """What can be said of weights that do not describe themselves."""
+    from dino.weights.conversion import dimensions
+
+    facts = dimensions(model)
+    what = type(model).__name__
+    if "num_heads" in facts:
+        what = (
+            f"ViT, patch {facts['patch_size']}, width {facts['embed_dim']}, "
+            f"depth {facts['depth']}, {facts['num_heads']} heads"
+        )
+    origin = hints.metadata.get("source")
+    told = f"source: {origin}" if origin else "how it was trained is not recorded"
+    return f"{what}; read as {layout}; {told}."

