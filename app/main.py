@@ -16,7 +16,10 @@ import streamlit as st  # noqa: E402
 from app import sidebar  # noqa: E402
 from app.views import attention, features, masks, start  # noqa: E402
 
-st.set_page_config(page_title="DINO Explorer", page_icon=":material/visibility:", layout="wide")
+APP = Path(__file__).parent
+# Pictures of our own: Streamlit would fetch a Material icon for the tab from the internet.
+st.set_page_config(page_title="DINO Explorer", page_icon=str(APP / "icon.svg"), layout="wide")
+st.logo(str(APP / "logo.svg"), size="large", icon_image=str(APP / "icon.svg"))
 
 selection = sidebar.choose()
 

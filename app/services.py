@@ -23,6 +23,8 @@ RANDOM_WEIGHTS = "random_vits16"
 # Checkpoints of their own a session keeps open.
 _MAX_OPENED = 2
 _OPENED = "opened_weights"
+_PROJECTIONS = "projections"
+_MAX_PROJECTIONS = 16
 _THUMBNAIL_PX = 480
 
 
@@ -94,29 +96,6 @@ def _features(
     return Timed(features, time.perf_counter() - started)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def _projection(
-    photo_sha256: str,
-    weights_sha256: str,
-    precision: str,
-    size: int,
-    method: str,
-    dims: int,
-    perplexity: int,
-    seed: int,
-    _features: explore.PatchFeatures,
-    _progress: Callable[[float, str], None] | None,
-) -> Projection:
-    return project(
-        _features.patches,
-        method=method,
-        dims=dims,
-        seed=seed,
-        perplexity=perplexity,
-        progress=_progress,
-    )
-
-
 def pixels(photo: Photo) -> np.ndarray:
     """The photo at its own size, uint8 [H,W,3]."""
     return _pixels(photo.id, photo.data)
@@ -149,16 +128,20 @@ def projection(
     backbone: Backbone,
     patch_features: explore.PatchFeatures,
     *,
-    method: str,
-    dims: int,
-    perplexity: int = 30,
-    seed: int = 0,
     progress: Callable[[float, str], None] | None = None,
+    **options: Any,
 ) -> Projection:
-    """Points of the chosen photo's patches; `progress` as in `dino.project`."""
-    return _projection(
-        *_key(choice, backbone), method, dims, perplexity, seed, patch_features, progress
-    )
+    """Points of the chosen photo's patches; options and `progress` as in `dino.project`.
+
+    Kept in the session, since a function under st.cache_data may not draw a progress bar.
+    """
+    kept = st.session_state.setdefault(_PROJECTIONS, {})
+    key = (*_key(choice, backbone), *sorted(options.items()))
+    if key not in kept:
+        while len(kept) >= _MAX_PROJECTIONS:
+            kept.pop(next(iter(kept)))
+        kept[key] = project(patch_features.patches, progress=progress, **options)
+    return kept[key]
 
 
 def _key(choice: Choice, backbone: Backbone) -> tuple[str, str, str, int]:

@@ -28,7 +28,7 @@ class Style:
     """How a map is drawn: `opacity` 1 shows the map alone, less lays it over the photo;
     `shared_scale` gives all heads one scale instead of each its own."""
 
-    colormap: str = "viridis"
+    colormap: str = "inferno"
     opacity: float = 1.0
     interpolation: str = "nearest"
     shared_scale: bool = False

@@ -44,14 +44,14 @@ def patch_scatter(
     else:
         figure = go.Figure(go.Scattergl(x=points[:, 0], y=points[:, 1], **common))
         figure.update_xaxes(title=names[0], zeroline=False)
-        figure.update_yaxes(title=names[1], zeroline=False, scaleanchor="x")
+        figure.update_yaxes(title=names[1], zeroline=False)
     figure.update_layout(
         title=title or None, margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8}
     )
     return figure
 
 
-def attention_histogram(shares: np.ndarray, threshold: float, mass: float) -> Any:
+def attention_histogram(shares: np.ndarray, threshold: float) -> Any:
     """Histogram of the patches' shares of attention, the kept ones set apart.
 
     Args:
@@ -60,24 +60,31 @@ def attention_histogram(shares: np.ndarray, threshold: float, mass: float) -> An
     """
     import plotly.graph_objects as go
 
-    edges = np.histogram_bin_edges(np.log10(np.maximum(shares, 1e-8)), bins=40)
-    centres = (edges[:-1] + edges[1:]) / 2
-    figure = go.Figure()
+    decades = np.log10(np.maximum(shares, 1e-8))
+    edges = np.histogram_bin_edges(decades, bins=40)
     kept = shares >= threshold
+    figure = go.Figure()
     for name, chosen, colour in (
-        (f"kept: {np.count_nonzero(kept)} patches, {mass:.0%} of attention", kept, "#ff8c00"),
-        (f"dropped: {np.count_nonzero(~kept)} patches", ~kept, "#8a8f98"),
+        (f"kept: {np.count_nonzero(kept)}", kept, "#ff8c00"),
+        (f"dropped: {np.count_nonzero(~kept)}", ~kept, "#8a8f98"),
     ):
-        counts, _ = np.histogram(np.log10(np.maximum(shares[chosen], 1e-8)), bins=edges)
-        figure.add_bar(x=10**centres * 100, y=counts, name=name, marker_color=colour, width=None)
+        counts, _ = np.histogram(decades[chosen], bins=edges)
+        figure.add_bar(x=(edges[:-1] + edges[1:]) / 2, y=counts, name=name, marker_color=colour)
+    ticks = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100])
+    ticks = ticks[(ticks >= 100 * 10 ** edges[0]) & (ticks <= 100 * 10 ** edges[-1])]
+    figure.add_vline(x=float(np.log10(threshold)), line={"color": "#ff8c00", "dash": "dot"})
     figure.update_layout(
         barmode="stack",
         bargap=0.04,
-        xaxis={"type": "log", "title": "share of attention in one patch, %"},
+        xaxis={
+            "title": "share of attention in one patch, %",
+            "tickvals": np.log10(ticks / 100),
+            "ticktext": [f"{tick:g}" for tick in ticks],
+        },
         yaxis={"title": "patches"},
-        legend={"orientation": "h", "y": 1.15, "x": 0},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        height=260,
+        height=280,
     )
     return figure
 

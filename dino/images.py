@@ -303,22 +303,17 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _to_srgb(picture: Image.Image, icc: bytes | None) -> Image.Image:
-    """Apply an ICC profile of the picture's own colour space; others and sRGB are left alone."""
-    space = {"L": "GRAY", "CMYK": "CMYK"}.get(picture.mode, "RGB ")
+    """Apply an ICC profile; broken ones, those of another colour space and sRGB change nothing."""
     if not icc:
         return picture
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        if profile.profile.xcolor_space != space:
-            return picture
-        if space == "RGB " and "srgb" in ImageCms.getProfileDescription(profile).lower():
+        if "srgb" in ImageCms.getProfileDescription(profile).lower():
             return picture
         mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-        transform = ImageCms.buildTransform(
-            profile, ImageCms.createProfile("sRGB"), picture.mode, mode
-        )
-        return transform.apply(picture)
-    except Exception:  # lcms reports broken profiles as several types
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.buildTransform(profile, srgb, picture.mode, mode).apply(picture)
+    except Exception:  # lcms and Pillow report what does not fit as several types
         return picture
 
 

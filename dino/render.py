@@ -15,9 +15,9 @@ from dino.geometry import Geometry
 
 # Perceptually uniform and readable with every common colour-vision deficiency.
 COLORMAPS = {
+    "inferno": cv2.COLORMAP_INFERNO,
     "viridis": cv2.COLORMAP_VIRIDIS,
     "cividis": cv2.COLORMAP_CIVIDIS,
-    "inferno": cv2.COLORMAP_INFERNO,
     "magma": cv2.COLORMAP_MAGMA,
 }
 MASK_COLOR = (255, 140, 0)
@@ -39,7 +39,7 @@ def normalize(
     return scaled, ranges
 
 
-def colorize(values: np.ndarray, colormap: str = "viridis") -> np.ndarray:
+def colorize(values: np.ndarray, colormap: str = "inferno") -> np.ndarray:
     """Values [h,w] in 0..1 → colours [h,w,3]; the ends are clipped.
 
     Raises:
@@ -55,7 +55,7 @@ def heat(
     values: np.ndarray,
     geometry: Geometry,
     *,
-    colormap: str = "viridis",
+    colormap: str = "inferno",
     interpolation: str = "nearest",
     width: int | None = None,
 ) -> np.ndarray:

@@ -395,6 +395,7 @@ def _exact() -> dict[str, tuple[bytes, np.ndarray, int]]:
         ),
         "heic-rgba": (heic(rgba, matrix_coefficients=0), on_white(RGB, ALPHA), 1),
         "heic-lossless": (heic(RGB, matrix_coefficients=0), RGB, 0),
+        "heif-of-any-codec": (general_heif(), RGB, 0),
         "heic-several": (
             _several_heic(),
             RGB,
@@ -411,6 +412,15 @@ def heic10(rgb: np.ndarray) -> bytes:
     pillow_heif.encode("RGB;16", (64, 48), levels.tobytes(), buffer, **options)
     assert pillow_heif.open_heif(buffer.getvalue(), convert_hdr_to_8bit=False).info["bit_depth"] > 8
     return buffer.getvalue()
+
+
+def general_heif() -> bytes:
+    """A HEIC whose brands say HEIF and no more."""
+    data = heic(RGB, matrix_coefficients=0)
+    assert data[4:12] in (b"ftypheic", b"ftypheix")
+    head = data[:32].replace(b"heic", b"mif1").replace(b"heix", b"mif1")
+    assert b"hei" not in head
+    return head + data[32:]
 
 
 def _several_heic() -> bytes:
@@ -622,7 +632,8 @@ def test_damaged_files_are_errors_that_name_the_format(name):
     ) as caught:
         decode(DAMAGED[name])
     kind = {"heif": "HEIC", "webp": "WebP"}.get(name.split("-")[0], name.split("-")[0].upper())
-    assert kind in str(caught.value) or "px, expected at least 1x1" in str(caught.value)
+    named = re.match(rf"got an? {kind} file that is cut short, damaged", str(caught.value))
+    assert named or "got a picture of 0x0 px, expected at least 1x1" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "0x7" not in str(caught.value)
 
@@ -694,7 +705,8 @@ def bombs() -> dict[str, bytes]:
     nine = struct.pack(">II", 9000, 9000)
     box = b"ispe\0\0\0\0"
     frame = encode(Image.new("L", (64, 48)), "GIF")
-    vp8x = struct.pack("<I", 16383)[:3] * 2
+    vp8x = struct.pack("<I", 11999)[:3] * 2
+    vp8l = struct.pack("<I", 11999 | 11999 << 14)
     huge = struct.pack("<HH", 20000, 20000)
     return {
         **{f"png-{side * side // 10**6}": png_bomb(side) for side in (9000, 10000, 13000, 14000)},
@@ -705,9 +717,9 @@ def bombs() -> dict[str, bytes]:
             encode(small, "BMP"), struct.pack("<II", 64, 48), struct.pack("<II", 50000, 50000)
         ),
         "webp": b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + vp8x + bytes(64),
-        "webp-lossless": b"RIFF\x20\0\0\0WEBPVP8L\x10\0\0\0\x2f\xff\xff\xff\x0f" + bytes(64),
+        "webp-lossless": b"RIFF\x20\0\0\0WEBPVP8L\x10\0\0\0\x2f" + vp8l + bytes(64),
         "webp-lossy": b"RIFF\x20\0\0\0WEBPVP8 \x10\0\0\0"
-        + b"\0\0\0\x9d\1\x2a\xff\x3f\xff\x3f"
+        + b"\0\0\0\x9d\1\x2a\xe0\x2e\xe0\x2e"
         + bytes(64),
         "tiff": tiff(bytes(12), 30000, 30000),
         "tiff-tile": tiff(bytes(12), 64, 48, t322=(4, 30000), t323=(4, 30000), t259=(3, 5)),
@@ -748,11 +760,31 @@ def test_bombs_are_refused_before_decoding(tmp_path, filter_):
         command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
     results = json.loads(done.stdout)
+    for kind in ("webp", "webp-lossless", "webp-lossy"):
+        assert "12000x12000 = 144,000,000 px" in results[kind][0]
     assert len(results) == len(bombs())
     for name, (message, seconds, megabytes) in results.items():
         assert "px, expected at most 40,000,000; scale it down" in message, (name, message)
         assert seconds < 1, name
         assert megabytes < 12, name
+
+
+def test_pillows_own_refusal_of_a_bomb_reads_like_ours():
+    with pytest.raises(
+        ImageError, match=r"^got a picture of 400000000 px, expected at most 40,000,"
+    ):
+        decode(bombs()["gif-screen"])
+
+
+def test_a_lack_of_memory_is_an_image_error(monkeypatch):
+    def starve(*_args, **_options):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", starve)
+    with pytest.raises(
+        ImageError, match=r"too large for the free memory \(PNG\), .*; scale it down"
+    ):
+        decode(CORPUS["png"])
 
 
 def test_the_size_limit_is_inclusive_and_can_be_set():
@@ -765,6 +797,36 @@ def test_forty_megapixels_are_decoded():
     rgb = decode(png([bytes(1000)] * 5000, (8000, 5000, 1, 0)))
     assert rgb.shape == (5000, 8000, 3)
     assert not rgb.any()
+
+
+# The edges of decode ---------------------------------------------------------------------------
+
+
+def test_pillow_is_only_asked_for_the_formats_that_are_read(monkeypatch):
+    asked, really = [], Image.open
+    monkeypatch.setattr(
+        Image, "open", lambda fp, formats: (asked.append(formats), really(fp, formats=formats))[1]
+    )
+    decode(CORPUS["png"])
+    assert [set(formats) for formats in asked] == [
+        {"PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"}
+    ]
+
+
+def test_what_is_no_number_is_black_without_a_warning():
+    levels = np.array([[-5, np.nan, np.inf, -np.inf, 5], [np.nan] * 5], np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert decode(encode(levels, "TIFF"))[..., 0].tolist() == [[0, 0, 0, 0, 255], [0] * 5]
+        assert not decode(encode(levels[1:], "TIFF")).any()
+
+
+def test_exif_that_cannot_be_read_leaves_the_photo_as_it_is():
+    text = chunk(b"tEXt", b"Raw profile type exif\0\n\n\nno hexadecimal")
+    data = png([row.tobytes() for row in RGB], (64, 48, 8, 2), text)
+    with pytest.raises(ValueError, match="hexadecimal"):
+        Image.open(io.BytesIO(data)).getexif()
+    assert np.array_equal(decode(data), RGB)
 
 
 # Never another exception -----------------------------------------------------------------------
@@ -868,6 +930,15 @@ def test_find_images_names_a_path_that_does_not_exist(tmp_path, name):
         ImageError, match=re.escape(f"{tmp_path / name}: got a path that does not exist")
     ):
         find_images([tmp_path, tmp_path / name])
+
+
+def test_find_images_names_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(ImageError, match=re.escape(f"{tmp_path}: got a folder that cannot be")):
+        find_images(tmp_path)
 
 
 def test_every_suffix_is_of_a_format_that_decodes():

@@ -44,34 +44,35 @@ def show(choice: Choice, backbone: Backbone) -> None:
 @st.fragment
 def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
     """Everything a control changes; nothing here runs the backbone."""
-    style, side_by_side = _controls()
-    scene = Scene(choice, backbone, attention, style)
     labels = [*(str(head) for head in range(attention.num_heads)), "mean", "max"]
     large, heads = st.columns([5, 6], gap="medium")
-    with heads:
+    with large:
         chosen = st.pills(
             "Head", labels, default="mean", key="head", bind="query-params", required=True
         )
+        place = st.container()
+        style, side_by_side = _controls()
+        scene = Scene(choice, backbone, attention, style)
+        with place:
+            _large(scene, labels.index(chosen), side_by_side=side_by_side)
+    with heads:
         _gallery(scene, labels.index(chosen))
-    with large:
-        _large(scene, labels.index(chosen), side_by_side=side_by_side)
     _downloads(scene)
 
 
 def _controls() -> tuple[export.Style, bool]:
     """How maps are drawn, and whether the photo stands beside the large one."""
+    opacity = st.slider(
+        "Map over photo",
+        0.0,
+        1.0,
+        0.7,
+        0.05,
+        key="opacity",
+        bind="query-params",
+        help="0 shows the photo, 1 the map alone.",
+    )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        opacity = st.slider(
-            "Map over photo",
-            0.0,
-            1.0,
-            0.7,
-            0.05,
-            key="opacity",
-            bind="query-params",
-            width=200,
-            help="0 shows the photo, 1 the map alone.",
-        )
         scale = st.segmented_control(
             "Scale",
             ["each its own", "shared"],
@@ -126,9 +127,7 @@ def _gallery(scene: Scene, chosen: int) -> None:
     for index, (name, values) in enumerate(zip(names, scaled, strict=True)):
         note = "over all heads"
         if index < attention.num_heads:
-            note = (
-                f"{_prefix_share(attention, index)} · entropy {bits[index]:.1f} of {most:.1f} bits"
-            )
+            note = f"{_prefix_share(attention, index)} · entropy {bits[index]:.1f} bits"
         tiles.append(
             Tile(
                 picture=scene.draw(values, TILE_PX),
@@ -139,6 +138,11 @@ def _gallery(scene: Scene, chosen: int) -> None:
             )
         )
     layout.gallery(tiles)
+    st.caption(
+        f"Below each head: the share of its attention that stays on the CLS token"
+        f"{' and the registers' if attention.prefix.shape[1] > 1 else ''}, and its entropy over the "
+        f"patches; {most:.1f} bits would be attention spread evenly."
+    )
 
 
 def _downloads(scene: Scene) -> None:
@@ -185,8 +189,8 @@ def _options(style: export.Style) -> list[str]:
 def _prefix_share(attention: Attention, head: int) -> str:
     """The share of a head's attention that stays on CLS and registers."""
     shares = attention.prefix[head]
-    text = f"{shares[0]:.0%} on CLS"
-    return text + (f", {shares[1:].sum():.0%} on registers" if len(shares) > 1 else "")
+    text = f"CLS {shares[0]:.0%}"
+    return text + (f", registers {shares[1:].sum():.0%}" if len(shares) > 1 else "")
 
 
 def _title(name: str) -> str:

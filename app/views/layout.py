@@ -20,7 +20,11 @@ SHOWN_PX = 960
 TILE_PX = 420
 
 _CSS = """<style>
-.dx-grid { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fill, minmax(min(46%, 190px), 1fr)); }
+[data-testid="stMainBlockContainer"] { padding: 4.25rem 2.25rem 2rem; }
+@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4rem 1rem 2rem; } }
+.dx-head { font-size: 0.95rem; line-height: 1.4; }
+.dx-head div + div { opacity: 0.8; font-size: 0.88rem; }
+.dx-grid { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fill, minmax(min(46%, 170px), 1fr)); }
 .dx-grid figure { margin: 0; }
 .dx-grid img { width: 100%; height: auto; display: block; border-radius: 0.4rem; }
 .dx-grid figcaption { font-size: 0.82rem; line-height: 1.3; padding-top: 0.25rem; }
@@ -48,11 +52,12 @@ def header(choice: Choice, backbone: Backbone, geometry: Geometry) -> None:
     height, width = geometry.original
     grid_h, grid_w = geometry.grid
     patch = backbone.patch_size
-    st.html(_CSS)
-    st.markdown(
-        f"**{_plain(choice.photo.file_name)}** {width}×{height} px → "
-        f"{grid_w * patch}×{grid_h * patch} px → {grid_w}×{grid_h} patches of {patch} px · "
-        f"**{_plain(backbone.name)}**: {_plain(backbone.description)}"
+    escape = html.escape
+    st.html(
+        f'{_CSS}<div class="dx-head"><div><b>{escape(choice.photo.file_name)}</b> '
+        f"{width}×{height} px → {grid_w * patch}×{grid_h * patch} px → "
+        f"{grid_w}×{grid_h} patches of {patch} px</div>"
+        f"<div><b>{escape(backbone.name)}</b>: {escape(backbone.description)}</div></div>"
     )
     if backbone.is_random:
         st.warning(
@@ -68,7 +73,7 @@ def footer(choice: Choice, backbone: Backbone, seconds: float) -> None:
         f"forward {seconds:.2f} s on {backbone.device}, {backbone.precision} · "
         f"weights sha256 `{backbone.weights_sha256[:16]}` · "
         f"photo sha256 `{choice.photo.id[:16]}`"
-        + (f" · photo: {_plain(choice.photo.credit)}" if choice.photo.credit else "")
+        + (f"  \nPhoto: {_plain(choice.photo.credit)}" if choice.photo.credit else "")
     )
 
 

@@ -150,7 +150,7 @@ def _histogram(scene: Scene) -> None:
     threshold = float(shares[kept.flatten().numpy()].min())
     which = f"head {scene.heads[0]}" if len(scene.heads) == 1 else "the mean of the chosen heads"
     st.plotly_chart(
-        attention_histogram(shares, threshold, scene.mass),
+        attention_histogram(shares, threshold),
         width="stretch",
         key="mass_histogram",
         config={"displayModeBar": False},

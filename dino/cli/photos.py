@@ -95,7 +95,7 @@ def attend(
     size: Size = 480,
     mass: Mass = 0.6,
     out: Out = Path("out"),
-    colormap: Annotated[Colormap, typer.Option(help="Colours of the maps.")] = Colormap.viridis,
+    colormap: Annotated[Colormap, typer.Option(help="Colours of the maps.")] = Colormap.inferno,
     opacity: Annotated[
         float, typer.Option(help="1: the map alone; less: over the photo.", min=0.0, max=1.0)
     ] = 1.0,
@@ -191,7 +191,12 @@ def project(
     def results(rgb: "np.ndarray", name: str) -> Iterator["File"]:
         features = explore.features(backbone, rgb, size=size, fit=fit.value)
         projection = project_features(
-            features.patches, method=method.value, dims=dims, seed=seed, perplexity=perplexity
+            features.patches,
+            method=method.value,
+            dims=dims,
+            seed=seed,
+            perplexity=perplexity,
+            progress=_show_share if method is Method.tsne else None,
         )
         return export.projection_files(
             projection, features, rgb, title=name, random=backbone.is_random
@@ -266,6 +271,13 @@ def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_bytes(content)
     temporary.replace(path)
+
+
+def _show_share(done: float, message: str) -> None:
+    """One line on a terminal, renewed in place; nothing where stderr is a file."""
+    if sys.stderr.isatty():
+        end = "\r" if done < 1 else "\n"
+        print(f"  {done:4.0%} {message:40}", end=end, file=sys.stderr, flush=True)
 
 
 def _say(line: str) -> None:
