@@ -11,6 +11,10 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
+from dino.threads import wait_politely  # noqa: E402
+
+wait_politely()
+
 import streamlit as st  # noqa: E402
 
 from app import sidebar  # noqa: E402

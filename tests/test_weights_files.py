@@ -63,6 +63,17 @@ def test_onnx_without_a_graph_is_read_in_the_documented_order(tmp_path: Path) ->
     assert_same(canonical_of(tmp_path / "export"), SCALED)
 
 
+def test_onnx_without_a_graph_and_with_a_matrix_short_is_refused(tmp_path: Path) -> None:
+    cases.onnx_dinov2(SCALED, tmp_path / "export", graph=False)
+    model = onnx.load(tmp_path / "export")
+    kept = [t for t in model.graph.initializer if t.name != "onnx::MatMul_1006"]
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([], "export", [value], [value], kept)
+    (tmp_path / "export").write_bytes(helper.make_model(graph).SerializeToString())
+    with pytest.raises(WeightsError, match="11 nameless matrices do not match the 12 layers"):
+        read(tmp_path / "export")
+
+
 def test_onnx_whose_matrix_meets_no_bias_is_refused(tmp_path: Path) -> None:
     cases.onnx_dinov2(SCALED, tmp_path / "export")
     model = onnx.load(tmp_path / "export")
@@ -376,6 +387,16 @@ def test_a_folder_tells_heads_grid_mean_and_std(tmp_path: Path) -> None:
     assert load_model(folder, num_heads=4).model.blocks[0].attn.num_heads == 4
 
 
+def test_a_named_architecture_goes_before_what_a_folder_says(tmp_path: Path) -> None:
+    from dino.weights.initial import initial_tensors
+
+    state = initial_tensors(ZOO["random_vitt16"])
+    folder = hugging_face_folder(tmp_path / "tiny", state, num_attention_heads=12)
+    assert load_model(folder).model.blocks[0].attn.num_heads == 12
+    named = load_model(folder, arch="vit_tiny_patch16_224")
+    assert named.model.blocks[0].attn.num_heads == 3
+
+
 def test_a_folder_with_an_older_file_and_no_preprocessor(tmp_path: Path) -> None:
     folder = hugging_face_folder(tmp_path / "model", PLAIN, num_attention_heads=2)
     (folder / "model.safetensors").unlink()
@@ -512,6 +533,14 @@ def test_random_weights_are_the_recipes(name: str) -> None:
     conv = state["patch_embed.proj.weight"]
     assert bound * 0.99 < conv.abs().max().item() <= bound
     assert conv.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+
+
+def test_random_weights_in_a_file_stay_known_as_random(tmp_path: Path) -> None:
+    path = convert("random_vitt16", tmp_path / "random.safetensors", "fp32")
+    loaded = load_model(path)
+    assert loaded.is_random
+    assert "nothing learned" in loaded.description
+    assert not load_model(convert(PLAIN, tmp_path / "plain.safetensors")).is_random
 
 
 def test_load_wraps_what_load_model_loads() -> None:

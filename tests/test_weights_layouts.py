@@ -189,6 +189,12 @@ def test_two_unmarked_networks_are_told_apart_by_their_container() -> None:
     assert_same(to_canonical(two, key="net").tensors, OTHER)
 
 
+def test_two_teachers_are_not_chosen_between() -> None:
+    two = {"teacher": cases.prefixed(PLAIN, "backbone.") | cases.prefixed(OTHER, "module.")}
+    with pytest.raises(WeightsError, match=r"'teacher' fits 2 networks.*pass the state dict"):
+        to_canonical(two)
+
+
 # --- registers, SwiGLU, LayerScale --------------------------------------------------------------
 
 

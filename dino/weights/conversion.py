@@ -73,6 +73,7 @@ def convert(
         "source": str(source) if isinstance(source, str | Path) else "state dict",
         "mean": loaded.mean,
         "std": loaded.std,
+        "is_random": loaded.is_random,
         **dimensions(loaded.model),
     }
     return save(

@@ -22,7 +22,7 @@ class Hints:
     """None or empty where the container says nothing.
 
     `grid` is (rows, columns) of the position embedding, `mean` and `std` per RGB channel (0..1),
-    `metadata` whatever text came along.
+    `is_random` where nothing was learned, `metadata` whatever text came along.
     """
 
     num_heads: int | None = None
@@ -31,6 +31,7 @@ class Hints:
     std: Triple | None = None
     name: str | None = None
     description: str | None = None
+    is_random: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -45,6 +46,7 @@ def from_metadata(metadata: Mapping[str, str]) -> Hints:
         std=triple(_json(metadata.get("std"))),
         name=metadata.get("name"),
         description=metadata.get("description"),
+        is_random=metadata.get("is_random") == "true",
         metadata=dict(metadata),
     )
 

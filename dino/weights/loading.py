@@ -132,8 +132,8 @@ def _from_zoo(entry: ZooEntry, *, arch: str | None, num_heads: int | None) -> Lo
     if entry.origin == "random":
         from dino.weights.initial import initial_tensors
 
-        tree = initial_tensors(entry)
-        return replace(_from_tree(tree, hints, entry.name, **options), is_random=True)
+        hints = replace(hints, is_random=True)
+        return _from_tree(initial_tensors(entry), hints, entry.name, **options)
     from dino.weights.default import checkpoints_folder, fetch
     from dino.weights.files import read
 
@@ -174,9 +174,9 @@ def _from_tree(
 
     try:
         canonical = to_canonical(tree, key=key)
-        heads = num_heads if num_heads is not None else hints.num_heads
-        if canonical.family != "vit":
-            heads = num_heads
+        heads = num_heads
+        if heads is None and arch is None and canonical.family == "vit":
+            heads = hints.num_heads
         model = build(canonical, arch=arch, num_heads=heads, grid=hints.grid)
     except WeightsError as error:
         raise WeightsError(f"{where}: {error}") from error
@@ -189,6 +189,7 @@ def _from_tree(
         std=hints.std or IMAGENET_STD,
         weights_sha256=digest(model.state_dict()),
         layout=layout,
+        is_random=hints.is_random,
     )
 
 

@@ -89,13 +89,14 @@ def _dinov2(letter: str, arch: str, size: int, what: str, *, registers: bool) ->
     """An original DINOv2 release, with or without 4 register tokens."""
     base = f"dinov2_vit{letter}14"
     suffix, words = ("_reg4", " with 4 register tokens") if registers else ("", "")
+    how = "trained on LVD-142M" if letter == "g" else "distilled from ViT-g/14 on LVD-142M"
     return ZooEntry(
         name=base + ("_reg" if registers else ""),
         arch=f"vit_{arch}_patch14{suffix}_dinov2",
         patch_size=14,
         size_bytes=size,
         license="Apache-2.0",
-        description=f"DINOv2 {what}{words}, trained on LVD-142M without labels (Oquab et al. 2023).",
+        description=f"DINOv2 {what}{words}, {how} without labels (Oquab et al. 2023).",
         url=f"{DINOV2_BASE_URL}/{base}/{base}{suffix}_pretrain.pth",
     )
 
