@@ -25,3 +25,37 @@ def golden(shared):
             return {key: file[key] for key in file.files}
 
     return read
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory) -> Path:
+    """A small ViT (patch 8, 3 heads, random) as a file that describes itself; quick to run."""
+    import torch
+    from timm.models.vision_transformer import VisionTransformer
+
+    from dino.weights.saving import save
+
+    torch.manual_seed(3)
+    model = VisionTransformer(
+        img_size=64, patch_size=8, embed_dim=48, depth=2, num_heads=3, num_classes=0
+    )
+    with torch.no_grad():  # larger queries and keys than at the start, so that heads differ
+        for block in model.blocks:
+            block.attn.qkv.weight.mul_(12)
+        model.pos_embed.mul_(10)
+    metadata = {"name": "small", "description": "a small network for tests", "num_heads": 3}
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    return save(model.state_dict(), path, dtype="fp32", metadata=metadata)
+
+
+@pytest.fixture(scope="session")
+def photo_file(tmp_path_factory) -> Path:
+    """A photo-like PNG, 120×160, with a bright disc on a gradient."""
+    from PIL import Image
+
+    y, x = np.mgrid[0:120, 0:160]
+    rgb = np.stack([x, y, 255 - x], -1).astype(np.uint8)
+    rgb[(y - 60) ** 2 + (x - 100) ** 2 < 30**2] = (250, 220, 40)
+    path = tmp_path_factory.mktemp("photos") / "disc.png"
+    Image.fromarray(rgb).save(path)
+    return path

@@ -1,0 +1,194 @@
+"""The command line: files written, sentences said, exit codes."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import dino
+from dino.cli import run
+from dino.explore import photo_id
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys, tmp_path, small_weights):
+    """`cli("attend", photo)` → (exit code, stdout, stderr), in an empty folder with small weights."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
+    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dino", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            run()
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+def folder_of(photo, tmp_path):
+    return tmp_path / "out" / f"{photo.stem}-{photo_id(photo.read_bytes())[:8]}"
+
+
+def test_attend_writes_what_the_library_computes(cli, photo_file, small_weights, tmp_path):
+    code, _, err = cli("attend", photo_file, "--size", 96, "--mass", 0.5, "--precision", "fp32")
+    assert code == 0, err
+    folder = folder_of(photo_file, tmp_path)
+    names = {f"{kind}-{i}.png" for kind in ("head", "mask") for i in range(3)}
+    assert {path.name for path in folder.iterdir()} == (
+        names | {"mean.png", "max.png", "sheet.png", "attention.npz"}
+    )
+    backbone = dino.load(small_weights, precision="fp32")
+    rgb = dino.decode(photo_file.read_bytes())
+    image, geometry = dino.preprocess(
+        rgb, size=96, patch_size=8, mean=backbone.mean, std=backbone.std
+    )
+    maps = backbone.attention(image).weights[0, 0, 0]
+    with np.load(folder / "attention.npz") as arrays:
+        np.testing.assert_allclose(arrays["weights"], maps, atol=1e-6)
+        assert arrays["grid"].tolist() == list(geometry.grid) == [9, 12]
+        assert arrays["original_hw"].tolist() == [120, 160]
+        assert arrays["resized_hw"].tolist() == [72, 96]
+        assert str(arrays["weights_sha256"]) == backbone.weights_sha256
+        assert str(arrays["precision"]) == "fp32"
+    expected = geometry.to_photo(dino.mass_mask(maps, 0.5).numpy())
+    for head in range(3):
+        pixels = np.asarray(Image.open(folder / f"mask-{head}.png"))
+        np.testing.assert_array_equal(pixels > 0, expected[head])
+
+
+def test_the_same_command_twice_writes_the_same_bytes(cli, photo_file, tmp_path):
+    cli("attend", photo_file, "--size", 96)
+    folder = folder_of(photo_file, tmp_path)
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    cli("attend", photo_file, "--size", 96)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+def test_segment_writes_masks_cutouts_and_one_coco_file(cli, photo_file, tmp_path):
+    folder = tmp_path / "photos" / "sub"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(photo_file.read_bytes())
+    Image.open(photo_file).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "b.jpg")
+    code, _, err = cli("segment", tmp_path / "photos", "--size", 96, "--heads", "0,2")
+    assert code == 0, err
+    document = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert [image["file_name"] for image in document["images"]] == ["a.png", "b.jpg"]
+    for image, annotation in zip(document["images"], document["annotations"], strict=True):
+        data = (folder / image["file_name"]).read_bytes()
+        results = tmp_path / "out" / f"{image['file_name'][0]}-{photo_id(data)[:8]}"
+        mask = np.asarray(Image.open(results / "mask.png")) > 0
+        assert annotation["area"] == mask.sum() > 0
+        alpha = np.asarray(Image.open(results / "cutout.png"))[..., 3]
+        np.testing.assert_array_equal(alpha > 0, mask)
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_project_writes_points_and_pictures(cli, photo_file, tmp_path, method):
+    code, _, err = cli("project", photo_file, "--size", 96, "--method", method, "--dims", 3)
+    assert code == 0, err
+    folder = folder_of(photo_file, tmp_path)
+    assert {path.name for path in folder.iterdir()} == {
+        *("pca-rgb.png", "points.csv", "points.html", "projection.npz")
+    }
+    with np.load(folder / "projection.npz") as arrays:
+        assert arrays["points"].shape == (9 * 12, 3)
+        assert np.isfinite(arrays["points"]).all()
+        assert str(arrays["method"]) == method
+
+
+def test_a_broken_photo_is_named_and_the_others_go_on(cli, photo_file, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff not a picture")
+    code, _, err = cli("attend", broken, photo_file, "--size", 64)
+    assert code == 1
+    assert "1 of 2 failed" in err
+    assert "broken.jpg" in err
+    assert (folder_of(photo_file, tmp_path) / "sheet.png").exists()
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["attend", "missing.jpg"], "does not exist"),
+        (["attend", "PHOTO", "--mass", "1.5"], "mass is 1.5"),
+        (["attend", "PHOTO", "--mass", "0"], "mass is 0"),
+        (["attend", "PHOTO", "--weights", "dino_vits61"], "dino_vits16"),
+        (["attend", "PHOTO", "--weights", "nowhere.pth"], "nowhere.pth"),
+        (["attend", "PHOTO", "--device", "tpu9"], "expected auto, cpu, cuda"),
+        (["attend", "PHOTO", "--opacity", "2"], "--opacity"),
+        (["segment", "PHOTO", "--heads", "one"], "expected numbers such as"),
+        (["project", "PHOTO", "--dims", "4"], "--dims"),
+        (["weights", "fetch", "--nonsense"], "--nonsense"),
+        (["weights", "info", "nowhere.pth"], "nowhere.pth"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_exit_code_2(cli, photo_file, words, says):
+    code, _, err = cli(*[photo_file if word == "PHOTO" else word for word in words])
+    assert code == 2
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_a_size_that_does_not_fit_is_refused_with_one_that_does(cli, photo_file):
+    code, _, err = cli("attend", photo_file, "--size", 8192)
+    assert code == 1
+    assert "the limit is 16,384" in err
+    assert "px or less" in err
+
+
+def test_no_weights_says_how_to_get_some(cli, photo_file, monkeypatch):
+    monkeypatch.delenv("DINO_WEIGHTS")
+    code, _, err = cli("attend", photo_file)
+    assert code == 2
+    assert "weights fetch default" in err
+
+
+def test_random_weights_are_named_as_such(cli, photo_file):
+    code, _, err = cli("attend", photo_file, "--weights", "random_vitt16", "--size", 64)
+    assert code == 0
+    assert "nothing learned" in err
+
+
+def test_weights_convert_info_verify_and_list(cli, small_weights, tmp_path):
+    code, out, _ = cli("weights", "convert", small_weights, tmp_path / "half.safetensors")
+    assert code == 0
+    assert "half.safetensors" in out
+    code, out, _ = cli("weights", "info", tmp_path / "half.safetensors")
+    assert code == 0
+    facts = dict(line.split(maxsplit=1) for line in out.splitlines() if len(line.split()) > 1)
+    assert (facts["embed_dim"], facts["patch_size"], facts["num_heads"]) == ("48", "8", "3")
+    code, out, _ = cli("weights", "list")
+    assert code == 0
+    assert "dino_vits16" in out
+    assert "not purely emergent" in out
+    code, out, _ = cli("weights", "verify")
+    assert (code, out.strip()) == (0, "nothing was fetched yet")
+
+
+def test_weights_verify_finds_a_flipped_byte(cli, tmp_path):
+    from dino.weights.hashes import hash_file, record
+
+    path = tmp_path / "some.safetensors"
+    path.write_bytes(b"weights")
+    record(path, hash_file(path))
+    assert cli("weights", "verify", path)[0] == 0
+    path.write_bytes(b"weighty")
+    code, _, err = cli("weights", "verify", path)
+    assert code == 1
+    assert "changed or damaged" in err
+
+
+def test_help_names_every_command_with_units_and_defaults(cli):
+    code, out, _ = cli("--help")
+    assert code == 0
+    for verb in ("attend", "segment", "project", "weights"):
+        assert verb in out
+    _, out, _ = cli("attend", "--help")
+    assert "in px" in out
+    assert "[default: 480" in out
+    assert "[default: 0.6]" in out
