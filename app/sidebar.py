@@ -51,7 +51,12 @@ def _photo() -> str:
     photos = all_photos(st.session_state)
     _explain_foreign_link(photos)
     name = st.selectbox(
-        "Photo", list(photos), key="photo", bind="query-params", label_visibility="collapsed"
+        "Photo",
+        list(photos),
+        key="photo",
+        bind="query-params",
+        label_visibility="collapsed",
+        on_change=lambda: st.session_state.pop("photo_problem", None),
     )
     photo = photos[name]
     st.image(services.thumbnail(photo), alt=photo.alt, width="stretch")
@@ -64,10 +69,7 @@ def _photo() -> str:
         args=("upload",),
         help="Stays on this machine, in this browser session only.",
     )
-    pasted = paste_photo(key="paste")
-    if pasted is not None and _take(*pasted):
-        st.session_state["photo_to_show"] = next(iter(all_photos(st.session_state)))
-        st.rerun()
+    paste_photo("paste", _take)
     if st.toggle("Use the camera", key="camera_on"):
         st.camera_input(
             "Take a photo",
@@ -83,9 +85,6 @@ def _photo() -> str:
 
 def _explain_foreign_link(photos: dict) -> None:
     """A link to a photo that another session added cannot be followed: say so once."""
-    if wanted := st.session_state.pop("photo_to_show", None):
-        st.session_state["photo"] = wanted
-        return
     asked = st.query_params.get("photo")
     if asked and asked not in photos:
         st.session_state["photo_problem"] = (
@@ -98,20 +97,18 @@ def _take_upload(key: str) -> None:
     file = st.session_state.get(key)
     if file is not None:
         name = "camera.jpg" if key == "camera" else file.name
-        photo = _take(name, file.getvalue())
-        if photo:
-            st.session_state["photo"] = photo
+        _take(name, file.getvalue())
 
 
-def _take(file_name: str, data: bytes) -> str | None:
-    """Add a photo to the session; its name, or None with the problem kept for display."""
+def _take(file_name: str, data: bytes) -> None:
+    """Add a photo to the session and choose it, or keep the problem for display."""
     try:
         photo = add_photo(st.session_state, file_name, data)
     except ImageError as error:
         st.session_state["photo_problem"] = f"{error} The photo shown is unchanged."
-        return None
+        return
     st.session_state.pop("photo_problem", None)
-    return photo.name
+    st.session_state["photo"] = photo.name
 
 
 def _weights() -> str | None:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -41,16 +42,15 @@ _component = st.components.v2.component(
 )
 
 
-def paste_photo(key: str) -> tuple[str, bytes] | None:
-    """(file name, bytes) of a picture pasted since the last run, else None."""
-    result = _component(
-        key=key, data={"max_bytes": MAX_BYTES}, on_pasted_change=lambda: None, height="content"
-    )
-    pasted = result.pasted
-    if not pasted:
-        return None
-    try:
-        content = base64.b64decode(pasted["data"], validate=True)
-    except (binascii.Error, KeyError, TypeError, ValueError):
-        return None
-    return str(pasted.get("name") or "pasted.png"), content[:MAX_BYTES]
+def paste_photo(key: str, on_paste: Callable[[str, bytes], None]) -> None:
+    """Call `on_paste(file name, bytes)` before the run that follows a paste."""
+
+    def changed() -> None:
+        pasted = st.session_state[key].pasted or {}
+        try:
+            content = base64.b64decode(pasted["data"], validate=True)
+        except (binascii.Error, KeyError, TypeError, ValueError):
+            return  # not from our own script; nothing to tell a user
+        on_paste(str(pasted.get("name") or "pasted.png"), content)
+
+    _component(key=key, data={"max_bytes": MAX_BYTES}, on_pasted_change=changed)

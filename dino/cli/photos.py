@@ -109,7 +109,10 @@ def attend(
     device: Device = "auto",
     precision: PrecisionOption = Precision.auto,
 ) -> None:
-    """Draw the last block's attention of every head, masks, a sheet and attention.npz."""
+    """Draw what each head of the last block attends to.
+
+    Writes maps, masks, a contact sheet and attention.npz, a folder a photo.
+    """
     from dino import explore, export
     from dino.masks import check_mass
 
@@ -147,7 +150,10 @@ def segment(
     device: Device = "auto",
     precision: PrecisionOption = Precision.auto,
 ) -> None:
-    """Write mask.png and cutout.png of each photo, and one coco.json."""
+    """Cut out what the heads attend to.
+
+    Writes mask.png and cutout.png, a folder a photo, and one coco.json.
+    """
     from dino import explore, export
     from dino.masks import check_mass
 
@@ -182,7 +188,10 @@ def project(
     device: Device = "auto",
     precision: PrecisionOption = Precision.auto,
 ) -> None:
-    """Project each photo's patch features: pca-rgb.png, points.csv, points.html, projection.npz."""
+    """Project the features of each photo's patches.
+
+    Writes pca-rgb.png, points.csv, points.html and projection.npz, a folder a photo.
+    """
     from dino import explore, export
     from dino.projections import project as project_features
 

@@ -1,0 +1,259 @@
+"""The pages, driven without a browser: every control, uploads, links, and what goes wrong."""
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.state import MAX_OWN_PHOTOS, add_photo, all_photos, bundled_photos, own_photos
+from dino import explore
+from dino.errors import ImageError
+
+PAGES = ("attention", "masks", "features")
+TIMEOUT_S = 60
+
+
+def page(name: str) -> None:
+    """The script AppTest runs: the sidebar and one page, as app/main.py does."""
+    import importlib
+
+    from app import sidebar
+    from app.views import start
+
+    view = importlib.import_module(f"app.views.{name}")
+    start.guarded(view.show, sidebar.choose())
+
+
+@pytest.fixture(autouse=True)
+def weights(monkeypatch, tmp_path, small_weights):
+    """Small weights by default, and an empty checkpoints folder."""
+    import streamlit as st
+
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
+    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
+
+
+@pytest.fixture
+def forwards(monkeypatch) -> list[str]:
+    """Names of the forwards made since the test began."""
+    made: list[str] = []
+    for name in ("attend", "features"):
+        real = getattr(explore, name)
+
+        def counted(*args, _real=real, _name=name, **kwargs):
+            made.append(_name)
+            return _real(*args, **kwargs)
+
+        monkeypatch.setattr(explore, name, counted)
+    return made
+
+
+def opened(name: str, **params: str) -> AppTest:
+    at = AppTest.from_function(page, args=(name,), default_timeout=TIMEOUT_S)
+    for key, value in params.items():
+        at.query_params[key] = value
+    at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def text(at: AppTest) -> str:
+    """Everything the page says."""
+    kinds = ("markdown", "caption", "error", "warning", "info", "html")
+    return "\n".join(str(element.value) for kind in kinds for element in at.get(kind))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_names_photo_weights_and_digest(name, small_weights):
+    import dino
+
+    at = opened(name)
+    said = text(at)
+    assert "kingfisher.jpg" in said
+    assert "a small network for tests" in said
+    assert dino.load(small_weights).weights_sha256[:16] in said
+    assert "patches of 8 px" in said
+
+
+def test_the_main_script_opens_attention():
+    at = AppTest.from_file("../app/main.py", default_timeout=TIMEOUT_S).run()
+    assert not at.exception
+    assert "Head" in [pills.label for pills in at.pills]
+
+
+def test_attention_controls_never_run_the_backbone(forwards):
+    at = opened("attention")
+    assert forwards == ["attend"]
+    at.pills(key="head").set_value("1").run()
+    at.slider(key="opacity").set_value(0.3).run()
+    at.selectbox(key="colours").set_value("viridis").run()
+    at.segmented_control(key="scale").set_value("shared").run()
+    at.toggle(key="smooth").set_value(True).run()
+    at.toggle(key="side").set_value(True).run()
+    assert not at.exception
+    assert forwards == ["attend"]
+    said = text(at)
+    assert "Head 1, one scale for all pictures" in said
+    (command,) = (code.value for code in at.code)
+    assert "--colormap viridis --opacity 0.3 --smooth --shared-scale" in command
+    assert "python -m dino attend app/photos/kingfisher.jpg" in command
+
+
+def test_masks_controls_never_run_the_backbone(forwards):
+    at = opened("masks")
+    before = text(at)
+    at.slider(key="mass").set_value(90).run()
+    assert text(at) != before
+    assert "at 90%" in text(at)
+    at.pills(key="heads").set_value(["1"]).run()
+    assert "head 1 at 90%" in text(at)
+    at.segmented_control(key="combine").set_value("union").run()
+    for view in ("outline", "cut-out"):
+        at.segmented_control(key="view").set_value(view).run()
+    at.pills(key="heads").set_value([]).run()
+    assert "Choose at least one head." in text(at)
+    assert not at.exception
+    assert forwards == ["attend"]
+
+
+def test_the_mask_named_is_the_one_the_library_makes(small_weights):
+    import dino
+
+    at = opened("masks", mass="50", heads="2")
+    backbone = dino.load(small_weights)
+    photo = bundled_photos()["kingfisher"]
+    attention = explore.attend(backbone, dino.decode(photo.data), size=480)
+    import torch
+
+    mask = dino.mass_mask(torch.from_numpy(attention.weights[2]), 0.5)
+    assert f"{int(mask.sum())} of {mask.numel()} patches" in text(at)
+
+
+def test_features_projections_and_colours(forwards):
+    at = opened("features", size="224")
+    at.segmented_control(key="dims").set_value(3).run()
+    assert "the axes shown hold" in text(at)
+    at.segmented_control(key="points").set_value("components").run()
+    at.segmented_control(key="projection").set_value("t-SNE").run()
+    assert "perplexity 30, seed 0" in text(at)
+    assert not at.exception
+    assert forwards == ["features"]
+    (command,) = (code.value for code in at.code)
+    assert "--size 224 --method tsne --dims 3 --perplexity 30" in command
+
+
+def test_a_link_restores_the_view():
+    at = opened("masks", photo="cat", size="224", mass="75", view="outline", combine="union")
+    said = text(at)
+    assert "cat.jpg" in said
+    assert "224×168 px" in said
+    assert "union of heads 0, 1, 2 at 75%" in said
+
+
+def test_a_new_size_or_photo_runs_the_backbone_once_and_the_old_ones_not_again(forwards):
+    at = opened("attention")
+    at.sidebar.select_slider(key="size").set_value(224).run()
+    at.sidebar.selectbox(key="photo").set_value("cat").run()
+    assert forwards == ["attend"] * 3
+    at.sidebar.selectbox(key="photo").set_value("kingfisher").run()
+    assert forwards == ["attend"] * 3
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_upload_is_shown(name, photo_file):
+    at = opened(name)
+    at.file_uploader(key="upload").upload("disc.png", photo_file.read_bytes(), "image/png").run()
+    assert not at.exception
+    assert "disc.png" in text(at)
+    assert "160×120 px" in text(at)
+    assert at.sidebar.selectbox(key="photo").value.startswith("disc-")
+
+
+def test_a_bad_upload_is_one_sentence_and_changes_nothing():
+    at = opened("attention")
+    at.file_uploader(key="upload").upload("notes.png", b"no picture", "image/png").run()
+    assert not at.exception
+    said = text(at)
+    assert "notes.png: got" in said
+    assert "The photo shown is unchanged." in said
+    assert at.sidebar.selectbox(key="photo").value == "kingfisher"
+
+
+def test_a_link_to_someone_elses_photo_says_so():
+    at = opened("attention", photo="holiday-1234abcd")
+    assert "only the session that added it can see" in text(at)
+    assert at.sidebar.selectbox(key="photo").value == "kingfisher"
+
+
+def test_too_large_is_refused_with_numbers_and_the_page_stays():
+    at = opened("attention", size="2048", photo="astronaut")
+    said = text(at)
+    assert "Too large: size 2048 px at patch 8 means 65,536 patches" in said
+    assert "choose 1024 px or less" in said
+    at.sidebar.select_slider(key="size").set_value(224).run()
+    assert "Too large" not in text(at)
+
+
+def test_no_weights_offers_three_ways(monkeypatch):
+    monkeypatch.setenv("DINO_WEIGHTS", "none")
+    at = opened("attention")
+    assert "No weights yet" in text(at)
+    labels = [button.label for button in at.main.button]
+    assert labels == ["Fetch the default weights", "Look around with random weights"]
+    assert at.main.file_uploader
+    at.main.button[1].click().run()
+    assert not at.exception
+    assert "random weights: nothing was learned" in text(at)
+
+
+def test_weights_can_be_opened_from_a_file(monkeypatch, small_weights):
+    monkeypatch.setenv("DINO_WEIGHTS", "none")
+    at = opened("masks")
+    uploader = at.file_uploader(key="weights_file")
+    uploader.upload("mine.safetensors", small_weights.read_bytes()).run()
+    assert not at.exception
+    assert at.sidebar.selectbox(key="weights").value.startswith("mine-")
+    assert "a small network for tests" in text(at)
+
+
+def test_unsafe_or_broken_weights_are_refused_in_one_sentence(tmp_path):
+    import os
+    import pickle
+
+    canary = tmp_path / "canary"
+
+    class Bad:
+        def __reduce__(self):
+            return os.system, (f"touch {canary}",)
+
+    at = opened("attention")
+    for data in (pickle.dumps({"model": Bad()}), b"", b"not weights"):
+        at.file_uploader(key="weights_file").upload("bad.pth", data).run()
+        assert not at.exception
+        assert "bad.pth: " in text(at)
+        assert at.sidebar.selectbox(key="weights").value == "small"
+    assert not canary.exists()
+
+
+def test_the_session_keeps_a_few_photos_newest_first(photo_file):
+    session: dict = {}
+    data = photo_file.read_bytes()
+    for number in range(MAX_OWN_PHOTOS + 3):
+        add_photo(session, f"{number}.png", data + bytes([number]))
+    kept = list(own_photos(session).values())
+    assert len(kept) == MAX_OWN_PHOTOS
+    assert kept[0].file_name == f"{MAX_OWN_PHOTOS + 2}.png"
+    assert list(all_photos(session))[-1] == list(bundled_photos())[-1]
+    with pytest.raises(ImageError, match=r"26\.0 MB; at most 25 MB"):
+        add_photo(session, "big.png", bytes(26 * 2**20))
+    assert len(own_photos(session)) == MAX_OWN_PHOTOS
+
+
+def test_one_pixel_makes_another_photo():
+    rgb = np.zeros((8, 8, 3), np.uint8)
+    from dino.render import encode_png
+
+    first = encode_png(rgb)
+    rgb[3, 4, 1] = 1
+    assert explore.photo_id(first) != explore.photo_id(encode_png(rgb))

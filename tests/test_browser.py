@@ -1,0 +1,185 @@
+"""The real app in a real browser: `pytest -m browser` (needs Debian's chromium)."""
+
+import io
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import dino
+from dino.explore import attend
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(small_weights, tmp_path_factory):
+    """Address of the app, started as the README does, with small weights."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    environment = os.environ | {
+        "DINO_WEIGHTS": str(small_weights),
+        "DINO_CHECKPOINTS": str(log.parent / "checkpoints"),
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(address, process, log)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+    assert "Traceback" not in log.read_text()
+
+
+def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"the app did not start: {log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser, server):
+    """`tab("/masks", "desktop")` opens a page; every request that leaves the machine is a failure."""
+    contexts, outside = [], []
+
+    def is_outside(url: str) -> bool:
+        return not url.startswith((server, server.replace("http", "ws"), "data:", "blob:"))
+
+    def open_tab(path: str, size: str = "desktop", theme: str = "light"):
+        width, height = SIZES[size]
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=theme, accept_downloads=True
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda r: outside.append(r.url) if is_outside(r.url) else None)
+        page.goto(server + path)
+        page.get_by_text("weights sha256").wait_for(timeout=60_000)
+        return page
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert outside == []
+
+
+def test_upload_mass_slider_and_download_give_the_library_s_mask(tab, photo_file, small_weights):
+    page = tab("/masks?size=224&heads=1")
+    page.get_by_test_id("stSidebar").get_by_test_id(
+        "stFileUploaderDropzoneInput"
+    ).last.set_input_files(str(photo_file))
+    page.get_by_text("160×120 px").wait_for()
+    slider = page.get_by_role("slider", name="Attention held by the mask")
+    slider.focus()
+    for _ in range(15):
+        slider.press("ArrowRight")
+    caption = page.get_by_text(re.compile(r"head 1 at 75%"))
+    caption.wait_for()
+    assert "mass=75" in page.url
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Mask (PNG)").click()
+    pixels = np.asarray(Image.open(io.BytesIO(Path(started.value.path()).read_bytes())))
+
+    precision = re.search(r"on cpu, (\w+)", page.get_by_text("weights sha256").inner_text()).group(
+        1
+    )
+    backbone = dino.load(small_weights, device="cpu", precision=precision)
+    rgb = dino.decode(photo_file.read_bytes())
+    attention = attend(backbone, rgb, size=224)
+    import torch
+
+    mask = dino.mass_mask(torch.from_numpy(attention.weights[1]), 0.75).numpy()
+    np.testing.assert_array_equal(pixels > 0, attention.geometry.to_photo(mask))
+    assert 0 < mask.mean() < 1
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize("path", ["/", "/attention?photo=cat", "/masks", "/features?dims=3"])
+def test_every_page_opens_by_its_link_without_side_scroll(tab, path, size):
+    page = tab(path, size, "dark" if size == "phone" else "light")
+    page.wait_for_timeout(500)
+    widths = page.evaluate(
+        "() => { const m = document.querySelector('[data-testid=stMain]'); return [m.scrollWidth, m.clientWidth] }"
+    )
+    assert widths[0] <= widths[1]
+    assert page.get_by_test_id("stException").count() == 0
+    missing = page.evaluate(
+        "() => [...document.images].filter(i => !i.alt).map(i => i.src.slice(0, 80))"
+    )
+    assert missing == []
+
+
+def test_a_picture_can_be_pasted(tab, photo_file):
+    page = tab("/attention")
+    page.get_by_text("or paste a picture with").wait_for()
+    page.wait_for_timeout(1000)  # the listener is added after its text is drawn
+    page.evaluate(
+        """async (bytes) => {
+            const file = new File([new Uint8Array(bytes)], "clip.png", { type: "image/png" });
+            const data = new DataTransfer();
+            data.items.add(file);
+            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+        }""",
+        list(photo_file.read_bytes()),
+    )
+    page.get_by_text("160×120 px").wait_for(timeout=20_000)
+    page.get_by_text("clip.png").first.wait_for()
+
+
+def test_choices_follow_to_the_other_pages(tab):
+    page = tab("/attention?photo=cat&size=224")
+    page.get_by_role("link", name="Masks").click()
+    page.get_by_text("Each head's own mask").wait_for()
+    page.get_by_text("cat.jpg").first.wait_for()
+    assert "photo=cat" in page.url
+    assert "size=224" in page.url
