@@ -185,18 +185,26 @@ def open_weights(name: str, session: MutableMapping[str, Any]) -> Backbone:
     if name in opened:
         file_name, data = opened[name]
         return _uploaded_backbone(file_name, explore.photo_id(data), data)
-    default = find_default()
-    if default is not None and name == default.name:
-        return _backbone(str(default.location), _stamp(default.location))
-    bundled = {path.stem: path for path in bundled_files(checkpoints_folder())}
-    location = str(bundled.get(name, name))
+    location = weights_location(name, session)
     return _backbone(location, _stamp(location))
 
 
-def _stamp(location: str | Path) -> str:
+def weights_location(name: str, session: MutableMapping[str, Any]) -> str:
+    """What `--weights` takes for a name from `weights_options`; the file's name if it was uploaded."""
+    opened = session.get(_OPENED, {})
+    if name in opened:
+        return opened[name][0]
+    default = find_default()
+    if default is not None and name == default.name:
+        return str(default.location)
+    bundled = {path.stem: path for path in bundled_files(checkpoints_folder())}
+    return str(bundled.get(name, name))
+
+
+def _stamp(location: str) -> str:
     """Changes when the file behind a location does, so that a cached model is not a stale one."""
     folder = checkpoints_folder()
-    known = downloaded_path(str(location), folder) if str(location) in ZOO else Path(location)
+    known = downloaded_path(location, folder) if location in ZOO else Path(location)
     if known is None or not known.exists():
         return ""
     status = known.stat()

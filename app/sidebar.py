@@ -124,7 +124,7 @@ def _weights() -> str | None:
         label_visibility="collapsed",
         placeholder="No weights yet",
     )
-    with st.expander("Open or fetch weights", icon=":material/folder_open:"):
+    with st.expander("Open other weights", icon=":material/folder_open:"):
         weights_uploader()
         st.caption("More by name: `python -m dino weights list` and `weights fetch NAME`.")
     if problem := st.session_state.get("weights_problem"):

@@ -30,6 +30,10 @@ class Scene:
         """One scaled map [h,w] over the photo, `width` px wide."""
         photo = services.shown(self.choice.photo, width)
         pixels = export.head_picture(values, self.attention, photo, self.style, width=width)
+        return self.marked(pixels)
+
+    def marked(self, pixels: np.ndarray) -> np.ndarray:
+        """The picture, saying so if it was made with random weights."""
         return render.mark_random(pixels) if self.backbone.is_random else pixels
 
 
@@ -57,7 +61,7 @@ def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
             _large(scene, labels.index(chosen), side_by_side=side_by_side)
     with heads:
         _gallery(scene, labels.index(chosen))
-    _downloads(scene)
+    _downloads(scene, labels.index(chosen))
 
 
 def _controls() -> tuple[export.Style, bool]:
@@ -145,7 +149,7 @@ def _gallery(scene: Scene, chosen: int) -> None:
     )
 
 
-def _downloads(scene: Scene) -> None:
+def _downloads(scene: Scene, index: int) -> None:
     choice, attention = scene.choice, scene.attention
 
     def files() -> Iterator[export.File]:
@@ -153,15 +157,23 @@ def _downloads(scene: Scene) -> None:
         random = scene.backbone.is_random
         return export.attention_files(attention, photo, DEFAULT_MASS, scene.style, random=random)
 
+    names, scaled, _ = export.head_maps(attention, scene.style)
+
+    def this_map() -> bytes:
+        photo = services.pixels(choice.photo)
+        picture = export.head_picture(scaled[index], attention, photo, scene.style)
+        return render.encode_png(scene.marked(picture))
+
     stem = export.stem(choice.photo.file_name, choice.photo.id)
     layout.downloads(
+        ("This map (PNG)", f"{stem}-{names[index]}.png", "image", this_map),
         (
             "All pictures (ZIP)",
             f"{stem}-attention.zip",
             "folder_zip",
             lambda: export.zip_files(files()),
         ),
-        ("Sheet (PNG)", f"{stem}-sheet.png", "image", lambda: dict(files())["sheet.png"]),
+        ("Sheet (PNG)", f"{stem}-sheet.png", "grid_view", lambda: dict(files())["sheet.png"]),
         (
             "Numbers (NPZ)",
             f"{stem}-attention.npz",

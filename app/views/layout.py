@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
+from app import services
 from app.state import DEFAULT_SIZE, Choice
 from dino import render
 from dino.backbone import Backbone
@@ -119,7 +120,8 @@ def downloads(*files: tuple[str, str, str, Callable[[], bytes]]) -> None:
 
 def command(verb: str, choice: Choice, options: Sequence[str]) -> None:
     """The line that makes the same files again, with a copy button."""
-    words = ["python", "-m", "dino", verb, _photo_argument(choice), "--weights", choice.weights]
+    weights = services.weights_location(choice.weights, st.session_state)
+    words = ["python", "-m", "dino", verb, _photo_argument(choice), "--weights", weights]
     if choice.size != DEFAULT_SIZE:
         words += ["--size", str(choice.size)]
     with st.expander("Copy as command", icon=":material/terminal:"):
