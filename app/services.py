@@ -17,7 +17,7 @@ from dino.backbone import Backbone
 from dino.images import decode
 from dino.projections import Projection, project
 from dino.weights import ZOO, checkpoints_folder, find_default
-from dino.weights.default import bundled_files, downloaded_path
+from dino.weights.default import DEFAULT_NAMES, bundled_files, downloaded_path
 
 RANDOM_WEIGHTS = "random_vits16"
 # Checkpoints of their own a session keeps open.
@@ -158,6 +158,13 @@ def default_weights() -> str | None:
     """Name of the weights to start with, None where there are none."""
     source = find_default()
     return source.name if source else None
+
+
+def fetched_weights() -> str | None:
+    """Name of the best default weights that were downloaded, whatever the environment asks for."""
+    folder = checkpoints_folder()
+    here = (name for name in DEFAULT_NAMES if (p := downloaded_path(name, folder)) and p.exists())
+    return next(here, None)
 
 
 def weights_options(session: MutableMapping[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from dino.errors import ImageError, UserError
 from dino.images import IMAGE_SUFFIXES
 
 _MAX_WEIGHTS_MB = 1024
+_WANTED = "weights_wanted"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ def choose() -> Selection:
         )
     photo = all_photos(st.session_state)[photo_name]
     return Selection(Choice(photo=photo, weights=weights, size=size) if weights else None)
+
+
+def choose_weights(name: str) -> None:
+    """Choose weights from outside the sidebar, from the next run on."""
+    st.session_state[_WANTED] = name
 
 
 def _photo() -> str:
@@ -115,6 +121,8 @@ def _weights() -> str | None:
     st.subheader("Weights", anchor=False)
     options = services.weights_options(st.session_state)
     default = services.default_weights()
+    if wanted := st.session_state.pop(_WANTED, None):
+        st.session_state["weights"] = wanted
     name = st.selectbox(
         "Weights",
         options,

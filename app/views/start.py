@@ -43,21 +43,19 @@ def _no_weights() -> None:
         st.button(
             "Look around with random weights",
             icon=":material/casino:",
-            on_click=_choose_random,
+            on_click=sidebar.choose_weights,
+            args=(services.RANDOM_WEIGHTS,),
             help="Nothing is learned in them, and every picture says so.",
         )
     sidebar.weights_uploader(key="weights_file_start")
     _fetch_progress()
 
 
-def _choose_random() -> None:
-    st.session_state["weights"] = services.RANDOM_WEIGHTS
-
-
 @st.fragment(run_every=1.0)
 def _fetch_progress() -> None:
     fetch = services.weights_fetch()
-    if fetch.succeeded and services.default_weights():
+    if fetch.succeeded and (name := services.fetched_weights()):
+        sidebar.choose_weights(name)
         st.rerun()
     if fetch.running:
         st.info("Fetching the weights …", icon=":material/downloading:")
