@@ -178,6 +178,8 @@ def test_a_picture_can_be_pasted(tab, photo_file):
 
 def test_choices_follow_to_the_other_pages(tab):
     page = tab("/attention?photo=cat&size=224")
+    # Left within half a second of the first run, Streamlit keeps the choices but not their URL.
+    page.wait_for_timeout(1500)
     page.get_by_role("link", name="Masks").click()
     page.get_by_text("Each head's own mask").wait_for()
     page.get_by_text("cat.jpg").first.wait_for()
