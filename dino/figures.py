@@ -21,10 +21,11 @@ def patch_scatter(
     import plotly.graph_objects as go
 
     rows, columns = np.divmod(np.arange(len(projection.points)), grid[1])
+    solid = projection.points.shape[1] == 3
     marker = {
         "color": [f"rgb({r},{g},{b})" for r, g, b in colours],
-        "size": 4 if projection.points.shape[1] == 3 else 8,
-        "line": {"width": 0.5, "color": "rgba(128,128,128,0.6)"},
+        "size": 3.5 if solid else 8,
+        "line": {"width": 0 if solid else 0.5, "color": "rgba(128,128,128,0.6)"},
     }
     common = {
         "mode": "markers",
@@ -40,7 +41,7 @@ def patch_scatter(
             f"{axis}axis": {"title": {"text": name}}
             for axis, name in zip("xyz", names, strict=True)
         }
-        figure.update_layout(scene={**axes, "aspectmode": "data"})
+        figure.update_layout(scene={**axes, "aspectmode": "cube"})
     else:
         figure = go.Figure(go.Scattergl(x=points[:, 0], y=points[:, 1], **common))
         figure.update_xaxes(title=names[0], zeroline=False)

@@ -70,7 +70,7 @@ def test_every_page_names_photo_weights_and_digest(name, small_weights):
 
     at = opened(name)
     said = text(at)
-    assert "kingfisher.jpg" in said
+    assert "macaw.jpg" in said
     assert "a small network for tests" in said
     assert dino.load(small_weights).weights_sha256[:16] in said
     assert "patches of 8 px" in said
@@ -97,7 +97,7 @@ def test_attention_controls_never_run_the_backbone(forwards):
     assert "Head 1, one scale for all pictures" in said
     (command,) = (code.value for code in at.code)
     assert "--colormap viridis --opacity 0.3 --smooth --shared-scale" in command
-    assert "python -m dino attend app/photos/kingfisher.jpg" in command
+    assert "python -m dino attend app/photos/macaw.jpg" in command
 
 
 def test_masks_controls_never_run_the_backbone(forwards):
@@ -122,7 +122,7 @@ def test_the_mask_named_is_the_one_the_library_makes(small_weights):
 
     at = opened("masks", mass="50", heads="2")
     backbone = dino.load(small_weights)
-    photo = bundled_photos()["kingfisher"]
+    photo = bundled_photos()["macaw"]
     attention = explore.attend(backbone, dino.decode(photo.data), size=480)
     import torch
 
@@ -156,7 +156,7 @@ def test_a_new_size_or_photo_runs_the_backbone_once_and_the_old_ones_not_again(f
     at.sidebar.select_slider(key="size").set_value(224).run()
     at.sidebar.selectbox(key="photo").set_value("cat").run()
     assert forwards == ["attend"] * 3
-    at.sidebar.selectbox(key="photo").set_value("kingfisher").run()
+    at.sidebar.selectbox(key="photo").set_value("macaw").run()
     assert forwards == ["attend"] * 3
 
 
@@ -177,13 +177,13 @@ def test_a_bad_upload_is_one_sentence_and_changes_nothing():
     said = text(at)
     assert "notes.png: got" in said
     assert "The photo shown is unchanged." in said
-    assert at.sidebar.selectbox(key="photo").value == "kingfisher"
+    assert at.sidebar.selectbox(key="photo").value == "macaw"
 
 
 def test_a_link_to_someone_elses_photo_says_so():
     at = opened("attention", photo="holiday-1234abcd")
     assert "only the session that added it can see" in text(at)
-    assert at.sidebar.selectbox(key="photo").value == "kingfisher"
+    assert at.sidebar.selectbox(key="photo").value == "macaw"
 
 
 def test_too_large_is_refused_with_numbers_and_the_page_stays():

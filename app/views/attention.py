@@ -70,7 +70,7 @@ def _controls() -> tuple[export.Style, bool]:
         "Map over photo",
         0.0,
         1.0,
-        0.7,
+        0.8,
         0.05,
         key="opacity",
         bind="query-params",
