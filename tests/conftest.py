@@ -5,6 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dino.threads import wait_politely
+
+wait_politely()  # before any test imports torch
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
