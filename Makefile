@@ -43,15 +43,17 @@ browser:
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; got " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "no virtual environment could be made; on Debian: apt install python3-venv"; exit 1; }
 
 # opencv-python wants libGL, which servers and containers often lack; the headless build of the
 # same package does not, and everything used here is in both.
 $(VENV)/.app: requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	@$(BIN)/python -c "import cv2" 2>/dev/null || { \
-		$(BIN)/python -m pip uninstall --quiet --yes opencv-python && \
-		$(BIN)/python -m pip install --quiet opencv-python-headless; }
+		$(BIN)/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless && \
+		$(BIN)/python -m pip install --quiet --force-reinstall --no-deps opencv-python-headless && \
+		$(BIN)/python -c "import cv2"; }
 	@touch $@
 
 $(VENV)/.test: requirements-test.txt $(VENV)/.app

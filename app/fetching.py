@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,11 +15,15 @@ class WeightsFetch:
     def __init__(self, log: Path) -> None:
         self._log = log
         self._process: subprocess.Popen | None = None
+        self._starting = threading.Lock()
 
     def start(self) -> None:
-        """Start, unless one is running."""
-        if self.running:
-            return
+        """Start, unless one is running, whoever asks at the same time."""
+        with self._starting:
+            if not self.running:
+                self._start()
+
+    def _start(self) -> None:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

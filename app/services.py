@@ -12,8 +12,9 @@ import streamlit as st
 
 from app.fetching import WeightsFetch
 from app.state import Choice, Photo
-from dino import explore, render
+from dino import explore, export, render
 from dino.backbone import Backbone
+from dino.errors import WeightsError
 from dino.images import decode
 from dino.projections import Projection, project
 from dino.weights import ZOO, checkpoints_folder, find_default
@@ -51,14 +52,28 @@ def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
     with tempfile.NamedTemporaryFile(suffix=Path(file_name).suffix) as file:
         file.write(_data)
         file.flush()
-        backbone = load(file.name)
+        try:
+            backbone = load(file.name)
+        except WeightsError as error:
+            raise WeightsError(str(error).replace(file.name, file_name)) from error
     unnamed = backbone.name == Path(file.name).stem
     return replace(backbone, name=Path(file_name).stem) if unnamed else backbone
 
 
-@st.cache_data(max_entries=6, show_spinner=False)
+@st.cache_data(max_entries=6, show_spinner="Reading the photo …")
 def _pixels(photo_sha256: str, _data: bytes) -> np.ndarray:
     return decode(_data)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _patch_colours(
+    photo_sha256: str,
+    backbone_sha256: str,
+    size: int,
+    _photo: Photo,
+    _features: explore.PatchFeatures,
+) -> np.ndarray:
+    return export.patch_colours(_pixels(photo_sha256, _photo.data), _features)
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
@@ -69,8 +84,7 @@ def _shown(photo_sha256: str, width: int, _data: bytes) -> np.ndarray:
 @st.cache_data(max_entries=64, show_spinner="Looking at the photo …")
 def _attention(
     photo_sha256: str,
-    weights_sha256: str,
-    precision: str,
+    backbone_sha256: str,
     size: int,
     _photo: Photo,
     _backbone: Backbone,
@@ -84,8 +98,7 @@ def _attention(
 @st.cache_data(max_entries=32, show_spinner="Computing the features …")
 def _features(
     photo_sha256: str,
-    weights_sha256: str,
-    precision: str,
+    backbone_sha256: str,
     size: int,
     _photo: Photo,
     _backbone: Backbone,
@@ -123,6 +136,13 @@ def features(choice: Choice, backbone: Backbone) -> tuple[explore.PatchFeatures,
     return timed.result, timed.seconds
 
 
+def patch_colours(
+    choice: Choice, backbone: Backbone, patch_features: explore.PatchFeatures
+) -> np.ndarray:
+    """Mean colour of the chosen photo under each patch, uint8 [N,3]."""
+    return _patch_colours(*_key(choice, backbone), choice.photo, patch_features)
+
+
 def projection(
     choice: Choice,
     backbone: Backbone,
@@ -144,8 +164,8 @@ def projection(
     return kept[key]
 
 
-def _key(choice: Choice, backbone: Backbone) -> tuple[str, str, str, int]:
-    return choice.photo.id, backbone.weights_sha256, backbone.precision, choice.size
+def _key(choice: Choice, backbone: Backbone) -> tuple[str, str, int]:
+    return choice.photo.id, backbone.fingerprint, choice.size
 
 
 @st.cache_resource(show_spinner=False)
@@ -190,8 +210,7 @@ def open_weights(name: str, session: MutableMapping[str, Any]) -> Backbone:
     """
     opened = session.get(_OPENED, {})
     if name in opened:
-        file_name, data = opened[name]
-        return _uploaded_backbone(file_name, explore.photo_id(data), data)
+        return _uploaded_backbone(*opened[name])
     location = weights_location(name, session)
     return _backbone(location, _stamp(location))
 
@@ -224,9 +243,12 @@ def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) 
     Raises:
         WeightsError: not weights, an unknown layout, or a pickle that wants to run code.
     """
-    digest = explore.photo_id(data)
+    digest = explore.content_id(data)
     _uploaded_backbone(file_name, digest, data)
     name = f"{Path(file_name).stem[:40]}-{digest[:8]}"
     others = {k: v for k, v in session.get(_OPENED, {}).items() if k != name}
-    session[_OPENED] = {name: (file_name, data), **dict(list(others.items())[: _MAX_OPENED - 1])}
+    session[_OPENED] = {
+        name: (file_name, digest, data),
+        **dict(list(others.items())[: _MAX_OPENED - 1]),
+    }
     return name

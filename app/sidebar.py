@@ -15,6 +15,7 @@ from app.state import (
     all_photos,
     bundled_photos,
 )
+from app.text import plain_text
 from dino.errors import ImageError, UserError
 from dino.images import IMAGE_SUFFIXES
 
@@ -85,7 +86,7 @@ def _photo() -> str:
             label_visibility="collapsed",
         )
     if problem := st.session_state.get("photo_problem"):
-        st.error(problem, icon=":material/broken_image:")
+        st.error(plain_text(problem), icon=":material/broken_image:")
     return name
 
 
@@ -123,6 +124,12 @@ def _weights() -> str | None:
     default = services.default_weights()
     if wanted := st.session_state.pop(_WANTED, None):
         st.session_state["weights"] = wanted
+    asked = st.query_params.get("weights")
+    if asked and asked not in options:
+        st.session_state["weights_problem"] = (
+            f"The link names the weights “{asked}”, which are not on this machine; fetch them with "
+            "`python -m dino weights fetch` if they are from the zoo, or open them below."
+        )
     name = st.selectbox(
         "Weights",
         options,
@@ -131,12 +138,13 @@ def _weights() -> str | None:
         bind="query-params",
         label_visibility="collapsed",
         placeholder="No weights yet",
+        on_change=lambda: st.session_state.pop("weights_problem", None),
     )
     with st.expander("Open other weights", icon=":material/folder_open:"):
         weights_uploader()
         st.caption("More by name: `python -m dino weights list` and `weights fetch NAME`.")
     if problem := st.session_state.get("weights_problem"):
-        st.error(problem, icon=":material/error:")
+        st.error(plain_text(problem), icon=":material/error:")
     return name
 
 
@@ -160,7 +168,7 @@ def _take_weights(key: str) -> None:
     try:
         name = services.add_weights(st.session_state, file.name, file.getvalue())
     except UserError as error:
-        st.session_state["weights_problem"] = f"{file.name}: {error}"
+        st.session_state["weights_problem"] = str(error)
         return
     st.session_state.pop("weights_problem", None)
     st.session_state["weights"] = name

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import ImageError
-from dino.explore import photo_id
+from dino.explore import content_id
 from dino.images import decode
 
 PHOTOS = Path(__file__).parent / "photos"
@@ -28,17 +28,15 @@ _OWN = "own_photos"
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo: `name` as the URL has it, the file's bytes, and who made it, for the bundled ones."""
+    """A photo: `name` as the URL has it, the file's bytes and their sha256 `id`, and its `credit`
+    for the bundled ones."""
 
     name: str
     file_name: str
     data: bytes
+    id: str
     alt: str
     credit: str = ""
-
-    @property
-    def id(self) -> str:
-        return photo_id(self.data)
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,12 @@ def bundled_photos() -> dict[str, Photo]:
     photos = {}
     for entry in json.loads((PHOTOS / "credits.json").read_text()):
         credit = f"{entry['title']} by {entry['author']}, {entry['license']} ({entry['source']})"
+        data = (PHOTOS / entry["file"]).read_bytes()
         photos[entry["name"]] = Photo(
             name=entry["name"],
             file_name=entry["file"],
-            data=(PHOTOS / entry["file"]).read_bytes(),
+            data=data,
+            id=content_id(data),
             alt=entry["alt"],
             credit=credit,
         )
@@ -87,10 +87,12 @@ def add_photo(session: MutableMapping[str, Any], file_name: str, data: bytes) ->
     except ImageError as error:
         raise ImageError(f"{file_name}: {error}") from error
     stem = "".join(c if c.isalnum() else "-" for c in Path(file_name).stem)[:24].strip("-")
+    digest = content_id(data)
     photo = Photo(
-        name=f"{stem or 'photo'}-{photo_id(data)[:8]}",
+        name=f"{stem or 'photo'}-{digest[:8]}",
         file_name=file_name,
         data=data,
+        id=digest,
         alt=f"Your photo {file_name}",
     )
     others = {name: kept for name, kept in own_photos(session).items() if name != photo.name}

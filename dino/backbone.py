@@ -7,6 +7,7 @@
 Nothing here keeps an N×N map: only the asked query rows are computed, and no hook is registered.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -207,13 +208,39 @@ class Backbone:
     def _pooled_tokens(self, images: Tensor) -> Tokens:
         """Tokens of a network that is not a ViT: feature map [B,D,h,w] or sequence with a CLS token."""
         dtype = dtype_of(self.precision)
-        features = self.module.forward_features(images.to(self.device, dtype)).float()
+        try:
+            features = self.module.forward_features(images.to(self.device, dtype)).float()
+        except AssertionError as error:  # how timm refuses another size than the trained one
+            raise UserError(
+                f"{self.name} takes one input size only ({error}); resize to it, or choose a ViT"
+            ) from error
         if features.ndim == 4:
+            if features.shape[1] != self.embed_dim:  # some networks put the channels last
+                features = features.permute(0, 3, 1, 2)
             grid = (features.shape[2], features.shape[3])
             patches = features.flatten(2).transpose(1, 2)
             return Tokens(patches.mean(dim=1), patches[:, :0], patches, grid)
         grid = (images.shape[2] // self.patch_size, images.shape[3] // self.patch_size)
-        return Tokens(features[:, 0], features[:, :0], features[:, 1:], grid)
+        prefix = int(
+            getattr(self.module, "num_prefix_tokens", features.shape[1] - grid[0] * grid[1])
+        )
+        if features.shape[1] - prefix != grid[0] * grid[1]:
+            raise UserError(
+                f"{self.name} gives {features.shape[1]} tokens, expected {grid[0]}×{grid[1]} patches "
+                f"and {prefix} others; this kind of network is not supported, so choose a ViT"
+            )
+        patches = features[:, prefix:]
+        registers = int(getattr(self.module, "num_reg_tokens", max(prefix - 1, 0)))
+        has_cls = prefix > registers
+        cls = features[:, 0] if has_cls else patches.mean(dim=1)
+        return Tokens(cls, features[:, prefix - registers : prefix], patches, grid)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of all that decides a result: the tensors, how they are read, the input's scale."""
+        grid = getattr(getattr(self.module, "patch_embed", None), "grid_size", None)
+        told = (self.weights_sha256, self.num_heads, self.patch_size, grid, self.mean, self.std)
+        return hashlib.sha256(repr((*told, self.precision)).encode()).hexdigest()
 
 
 def wrap(

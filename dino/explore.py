@@ -9,7 +9,7 @@ import torch
 from dino.backbone import Backbone
 from dino.geometry import Geometry
 from dino.limits import check_fits
-from dino.preprocessing import plan, preprocess
+from dino.preprocessing import preprocess
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class PatchFeatures:
     precision: str
 
 
-def photo_id(data: bytes) -> str:
-    """sha256 of a file's bytes, in hex: the identity of a photo in caches, folders and links."""
+def content_id(data: bytes) -> str:
+    """sha256 of a file's bytes, in hex: its identity in caches, folders and links."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -86,8 +86,7 @@ def _prepare(
     backbone: Backbone, rgb: np.ndarray, size: int, fit: str
 ) -> tuple[torch.Tensor, Geometry]:
     """Refuse what is too large before touching a pixel, then resize and normalise."""
-    planned = plan(rgb.shape[:2], size=size, patch_size=backbone.patch_size, fit=fit)
-    check_fits(backbone, planned.grid, size=size)
+    check_fits(backbone, (rgb.shape[0], rgb.shape[1]), size=size, fit=fit)
     return preprocess(
         rgb,
         size=size,

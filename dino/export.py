@@ -21,6 +21,8 @@ from dino.masks import Mask, attention_mask, mass_mask
 from dino.projections import Projection, pca_rgb
 
 File = tuple[str, bytes]
+# Width of a picture on the contact sheet.
+_TILE_PX = 360
 
 
 @dataclass(frozen=True)
@@ -117,17 +119,18 @@ def attention_files(
     def finish(picture: np.ndarray) -> np.ndarray:
         return render.mark_random(picture) if random else picture
 
-    tiles = [("photo", photo)]
+    tiles = [("photo", render.shrink(photo, _TILE_PX))]
     names, scaled, _ = head_maps(attention, style)
     for name, values in zip(names, scaled, strict=True):
         picture = head_picture(values, attention, photo, style)
         yield f"{name}.png", render.encode_png(finish(picture))
-        tiles.append((name, finish(render.shrink(picture, 360))))
+        tiles.append((name, finish(render.shrink(picture, _TILE_PX))))
     masks = mass_mask(torch.from_numpy(attention.weights), mass).numpy()
     for index, mask in enumerate(masks):
         pixels = attention.geometry.to_photo(mask)
         yield f"mask-{index}.png", render.encode_png(pixels)
-        tiles.append((f"mask-{index}", render.mask_overlay(photo, pixels)))
+        small = render.scaled(attention.geometry, _TILE_PX).to_photo(mask)
+        tiles.append((f"mask-{index}", render.mask_overlay(render.shrink(photo, _TILE_PX), small)))
     scale = "one scale" if style.shared_scale else "each map on its own scale"
     title = f"Last-block attention, {scale}; masks hold {mass:.0%} of each head's attention"
     yield "sheet.png", render.encode_png(finish(render.sheet(tiles, title=title)))
@@ -149,10 +152,14 @@ def photo_mask(
     )
 
 
-def mask_files(photo: np.ndarray, mask: Mask) -> Iterator[File]:
-    """`mask.png` (0/255) and `cutout.png` (RGBA) at the photo's size."""
+def mask_files(photo: np.ndarray, mask: Mask, *, random: bool = False) -> Iterator[File]:
+    """`mask.png` (0/255, data rather than a picture) and `cutout.png` (RGBA) at the photo's size.
+
+    `random` marks the cut-out as made with random weights.
+    """
     yield "mask.png", render.encode_png(mask.pixels)
-    yield "cutout.png", render.encode_png(render.cutout(photo, mask.pixels))
+    cutout = render.cutout(photo, mask.pixels)
+    yield "cutout.png", render.encode_png(render.mark_random(cutout) if random else cutout)
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:

@@ -41,7 +41,9 @@ def patch_scatter(
             f"{axis}axis": {"title": {"text": name}}
             for axis, name in zip("xyz", names, strict=True)
         }
-        figure.update_layout(scene={**axes, "aspectmode": "cube"})
+        figure.update_layout(
+            scene={**axes, "aspectmode": "data" if projection.method == "pca" else "cube"}
+        )
     else:
         figure = go.Figure(go.Scattergl(x=points[:, 0], y=points[:, 1], **common))
         figure.update_xaxes(title=names[0], zeroline=False)
@@ -52,18 +54,17 @@ def patch_scatter(
     return figure
 
 
-def attention_histogram(shares: np.ndarray, threshold: float) -> Any:
+def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
     """Histogram of the patches' shares of attention, the kept ones set apart.
 
     Args:
         shares: [N] share of each patch, summing to 1.
-        threshold: smallest share that is kept.
+        kept: [N] bool, the patches of the mask.
     """
     import plotly.graph_objects as go
 
     decades = np.log10(np.maximum(shares, 1e-8))
     edges = np.histogram_bin_edges(decades, bins=40)
-    kept = shares >= threshold
     figure = go.Figure()
     for name, chosen, colour in (
         (f"kept: {np.count_nonzero(kept)}", kept, "#ff8c00"),
@@ -73,7 +74,6 @@ def attention_histogram(shares: np.ndarray, threshold: float) -> Any:
         figure.add_bar(x=(edges[:-1] + edges[1:]) / 2, y=counts, name=name, marker_color=colour)
     ticks = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100])
     ticks = ticks[(ticks >= 100 * 10 ** edges[0]) & (ticks <= 100 * 10 ** edges[-1])]
-    figure.add_vline(x=float(np.log10(threshold)), line={"color": "#ff8c00", "dash": "dot"})
     figure.update_layout(
         barmode="stack",
         bargap=0.04,

@@ -6,8 +6,6 @@ the originals (facebookresearch/dino `interpolate_pos_encoding`, facebookresearc
 `interpolate_offset` 0.1; its register models use offset 0.0 and anti-aliasing).
 """
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -16,34 +14,36 @@ SCALE_OFFSET = 0.1
 
 
 def interpolate_positions(
-    pos_embed: Tensor, grid: tuple[int, int], *, num_class: int, antialias: bool
+    pos_embed: Tensor,
+    grid: tuple[int, int],
+    *,
+    trained: tuple[int, int],
+    num_class: int,
+    antialias: bool,
 ) -> Tensor:
     """Resample the patch part of a position embedding to `grid`.
 
     Args:
-        pos_embed: [1, num_class + n·n, D], the first `num_class` rows belonging to class tokens.
+        pos_embed: [1, num_class + rows·columns, D], the first `num_class` rows of class tokens.
         grid: wanted (h, w) in patches.
+        trained: (rows, columns) of the embedding; square in every published network.
         num_class: leading rows that carry no position and pass unchanged.
         antialias: the register variant of DINOv2 (to the size, anti-aliased); otherwise the scale
             factor variant of DINO and DINOv2.
     Returns:
         [1, num_class + h·w, D] in float32.
-    Raises:
-        ValueError: the patch part is not a square grid.
     """
     prefix, patches = pos_embed[:, :num_class].float(), pos_embed[:, num_class:].float()
-    side = math.isqrt(patches.shape[1])
-    if side * side != patches.shape[1]:
-        raise ValueError(f"position embedding of {patches.shape[1]} patches is not a square grid")
-    if grid == (side, side):
+    assert patches.shape[1] == trained[0] * trained[1], (patches.shape, trained)
+    if grid == tuple(trained):
         return torch.cat([prefix, patches], dim=1)
-    square = patches.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    square = patches.unflatten(1, tuple(trained)).permute(0, 3, 1, 2)
     if antialias:
         resampled = torch.nn.functional.interpolate(
             square, size=grid, mode="bicubic", antialias=True, align_corners=False
         )
     else:
-        scale = tuple((n + SCALE_OFFSET) / side for n in grid)
+        scale = tuple((n + SCALE_OFFSET) / old for n, old in zip(grid, trained, strict=True))
         resampled = torch.nn.functional.interpolate(
             square, scale_factor=scale, mode="bicubic", align_corners=False
         )

@@ -13,6 +13,7 @@ from dino.errors import UserError
 
 PRECISIONS = ("auto", "fp32", "bf16")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_EXPECTED_DEVICES = "expected auto, cpu, cuda, cuda:N or mps"
 # Below this gain the rounding of bfloat16 (about 5e-3 in the maps) is not worth it.
 _WORTHWHILE_GAIN = 1.5
 
@@ -30,10 +31,15 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise UserError(
-            f"device {device!r} is not known; expected auto, cpu, cuda, cuda:N or mps"
-        ) from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {device!r} is not known; {_EXPECTED_DEVICES}") from error
+    if chosen.type not in ("cpu", "cuda", "mps"):
+        raise UserError(f"device {device!r} is not supported; {_EXPECTED_DEVICES}")
+    here = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (chosen.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not here[chosen.type]:
         raise UserError(f"device {device!r} is not available here; use device='cpu' or 'auto'")
     return chosen
 
@@ -49,7 +55,7 @@ def choose_precision(precision: str, device: torch.device) -> str:
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type != "cpu":
         return "fp32"
     return "bf16" if _cpu_bfloat16_gain() >= _WORTHWHILE_GAIN else "fp32"

@@ -5,6 +5,7 @@ Colour is applied at the patch grid and then enlarged, so a map costs the same f
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -66,11 +67,12 @@ def heat(
         interpolation: "nearest" shows the patches, as the paper does; "bilinear" smooths.
     """
     frame = geometry if width is None else scaled(geometry, width)
-    coloured = colorize(values, colormap)
-    planes = frame.to_photo(
-        np.moveaxis(coloured, -1, 0).astype(np.float32), interpolation=interpolation
-    )
-    return np.ascontiguousarray(np.moveaxis(np.rint(planes), 0, -1).astype(np.uint8))
+    if interpolation == "bilinear":  # blend values, not colours, so that the bar holds everywhere
+        return colorize(
+            frame.to_photo(values.astype(np.float32), interpolation=interpolation), colormap
+        )
+    planes = frame.to_photo(np.moveaxis(colorize(values, colormap), -1, 0))
+    return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
 
 
 def scaled(geometry: Geometry, width: int) -> Geometry:
@@ -78,8 +80,6 @@ def scaled(geometry: Geometry, width: int) -> Geometry:
     height, full = geometry.original
     if width >= full:
         return geometry
-    from dataclasses import replace
-
     return replace(geometry, original=(max(1, round(height * width / full)), width))
 
 
@@ -127,7 +127,7 @@ def on_checkers(rgba: np.ndarray, *, cell_px: int = 12) -> np.ndarray:
 
 def mark_random(picture: np.ndarray) -> np.ndarray:
     """Write across the foot that the weights are random, so that no such picture passes for a result."""
-    image = Image.fromarray(picture)
+    image = Image.fromarray(picture)  # RGB, or RGBA
     size = max(10, round(image.width / 22))
     band = round(size * 1.7)
     draw = ImageDraw.Draw(image)

@@ -18,12 +18,26 @@ _CHUNK_ROWS = 128
 
 
 def is_plain(model: Any) -> bool:
-    """Whether timm built the model from its plain `Block` and `Attention`, which is what is read here."""
+    """Whether a timm model is a ViT of exactly the parts that are read here.
+
+    Those are timm's plain `Block` and `Attention`, a plain patch convolution, LayerNorm, at most one
+    class token, and a learned position embedding with a row a patch (and maybe a prefix token).
+    """
+    from timm.layers import LayerNorm, PatchEmbed
     from timm.layers.attention import Attention
     from timm.models.vision_transformer import Block, VisionTransformer
 
-    return isinstance(model, VisionTransformer) and all(
-        type(part) is Block and type(part.attn) is Attention and part.attn.gate is None
+    if not isinstance(model, VisionTransformer) or hasattr(model, "dist_token"):
+        return False
+    if type(model.patch_embed) is not PatchEmbed or model.pos_embed is None:
+        return False
+    positions = model.patch_embed.num_patches
+    positions += 0 if model.no_embed_class else model.num_prefix_tokens
+    return model.pos_embed.shape[1] == positions and all(
+        type(part) is Block
+        and type(part.attn) is Attention
+        and part.attn.gate is None
+        and isinstance(part.norm1, torch.nn.LayerNorm | LayerNorm)
         for part in model.blocks
     )
 
@@ -37,11 +51,10 @@ def embed(model: Any, images: Tensor, grid: tuple[int, int], dtype: torch.dtype)
     projection = model.patch_embed.proj
     x = model.patch_embed.norm(F.linear(flat, projection.weight.flatten(1), projection.bias))
     prefix = [t.expand(len(x), -1, -1) for t in (model.cls_token, model.reg_token) if t is not None]
-    if model.pos_embed is None:
-        return model.norm_pre(torch.cat([*prefix, x], dim=1))
     positions = interpolate_positions(
         model.pos_embed,
         grid,
+        trained=model.patch_embed.grid_size,
         num_class=0 if model.no_embed_class else model.num_prefix_tokens,
         antialias=model.num_reg_tokens > 0,
     ).to(dtype)

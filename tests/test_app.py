@@ -59,9 +59,10 @@ def opened(name: str, **params: str) -> AppTest:
 
 
 def text(at: AppTest) -> str:
-    """Everything the page says."""
+    """Everything the page says, as it reads: without the backslashes that keep Markdown literal."""
     kinds = ("markdown", "caption", "error", "warning", "info", "html")
-    return "\n".join(str(element.value) for kind in kinds for element in at.get(kind))
+    said = "\n".join(str(element.value) for kind in kinds for element in at.get(kind))
+    return said.replace("\\", "")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -256,4 +257,99 @@ def test_one_pixel_makes_another_photo():
 
     first = encode_png(rgb)
     rgb[3, 4, 1] = 1
-    assert explore.photo_id(first) != explore.photo_id(encode_png(rgb))
+    assert explore.content_id(first) != explore.content_id(encode_png(rgb))
+
+
+def test_text_from_a_link_is_never_markup():
+    at = opened(
+        "attention", photo="![x](https://example.invalid/x.png) [y](https://example.invalid)"
+    )
+    (error,) = (element.value for element in at.error)
+    assert "![" not in error
+    assert "](" not in error
+    assert "https:" not in error
+
+
+def test_file_names_and_descriptions_are_never_html(photo_file):
+    at = opened("attention")
+    at.file_uploader(key="upload").upload(
+        "<img src=x onerror=1>.png", photo_file.read_bytes()
+    ).run()
+    assert "&lt;img src=x onerror=1&gt;.png" in text(at)
+    assert "<img src=x" not in text(at)
+
+
+def test_a_link_to_weights_that_are_not_here_says_so():
+    at = opened("attention", weights="dino_vitb8")
+    assert "dino_vitb8”, which are not on this machine" in text(at)
+    at.sidebar.selectbox(key="weights").set_value("random_vitt16").run()
+    assert "not on this machine" not in text(at)
+
+
+def test_the_same_tensors_with_other_heads_are_other_weights(monkeypatch, tmp_path, small_weights):
+    from safetensors.torch import load_file
+
+    from dino.weights.saving import save
+
+    other = tmp_path / "other.safetensors"
+    metadata = {"name": "small", "description": "six heads", "num_heads": 6}
+    save(load_file(small_weights), other, dtype="fp32", metadata=metadata)
+    opened("attention")
+    monkeypatch.setenv("DINO_WEIGHTS", str(other))
+    at = opened("attention")
+    assert not at.exception
+    assert at.pills(key="head").options == [*"012345", "mean", "max"]
+
+
+def test_the_page_s_mark_of_random_weights_is_on_every_picture(monkeypatch):
+    from dino import render
+
+    marked: list[tuple[int, ...]] = []
+    real = render.mark_random
+    monkeypatch.setattr(render, "mark_random", lambda p: (marked.append(p.shape), real(p))[1])
+    for name, pictures in (("attention", 1 + 3 + 2), ("masks", 1 + 3), ("features", 1)):
+        marked.clear()
+        opened(name, weights="random_vitt16", size="224")
+        assert len(marked) == pictures, name
+
+
+def test_a_damaged_bundled_file_does_not_take_the_app_down(monkeypatch, tmp_path):
+    monkeypatch.delenv("DINO_WEIGHTS")
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "ours.safetensors").write_bytes(b"damaged")
+    at = opened("attention")
+    assert "ours.safetensors" in text(at)
+    assert at.sidebar.selectbox(key="photo").value == "macaw"
+
+
+def test_one_fetch_runs_however_many_ask(monkeypatch, tmp_path):
+    import sys
+    import threading
+    import time
+
+    from app import fetching
+
+    script = "import time; print('fetching'); time.sleep(1)"
+    started = []
+    real = fetching.subprocess.Popen
+
+    def popen(command, **options):
+        started.append(command)
+        return real([sys.executable, "-c", script], **options)
+
+    monkeypatch.setattr(fetching.subprocess, "Popen", popen)
+    fetch = fetching.WeightsFetch(tmp_path / "log")
+    threads = [threading.Thread(target=fetch.start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(started) == 1
+    assert started[0][-3:] == ["weights", "fetch", "default"]
+    assert fetch.running
+    deadline = time.monotonic() + 20
+    while fetch.running and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert fetch.succeeded
+    assert fetch.lines() == ["fetching"]

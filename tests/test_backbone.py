@@ -70,6 +70,7 @@ def test_position_embedding_equals_the_original(golden, size):
     positions = interpolate_positions(
         torch.from_numpy(arrays["state/pos_embed"]),
         (height // 8, width // 8),
+        trained=(8, 8),
         num_class=1,
         antialias=False,
     )
@@ -116,12 +117,13 @@ def test_every_row_sums_to_one():
 
 def test_registers_take_the_anti_aliased_positions():
     positions = torch.randn(1, 16 * 16, 6)
-    smooth = interpolate_positions(positions, (4, 4), num_class=0, antialias=True)
+    kind = {"trained": (16, 16), "num_class": 0}
+    smooth = interpolate_positions(positions, (4, 4), antialias=True, **kind)
     square = positions.reshape(1, 16, 16, 6).permute(0, 3, 1, 2)
     expected = torch.nn.functional.interpolate(square, (4, 4), mode="bicubic", antialias=True)
     torch.testing.assert_close(smooth, expected.flatten(2).transpose(1, 2))
     assert not torch.allclose(
-        smooth, interpolate_positions(positions, (4, 4), num_class=0, antialias=False), atol=1e-2
+        smooth, interpolate_positions(positions, (4, 4), antialias=False, **kind), atol=1e-2
     )
 
 
@@ -167,3 +169,99 @@ def test_other_networks_give_features_and_say_why_no_attention(name):
     assert tokens.cls.shape == (2, backbone.embed_dim)
     with pytest.raises(UserError, match="no self-attention"):
         backbone.attention(images)
+
+
+@pytest.mark.parametrize("options", [
+    {"pre_norm": True},
+    {"qk_norm": True},
+    {"init_values": 0.3},
+    {"reg_tokens": 3, "no_embed_class": True},
+    {"class_token": False, "global_pool": "avg", "fc_norm": False},
+    {"img_size": (64, 32)},
+    {"img_size": (16, 64)},
+])  # fmt: skip
+def test_tokens_of_every_kind_of_plain_vit_are_timm_s_at_the_trained_size(options):
+    model = small_vit(**options).eval()
+    with torch.no_grad():  # norms of their own, so that none can be left out or swapped unnoticed
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    height, width = model.patch_embed.img_size
+    images = torch.randn(2, 3, height, width)
+    with torch.no_grad():
+        expected = model.forward_features(images)
+    tokens = wrapped(model).tokens(images)
+    prefix = model.num_prefix_tokens
+    torch.testing.assert_close(tokens.patches, expected[:, prefix:], atol=1e-5, rtol=1e-4)
+    if model.has_class_token:
+        torch.testing.assert_close(tokens.cls, expected[:, 0], atol=1e-5, rtol=1e-4)
+    registers = expected[:, prefix - model.num_reg_tokens : prefix]
+    torch.testing.assert_close(tokens.registers, registers, atol=1e-5, rtol=1e-4)
+
+
+def test_attention_applies_the_norms_of_queries_and_keys():
+    model = small_vit(qk_norm=True).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+        images = torch.randn(1, 3, 32, 32)
+        x = model._pos_embed(model.patch_embed(images))
+        attn = model.blocks[0].attn
+        qkv = attn.qkv(model.blocks[0].norm1(x)).reshape(1, 17, 3, 3, 8).permute(2, 0, 3, 1, 4)
+        q, k = attn.q_norm(qkv[0]), attn.k_norm(qkv[1])
+        expected = (q @ k.transpose(-2, -1) * 8**-0.5).softmax(-1)[:, :, 0, 1:]
+    maps = wrapped(model).attention(images, layers=(0,))
+    torch.testing.assert_close(maps.weights[:, 0, 0].flatten(-2), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_positions_of_registers_are_interpolated_with_anti_aliasing():
+    model = small_vit(img_size=128, reg_tokens=1, no_embed_class=True).eval()
+    with torch.no_grad():
+        model.pos_embed.normal_()
+    from dino import vit
+
+    images = torch.zeros(1, 3, 32, 32)
+    x = vit.embed(model, images, (4, 4), torch.float32)[0, 2:]
+    square = model.pos_embed.reshape(1, 16, 16, -1).permute(0, 3, 1, 2)
+    smooth = torch.nn.functional.interpolate(square, (4, 4), mode="bicubic", antialias=True)
+    expected = smooth.flatten(2).transpose(1, 2)[0] + model.patch_embed.proj.bias
+    torch.testing.assert_close(x, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["deit_tiny_distilled_patch16_224", "swin_tiny_patch4_window7_224"],
+)
+def test_networks_that_only_look_like_a_vit_are_not_read_as_one(name):
+    backbone = wrapped(timm.create_model(name, num_classes=0))
+    assert not backbone.has_attention
+    images = torch.randn(1, 3, 224, 224)
+    tokens = backbone.tokens(images)
+    assert tokens.patches.shape[1] == tokens.grid[0] * tokens.grid[1]
+    assert tokens.patches.shape[2] == backbone.embed_dim
+    with pytest.raises(UserError, match="no self-attention"):
+        backbone.attention(images)
+
+
+@pytest.mark.parametrize(("name", "side"), [("mixer_s32_224", 256), ("vit_tiny_r_s16_p8_224", 224)])
+def test_what_cannot_be_read_rightly_is_refused(name, side):
+    backbone = wrapped(timm.create_model(name, num_classes=0))
+    with pytest.raises(UserError, match=r"one input size only|not supported"):
+        backbone.tokens(torch.zeros(1, 3, side, side))
+
+
+def test_the_fingerprint_changes_with_whatever_changes_a_result():
+    model = small_vit()
+    options = {"name": "", "description": "", "device": "cpu", "weights_sha256": "ab"}
+    first = wrap(model, mean=ZEROS, std=ONES, precision="fp32", **options).fingerprint
+    assert first != wrap(model, mean=ONES, std=ONES, precision="fp32", **options).fingerprint
+    other = small_vit(num_heads=6)
+    assert first != wrap(other, mean=ZEROS, std=ONES, precision="fp32", **options).fingerprint
+    assert first != wrap(model, mean=ZEROS, std=ONES, precision="bf16", **options).fingerprint
+
+
+@pytest.mark.parametrize("device", ["meta", "xla", "tpu9", "cuda:99"])
+def test_a_device_that_is_not_here_is_one_sentence(device):
+    from dino.precision import choose_device
+
+    with pytest.raises(UserError, match="device"):
+        choose_device(device)

@@ -9,7 +9,7 @@ from PIL import Image
 
 import dino
 from dino.cli import run
-from dino.explore import photo_id
+from dino.explore import content_id
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def cli(monkeypatch, capsys, tmp_path, small_weights):
 
 
 def folder_of(photo, tmp_path):
-    return tmp_path / "out" / f"{photo.stem}-{photo_id(photo.read_bytes())[:8]}"
+    return tmp_path / "out" / f"{photo.stem}-{content_id(photo.read_bytes())[:8]}"
 
 
 def test_attend_writes_what_the_library_computes(cli, photo_file, small_weights, tmp_path):
@@ -79,7 +79,7 @@ def test_segment_writes_masks_cutouts_and_one_coco_file(cli, photo_file, tmp_pat
     assert [image["file_name"] for image in document["images"]] == ["a.png", "b.jpg"]
     for image, annotation in zip(document["images"], document["annotations"], strict=True):
         data = (folder / image["file_name"]).read_bytes()
-        results = tmp_path / "out" / f"{image['file_name'][0]}-{photo_id(data)[:8]}"
+        results = tmp_path / "out" / f"{image['file_name'][0]}-{content_id(data)[:8]}"
         mask = np.asarray(Image.open(results / "mask.png")) > 0
         assert annotation["area"] == mask.sum() > 0
         alpha = np.asarray(Image.open(results / "cutout.png"))[..., 3]
@@ -115,6 +115,9 @@ def test_a_broken_photo_is_named_and_the_others_go_on(cli, photo_file, tmp_path)
     ("words", "says"),
     [
         (["attend", "missing.jpg"], "does not exist"),
+        (["attend", "EMPTY"], "no photos in"),
+        (["attend", "PHOTO", "--weights", "w" * 300], "too long"),
+        (["attend", "PHOTO", "--device", "meta"], "expected auto, cpu, cuda"),
         (["attend", "PHOTO", "--mass", "1.5"], "mass is 1.5"),
         (["attend", "PHOTO", "--mass", "0"], "mass is 0"),
         (["attend", "PHOTO", "--weights", "dino_vits61"], "dino_vits16"),
@@ -127,8 +130,10 @@ def test_a_broken_photo_is_named_and_the_others_go_on(cli, photo_file, tmp_path)
         (["weights", "info", "nowhere.pth"], "nowhere.pth"),
     ],
 )
-def test_wrong_use_is_one_sentence_and_exit_code_2(cli, photo_file, words, says):
-    code, _, err = cli(*[photo_file if word == "PHOTO" else word for word in words])
+def test_wrong_use_is_one_sentence_and_exit_code_2(cli, photo_file, tmp_path, words, says):
+    (tmp_path / "empty").mkdir()
+    places = {"PHOTO": photo_file, "EMPTY": tmp_path / "empty"}
+    code, _, err = cli(*[places.get(word, word) for word in words])
     assert code == 2
     assert says in err
     assert "Traceback" not in err

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dino import export, render
-from dino.explore import Attention, PatchFeatures, photo_id
+from dino.explore import Attention, PatchFeatures, content_id
 from dino.masks import Mask, mass_mask
 from dino.preprocessing import preprocess
 from dino.projections import project
@@ -166,5 +166,5 @@ def test_zip_is_the_same_for_the_same_content():
     [("cat.jpg", "cat"), ("../../etc/passwd", "passwd"), (".jpg", "jpg"), ("a b*c.png", "a-b-c")],
 )
 def test_result_folders_are_named_after_the_photo_and_stay_in_place(name, expected):
-    digest = photo_id(b"photo")
+    digest = content_id(b"photo")
     assert export.stem(name, digest) == f"{expected}-{digest[:8]}"

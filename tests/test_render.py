@@ -27,6 +27,19 @@ def test_a_smaller_picture_keeps_the_patches_in_place():
     assert render.heat(values, SQUARE, width=600).shape == (40, 60, 3)  # never enlarged
 
 
+def test_smooth_heat_blends_values_so_that_the_bar_holds_between_patches():
+    wide = Geometry(original=(20, 400), resized=(2, 40), crop=(0, 0, 2, 40), patch_size=2)
+    values = np.linspace(0, 1, 20)[None]
+    picture = render.heat(values, wide, interpolation="bilinear")
+    middle = render.colorize(np.array([[0.5]]))[0, 0].astype(int)
+    assert np.abs(picture[10, 200].astype(int) - middle).max() <= 3
+    two = Geometry(original=(20, 400), resized=(2, 4), crop=(0, 0, 2, 4), patch_size=2)
+    halfway = render.heat(np.array([[0.0, 1.0]]), two, interpolation="bilinear")[10, 200].astype(
+        int
+    )
+    assert np.abs(halfway - middle).max() <= 3
+
+
 @pytest.mark.parametrize("name", list(render.COLORMAPS))
 def test_colour_maps_grow_steadily_in_luminance(name):
     colours = render.colorize(np.linspace(0, 1, 256)[None], name)[0].astype(float)

@@ -571,3 +571,10 @@ def test_the_originals_state_dict_computes_the_originals_tokens(
     with torch.no_grad():
         cls = model.forward_features(image)[:, 0]
     torch.testing.assert_close(cls, torch.from_numpy(arrays["64x64/cls"]), rtol=0, atol=2e-5)
+
+
+def test_a_small_file_that_claims_huge_tensors_is_refused():
+    state = cases.canonical_vit()
+    state["blocks.0.mlp.fc1.weight"] = torch.zeros(1).expand(cases.MLP, cases.DIM)
+    with pytest.raises(WeightsError, match="not in the file"):
+        to_canonical(state)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-MAX_BYTES = 25 * 2**20
+from app.state import MAX_PHOTO_BYTES
 
 _JS = """
 export default function ({ setTriggerValue, parentElement, data }) {
@@ -53,4 +53,4 @@ def paste_photo(key: str, on_paste: Callable[[str, bytes], None]) -> None:
             return  # not from our own script; nothing to tell a user
         on_paste(str(pasted.get("name") or "pasted.png"), content)
 
-    _component(key=key, data={"max_bytes": MAX_BYTES}, on_pasted_change=changed)
+    _component(key=key, data={"max_bytes": MAX_PHOTO_BYTES}, on_pasted_change=changed)

@@ -9,7 +9,7 @@ from app import services
 from app.state import Choice
 from app.views import layout
 from app.views.layout import SHOWN_PX
-from dino import export
+from dino import export, render
 from dino.backbone import Backbone
 from dino.explore import PatchFeatures
 from dino.figures import patch_scatter, standalone_html
@@ -73,11 +73,12 @@ def _scatter(choice: Choice, backbone: Backbone, features: PatchFeatures) -> Non
     projection = _project(
         choice, backbone, features, method=METHODS[method], dims=dims, perplexity=perplexity
     )
-    photo_colours = export.patch_colours(services.pixels(choice.photo), features)
-    colours = photo_colours
     if colour == "components":
         colours = pca_rgb(features.patches, features.geometry.grid).reshape(-1, 3)
-    figure = patch_scatter(projection, features.geometry.grid, colours)
+    else:
+        colours = services.patch_colours(choice, backbone, features)
+    mark = render.RANDOM_MARK if backbone.is_random else ""
+    figure = patch_scatter(projection, features.geometry.grid, colours, title=mark)
     figure.update_layout(height=620)
     st.plotly_chart(
         figure,
@@ -86,7 +87,7 @@ def _scatter(choice: Choice, backbone: Backbone, features: PatchFeatures) -> Non
         alt=f"{method} of {len(projection.points)} patch features in {dims} dimensions.",
     )
     st.caption(_describe(projection))
-    _downloads(choice, features, projection, colours)
+    _downloads(choice, backbone, features, projection, colours)
 
 
 def _project(
@@ -118,17 +119,33 @@ def _describe(projection: Projection) -> str:
 
 
 def _downloads(
-    choice: Choice, features: PatchFeatures, projection: Projection, colours: np.ndarray
+    choice: Choice,
+    backbone: Backbone,
+    features: PatchFeatures,
+    projection: Projection,
+    colours: np.ndarray,
 ) -> None:
+    random = backbone.is_random
     stem = export.stem(choice.photo.file_name, choice.photo.id)
 
     def html() -> bytes:
-        figure = patch_scatter(
-            projection, features.geometry.grid, colours, title=choice.photo.file_name
+        title = choice.photo.file_name + (f" ({render.RANDOM_MARK})" if random else "")
+        return standalone_html(
+            patch_scatter(projection, features.geometry.grid, colours, title=title)
         )
-        return standalone_html(figure)
+
+    def everything() -> bytes:
+        photo = services.pixels(choice.photo)
+        name = choice.photo.file_name
+        return export.zip_files(
+            export.projection_files(projection, features, photo, title=name, random=random)
+        )
+
+    def components() -> bytes:
+        return render.encode_png(export.pca_picture(features, random=random))
 
     layout.downloads(
+        ("Components (PNG)", f"{stem}-pca-rgb.png", "image", components),
         (
             "Points (CSV)",
             f"{stem}-points.csv",
@@ -142,6 +159,7 @@ def _downloads(
             "data_array",
             lambda: export.projection_npz(projection, features),
         ),
+        ("All files (ZIP)", f"{stem}-features.zip", "folder_zip", everything),
     )
     options = ["--method", projection.method, "--dims", str(projection.points.shape[1])]
     if projection.method == "tsne":

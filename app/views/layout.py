@@ -12,6 +12,7 @@ import streamlit as st
 
 from app import services
 from app.state import DEFAULT_SIZE, Choice
+from app.text import plain_text
 from dino import render
 from dino.backbone import Backbone
 from dino.geometry import Geometry
@@ -74,7 +75,7 @@ def footer(choice: Choice, backbone: Backbone, seconds: float) -> None:
         f"forward {seconds:.2f} s on {backbone.device}, {backbone.precision} · "
         f"weights sha256 `{backbone.weights_sha256[:16]}` · "
         f"photo sha256 `{choice.photo.id[:16]}`"
-        + (f"  \nPhoto: {_plain(choice.photo.credit)}" if choice.photo.credit else "")
+        + (f"  \nPhoto: {plain_text(choice.photo.credit)}" if choice.photo.credit else "")
     )
 
 
@@ -136,8 +137,3 @@ def _photo_argument(choice: Choice) -> str:
 
 def _data_uri(pixels: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(render.encode_jpeg(pixels)).decode()
-
-
-def _plain(text: str) -> str:
-    """Text whose characters Markdown would read as markup, escaped."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+!|$~:" else c for c in text)

@@ -36,6 +36,12 @@ class Scene:
     def weights(self) -> torch.Tensor:
         return torch.from_numpy(self.attention.weights)
 
+    @property
+    def grid_mask(self) -> np.ndarray:
+        """The mask of the chosen heads, bool [h,w]."""
+        weights, combine = self.weights, self.combine
+        return attention_mask(weights, self.mass, heads=self.heads, combine=combine).numpy()
+
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """The page: mass, heads and combination; the mask, each head's own, downloads."""
@@ -87,6 +93,9 @@ def _controls(num_heads: int) -> tuple[float, tuple[int, ...], str]:
         "The paper uses 60 %.",
     )
     names = [str(head) for head in range(num_heads)]
+    chosen = st.session_state.get("heads")
+    if chosen and not set(chosen) <= set(names):  # chosen under weights with more heads
+        st.session_state["heads"] = [head for head in chosen if head in names] or names
     picked = st.pills(
         "Heads", names, default=names, selection_mode="multi", key="heads", bind="query-params"
     )
@@ -104,7 +113,7 @@ def _controls(num_heads: int) -> tuple[float, tuple[int, ...], str]:
 
 def _large(scene: Scene) -> None:
     heads, mass = scene.heads, scene.mass
-    grid_mask = attention_mask(scene.weights, mass, heads=heads, combine=scene.combine).numpy()
+    grid_mask = scene.grid_mask
     share = grid_mask.mean()
     layout.picture(
         _draw(scene, grid_mask, SHOWN_PX),
@@ -145,33 +154,37 @@ def _draw(scene: Scene, grid_mask: np.ndarray, width: int) -> np.ndarray:
 
 def _histogram(scene: Scene) -> None:
     mean = scene.weights[list(scene.heads)].mean(0)
-    kept = mass_mask(mean, scene.mass)
+    kept = scene.grid_mask.flatten()
     shares = (mean / mean.sum()).flatten().numpy()
-    threshold = float(shares[kept.flatten().numpy()].min())
     which = f"head {scene.heads[0]}" if len(scene.heads) == 1 else "the mean of the chosen heads"
+    least = f"{shares[kept].min():.2%}"
+    if scene.combine == "union" and len(scene.heads) > 1:
+        told = "the mask keeps what any single head's mask keeps, whatever its place here"
+    else:
+        told = f"the mask keeps the strongest, from {least} up"
     st.plotly_chart(
-        attention_histogram(shares, threshold),
+        attention_histogram(shares, kept),
         width="stretch",
         key="mass_histogram",
         config={"displayModeBar": False},
-        alt=f"Histogram of attention per patch for {which}; from {threshold:.2%} on, "
-        "patches are kept.",
+        alt=f"Histogram of attention per patch for {which}; {told}.",
     )
-    st.caption(f"Patches by attention, {which}; the mask keeps those from {threshold:.2%} up.")
+    st.caption(f"Patches by attention, {which}; {told}.")
 
 
 def _downloads(scene: Scene) -> None:
     choice, attention, mass = scene.choice, scene.attention, scene.mass
+    random = scene.backbone.is_random
 
     def files() -> Iterator[export.File]:
         mask = export.photo_mask(attention, mass, heads=scene.heads, combine=scene.combine)
-        return export.mask_files(services.pixels(choice.photo), mask)
+        return export.mask_files(services.pixels(choice.photo), mask, random=random)
 
     def every_head() -> bytes:
         photo, collected = services.pixels(choice.photo), []
         for head in range(attention.num_heads):
             mask = export.photo_mask(attention, mass, heads=(head,), combine="union")
-            named = export.mask_files(photo, mask)
+            named = export.mask_files(photo, mask, random=random)
             collected += [(f"head-{head}-{name}", data) for name, data in named]
         return export.zip_files([*files(), *collected])
 

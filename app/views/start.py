@@ -7,6 +7,7 @@ import streamlit as st
 from app import services, sidebar
 from app.sidebar import Selection
 from app.state import Choice
+from app.text import plain_text
 from dino.backbone import Backbone
 from dino.errors import TooLargeError, UserError
 
@@ -21,9 +22,9 @@ def guarded(view: Callable[[Choice, Backbone], None], selection: Selection) -> N
         backbone = services.open_weights(choice.weights, st.session_state)
         view(choice, backbone)
     except TooLargeError as error:
-        st.error(f"Too large: {error}.", icon=":material/memory:")
+        st.error(f"Too large: {plain_text(str(error))}.", icon=":material/memory:")
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_text(str(error)), icon=":material/error:")
 
 
 def _no_weights() -> None:

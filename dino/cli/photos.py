@@ -166,7 +166,7 @@ def segment(
         attention = explore.attend(backbone, rgb, size=size, fit=fit.value)
         mask = export.photo_mask(attention, mass, heads=chosen, combine=combine.value)
         found.append((name, mask))
-        return export.mask_files(rgb, mask)
+        return export.mask_files(rgb, mask, random=backbone.is_random)
 
     def finish() -> None:
         _write(out / "coco.json", export.coco_json(found))
@@ -248,18 +248,22 @@ def _each_photo(
 ) -> None:
     """Decode each photo and write its results below `out`; failures are named, the rest goes on."""
     from dino.errors import UserError
-    from dino.explore import photo_id
+    from dino.explore import content_id
     from dino.export import stem
     from dino.images import decode, find_images
 
     found = find_images(paths)
+    if not found:
+        raise UserError(
+            f"no photos in {', '.join(map(str, paths))}; name photos, or folders with some"
+        )
     unique = len({path.name for path in found}) == len(found)
     failed: list[tuple[Path, str]] = []
     for number, path in enumerate(found, start=1):
         started = time.perf_counter()
         try:
             data = path.read_bytes()
-            folder = out / stem(path.name, photo_id(data))
+            folder = out / stem(path.name, content_id(data))
             for name, content in results(decode(data), path.name if unique else path.as_posix()):
                 _write(folder / name, content)
         except (UserError, OSError) as error:

@@ -2,7 +2,7 @@
 
     from dino.weights import ZOO, fetch, load
     backbone = load("dino_vits16")                   # fetched if it is not here
-    backbone = load("checkpoint.pth", key="student") # any layout of the README's table
+    backbone = load("checkpoint.pth", key="student") # any layout `info` can name
 
 Key prefixes and foreign layouts are known here and nowhere else. Names are imported on first use:
 importing this package loads neither torch nor timm.

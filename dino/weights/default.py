@@ -182,7 +182,7 @@ def find_default(
     if wanted:
         entry = ZOO.get(wanted)
         described = entry.description if entry else f"{wanted}, as DINO_WEIGHTS says."
-        return Source(wanted, entry.name if entry else Path(wanted).stem, described)
+        return Source(wanted, entry.name if entry else _file_stem(wanted), described)
     for name in DEFAULT_NAMES:
         path = downloaded_path(name, folder)
         if path is not None and path.exists():
@@ -194,10 +194,18 @@ def find_default(
     return None
 
 
+def _file_stem(wanted: str) -> str:
+    """A path without its folder and suffix; a name that is no file stays whole."""
+    return Path(wanted).stem if Path(wanted).exists() else wanted
+
+
 def _bundled_description(path: Path) -> str:
     from dino.weights.files import read_safetensors_metadata
 
-    told = read_safetensors_metadata(path).get("description")
+    try:
+        told = read_safetensors_metadata(path).get("description")
+    except WeightsError:  # damaged: `load` says so where it can be shown
+        told = None
     return told or f"{path.stem}, bundled with the project."
 
 

@@ -119,7 +119,8 @@ def _float32(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Own contiguous float32 copies (the file may be memory-mapped), counters kept as they are.
 
     Raises:
-        WeightsError: integer (quantised) weights, or values that are not finite.
+        WeightsError: integer (quantised) weights, a small tensor that claims to be a huge one (a
+            stride of 0), or values that are not finite.
     """
     import torch
 
@@ -133,6 +134,11 @@ def _float32(state: Mapping[str, Any]) -> dict[str, Tensor]:
             raise WeightsError(
                 f"{name!r} holds {tensor.dtype}, not floating point numbers; convert quantised "
                 "weights back first"
+            )
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise WeightsError(
+                f"{name!r} claims {tuple(tensor.shape)} values that are not in the file; expected "
+                "plain tensors, so save it again with .contiguous()"
             )
         copy = tensor.to("cpu", torch.float32, copy=True).contiguous()
         if not copy.isfinite().all():

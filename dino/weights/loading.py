@@ -7,6 +7,7 @@ backbone = load("runs/pets/checkpoints/step-00000100.pt", key="teacher")
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,6 +116,8 @@ def _is_timm_name(text: str) -> bool:
     Raises:
         WeightsError: neither a file nor any known name, with the nearest ones.
     """
+    if len(text) > 255:
+        raise WeightsError(f"{text[:40]}… is too long for a name of weights or a file")
     if Path(text).exists() or "/" in text or "\\" in text or text.endswith(_SUFFIXES):
         return False
     import timm
@@ -138,7 +141,7 @@ def _from_zoo(entry: ZooEntry, *, arch: str | None, num_heads: int | None) -> Lo
     from dino.weights.files import read
 
     try:
-        path = fetch(entry.name, checkpoints_folder()).path
+        path = fetch(entry.name, checkpoints_folder(), say=_announce).path
     except DownloadError as error:
         raise DownloadError(
             f"{error} (`python -m dino weights fetch default` tries other ways too)"
@@ -147,6 +150,11 @@ def _from_zoo(entry: ZooEntry, *, arch: str | None, num_heads: int | None) -> Lo
     raw = read(path)
     hints = replace(hints, num_heads=raw.hints.num_heads, grid=raw.hints.grid)
     return _from_tree(raw.tree, hints, str(path), **options)
+
+
+def _announce(line: str) -> None:
+    """Downloads are never silent: one line on stderr before the first byte."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _from_path(path: Path, **options: Any) -> LoadedModel:

