@@ -45,4 +45,6 @@ home = st.Page(
     default=True,
     visibility="hidden",
 )
-st.navigation([home, *pages], position="top").run()
+page = st.navigation([home, *pages], position="top")
+st.set_page_config(page_title=f"{page.title} · DINO Explorer")
+page.run()

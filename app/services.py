@@ -1,6 +1,7 @@
 """The only place with st.cache_*: models, and results keyed by sha256 strings, never by arrays."""
 
 import tempfile
+import threading
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,9 @@ from app.state import Choice, Photo
 from dino import explore, export, render
 from dino.backbone import Backbone
 from dino.errors import WeightsError
+from dino.geometry import Geometry
 from dino.images import decode
+from dino.preprocessing import plan
 from dino.projections import Projection, project
 from dino.weights import ZOO, checkpoints_folder, find_default
 from dino.weights.default import DEFAULT_NAMES, bundled_files, downloaded_path
@@ -60,7 +63,7 @@ def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
     return replace(backbone, name=Path(file_name).stem) if unnamed else backbone
 
 
-@st.cache_data(max_entries=6, show_spinner="Reading the photo …")
+@st.cache_data(max_entries=6, show_spinner=False)
 def _pixels(photo_sha256: str, _data: bytes) -> np.ndarray:
     return decode(_data)
 
@@ -81,7 +84,13 @@ def _shown(photo_sha256: str, width: int, _data: bytes) -> np.ndarray:
     return render.shrink(_pixels(photo_sha256, _data), width)
 
 
-@st.cache_data(max_entries=64, show_spinner="Looking at the photo …")
+@st.cache_resource(show_spinner=False)
+def _one_forward() -> threading.Lock:
+    """Forwards of all sessions take turns: together they would take longer, and time each other."""
+    return threading.Lock()
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
 def _attention(
     photo_sha256: str,
     backbone_sha256: str,
@@ -90,12 +99,13 @@ def _attention(
     _backbone: Backbone,
 ) -> Timed:
     rgb = _pixels(photo_sha256, _photo.data)
-    started = time.perf_counter()
-    attention = explore.attend(_backbone, rgb, size=size)
-    return Timed(attention, time.perf_counter() - started)
+    with _one_forward():
+        started = time.perf_counter()
+        attention = explore.attend(_backbone, rgb, size=size)
+        return Timed(attention, time.perf_counter() - started)
 
 
-@st.cache_data(max_entries=32, show_spinner="Computing the features …")
+@st.cache_data(max_entries=32, show_spinner=False)
 def _features(
     photo_sha256: str,
     backbone_sha256: str,
@@ -104,14 +114,21 @@ def _features(
     _backbone: Backbone,
 ) -> Timed:
     rgb = _pixels(photo_sha256, _photo.data)
-    started = time.perf_counter()
-    features = explore.features(_backbone, rgb, size=size)
-    return Timed(features, time.perf_counter() - started)
+    with _one_forward():
+        started = time.perf_counter()
+        features = explore.features(_backbone, rgb, size=size)
+        return Timed(features, time.perf_counter() - started)
 
 
 def pixels(photo: Photo) -> np.ndarray:
     """The photo at its own size, uint8 [H,W,3]."""
     return _pixels(photo.id, photo.data)
+
+
+def geometry(choice: Choice, backbone: Backbone) -> Geometry:
+    """How the chosen photo becomes patches, known before any forward."""
+    height, width = pixels(choice.photo).shape[:2]
+    return plan((height, width), size=choice.size, patch_size=backbone.patch_size)
 
 
 def shown(photo: Photo, width: int) -> np.ndarray:
@@ -126,13 +143,15 @@ def thumbnail(photo: Photo) -> bytes:
 
 def attention(choice: Choice, backbone: Backbone) -> tuple[explore.Attention, float]:
     """Last-block CLS attention on the chosen photo, and the seconds it took when computed."""
-    timed = _attention(*_key(choice, backbone), choice.photo, backbone)
+    with st.spinner("Looking at the photo …"):
+        timed = _attention(*_key(choice, backbone), choice.photo, backbone)
     return timed.result, timed.seconds
 
 
 def features(choice: Choice, backbone: Backbone) -> tuple[explore.PatchFeatures, float]:
     """Last-block patch features of the chosen photo, and the seconds they took when computed."""
-    timed = _features(*_key(choice, backbone), choice.photo, backbone)
+    with st.spinner("Computing the features …"):
+        timed = _features(*_key(choice, backbone), choice.photo, backbone)
     return timed.result, timed.seconds
 
 

@@ -15,7 +15,7 @@ from app.state import (
     all_photos,
     bundled_photos,
 )
-from app.text import plain_text
+from app.text import plain_text, sentence
 from dino.errors import ImageError, UserError
 from dino.images import IMAGE_SUFFIXES
 
@@ -41,8 +41,8 @@ def choose() -> Selection:
             value=DEFAULT_SIZE,
             key="size",
             bind="query-params",
-            help="Longer side of the photo as the network sees it. More is finer and slower: "
-            "work grows with the fourth power.",
+            help="Longer side of the photo as the network sees it. More is finer and slower: twice "
+            "the size is four times the patches, and more than four times the work.",
         )
     photo = all_photos(st.session_state)[photo_name]
     return Selection(Choice(photo=photo, weights=weights, size=size) if weights else None)
@@ -57,14 +57,8 @@ def _photo() -> str:
     st.subheader("Photo", anchor=False)
     photos = all_photos(st.session_state)
     _explain_foreign_link(photos)
-    name = st.selectbox(
-        "Photo",
-        list(photos),
-        key="photo",
-        bind="query-params",
-        label_visibility="collapsed",
-        on_change=lambda: st.session_state.pop("photo_problem", None),
-    )
+    name = _linked("photo", list(photos), next(iter(bundled_photos())), placeholder=None)
+    assert name is not None
     photo = photos[name]
     st.image(services.thumbnail(photo), alt=photo.alt, width="stretch")
     st.file_uploader(
@@ -85,9 +79,41 @@ def _photo() -> str:
             args=("camera",),
             label_visibility="collapsed",
         )
-    if problem := st.session_state.get("photo_problem"):
-        st.error(plain_text(problem), icon=":material/broken_image:")
     return name
+
+
+def _linked(
+    key: str, options: list[str], default: str | None, placeholder: str | None
+) -> str | None:
+    """A select box whose choice is in the URL, also where it was made by an upload.
+
+    (Streamlit's own binding leaves the URL behind when a choice is made from the session.)
+    """
+    asked = st.query_params.get(key)
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = asked if asked in options else default
+    name = st.selectbox(
+        key.title(),
+        options,
+        key=key,
+        label_visibility="collapsed",
+        persist_state="session",
+        placeholder=placeholder,
+        on_change=lambda: st.session_state.pop(f"{key}_problem", None),
+    )
+    if name != asked and (name != default or asked):
+        if name is None:
+            st.query_params.pop(key, None)
+        else:
+            st.query_params[key] = name
+    return name
+
+
+def show_problems() -> None:
+    """What went wrong in the sidebar, said on the page, where a phone shows it too."""
+    for key, icon in (("photo_problem", "broken_image"), ("weights_problem", "error")):
+        if problem := st.session_state.get(key):
+            st.error(plain_text(sentence(problem)), icon=f":material/{icon}:")
 
 
 def _explain_foreign_link(photos: dict) -> None:
@@ -96,7 +122,7 @@ def _explain_foreign_link(photos: dict) -> None:
     if asked and asked not in photos:
         st.session_state["photo_problem"] = (
             f"The link names the photo “{asked}”, which only the session that added it can see; "
-            f"add it again below. Shown instead: {next(iter(bundled_photos()))}."
+            f"add it again in the sidebar. Shown instead: {next(iter(bundled_photos()))}."
         )
 
 
@@ -112,7 +138,7 @@ def _take(file_name: str, data: bytes) -> None:
     try:
         photo = add_photo(st.session_state, file_name, data)
     except ImageError as error:
-        st.session_state["photo_problem"] = f"{error} The photo shown is unchanged."
+        st.session_state["photo_problem"] = f"{sentence(str(error))} The photo shown is unchanged."
         return
     st.session_state.pop("photo_problem", None)
     st.session_state["photo"] = photo.name
@@ -128,23 +154,14 @@ def _weights() -> str | None:
     if asked and asked not in options:
         st.session_state["weights_problem"] = (
             f"The link names the weights “{asked}”, which are not on this machine; fetch them with "
-            "`python -m dino weights fetch` if they are from the zoo, or open them below."
+            "`python -m dino weights fetch` if they are from the zoo, or open them in the sidebar."
         )
-    name = st.selectbox(
-        "Weights",
-        options,
-        index=options.index(default) if default in options else None,
-        key="weights",
-        bind="query-params",
-        label_visibility="collapsed",
-        placeholder="No weights yet",
-        on_change=lambda: st.session_state.pop("weights_problem", None),
+    name = _linked(
+        "weights", options, default if default in options else None, placeholder="No weights yet"
     )
     with st.expander("Open other weights", icon=":material/folder_open:"):
         weights_uploader()
         st.caption("More by name: `python -m dino weights list` and `weights fetch NAME`.")
-    if problem := st.session_state.get("weights_problem"):
-        st.error(plain_text(problem), icon=":material/error:")
     return name
 
 

@@ -17,7 +17,7 @@ from dino.explore import content_id
 from dino.images import decode
 
 PHOTOS = Path(__file__).parent / "photos"
-SIZES = (224, 320, 384, 448, 480, 512, 640, 768, 896, 1024, 1344, 2048)
+SIZES = (224, 320, 384, 448, 480, 512, 640, 768, 896, 1024, 1152, 1344, 1536, 1792, 2048)
 DEFAULT_SIZE = 480
 MAX_PHOTO_BYTES = 25 * 2**20
 # Photos of their own a session keeps; older ones make room.
@@ -53,7 +53,8 @@ def bundled_photos() -> dict[str, Photo]:
     """The photos that come with the app, in the order they are offered."""
     photos = {}
     for entry in json.loads((PHOTOS / "credits.json").read_text()):
-        credit = f"{entry['title']} by {entry['author']}, {entry['license']} ({entry['source']})"
+        source = entry["source"].split(",")[0]
+        credit = f"{entry['title']} by {entry['author']}, {entry['license']}, {source}"
         data = (PHOTOS / entry["file"]).read_bytes()
         photos[entry["name"]] = Photo(
             name=entry["name"],

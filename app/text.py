@@ -1,6 +1,21 @@
 """Text from outside (file names, links, error sentences) made safe to show."""
 
+_MARKUP = r"\`*_{}[]<>()#+!|$~:"
+# Streamlit makes links of bare addresses even where their colon is escaped; a zero-width space in
+# the middle stops that and cannot be seen.
+_BREAK = "\u200b"
+
 
 def plain_text(text: str) -> str:
-    """Text from outside as Streamlit's Markdown shows it literally: no link, no picture, no markup."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+!|$~:" else c for c in text)
+    """Text as Streamlit's Markdown shows it literally: no link, no picture, no markup."""
+    unlinked = (
+        text.replace("://", f":{_BREAK}//")
+        .replace("www.", f"www{_BREAK}.")
+        .replace("@", f"{_BREAK}@")
+    )
+    return "".join(f"\\{c}" if c in _MARKUP else c for c in unlinked)
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop at its end."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -245,10 +245,18 @@ def projection_files(
     *,
     title: str,
     random: bool = False,
+    components: bool = False,
 ) -> Iterator[File]:
-    """Everything `project` writes for a photo; `random` marks pictures made with random weights."""
+    """Everything `project` writes for a photo.
+
+    `random` marks pictures made with random weights; `components` colours points by their first
+    three principal components instead of by the photo.
+    """
     yield "pca-rgb.png", render.encode_png(pca_picture(features, random=random))
-    colours = patch_colours(photo, features)
+    if components:
+        colours = pca_rgb(features.patches, features.geometry.grid).reshape(-1, 3)
+    else:
+        colours = patch_colours(photo, features)
     yield "points.csv", points_csv(projection, features, colours)
     mark = f" ({render.RANDOM_MARK})" if random else ""
     figure = patch_scatter(projection, features.geometry.grid, colours, title=title + mark)

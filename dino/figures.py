@@ -72,15 +72,16 @@ def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
     ):
         counts, _ = np.histogram(decades[chosen], bins=edges)
         figure.add_bar(x=(edges[:-1] + edges[1:]) / 2, y=counts, name=name, marker_color=colour)
-    ticks = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100])
-    ticks = ticks[(ticks >= 100 * 10 ** edges[0]) & (ticks <= 100 * 10 ** edges[-1])]
+    ticks = np.array([digit * 10.0**power for power in range(-6, 3) for digit in (1, 2, 5)])
+    inside = ticks[(ticks >= 100 * 10 ** edges[0]) & (ticks <= 100 * 10 ** edges[-1])]
+    ticks = inside[:: -(-len(inside) // 8)] if len(inside) > 1 else 100 * 10 ** edges[[0, -1]]
     figure.update_layout(
         barmode="stack",
         bargap=0.04,
         xaxis={
             "title": "share of attention in one patch, %",
             "tickvals": np.log10(ticks / 100),
-            "ticktext": [f"{tick:g}" for tick in ticks],
+            "ticktext": [f"{tick:.3g}" for tick in ticks],
         },
         yaxis={"title": "patches"},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
@@ -92,7 +93,13 @@ def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
 
 def standalone_html(figure: Any) -> bytes:
     """The figure as one HTML file that needs no network."""
-    return figure.to_html(include_plotlyjs=True, full_html=True).encode()
+    import plotly.graph_objects as go
+
+    alone = go.Figure(figure)  # the page's own margins are too narrow without its theme
+    alone.update_layout(margin={"l": 70, "r": 30, "t": 60, "b": 60}, height=None)
+    alone.update_xaxes(automargin=True)
+    alone.update_yaxes(automargin=True)
+    return alone.to_html(default_height="95vh", include_plotlyjs=True, full_html=True).encode()
 
 
 def _axis_names(projection: Projection) -> list[str]:

@@ -39,6 +39,14 @@ def check_mass(mass: float) -> None:
         raise UserError(f"mass is {mass}; expected a share above 0 and up to 1, such as 0.6")
 
 
+def check_heads(heads: Sequence[int], num_heads: int) -> None:
+    """Raise a `UserError` unless there is a head and all of them exist."""
+    wrong = [str(head) for head in heads if not 0 <= head < num_heads]
+    if wrong or not heads:
+        asked = f"head {', '.join(wrong)} does not exist" if wrong else "no head was chosen"
+        raise UserError(f"{asked}; there are {num_heads}, numbered 0 to {num_heads - 1}")
+
+
 def mass_mask(weights: Tensor, mass: float) -> Tensor:
     """Keep the fewest patches that hold `mass` of each head's attention.
 
@@ -76,8 +84,7 @@ def attention_mask(
         UserError: no head, a head out of range, or an unknown combination.
     """
     chosen = list(range(len(weights))) if heads is None else list(heads)
-    if not chosen or any(not 0 <= head < len(weights) for head in chosen):
-        raise UserError(f"heads {chosen} were asked; there are {len(weights)}, from 0")
+    check_heads(chosen, len(weights))
     if combine not in COMBINATIONS:
         raise UserError(f"combine is {combine!r}; expected one of {COMBINATIONS}")
     if combine == "mean":

@@ -114,8 +114,8 @@ def mask_outline(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def cutout(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """RGBA [H,W,4]: the photo where the mask is set, transparent elsewhere."""
-    return np.dstack([photo, mask.astype(np.uint8) * 255])
+    """RGBA [H,W,4]: the photo where the mask is set, elsewhere transparent, with nothing below."""
+    return np.dstack([photo * mask[..., None], mask.astype(np.uint8) * 255])
 
 
 def on_checkers(rgba: np.ndarray, *, cell_px: int = 12) -> np.ndarray:

@@ -108,7 +108,7 @@ def test_masks_controls_never_run_the_backbone(forwards):
     assert text(at) != before
     assert "at 90%" in text(at)
     at.pills(key="heads").set_value(["1"]).run()
-    assert "head 1 at 90%" in text(at)
+    assert "Head 1 at 90%" in text(at)
     at.segmented_control(key="combine").set_value("union").run()
     for view in ("outline", "cut-out"):
         at.segmented_control(key="view").set_value(view).run()
@@ -149,7 +149,7 @@ def test_a_link_restores_the_view():
     said = text(at)
     assert "cat.jpg" in said
     assert "224×168 px" in said
-    assert "union of heads 0, 1, 2 at 75%" in said
+    assert "Union of heads 0, 1, 2 at 75%" in said
 
 
 def test_a_new_size_or_photo_runs_the_backbone_once_and_the_old_ones_not_again(forwards):

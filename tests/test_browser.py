@@ -125,7 +125,7 @@ def test_upload_mass_slider_and_download_give_the_library_s_mask(tab, photo_file
     slider.focus()
     for _ in range(15):
         slider.press("ArrowRight")
-    caption = page.get_by_text(re.compile(r"head 1 at 75%"))
+    caption = page.get_by_text(re.compile(r"Head 1 at 75%"))
     caption.wait_for()
     assert "mass=75" in page.url
     with page.expect_download() as started:

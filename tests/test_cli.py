@@ -115,6 +115,9 @@ def test_a_broken_photo_is_named_and_the_others_go_on(cli, photo_file, tmp_path)
     ("words", "says"),
     [
         (["attend", "missing.jpg"], "does not exist"),
+        (["segment", "PHOTO", "--heads", "0,9"], "head 9 does not exist; there are 3"),
+        (["weights", "fetch", "nosuch"], "not in the zoo"),
+        (["weights", "convert", "random_vitt16", "out.pth"], "out.safetensors"),
         (["attend", "EMPTY"], "no photos in"),
         (["attend", "PHOTO", "--weights", "w" * 300], "too long"),
         (["attend", "PHOTO", "--device", "meta"], "expected auto, cpu, cuda"),

@@ -71,7 +71,11 @@ def test_union_keeps_what_any_head_keeps_and_mean_thresholds_the_mean():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"heads": []}, "heads"), ({"heads": [2]}, "there are 2"), ({"combine": "all"}, "combine")],
+    [
+        ({"heads": []}, "no head was chosen"),
+        ({"heads": [0, 2]}, "head 2 does not exist; there are 2"),
+        ({"combine": "all"}, "combine"),
+    ],
 )
 def test_bad_combinations_are_refused(options, words):
     with pytest.raises(UserError, match=words):

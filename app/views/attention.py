@@ -39,8 +39,8 @@ class Scene:
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """The page: one large map, the gallery of heads, numbers, downloads."""
+    layout.header("Attention", choice, backbone)
     attention, seconds = services.attention(choice, backbone)
-    layout.header(choice, backbone, attention.geometry)
     _explore(choice, backbone, attention)
     layout.footer(choice, backbone, seconds)
 

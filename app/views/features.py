@@ -20,8 +20,8 @@ METHODS = {"PCA": "pca", "t-SNE": "tsne"}
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """The page: principal components on the photo beside a scatter of its patches."""
+    layout.header("Features", choice, backbone)
     features, seconds = services.features(choice, backbone)
-    layout.header(choice, backbone, features.geometry)
     left, right = st.columns([5, 6], gap="medium")
     with left:
         _pictures(choice, backbone, features)
@@ -68,7 +68,14 @@ def _scatter(choice: Choice, backbone: Backbone, features: PatchFeatures) -> Non
         perplexity = 30
         if METHODS[method] == "tsne":
             perplexity = st.slider(
-                "Perplexity", 5, 50, 30, key="perplexity", bind="query-params", width=160
+                "Perplexity",
+                5,
+                50,
+                30,
+                key="perplexity",
+                bind="query-params",
+                width=160,
+                help="About how many neighbours a patch has; at most a third of the patches.",
             )
     projection = _project(
         choice, backbone, features, method=METHODS[method], dims=dims, perplexity=perplexity
@@ -125,7 +132,7 @@ def _downloads(
     projection: Projection,
     colours: np.ndarray,
 ) -> None:
-    random = backbone.is_random
+    random, by_components = backbone.is_random, st.session_state["points"] == "components"
     stem = export.stem(choice.photo.file_name, choice.photo.id)
 
     def html() -> bytes:
@@ -138,7 +145,9 @@ def _downloads(
         photo = services.pixels(choice.photo)
         name = choice.photo.file_name
         return export.zip_files(
-            export.projection_files(projection, features, photo, title=name, random=random)
+            export.projection_files(
+                projection, features, photo, title=name, random=random, components=by_components
+            )
         )
 
     def components() -> bytes:
@@ -164,4 +173,6 @@ def _downloads(
     options = ["--method", projection.method, "--dims", str(projection.points.shape[1])]
     if projection.method == "tsne":
         options += ["--perplexity", f"{projection.parameters['perplexity']:g}"]
+    if by_components:
+        options += ["--points", "components"]
     layout.command("project", choice, options)

@@ -15,7 +15,6 @@ from app.state import DEFAULT_SIZE, Choice
 from app.text import plain_text
 from dino import render
 from dino.backbone import Backbone
-from dino.geometry import Geometry
 
 # Width in px of the pictures sent to the browser; exports are made at the photo's own size.
 SHOWN_PX = 960
@@ -25,6 +24,7 @@ _CSS = """<style>
 [data-testid="stMainBlockContainer"] { padding: 4.25rem 2.25rem 2rem; }
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4rem 1rem 2rem; } }
 .dx-head { font-size: 0.95rem; line-height: 1.4; }
+.dx-head h1 { font-size: 1.35rem; font-weight: 650; margin: 0; padding: 0 0 0.15rem; }
 .dx-head div + div { opacity: 0.8; font-size: 0.88rem; }
 .dx-grid { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fill, minmax(min(46%, 170px), 1fr)); }
 .dx-grid figure { margin: 0; }
@@ -49,14 +49,15 @@ class Tile:
     chosen: bool = False
 
 
-def header(choice: Choice, backbone: Backbone, geometry: Geometry) -> None:
-    """What is shown, in one line: the photo, its way to patches, the weights and what they are."""
+def header(title: str, choice: Choice, backbone: Backbone) -> None:
+    """The page's title; the photo and its way to patches; the weights and what they are."""
+    geometry = services.geometry(choice, backbone)
     height, width = geometry.original
     grid_h, grid_w = geometry.grid
     patch = backbone.patch_size
     escape = html.escape
     st.html(
-        f'{_CSS}<div class="dx-head"><div><b>{escape(choice.photo.file_name)}</b> '
+        f'{_CSS}<div class="dx-head"><h1>{escape(title)}</h1><div><b>{escape(choice.photo.file_name)}</b> '
         f"{width}×{height} px → {grid_w * patch}×{grid_h * patch} px → "
         f"{grid_w}×{grid_h} patches of {patch} px</div>"
         f"<div><b>{escape(backbone.name)}</b>: {escape(backbone.description)}</div></div>"
@@ -99,14 +100,18 @@ def colour_bar(colormap: str, low: float, high: float, unit: str) -> None:
     """The colour map with the values of its ends, middle included."""
     stops = render.colorize(np.linspace(0, 1, 16)[None], colormap)[0]
     ramp = ",".join(f"rgb({r},{g},{b})" for r, g, b in stops)
-    ends = "".join(
-        f"<span>{value:.3g} {html.escape(unit)}</span>" for value in (low, (low + high) / 2, high)
-    )
+    values = [_short(value, high) for value in (low, (low + high) / 2, high)]
+    ends = "".join(f"<span>{value}{html.escape(unit)}</span>" for value in values)
     st.html(
-        f'<div class="dx-bar" role="img" aria-label="colour bar from {low:.3g} to {high:.3g} {html.escape(unit)}">'
+        f'<div class="dx-bar" role="img" aria-label="colour bar from {values[0]} to {values[2]}{html.escape(unit)}">'
         f'<div class="ramp" style="background:linear-gradient(to right,{ramp})"></div>'
         f'<div class="ends">{ends}</div></div>'
     )
+
+
+def _short(value: float, scale: float) -> str:
+    """Three digits; 0 where a value is nothing beside `scale`."""
+    return "0" if abs(value) < 5e-4 * abs(scale) else f"{value:.3g}"
 
 
 def downloads(*files: tuple[str, str, str, Callable[[], bytes]]) -> None:

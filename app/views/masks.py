@@ -45,8 +45,8 @@ class Scene:
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """The page: mass, heads and combination; the mask, each head's own, downloads."""
+    layout.header("Masks", choice, backbone)
     attention, seconds = services.attention(choice, backbone)
-    layout.header(choice, backbone, attention.geometry)
     _explore(choice, backbone, attention)
     layout.footer(choice, backbone, seconds)
 
@@ -76,7 +76,7 @@ def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
         scene = replace(scene, view=view)
         _large(scene)
         _downloads(scene)
-    st.subheader("Each head's own mask", anchor=False)
+    st.markdown("**Each head's own mask**")
     _gallery(scene)
 
 
@@ -112,7 +112,6 @@ def _controls(num_heads: int) -> tuple[float, tuple[int, ...], str]:
 
 
 def _large(scene: Scene) -> None:
-    heads, mass = scene.heads, scene.mass
     grid_mask = scene.grid_mask
     share = grid_mask.mean()
     layout.picture(
@@ -120,10 +119,16 @@ def _large(scene: Scene) -> None:
         alt=f"Mask covering {share:.0%} of: {scene.choice.photo.alt}",
     )
     st.caption(
-        f"{scene.combine} of head{'s' if len(heads) > 1 else ''} {', '.join(map(str, heads))} "
-        f"at {mass:.0%}: {np.count_nonzero(grid_mask)} of {grid_mask.size} patches, "
+        f"{_name(scene)} at {scene.mass:.0%}: {np.count_nonzero(grid_mask)} of {grid_mask.size} patches, "
         f"{share:.0%} of the photo."
     )
+
+
+def _name(scene: Scene) -> str:
+    """The mask in words."""
+    if len(scene.heads) == 1:
+        return f"Head {scene.heads[0]}"
+    return f"{scene.combine.title()} of heads {', '.join(map(str, scene.heads))}"
 
 
 def _gallery(scene: Scene) -> None:
@@ -189,7 +194,13 @@ def _downloads(scene: Scene) -> None:
         return export.zip_files([*files(), *collected])
 
     stem = export.stem(choice.photo.file_name, choice.photo.id)
+
+    def this_view() -> bytes:
+        full = services.pixels(choice.photo).shape[1]
+        return render.encode_png(_draw(scene, scene.grid_mask, full))
+
     layout.downloads(
+        ("This view (PNG)", f"{stem}-{scene.view}.png", "image", this_view),
         ("Mask (PNG)", f"{stem}-mask.png", "contrast", lambda: dict(files())["mask.png"]),
         ("Cut-out (PNG)", f"{stem}-cutout.png", "content_cut", lambda: dict(files())["cutout.png"]),
         ("All heads (ZIP)", f"{stem}-masks.zip", "folder_zip", every_head),

@@ -7,13 +7,14 @@ import streamlit as st
 from app import services, sidebar
 from app.sidebar import Selection
 from app.state import Choice
-from app.text import plain_text
+from app.text import plain_text, sentence
 from dino.backbone import Backbone
 from dino.errors import TooLargeError, UserError
 
 
 def guarded(view: Callable[[Choice, Backbone], None], selection: Selection) -> None:
     """Run a page; what a user can cause ends in one sentence, the page's frame stays."""
+    sidebar.show_problems()
     choice = selection.choice
     if choice is None:
         _no_weights()
@@ -24,7 +25,7 @@ def guarded(view: Callable[[Choice, Backbone], None], selection: Selection) -> N
     except TooLargeError as error:
         st.error(f"Too large: {plain_text(str(error))}.", icon=":material/memory:")
     except UserError as error:
-        st.error(plain_text(str(error)), icon=":material/error:")
+        st.error(plain_text(sentence(str(error))), icon=":material/error:")
 
 
 def _no_weights() -> None:

@@ -77,6 +77,13 @@ class Method(StrEnum):
     tsne = "tsne"
 
 
+class Points(StrEnum):
+    """Colours of projected patches."""
+
+    photo = "photo"
+    components = "components"
+
+
 FitOption = Annotated[
     Fit,
     typer.Option(
@@ -117,6 +124,7 @@ def attend(
     from dino.masks import check_mass
 
     check_mass(mass)
+    found = _find(photos)
     backbone = _load(weights, key, device, precision)
     style = export.Style(
         colormap=colormap.value,
@@ -129,7 +137,7 @@ def attend(
         attention = explore.attend(backbone, rgb, size=size, fit=fit.value)
         return export.attention_files(attention, rgb, mass, style, random=backbone.is_random)
 
-    _each_photo(photos, out, results)
+    _each_photo(found, out, results)
 
 
 def segment(
@@ -155,23 +163,26 @@ def segment(
     Writes mask.png and cutout.png, a folder a photo, and one coco.json.
     """
     from dino import explore, export
-    from dino.masks import check_mass
+    from dino.masks import check_heads, check_mass
 
     check_mass(mass)
     chosen = _parse_heads(heads)
+    found = _find(photos)
     backbone = _load(weights, key, device, precision)
-    found: list[tuple[str, Mask]] = []
+    if chosen is not None and backbone.has_attention:
+        check_heads(chosen, backbone.num_heads)
+    masks: list[tuple[str, Mask]] = []
 
     def results(rgb: "np.ndarray", name: str) -> Iterator["File"]:
         attention = explore.attend(backbone, rgb, size=size, fit=fit.value)
         mask = export.photo_mask(attention, mass, heads=chosen, combine=combine.value)
-        found.append((name, mask))
+        masks.append((name, mask))
         return export.mask_files(rgb, mask, random=backbone.is_random)
 
     def finish() -> None:
-        _write(out / "coco.json", export.coco_json(found))
+        _write(out / "coco.json", export.coco_json(masks))
 
-    _each_photo(photos, out, results, finish=finish)
+    _each_photo(found, out, results, finish=finish)
 
 
 def project(
@@ -181,7 +192,10 @@ def project(
     method: Annotated[Method, typer.Option(help="pca, or tsne (slower).")] = Method.pca,
     dims: Annotated[int, typer.Option(help="Dimensions of the points.", min=2, max=3)] = 2,
     perplexity: Annotated[float, typer.Option(help="t-SNE's neighbourhood size, in points.")] = 30,
-    seed: Annotated[int, typer.Option(help="Seed of t-SNE.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of t-SNE.", min=0)] = 0,
+    points: Annotated[
+        Points, typer.Option(help="Points coloured as the photo's patches or as its components.")
+    ] = Points.photo,
     out: Out = Path("out"),
     fit: FitOption = Fit.floor,
     key: Key = "teacher",
@@ -195,6 +209,7 @@ def project(
     from dino import explore, export
     from dino.projections import project as project_features
 
+    found = _find(photos)
     backbone = _load(weights, key, device, precision)
 
     def results(rgb: "np.ndarray", name: str) -> Iterator["File"]:
@@ -208,10 +223,15 @@ def project(
             progress=_show_share if method is Method.tsne else None,
         )
         return export.projection_files(
-            projection, features, rgb, title=name, random=backbone.is_random
+            projection,
+            features,
+            rgb,
+            title=name,
+            random=backbone.is_random,
+            components=points is Points.components,
         )
 
-    _each_photo(photos, out, results)
+    _each_photo(found, out, results)
 
 
 def register(app: typer.Typer) -> None:
@@ -239,8 +259,21 @@ def _parse_heads(heads: str | None) -> tuple[int, ...] | None:
         raise UserError(f"--heads is {heads!r}; expected numbers such as 0,3,5") from None
 
 
+def _find(paths: list[Path]) -> list[Path]:
+    """The photos named or below the folders named, before anything slow is done."""
+    from dino.errors import UserError
+    from dino.images import find_images
+
+    found = find_images(paths)
+    if not found:
+        raise UserError(
+            f"no photos in {', '.join(map(str, paths))}; name photos, or folders with some"
+        )
+    return found
+
+
 def _each_photo(
-    paths: list[Path],
+    found: list[Path],
     out: Path,
     results: Callable[["np.ndarray", str], Iterable["File"]],
     *,
@@ -250,13 +283,8 @@ def _each_photo(
     from dino.errors import UserError
     from dino.explore import content_id
     from dino.export import stem
-    from dino.images import decode, find_images
+    from dino.images import decode
 
-    found = find_images(paths)
-    if not found:
-        raise UserError(
-            f"no photos in {', '.join(map(str, paths))}; name photos, or folders with some"
-        )
     unique = len({path.name for path in found}) == len(found)
     failed: list[tuple[Path, str]] = []
     for number, path in enumerate(found, start=1):

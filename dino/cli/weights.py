@@ -53,8 +53,11 @@ def fetch(
 ) -> None:
     """Download weights; interrupted downloads go on where they stopped."""
     from dino.errors import UserError
+    from dino.weights import ZOO
     from dino.weights import fetch as fetch_weights
 
+    if name not in ("default", *ZOO):
+        raise UserError(f"{name!r} is not in the zoo; expected default or one of {', '.join(ZOO)}")
     try:
         result = fetch_weights(name, progress=_progress(), say=_say)
     except UserError as error:
@@ -103,8 +106,13 @@ def convert(
     key: Key = "teacher",
 ) -> None:
     """Write any readable checkpoint's backbone as safetensors in timm's layout."""
+    from dino.errors import UserError
     from dino.weights import convert as convert_weights
 
+    if destination.suffix != ".safetensors":
+        raise UserError(
+            f"{destination} would hold safetensors; name it so: {destination.stem}.safetensors"
+        )
     path = convert_weights(source, destination, dtype=dtype.value, key=key)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
