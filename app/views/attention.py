@@ -119,7 +119,10 @@ def _large(scene: Scene, index: int, *, side_by_side: bool) -> None:
         )
     layout.colour_bar(scene.style.colormap, 100 * low, 100 * high, "%")
     scale = "one scale for all pictures" if scene.style.shared_scale else "on its own scale"
-    st.caption(f"{_title(name)}, {scale}, in % of the head's attention per patch. {_explain(name)}")
+    st.caption(
+        f"{_title(name)}, {scale}; each patch in % of all the attention a head gives, CLS included. "
+        f"{_explain(name)}"
+    )
 
 
 def _gallery(scene: Scene, chosen: int) -> None:
