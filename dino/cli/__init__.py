@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from dino.cli import photos, weights
+from dino.cli import photos, train, weights
 
 app = typer.Typer(
     name="dino",
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 photos.register(app)
+train.register(app)
 app.add_typer(weights.app, name="weights")
 
 

@@ -1,0 +1,164 @@
+"""Student, teacher, loss, optimizer and schedules of a config."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dino.errors import UserError
+from dino.training.config import TrainConfig
+from dino.training.head import DINOHead
+from dino.training.loss import DINOLoss
+from dino.training.network import Network
+from dino.training.schedules import cosine_schedule, teacher_temperatures
+from dino.training.step import StepValues, parameter_groups
+
+# Width, depth and heads of the ViTs known by name; any patch size goes with each.
+ARCHITECTURES = {"vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6), "vit_base": (768, 12, 12)}
+
+
+@dataclass(frozen=True)
+class Schedules:
+    """Every schedule by step, and the steps of an epoch."""
+
+    lr: np.ndarray
+    weight_decay: np.ndarray
+    momentum: np.ndarray
+    steps_per_epoch: int
+
+    @property
+    def total(self) -> int:
+        return len(self.lr)
+
+    def at(self, step: int) -> StepValues:
+        """The values of one step."""
+        return StepValues(
+            lr=float(self.lr[step]),
+            weight_decay=float(self.weight_decay[step]),
+            momentum=float(self.momentum[step]),
+            epoch=step // self.steps_per_epoch,
+        )
+
+
+def build_schedules(config: TrainConfig, num_photos: int) -> Schedules:
+    """Schedules of a run over `num_photos` photos.
+
+    Raises:
+        UserError: fewer photos than one batch.
+    """
+    steps = num_photos // config.batch_size
+    if not steps:
+        raise UserError(
+            f"{num_photos} photos do not fill one batch of {config.batch_size}; choose a smaller batch"
+        )
+    momentum = config.momentum if config.momentum_teacher else 0.0
+    momentum_end = config.momentum_end if config.momentum_teacher else 0.0
+    return Schedules(
+        lr=cosine_schedule(config.lr, config.min_lr, config.epochs, steps, config.warmup_epochs),
+        weight_decay=cosine_schedule(
+            config.weight_decay, config.weight_decay_end, config.epochs, steps
+        ),
+        momentum=cosine_schedule(momentum, momentum_end, config.epochs, steps),
+        steps_per_epoch=steps,
+    )
+
+
+def build_networks(config: TrainConfig) -> tuple[Network, Network]:
+    """Student and teacher, equal at the start; the teacher without gradient or stochastic depth."""
+    torch.manual_seed(config.seed)
+    backbone = _backbone(config, drop_path=config.drop_path)
+    head = DINOHead(
+        backbone.num_features,
+        config.out_dim,
+        hidden_dim=config.hidden_dim,
+        bottleneck_dim=config.bottleneck_dim,
+        use_bn=config.use_bn,
+        norm_last_layer=config.norm_last_layer,
+    )
+    student = Network(backbone, head)
+    teacher = Network(_backbone(config, drop_path=0.0), copy.deepcopy(head))
+    teacher.load_state_dict(student.state_dict())
+    return student, teacher.requires_grad_(False)
+
+
+def build_loss(config: TrainConfig) -> DINOLoss:
+    """The loss with its teacher temperatures."""
+    temps = teacher_temperatures(
+        config.warmup_teacher_temp,
+        config.teacher_temp,
+        config.warmup_teacher_temp_epochs,
+        config.epochs,
+    )
+    return DINOLoss(
+        config.out_dim,
+        config.num_views,
+        temps,
+        student_temp=config.student_temp,
+        center_momentum=config.center_momentum,
+        centering=config.centering,
+        sharpening=config.sharpening,
+        targets=config.targets,
+        criterion=config.criterion,
+    )
+
+
+def build_optimizer(config: TrainConfig, student: Network) -> torch.optim.Optimizer:
+    """AdamW, SGD with momentum, or timm's LARS over decayed and undecayed parameters."""
+    groups: Any = parameter_groups(student)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, fused=True)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=0.9)
+    from timm.optim.lars import Lars
+
+    return Lars(groups, lr=0.0, momentum=0.9)
+
+
+def _backbone(config: TrainConfig, *, drop_path: float) -> Any:
+    """The named ViT with the recipe's initial weights, or the weights to start from."""
+    if config.init is not None:
+        from dino.weights import load_model
+
+        model: Any = load_model(config.init).model
+        patch = getattr(getattr(model, "patch_embed", None), "patch_size", (config.patch_size,))[0]
+        if patch != config.patch_size:
+            raise UserError(
+                f"{config.init} has patches of {patch} px and the settings say {config.patch_size}; "
+                f"set patch_size={patch}, and global_size and local_size to multiples of it"
+            )
+        return model.train().requires_grad_(True)
+    if config.arch in ARCHITECTURES:
+        from timm.models.vision_transformer import VisionTransformer
+
+        dim, depth, heads = ARCHITECTURES[config.arch]
+        model = VisionTransformer(
+            img_size=config.global_size,
+            patch_size=config.patch_size,
+            embed_dim=dim,
+            depth=depth,
+            num_heads=heads,
+            num_classes=0,
+            drop_path_rate=drop_path,
+        )
+        _initialise(model)
+        return model
+    import timm
+
+    if not timm.is_model(config.arch):
+        known = ", ".join(ARCHITECTURES)
+        raise UserError(f"arch is {config.arch!r}; expected {known}, or a name timm knows")
+    return timm.create_model(config.arch, num_classes=0, pretrained=False)
+
+
+def _initialise(model: Any) -> None:
+    """The original's initial weights: truncated normals of std 0.02, zero biases."""
+    for tensor in (model.cls_token, model.pos_embed):
+        nn.init.trunc_normal_(tensor, std=0.02)
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

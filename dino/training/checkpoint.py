@@ -1,0 +1,144 @@
+"""Checkpoints that survive a crash: written beside, synced, renamed; a damaged newest falls back."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dino.errors import WeightsError
+from dino.training.config import TrainConfig
+
+_NAME = re.compile(r"step-(\d{8})\.pt$")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All a run needs to go on: state dicts of student, teacher, loss and optimizer, where it was,
+    the config and the state of the random generators."""
+
+    student: Mapping[str, Any]
+    teacher: Mapping[str, Any]
+    loss: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    step: int
+    config: TrainConfig
+    rng: Mapping[str, Any]
+
+
+def save(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Write `step-NNNNNNNN.pt` atomically with its sha256 beside it, then drop all but the newest.
+
+    Args:
+        keep: newest checkpoints to leave, at least 1.
+    Returns:
+        The file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{checkpoint.step:08d}.pt"
+    temporary = folder / f".{path.name}.part"
+    try:
+        with temporary.open("wb") as file:
+            torch.save(_to_plain(checkpoint), file)
+            file.flush()
+            os.fsync(file.fileno())
+        digest = _sha256(temporary)
+        path.with_suffix(".sha256").write_text(f"{digest}  {path.name}\n")
+        os.replace(temporary, path)
+        _sync_folder(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for old in list_checkpoints(folder)[keep:]:
+        old.unlink()
+        old.with_suffix(".sha256").unlink(missing_ok=True)
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoint files, newest first."""
+    return sorted((p for p in folder.glob("step-*.pt") if _NAME.search(p.name)), reverse=True)
+
+
+def load_newest(folder: Path) -> tuple[Checkpoint, list[str]]:
+    """The newest checkpoint that is whole, and a sentence about each newer one that is not.
+
+    Raises:
+        WeightsError: none is whole.
+    """
+    problems: list[str] = []
+    for path in list_checkpoints(folder):
+        try:
+            return load(path), problems
+        except WeightsError as error:
+            problems.append(str(error))
+    reason = "; ".join(problems) or "there is none"
+    raise WeightsError(f"no checkpoint in {folder} can be resumed ({reason}); start the run anew")
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint safely, checked against the hash beside it.
+
+    Raises:
+        WeightsError: damaged, incomplete, or not a checkpoint of ours.
+    """
+    recorded = path.with_suffix(".sha256")
+    if recorded.exists() and (recorded.read_text().split() or [""])[0] != _sha256(path):
+        raise WeightsError(f"{path.name} is damaged: its sha256 is not the one recorded beside it")
+    try:
+        plain = torch.load(path, map_location="cpu", weights_only=True)
+        config = TrainConfig.from_dict(plain.pop("config"))
+        return Checkpoint(config=config, **plain)
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        ValueError,
+    ) as error:
+        raise WeightsError(f"{path.name} cannot be read as a checkpoint ({error})") from error
+
+
+def random_state() -> dict[str, Any]:
+    """State of torch's generators; everything else draws from (seed, epoch, index)."""
+    state: dict[str, Any] = {"torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Undo `random_state`."""
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Tensors, numbers and strings only, so that the safe loader can read it back."""
+    from dataclasses import asdict
+
+    config = {
+        k: list(v) if isinstance(v, tuple) else v for k, v in asdict(checkpoint.config).items()
+    }
+    fields = ("student", "teacher", "loss", "optimizer", "step", "rng")
+    return {**{name: getattr(checkpoint, name) for name in fields}, "config": config}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; not every system lets a folder be opened."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,63 @@
+"""The projection head on top of a backbone, with the original's parameter names."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class WeightNormLinear(nn.Module):
+    """Linear layer without bias whose rows are `weight_g` · v/‖v‖ (names as torch's old weight_norm)."""
+
+    def __init__(self, in_dim: int, out_dim: int, *, frozen_gain: bool) -> None:
+        super().__init__()
+        self.weight_g = nn.Parameter(torch.ones(out_dim, 1), requires_grad=not frozen_gain)
+        self.weight_v = nn.Parameter(torch.empty(out_dim, in_dim))
+        nn.init.kaiming_uniform_(self.weight_v, a=5**0.5)  # PyTorch's default of a linear layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight_g * F.normalize(self.weight_v, dim=1, eps=0.0))
+
+
+class DINOHead(nn.Module):
+    """MLP → L2-normalised bottleneck → weight-normalised prototypes.
+
+    Args:
+        in_dim: width D of the backbone.
+        out_dim: prototypes K.
+        hidden_dim, bottleneck_dim: widths of the MLP and its end.
+        num_layers: linear layers of the MLP, at least 1.
+        use_bn: batch norm after each hidden layer.
+        norm_last_layer: keep the prototypes' gain at 1, as the paper does for its long runs.
+    Shape: [B, in_dim] → [B, out_dim].
+    Source: Caron et al. 2021, section 3.2 and appendix C.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        *,
+        hidden_dim: int = 2048,
+        bottleneck_dim: int = 256,
+        num_layers: int = 3,
+        use_bn: bool = False,
+        norm_last_layer: bool = True,
+    ) -> None:
+        super().__init__()
+        widths = [in_dim, *[hidden_dim] * (num_layers - 1), bottleneck_dim]
+        layers: list[nn.Module] = []
+        for index in range(num_layers):
+            layers.append(nn.Linear(widths[index], widths[index + 1]))
+            if index < num_layers - 1:
+                layers += [nn.BatchNorm1d(hidden_dim)] if use_bn else []
+                layers.append(nn.GELU())
+        # The original's one-layer head is the linear layer itself, not a sequence of one.
+        self.mlp = nn.Sequential(*layers) if num_layers > 1 else layers[0]
+        for module in self.mlp.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        self.last_layer = WeightNormLinear(bottleneck_dim, out_dim, frozen_gain=norm_last_layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last_layer(F.normalize(self.mlp(x), dim=-1))

@@ -1,0 +1,64 @@
+"""What a run writes down of itself, and the two ways it can die.
+
+Uniform collapse: every output is flat, so the entropy of single outputs is at ln K. One-dimensional
+collapse: every image gives the same output, so the entropy of the *batch-mean* output goes to 0. The
+entropy of single outputs is low in healthy, sharp runs too, so it alone proves nothing.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dino.training.loss import DINOLoss
+from dino.training.step import StepResult
+
+# Shares of ln K beyond which a run is called collapsed.
+_UNIFORM, _CONSTANT = 0.995, 0.02
+
+
+@torch.no_grad()
+def measure(result: StepResult, loss: DINOLoss, epoch: int) -> dict[str, float]:
+    """Numbers of one step; this reads from the device, so it belongs to logging steps only.
+
+    Returns:
+        loss; teacher_entropy (mean of single outputs) and batch_mean_entropy, in nats; kl between
+        student and teacher; center_norm; feature_std (of L2-normalised features, per dimension,
+        times √D: 1 is isotropic, 0 constant); grad_norm (of all gradients together).
+    """
+    q = loss.teacher_probabilities(result.teacher, epoch)
+    entropy = _entropy(q).mean()
+    features = F.normalize(result.features.float(), dim=-1)
+    values = {
+        "loss": result.loss,
+        "teacher_entropy": entropy,
+        "batch_mean_entropy": _entropy(q.mean(dim=0)),
+        "kl": result.loss - entropy,
+        "center_norm": loss.center.norm(),
+        "feature_std": features.std(dim=0).mean() * math.sqrt(features.shape[1]),
+        "grad_norm": result.grad_norms.norm(),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def collapse(values: dict[str, float], out_dim: int) -> str | None:
+    """A sentence that names a collapse and the usual remedies, or None."""
+    most = math.log(out_dim)
+    if values["teacher_entropy"] >= _UNIFORM * most:
+        return (
+            f"uniform collapse: the teacher's outputs are flat (entropy {values['teacher_entropy']:.2f} "
+            f"of ln K = {most:.2f}); lower the learning rate or the teacher temperature, raise the "
+            "momentum, or use fewer prototypes"
+        )
+    if values["batch_mean_entropy"] <= _CONSTANT * most:
+        return (
+            "one-dimensional collapse: all images get the same output (entropy of the batch mean "
+            f"{values['batch_mean_entropy']:.3f}); check that centring is on, raise the teacher "
+            "temperature, or lower the learning rate"
+        )
+    return None
+
+
+def _entropy(q: Tensor) -> Tensor:
+    return -torch.xlogy(q, q).sum(dim=-1)

@@ -1,0 +1,65 @@
+"""Backbone and head as one trainable network, and the forward over crops of several sizes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dino import vit
+from dino.training.head import DINOHead
+
+
+class Network(nn.Module):
+    """What student and teacher both are: `backbone` (a timm model) and `head`.
+
+    The parameter names are the original's: `backbone.*`, `head.*`.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, crops: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Crops, each [B,3,H,W], neighbours of one size forwarded together.
+
+        Returns:
+            Logits [len(crops) · B, K] and the backbone's features [len(crops) · B, D], crop by crop.
+        """
+        features = []
+        for start, stop in same_size_runs(crops):
+            features.append(embed_images(self.backbone, torch.cat(list(crops[start:stop]))))
+        joined = torch.cat(features)
+        return self.head(joined), joined
+
+
+def same_size_runs(crops: Sequence[Tensor]) -> list[tuple[int, int]]:
+    """(start, stop) of neighbouring crops that share height and width."""
+    runs: list[tuple[int, int]] = []
+    start = 0
+    for index in range(1, len(crops) + 1):
+        if index == len(crops) or crops[index].shape[-2:] != crops[start].shape[-2:]:
+            runs.append((start, index))
+            start = index
+    return runs
+
+
+def embed_images(backbone: Any, images: Tensor) -> Tensor:
+    """CLS token after the last norm of a ViT, pooled features of another network: [B,D].
+
+    A ViT's positions are interpolated as the original does, whatever the size of the crop.
+    """
+    if not vit.is_plain(backbone):
+        return backbone(images)
+    patch = backbone.patch_embed.patch_size[0]
+    grid = (images.shape[-2] // patch, images.shape[-1] // patch)
+    x = vit.embed(backbone, images, grid, backbone.cls_token.dtype)
+    for block in backbone.blocks:
+        x = block(x)
+    return backbone.norm(x[:, 0])
+
+
+def build_head(backbone: Any, **options: Any) -> DINOHead:
+    """A head that fits a backbone's width."""
+    return DINOHead(backbone.num_features, **options)

@@ -1,0 +1,139 @@
+"""A run's folder: what is written where, and what others may read without loading anything.
+
+RUN/{config.json, environment.json, state.json, metrics.jsonl, log.txt,
+     checkpoints/step-00000100.pt, weights/teacher.safetensors}
+"""
+
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dino.errors import UserError
+from dino.training.config import TrainConfig
+
+STATUSES = ("running", "finished", "stopped", "failed")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder tells it: `state` is one of `STATUSES`, `reason` why it is in it."""
+
+    folder: Path
+    config: TrainConfig
+    metrics: list[dict[str, Any]]
+    state: str
+    reason: str
+
+
+class RunFolder:
+    """The one writer of a run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints"
+
+    def create(self, config: TrainConfig, environment: dict[str, Any]) -> None:
+        """Make the folder and write config and environment.
+
+        Raises:
+            UserError: it holds a run already.
+        """
+        if (self.folder / "config.json").exists():
+            raise UserError(
+                f"{self.folder} holds a run already; resume it, or choose another folder"
+            )
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self._write("config.json", config.to_json())
+        self._write("environment.json", json.dumps(environment, indent=1))
+
+    def set_state(self, status: str, reason: str = "") -> None:
+        """Say what the run is doing, with the process that does it."""
+        assert status in STATUSES, status
+        state = {
+            "pid": os.getpid(),
+            "start_time": process_start_time(os.getpid()),
+            "status": status,
+            "reason": reason,
+        }
+        self._write("state.json", json.dumps(state, indent=1))
+
+    def log(self, values: dict[str, Any]) -> None:
+        """Append a line of metrics."""
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def say(self, line: str) -> None:
+        """Append a line to log.txt."""
+        with (self.folder / "log.txt").open("a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+    def truncate_metrics(self, step: int) -> None:
+        """Drop metrics after `step`, which a resumed run will write again."""
+        kept = [line for line in read_metrics(self.folder) if line["step"] <= step]
+        self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
+    def _write(self, name: str, text: str) -> None:
+        temporary = self.folder / f".{name}.part"
+        temporary.write_text(text)
+        temporary.replace(self.folder / name)
+
+
+def read_run(folder: Path) -> Run:
+    """What a run's folder says; a running state whose process is gone reads as failed.
+
+    Raises:
+        UserError: not a run.
+    """
+    try:
+        config = TrainConfig.from_json((folder / "config.json").read_text())
+        state = json.loads((folder / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder} is not a run ({error}); expected config.json and state.json"
+        ) from error
+    status, reason = state["status"], state["reason"]
+    alive = process_start_time(state["pid"]) == state["start_time"]
+    if status == "running" and not alive:
+        status, reason = "failed", "its process ended without a word; resume it"
+    return Run(folder, config, read_metrics(folder), status, reason)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Lines of metrics.jsonl; a line that is not whole, as a crash leaves, is skipped."""
+    path = folder / "metrics.jsonl"
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
+
+
+def process_start_time(pid: int) -> str | None:
+    """When a process started, in the system's own count; None where there is none of that number."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return stat.rsplit(")", 1)[1].split()[19]
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for config's neighbour environment.json."""
+    import timm
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }

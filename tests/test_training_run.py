@@ -1,0 +1,294 @@
+"""A whole run on a few photos: what it writes, and that stopping and resuming changes nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import dino
+from dino.errors import UserError, WeightsError
+from dino.training import checkpoint
+from dino.training.config import TrainConfig
+from dino.training.crops import MultiCrop, random_box
+from dino.training.data import StepSampler, collate, open_folder
+from dino.training.loop import fit
+from dino.training.metrics import collapse
+from dino.training.runs import read_metrics, read_run
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = TrainConfig(
+    arch="vit_tiny",
+    patch_size=16,
+    global_size=32,
+    local_size=16,
+    num_locals=2,
+    out_dim=32,
+    hidden_dim=16,
+    bottleneck_dim=8,
+    batch_size=4,
+    epochs=2,
+    warmup_epochs=0,
+    log_every=1,
+    save_every=2,
+    keep=3,
+    precision="fp32",
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Nine photos of two classes; one of them cannot be read."""
+    root = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for index in range(8):
+        path = root / "ab"[index % 2] / f"{index}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(path)
+    (root / "a" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    return root
+
+
+def final_state(run: Path) -> dict[str, torch.Tensor]:
+    saved, problems = checkpoint.load_newest(run / "checkpoints")
+    assert problems == []
+    return {
+        **{f"student.{k}": v for k, v in saved.student.items()},
+        **{f"teacher.{k}": v for k, v in saved.teacher.items()},
+        "center": saved.loss["center"],
+    }
+
+
+def assert_equal_bits(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        assert torch.equal(value, right[name]), name
+
+
+def test_a_run_writes_its_folder_and_its_teacher_opens(photos, tmp_path):
+    lines: list[str] = []
+    run = fit(SMALL, photos, tmp_path / "run", workers=0, say=lines.append)
+    assert TrainConfig.from_json((run / "config.json").read_text()) == SMALL
+    assert read_run(run).state == "finished"
+    steps = read_metrics(run)
+    assert [line["step"] for line in steps] == [1, 2, 3, 4]
+    assert all(np.isfinite(line["loss"]) for line in steps)
+    assert sum(line["skipped"] for line in steps[-1:]) >= 1  # the broken photo, counted
+    for line in steps:
+        assert line["kl"] == pytest.approx(line["loss"] - line["teacher_entropy"], abs=1e-5)
+    assert len(lines) == 4
+    backbone = dino.load(run / "weights" / "teacher.safetensors", precision="fp32")
+    assert (backbone.patch_size, backbone.embed_dim, backbone.num_heads) == (16, 192, 3)
+    assert backbone.attention(torch.zeros(1, 3, 32, 32)).weights.shape == (1, 1, 1, 3, 2, 2)
+    again = dino.load(checkpoint.list_checkpoints(run / "checkpoints")[0], key="student")
+    assert again.embed_dim == 192
+
+
+def test_the_same_seed_gives_the_same_run_whatever_the_workers(photos, tmp_path):
+    first = fit(SMALL, photos, tmp_path / "first", workers=0, say=lambda line: None)
+    second = fit(SMALL, photos, tmp_path / "second", workers=2, say=lambda line: None)
+    assert_equal_bits(final_state(first), final_state(second))
+    other = fit(
+        replace(SMALL, seed=1), photos, tmp_path / "other", workers=0, say=lambda line: None
+    )
+    assert not torch.equal(final_state(first)["center"], final_state(other)["center"])
+
+
+def test_two_steps_and_two_more_are_four(photos, tmp_path):
+    whole = fit(SMALL, photos, tmp_path / "whole", workers=0, say=lambda line: None)
+    part = tmp_path / "part"
+    fit(replace(SMALL, max_steps=2), photos, part, workers=0, say=lambda line: None)
+    fit(SMALL, photos, part, resume=True, workers=0, say=lambda line: None)
+    assert_equal_bits(final_state(whole), final_state(part))
+    losses = [[line["loss"] for line in read_metrics(run)] for run in (whole, part)]
+    assert losses[0] == losses[1]
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(photos, tmp_path):
+    run = fit(SMALL, photos, tmp_path / "run", workers=0, say=lambda line: None)
+    whole = final_state(run)
+    newest = checkpoint.list_checkpoints(run / "checkpoints")[0]
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    said: list[str] = []
+    fit(SMALL, photos, run, resume=True, workers=0, say=said.append)
+    assert "step-00000004.pt is damaged" in said[0]
+    assert_equal_bits(final_state(run), whole)
+
+
+def test_kill_minus_9_and_resume_end_where_the_unbroken_run_does(photos, tmp_path):
+    config = replace(SMALL, epochs=4)
+    whole = fit(config, photos, tmp_path / "whole", workers=0, say=lambda line: None)
+    run = tmp_path / "killed"
+    script = (
+        "import sys; from dino.training.config import TrainConfig; from dino.training.loop import fit; "
+        "fit(TrainConfig.from_json(sys.argv[1]), sys.argv[2], sys.argv[3], workers=0)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, config.to_json(), str(photos), str(run)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not list(run.glob("checkpoints/step-*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert read_run(run).state == "failed"
+    fit(config, photos, run, resume=True, workers=0, say=lambda line: None)
+    assert read_run(run).state == "finished"
+    assert_equal_bits(final_state(whole), final_state(run))
+
+
+def test_a_run_is_never_overwritten_and_nothing_is_resumed_from_nothing(photos, tmp_path):
+    fit(replace(SMALL, max_steps=1), photos, tmp_path / "run", workers=0, say=lambda line: None)
+    with pytest.raises(UserError, match="holds a run already"):
+        fit(SMALL, photos, tmp_path / "run", workers=0)
+    with pytest.raises(WeightsError, match="start the run anew"):
+        fit(SMALL, photos, tmp_path / "nowhere", resume=True, workers=0)
+    with pytest.raises(UserError, match="do not fill one batch"):
+        fit(replace(SMALL, batch_size=64), photos, tmp_path / "other", workers=0)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(photos, tmp_path):
+    config = replace(SMALL, base_lr=1e30, clip_grad=None, epochs=4, save_every=1)
+    run = tmp_path / "run"
+    with pytest.raises(UserError, match="not finite at step"):
+        fit(config, photos, run, workers=0, say=lambda line: None)
+    told = read_run(run)
+    assert told.state == "failed"
+    assert "lower learning rate" in told.reason
+    assert checkpoint.list_checkpoints(run / "checkpoints")
+
+
+def test_both_collapses_are_named():
+    healthy = {"teacher_entropy": 1.0, "batch_mean_entropy": 3.0}
+    assert collapse(healthy, 64) is None
+    assert "uniform" in (collapse({**healthy, "teacher_entropy": np.log(64)}, 64) or "")
+    assert "one-dimensional" in (collapse({**healthy, "batch_mean_entropy": 0.0}, 64) or "")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"global_size": 100}, "multiple of the patch"),
+        ({"momentum": 1.5}, "expected 0 to 1"),
+        ({"targets": "magic"}, "expected one of"),
+        ({"warmup_epochs": 3}, "longer than epochs"),
+        ({"out_dim": 0}, "at least 1"),
+    ],
+)
+def test_a_config_checks_itself(wrong, says):
+    with pytest.raises(UserError, match=says):
+        replace(SMALL, **wrong)
+
+
+def test_a_config_survives_json_and_names_unknown_settings():
+    assert TrainConfig.from_json(SMALL.to_json()) == SMALL
+    with pytest.raises(UserError, match="unknown settings colour"):
+        TrainConfig.from_json(json.dumps({"colour": 1}))
+
+
+def test_crops_have_their_sizes_and_areas():
+    rgb = np.random.default_rng(0).integers(0, 256, (100, 140, 3), np.uint8)
+    crops = MultiCrop(64, 32, 3)(rgb, np.random.default_rng(1))
+    assert [crop.shape for crop in crops] == [(64, 64, 3)] * 2 + [(32, 32, 3)] * 3
+    rng = np.random.default_rng(2)
+    shares = []
+    for _ in range(300):
+        top, left, height, width = random_box((100, 140), (0.4, 1.0), rng)
+        assert top >= 0 <= left
+        assert top + height <= 100
+        assert left + width <= 140
+        assert 3 / 4 * 0.97 < width / height < 4 / 3 * 1.03
+        shares.append(height * width / 14_000)
+    assert 0.38 < min(shares) < 0.45
+    assert max(shares) > 0.9
+
+
+def test_every_process_takes_its_share_of_each_batch():
+    samplers = [StepSampler(10, 4, seed=0, rank=rank, world=2) for rank in (0, 1)]
+    alone = list(StepSampler(10, 4, seed=0))
+    assert [sorted(a + b) for a, b in zip(*samplers, strict=True)] == [sorted(b) for b in alone]
+    assert len({i for batch in alone for i in batch}) == 8
+
+
+def test_classes_come_from_sub_folders(photos):
+    folder = open_folder(photos)
+    assert folder.classes == ("a", "b")
+    assert {path.parent.name for path, y in zip(folder.paths, folder.labels, strict=True) if y} == {
+        "b"
+    }
+    assert collate([None, None]).skipped == 2
+
+
+def test_a_run_starts_from_weights_and_says_when_their_patch_differs(
+    photos, tmp_path, small_weights
+):
+    options = {"init": str(small_weights), "patch_size": 8, "max_steps": 1}
+    run = fit(replace(SMALL, **options), photos, tmp_path / "run", workers=0, say=lambda line: None)
+    assert dino.load(run / "weights" / "teacher.safetensors").num_heads == 3
+    with pytest.raises(UserError, match="has patches of 8 px"):
+        fit(replace(SMALL, init=str(small_weights)), photos, tmp_path / "other", workers=0)
+
+
+def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, monkeypatch, capsys):
+    from dino.cli import run as cli
+
+    def call(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["dino", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            cli()
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out + captured.err
+
+    sizes = [
+        "global_size=32",
+        "local_size=16",
+        "num_locals=2",
+        "out_dim=32",
+        "hidden_dim=16",
+        "batch_size=4",
+    ]
+    sizes += ["epochs=2", "warmup_epochs=0", "save_every=1", "log_every=1", "precision=fp32"]
+    settings = [word for item in sizes for word in ("--set", item)]
+    command = ["train", "--data", photos, "--out", tmp_path / "runs" / "one", "--workers", 0]
+    code, said = call(*command, *settings, "--dry-run")
+    assert code == 0
+    assert "9 photos, 2 steps an epoch" in said
+    assert not (tmp_path / "runs").exists()
+    code, said = call(*command, *settings, "--set", "max_steps=2")
+    assert code == 0, said
+    assert "step 2/2" in said
+    code, said = call("runs", tmp_path / "runs")
+    assert "finished, step 2" in said
+    code, said = call(
+        "resume", "--data", photos, "--out", tmp_path / "runs" / "one", "--workers", 0
+    )
+    assert code == 0, said
+    code, said = call(*command, *settings)
+    assert code == 2
+    assert "holds a run already" in said
+    code, said = call(*command, "--set", "colour=red")
+    assert code == 2
+    assert "expected name=value" in said
+
+
+def test_the_small_preset_fits_the_momentum_to_the_run():
+    from dino.training.presets import preset_config
+
+    short = preset_config("small", num_photos=640, epochs=10, batch_size=64)
+    assert short.momentum == pytest.approx(0.9)
+    long = preset_config("small", num_photos=9469, epochs=800, batch_size=64)
+    assert long.momentum == pytest.approx(0.996)
+    assert preset_config("small", num_photos=640, momentum=0.5).momentum == 0.5
+    assert preset_config("vanilla", num_photos=640).momentum == 0.996
