@@ -111,5 +111,5 @@ def jaccard(mask: np.ndarray | Tensor, reference: np.ndarray | Tensor) -> float:
     left, right = np.asarray(mask, dtype=bool), np.asarray(reference, dtype=bool)
     if left.shape != right.shape:
         raise UserError(f"masks differ in shape: {left.shape} and {right.shape}; resize one first")
-    union = np.count_nonzero(left | right)
-    return np.count_nonzero(left & right) / union if union else 1.0
+    union = int(np.count_nonzero(left | right))
+    return int(np.count_nonzero(left & right)) / union if union else 1.0

@@ -241,7 +241,7 @@ def _matrix(features: Features, *, at_least: int) -> np.ndarray:
     bad = ~np.isfinite(matrix).all(axis=1)
     if bad.any():
         raise UserError(
-            f"features have {bad.sum()} rows with NaN or infinity, the first at {bad.argmax()}; "
+            f"features have {bad.sum()} rows with NaN or infinity, the first at {bad.argmax(axis=None)}; "
             "expected finite numbers: try precision fp32 or check the weights"
         )
     return matrix
