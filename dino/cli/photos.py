@@ -3,11 +3,28 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from dino.cli.options import (
+    Colormap,
+    Combine,
+    Device,
+    Fit,
+    FitOption,
+    Key,
+    Mass,
+    Method,
+    Out,
+    Photos,
+    Points,
+    Precision,
+    PrecisionOption,
+    Size,
+    Weights,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,85 +32,6 @@ if TYPE_CHECKING:
     from dino.backbone import Backbone
     from dino.export import File
     from dino.masks import Mask
-
-Photos = Annotated[
-    list[Path], typer.Argument(help="Photos, or folders searched for them.", show_default=False)
-]
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        help="Zoo name (see `weights list`), timm name, or a checkpoint's path. "
-        "Default: $DINO_WEIGHTS, else what `weights fetch default` brought.",
-        show_default=False,
-    ),
-]
-Out = Annotated[Path, typer.Option(help="Folder the results go to.")]
-Size = Annotated[
-    int,
-    typer.Option(
-        help="Longer side in px the photo is resized to (both sides with --fit stretch).", min=8
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Key = Annotated[str, typer.Option(help="Which network of a full checkpoint: teacher or student.")]
-
-
-class Fit(StrEnum):
-    """How a photo becomes whole patches."""
-
-    floor = "floor"
-    pad = "pad"
-    stretch = "stretch"
-
-
-class Precision(StrEnum):
-    """Arithmetic; auto measures once what this machine is fast at."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-class Colormap(StrEnum):
-    """Colour-blind-safe colour maps."""
-
-    viridis = "viridis"
-    cividis = "cividis"
-    inferno = "inferno"
-    magma = "magma"
-
-
-class Combine(StrEnum):
-    """How several heads become one mask."""
-
-    union = "union"
-    mean = "mean"
-
-
-class Method(StrEnum):
-    """Projection of patch features."""
-
-    pca = "pca"
-    tsne = "tsne"
-
-
-class Points(StrEnum):
-    """Colours of projected patches."""
-
-    photo = "photo"
-    components = "components"
-
-
-FitOption = Annotated[
-    Fit,
-    typer.Option(
-        help="floor: sides down to whole patches; pad: to a square; stretch: to a square, aspect lost."
-    ),
-]
-PrecisionOption = Annotated[Precision, typer.Option(help="auto measures what is fast here.")]
-Mass = Annotated[
-    float, typer.Option(help="Share of a head's attention a mask holds, above 0 up to 1.")
-]
 
 
 def attend(

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dino.cli.options import Device
+
 
 class Preset(StrEnum):
     """Settings that belong together; --set changes single ones."""
@@ -19,7 +21,6 @@ class Preset(StrEnum):
 
 Data = Annotated[Path, typer.Option(help="Folder of photos, searched for them.")]
 Run = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[int, typer.Option(help="Processes that read and augment photos.", min=0)]
 Threads = Annotated[
     int | None, typer.Option(help="Threads of torch. Default: as many as cores.", min=1)

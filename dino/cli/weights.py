@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from dino.cli.options import Key
+
 app = typer.Typer(
     help="Weights: list, fetch, verify, convert, inspect.",
     no_args_is_help=True,
@@ -18,7 +20,6 @@ app = typer.Typer(
 Source = Annotated[
     str, typer.Argument(help="Zoo name, timm name, or path of a checkpoint.", show_default=False)
 ]
-Key = Annotated[str, typer.Option(help="Which network of a full checkpoint: teacher or student.")]
 
 
 class Dtype(StrEnum):
