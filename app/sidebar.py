@@ -75,6 +75,7 @@ def _photo() -> str:
         st.camera_input(
             "Take a photo",
             key="camera",
+            resolution="1080p",
             on_change=_take_upload,
             args=("camera",),
             label_visibility="collapsed",
