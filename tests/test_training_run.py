@@ -292,3 +292,26 @@ def test_the_small_preset_fits_the_momentum_to_the_run():
     assert long.momentum == pytest.approx(0.996)
     assert preset_config("small", num_photos=640, momentum=0.5).momentum == 0.5
     assert preset_config("vanilla", num_photos=640).momentum == 0.996
+
+
+def test_sigterm_saves_and_ends_in_order(photos, tmp_path):
+    run = tmp_path / "run"
+    config = replace(SMALL, epochs=500, save_every=10_000)
+    script = (
+        "import sys; from dino.training.config import TrainConfig; from dino.training.loop import fit; "
+        "fit(TrainConfig.from_json(sys.argv[1]), sys.argv[2], sys.argv[3], workers=2)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, config.to_json(), str(photos), str(run)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not read_metrics(run) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(timeout=60) == 0
+    told = read_run(run)
+    assert told.state == "stopped"
+    saved, _ = checkpoint.load_newest(run / "checkpoints")
+    assert saved.step == told.metrics[-1]["step"] > 0
