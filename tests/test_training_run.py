@@ -67,6 +67,16 @@ def final_state(run: Path) -> dict[str, torch.Tensor]:
     }
 
 
+def started(config: TrainConfig, photos: Path, run: Path, *, workers: int) -> subprocess.Popen:
+    """A run in a process of its own, to be sent signals."""
+    script = (
+        "import sys; from dino.training.config import TrainConfig; from dino.training.loop import fit; "
+        "fit(TrainConfig.from_json(sys.argv[1]), sys.argv[2], sys.argv[3], workers=int(sys.argv[4]))"
+    )
+    words = [sys.executable, "-c", script, config.to_json(), str(photos), str(run), str(workers)]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
 def assert_equal_bits(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
     assert left.keys() == right.keys()
     for name, value in left.items():
@@ -129,15 +139,7 @@ def test_kill_minus_9_and_resume_end_where_the_unbroken_run_does(photos, tmp_pat
     config = replace(SMALL, epochs=4)
     whole = fit(config, photos, tmp_path / "whole", workers=0, say=lambda line: None)
     run = tmp_path / "killed"
-    script = (
-        "import sys; from dino.training.config import TrainConfig; from dino.training.loop import fit; "
-        "fit(TrainConfig.from_json(sys.argv[1]), sys.argv[2], sys.argv[3], workers=0)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, config.to_json(), str(photos), str(run)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
+    process = started(config, photos, run, workers=0)
     deadline = time.monotonic() + 60
     while not list(run.glob("checkpoints/step-*.pt")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -297,15 +299,7 @@ def test_the_small_preset_fits_the_momentum_to_the_run():
 def test_sigterm_saves_and_ends_in_order(photos, tmp_path):
     run = tmp_path / "run"
     config = replace(SMALL, epochs=500, save_every=10_000)
-    script = (
-        "import sys; from dino.training.config import TrainConfig; from dino.training.loop import fit; "
-        "fit(TrainConfig.from_json(sys.argv[1]), sys.argv[2], sys.argv[3], workers=2)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, config.to_json(), str(photos), str(run)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
+    process = started(config, photos, run, workers=2)
     deadline = time.monotonic() + 60
     while not read_metrics(run) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from dino import vit
-from dino.training.head import DINOHead
 
 
 class Network(nn.Module):
@@ -58,8 +57,3 @@ def embed_images(backbone: Any, images: Tensor) -> Tensor:
     for block in backbone.blocks:
         x = block(x)
     return backbone.norm(x[:, 0])
-
-
-def build_head(backbone: Any, **options: Any) -> DINOHead:
-    """A head that fits a backbone's width."""
-    return DINOHead(backbone.num_features, **options)
