@@ -19,7 +19,7 @@ from dino.errors import UserError, WeightsError
 from dino.training import checkpoint
 from dino.training.config import TrainConfig
 from dino.training.crops import MultiCrop, random_box
-from dino.training.data import StepSampler, collate, open_folder
+from dino.training.data import StepSampler, collate
 from dino.training.loop import fit
 from dino.training.metrics import collapse
 from dino.training.runs import read_metrics, read_run

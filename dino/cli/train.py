@@ -48,7 +48,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a network without labels on a folder of photos."""
-    from dino.training.data import open_folder
+    from dino.folders import open_folder
     from dino.training.loop import fit
     from dino.training.presets import preset_config
 

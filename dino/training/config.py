@@ -1,78 +1,136 @@
 """Everything a run is made of, in one frozen value that checks itself and goes to JSON and back."""
 
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
+from typing import Any, get_args, get_origin, get_type_hints
 
 from dino.errors import UserError
 
+METHODS = ("dino", "supervised")
 OPTIMIZERS = ("adamw", "sgd", "lars")
 TARGETS = ("softmax", "sinkhorn")
 CRITERIA = ("cross-entropy", "mse")
+POSITIONS = ("random", "sincos")
+PRECISIONS = ("auto", "fp32", "bf16")
+CHOICES = {
+    "method": METHODS,
+    "optimizer": OPTIMIZERS,
+    "targets": TARGETS,
+    "criterion": CRITERIA,
+    "initial_positions": POSITIONS,
+    "precision": PRECISIONS,
+}
+GROUPS = ("Network", "Crops", "Head", "Teacher", "Optimisation", "Ablations", "Run")
+
+
+def _setting(default: Any, group: str, told: str) -> Any:
+    """A field with the group and the sentence that forms and help show it with."""
+    return field(default=default, metadata={"group": group, "help": told})
+
+
+_network = partial(_setting, group="Network")
+_crops = partial(_setting, group="Crops")
+_head = partial(_setting, group="Head")
+_teacher = partial(_setting, group="Teacher")
+_optim = partial(_setting, group="Optimisation")
+_ablation = partial(_setting, group="Ablations")
+_run = partial(_setting, group="Run")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """The recipe. Defaults are the paper's ViT-S/16 of 100 epochs ("vanilla").
 
-    Sizes in px, scales as shares of a photo's area, lengths in epochs, `batch_size` over all
-    processes, `drop_path` of networks built here (not of `init`), `base_lr` for a batch of 256 (the rate used is base_lr · batch_size / 256).
+    Sizes in px, scales as shares of a photo's area, lengths in epochs. Every field carries its
+    `group` (one of `GROUPS`) and `help` as metadata.
     Source: Caron et al. 2021; defaults of facebookresearch/dino @ 7c446df.
     """
 
-    arch: str = "vit_small"
-    patch_size: int = 16
-    init: str | None = None
-    drop_path: float = 0.1
+    method: str = _network("dino", told="dino (no labels), or supervised (labels from sub-folders)")
+    arch: str = _network(
+        "vit_small", told="vit_tiny, vit_small, vit_base, or a timm name (resnet50)"
+    )
+    patch_size: int = _network(16, told="Side of a patch in px")
+    init: str | None = _network(
+        None, told="Weights to start from: a zoo name or a path; none: random"
+    )
+    init_head: str | None = _network(
+        None, told="Head to start from: a checkpoint of a run; none: fresh"
+    )
+    train_blocks: int | None = _network(
+        None, told="Last blocks that train; none: all, and the patches"
+    )
+    layer_decay: float = _network(1.0, told="Learning rate of a block over that of the next one")
+    drop_path: float = _network(0.1, told="Stochastic depth of the student's last block")
+    initial_positions: str = _network("random", told="Start of the position embedding")
 
-    global_size: int = 224
-    local_size: int = 96
-    num_locals: int = 8
-    global_scale: tuple[float, float] = (0.4, 1.0)
-    local_scale: tuple[float, float] = (0.05, 0.4)
+    global_size: int = _crops(224, told="Side of the two global crops in px")
+    local_size: int = _crops(96, told="Side of the local crops in px")
+    num_locals: int = _crops(8, told="Local crops a photo")
+    global_scale: tuple[float, float] = _crops((0.4, 1.0), told="Global crops' share of the area")
+    local_scale: tuple[float, float] = _crops((0.05, 0.4), told="Local crops' share of the area")
+    blur_radius: tuple[float, float] = _crops(
+        (0.1, 2.0), told="Standard deviation of the blur in px"
+    )
 
-    out_dim: int = 65_536
-    hidden_dim: int = 2048
-    bottleneck_dim: int = 256
-    use_bn: bool = False
-    norm_last_layer: bool = True
+    out_dim: int = _head(65_536, told="Prototypes K")
+    hidden_dim: int = _head(2048, told="Width of the head's hidden layers")
+    bottleneck_dim: int = _head(256, told="Width before the prototypes")
+    use_bn: bool = _head(False, told="Batch norm in the head")
+    norm_last_layer: bool = _head(True, told="Keep the prototypes' gain at 1")
+    freeze_last_layer: int = _head(1, told="Epochs in which the prototypes do not move")
 
-    student_temp: float = 0.1
-    warmup_teacher_temp: float = 0.04
-    teacher_temp: float = 0.04
-    warmup_teacher_temp_epochs: int = 0
-    center_momentum: float = 0.9
-    momentum: float = 0.996
-    momentum_end: float = 1.0
+    student_temp: float = _teacher(0.1, told="Temperature of the student")
+    warmup_teacher_temp: float = _teacher(0.04, told="Teacher temperature at the start")
+    teacher_temp: float = _teacher(0.04, told="Teacher temperature after its warm-up")
+    warmup_teacher_temp_epochs: int = _teacher(0, told="Epochs of that warm-up")
+    center_momentum: float = _teacher(0.9, told="Share of the old centre kept at each step")
+    momentum: float = _teacher(
+        0.996, told="Share of the old teacher kept at each step, at the start"
+    )
+    momentum_end: float = _teacher(1.0, told="The same at the end")
 
-    epochs: int = 100
-    batch_size: int = 64
-    optimizer: str = "adamw"
-    base_lr: float = 0.0005
-    min_lr: float = 1e-6
-    warmup_epochs: int = 10
-    weight_decay: float = 0.04
-    weight_decay_end: float = 0.4
-    clip_grad: float | None = 3.0
-    freeze_last_layer: int = 1
+    epochs: int = _optim(100, told="Times every photo is seen")
+    batch_size: int = _optim(64, told="Photos a step, over all processes")
+    optimizer: str = _optim("adamw", told="adamw; sgd and lars for convnets")
+    base_lr: float = _optim(
+        0.0005, told="Learning rate for a batch of 256; used: base_lr · batch / 256"
+    )
+    head_lr: float | None = _optim(None, told="The same for the head; none: as the backbone")
+    min_lr: float = _optim(1e-6, told="Learning rate at the end")
+    warmup_epochs: int = _optim(10, told="Epochs in which the rate rises from 0")
+    weight_decay: float = _optim(0.04, told="Weight decay at the start")
+    weight_decay_end: float = _optim(0.4, told="Weight decay at the end")
+    clip_grad: float | None = _optim(
+        3.0, told="Largest gradient norm of one parameter; none: no limit"
+    )
 
-    targets: str = "softmax"
-    criterion: str = "cross-entropy"
-    centering: bool = True
-    sharpening: bool = True
-    momentum_teacher: bool = True
+    targets: str = _ablation("softmax", told="softmax of the centred teacher, or Sinkhorn–Knopp")
+    criterion: str = _ablation("cross-entropy", told="Comparison of the two distributions")
+    centering: bool = _ablation(True, told="Subtract the centre")
+    sharpening: bool = _ablation(True, told="Divide the teacher by its temperature")
+    momentum_teacher: bool = _ablation(True, told="Teacher by momentum; off: a copy of the student")
+    predictor: bool = _ablation(False, told="An MLP after the student's head, as in BYOL")
 
-    seed: int = 0
-    precision: str = "auto"
-    max_steps: int | None = None
-    log_every: int = 10
-    save_every: int = 200
-    keep: int = 2
+    seed: int = _run(0, told="Of crops, order and initial weights")
+    precision: str = _run("auto", told="auto measures what is fast here")
+    max_steps: int | None = _run(None, told="Stop after this many steps; none: at the end")
+    log_every: int = _run(10, told="Steps between two lines of metrics")
+    save_every: int = _run(200, told="Steps between two checkpoints")
+    keep: int = _run(2, told="Newest checkpoints kept")
+    keep_every: int = _run(0, told="Epochs between checkpoints kept for good; 0: none")
+    probe_every: int = _run(1, told="Epochs between k-NN and filmstrip; 0: never")
+    probe_size: int = _run(224, told="Centre crop of k-NN and filmstrip photos in px")
 
     def __post_init__(self) -> None:
-        for name in ("global_scale", "local_scale"):  # JSON has lists
+        for name in ("global_scale", "local_scale", "blur_radius"):  # JSON has lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        self._check_choices()
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {choices}")
+        self._check_types()
         self._check_ranges()
 
     @property
@@ -113,42 +171,59 @@ class TrainConfig:
             )
         return cls(**values)
 
-    def _check_choices(self) -> None:
-        for name, choices in (
-            ("optimizer", OPTIMIZERS),
-            ("targets", TARGETS),
-            ("criterion", CRITERIA),
-            ("precision", ("auto", "fp32", "bf16")),
-        ):
-            if getattr(self, name) not in choices:
-                raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {choices}")
+    def _check_types(self) -> None:
+        """JSON and command lines bring text where numbers belong."""
+        for name, expected in _TYPES.items():
+            value = getattr(self, name)
+            if (isinstance(value, bool) and bool not in expected) or not isinstance(
+                value, expected
+            ):
+                names = " or ".join("none" if t is type(None) else t.__name__ for t in expected)
+                raise UserError(f"{name} is {value!r}; expected {names}")
+            if isinstance(value, tuple) and (
+                len(value) != 2 or not all(isinstance(v, int | float) for v in value)
+            ):
+                raise UserError(f"{name} is {value!r}; expected two numbers")
 
     def _check_ranges(self) -> None:
-        counts = ["patch_size", "out_dim", "hidden_dim", "bottleneck_dim", "epochs", "batch_size", "log_every", "save_every", "keep"]  # fmt: skip
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; expected at least 1")
-        for name in ("global_size", "local_size"):
-            size = getattr(self, name)
-            if size < self.patch_size or size % self.patch_size:
-                raise UserError(
-                    f"{name} is {size} px; expected a multiple of the patch, {self.patch_size} px"
-                )
-        for name in ("momentum", "momentum_end", "center_momentum"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name} is {getattr(self, name)}; expected 0 to 1")
-        for name in ("student_temp", "warmup_teacher_temp", "teacher_temp", "base_lr"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name)}; expected more than 0")
-        for name in (
-            "warmup_epochs",
-            "warmup_teacher_temp_epochs",
-            "freeze_last_layer",
-            "num_locals",
-        ):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        counts = ["patch_size", "out_dim", "hidden_dim", "bottleneck_dim", "epochs", "batch_size", "log_every", "save_every", "keep", "probe_size"]  # fmt: skip
+        self._expect(counts, lambda v: v >= 1, "at least 1")
+        counts = ["warmup_epochs", "warmup_teacher_temp_epochs", "freeze_last_layer", "num_locals", "keep_every", "probe_every", "weight_decay", "weight_decay_end", "min_lr", "seed"]  # fmt: skip
+        self._expect(counts, lambda v: v >= 0, "0 or more")
+        shares = ["momentum", "momentum_end", "center_momentum"]
+        self._expect(shares, lambda v: 0 <= v <= 1, "0 to 1")
+        rates = ["student_temp", "warmup_teacher_temp", "teacher_temp", "base_lr"]
+        self._expect(rates, lambda v: v > 0, "more than 0")
+        optional = [n for n in ("head_lr", "clip_grad", "max_steps", "train_blocks") if getattr(self, n) is not None]  # fmt: skip
+        self._expect(optional, lambda v: v > 0, "more than 0, or none")
+        self._expect(["layer_decay"], lambda v: 0 < v <= 1, "more than 0, up to 1")
+        self._expect(["drop_path"], lambda v: 0 <= v < 1, "0 to below 1")
+        scales = ["global_scale", "local_scale"]
+        self._expect(scales, lambda v: 0 < v[0] <= v[1] <= 1, "a range of shares in (0, 1]")
+        self._expect(["blur_radius"], lambda v: 0 < v[0] <= v[1], "a range of px above 0")
+        whole = f"a multiple of the patch, {self.patch_size} px"
+        sizes = ["global_size", *(["local_size"] if self.num_locals else [])]
+        self._expect(sizes, lambda v: v >= self.patch_size and v % self.patch_size == 0, whole)
         if self.warmup_epochs > self.epochs:
             raise UserError(
                 f"warmup_epochs {self.warmup_epochs} is longer than epochs {self.epochs}"
             )
+
+    def _expect(self, names: list[str], holds: Callable[[Any], bool], expected: str) -> None:
+        for name in names:
+            if not holds(getattr(self, name)):
+                raise UserError(f"{name} is {getattr(self, name)}; expected {expected}")
+
+
+def _types() -> dict[str, tuple[type, ...]]:
+    """The types each field takes; a whole number does where a fraction is expected."""
+    found = {}
+    for name, hint in get_type_hints(TrainConfig).items():
+        options = [get_origin(part) or part for part in get_args(hint) or (hint,)]
+        if get_origin(hint) is tuple:
+            options = [tuple]
+        found[name] = tuple(options) + ((int,) if float in options else ())
+    return found
+
+
+_TYPES = _types()

@@ -5,6 +5,7 @@ the resampling, colour and blur on uint8 (several times faster than PIL on a CPU
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,8 +17,9 @@ from dino.errors import UserError
 class View:
     """How one kind of crop is drawn.
 
-    `size` px; `scale` range of the photo's area; probabilities of colour jitter, grey, blur and
-    solarisation; jitter strengths (brightness, contrast, saturation, hue); `flip` probability.
+    `size` px; `scale` range of the photo's area; probabilities of blur, solarisation, colour jitter,
+    grey and flip; jitter strengths (brightness, contrast, saturation, hue); `blur_radius` range of
+    the Gaussian's standard deviation in px.
     """
 
     size: int
@@ -28,6 +30,7 @@ class View:
     grey: float = 0.2
     flip: float = 0.5
     strengths: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1)
+    blur_radius: tuple[float, float] = (0.1, 2.0)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class MultiCrop:
     num_locals: int = 8
     global_scale: tuple[float, float] = (0.4, 1.0)
     local_scale: tuple[float, float] = (0.05, 0.4)
+    blur_radius: tuple[float, float] = (0.1, 2.0)
 
     def __post_init__(self) -> None:
         for name, (low, high) in (("global", self.global_scale), ("local", self.local_scale)):
@@ -51,13 +55,11 @@ class MultiCrop:
     @property
     def views(self) -> tuple[View, ...]:
         """One `View` a crop, in order."""
-        first = View(self.global_size, self.global_scale, blur=1.0)
-        second = View(self.global_size, self.global_scale, blur=0.1, solarize=0.2)
-        return (
-            first,
-            second,
-            *[View(self.local_size, self.local_scale, blur=0.5)] * self.num_locals,
-        )
+        sized = partial(View, blur_radius=self.blur_radius)
+        first = sized(self.global_size, self.global_scale, blur=1.0)
+        second = sized(self.global_size, self.global_scale, blur=0.1, solarize=0.2)
+        local = sized(self.local_size, self.local_scale, blur=0.5)
+        return (first, second, *[local] * self.num_locals)
 
     def __call__(self, rgb: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
         """uint8 [H,W,3] → a list of uint8 [size,size,3], one a view."""
@@ -79,7 +81,7 @@ def draw(rgb: np.ndarray, view: View, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < view.grey:
         crop = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < view.blur:
-        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.1, 2.0))
+        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(*view.blur_radius))
     if rng.random() < view.solarize:
         crop = np.where(crop >= 128, 255 - crop, crop).astype(np.uint8)
     return crop

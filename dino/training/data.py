@@ -6,7 +6,6 @@ that resumes in the middle of an epoch sees exactly the batches it would have se
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,39 +13,11 @@ import torch
 from torch import Tensor
 
 from dino.errors import ImageError, UserError
-from dino.images import find_images, read
+from dino.folders import PhotoFolder
+from dino.images import read
 from dino.training.crops import MultiCrop
 
 Drawer = Callable[[np.ndarray, np.random.Generator], list[np.ndarray]]
-
-
-@dataclass(frozen=True)
-class PhotoFolder:
-    """Photos below a folder; `labels` are the indices of their sub-folder in `classes`, if any."""
-
-    root: Path
-    paths: tuple[Path, ...]
-    classes: tuple[str, ...]
-    labels: tuple[int, ...]
-
-
-def open_folder(root: str | Path) -> PhotoFolder:
-    """List a folder's photos, with classes where all of them lie in sub-folders.
-
-    Raises:
-        UserError: no such folder, or no photo in it.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise UserError(f"{root} is not a folder; expected a folder of photos")
-    paths = tuple(find_images(root))
-    if not paths:
-        raise UserError(f"{root} holds no photos; expected PNG, JPEG, WebP or the like in it")
-    tops = [path.relative_to(root).parts[0] for path in paths]
-    nested = all(len(path.relative_to(root).parts) > 1 for path in paths)
-    classes = tuple(sorted(set(tops))) if nested else ()
-    index = {name: number for number, name in enumerate(classes)}
-    return PhotoFolder(root, paths, classes, tuple(index[top] for top in tops) if nested else ())
 
 
 class CropDataset(torch.utils.data.Dataset[Any]):

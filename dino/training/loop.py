@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from dino.errors import UserError
+from dino.folders import PhotoFolder, open_folder
 from dino.precision import choose_device, choose_precision, dtype_of
 from dino.training import checkpoint, metrics
 from dino.training.build import (
@@ -22,9 +23,9 @@ from dino.training.build import (
 )
 from dino.training.config import TrainConfig
 from dino.training.crops import MultiCrop
-from dino.training.data import Batch, PhotoFolder, StepSampler, loader, normalize, open_folder
+from dino.training.data import Batch, StepSampler, loader, normalize
 from dino.training.loss import DINOLoss
-from dino.training.network import Network
+from dino.training.network import Network, prefer_plain_attention
 from dino.training.runs import RunFolder, environment
 from dino.training.step import NonFiniteLossError, train_step
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
@@ -117,6 +118,9 @@ def prepare(config: TrainConfig, num_photos: int, device: str) -> Training:
     precision = choose_precision(config.precision, chosen)
     student, teacher = build_networks(config)
     student.to(chosen), teacher.to(chosen)
+    if precision == "bf16" and chosen.type == "cpu":
+        for network in (student, teacher):
+            prefer_plain_attention(network)
     return Training(
         config=config,
         student=student.train(),
@@ -200,6 +204,7 @@ def _batches(
         config.num_locals,
         config.global_scale,
         config.local_scale,
+        config.blur_radius,
     )
     sampler = StepSampler(len(folder.paths), config.batch_size, seed=config.seed)
     while training.step < end:
