@@ -16,6 +16,7 @@ from PIL import Image
 
 import dino
 from dino.errors import UserError, WeightsError
+from dino.folders import open_folder
 from dino.training import checkpoint
 from dino.training.config import TrainConfig
 from dino.training.crops import MultiCrop, random_box
