@@ -46,8 +46,8 @@ def knn_accuracy(
     best = (
         votes.topk(min(5, votes.shape[1]), dim=1).indices == test_labels.to(votes.device)[:, None]
     )
-    found = best.float().sum(dim=0) * (100 / len(test))
-    return Accuracy(float(found[0]), float(found.sum()))
+    found = best.sum(dim=0)
+    return Accuracy(100 * int(found[0]) / len(test), 100 * int(found.sum()) / len(test))
 
 
 def knn_votes(
