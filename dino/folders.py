@@ -4,12 +4,15 @@ open_folder("train").classes                                   # sub-folders, so
 open_folder("val", classes=open_folder("train").classes)       # the same numbers for the same names
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dino.errors import UserError
-from dino.images import find_images
+from dino.images import find_images, read
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,26 @@ class PhotoFolder:
     paths: tuple[Path, ...]
     classes: tuple[str, ...]
     labels: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> np.ndarray:
+        """Photo `index` as uint8 [H,W,3].
+
+        Raises:
+            ImageError, OSError: it cannot be read.
+        """
+        return read(self.paths[index])
+
+    def name(self, index: int) -> str:
+        """Path of a photo below the folder."""
+        return str(self.paths[index].relative_to(self.root))
+
+    def subset(self, indices: Sequence[int]) -> "PhotoFolder":
+        """Some of the photos, with the same classes."""
+        labels = tuple(self.labels[i] for i in indices) if self.labels else ()
+        return PhotoFolder(self.root, tuple(self.paths[i] for i in indices), self.classes, labels)
 
 
 def open_folder(root: str | Path, *, classes: Sequence[str] | None = None) -> PhotoFolder:
@@ -62,3 +85,31 @@ def require_classes(folder: PhotoFolder, purpose: str) -> None:
             f"{folder.root} has {len(folder.classes)} classes; {purpose} needs the photos of each "
             "class in a sub-folder of its own, two or more"
         )
+
+
+def open_labelled(root: str | Path) -> tuple[PhotoFolder, PhotoFolder]:
+    """A labelled folder as (train, val): its own `train/` and `val/`, or else every fifth photo of
+    each class as val.
+
+    Raises:
+        UserError: not labelled, or a class of val that train does not have.
+    """
+    root = Path(root)
+    if (root / "train").is_dir() and (root / "val").is_dir():
+        train = open_folder(root / "train")
+        require_classes(train, "k-NN")
+        return train, open_folder(root / "val", classes=train.classes)
+    whole = open_folder(root)
+    require_classes(whole, "k-NN")
+    seen: Counter[int] = Counter()
+    held_out = []
+    for index, label in enumerate(whole.labels):
+        seen[label] += 1
+        if seen[label] % 5 == 0:
+            held_out.append(index)
+    if not held_out:
+        raise UserError(
+            f"{root} has fewer than 5 photos a class; k-NN needs 5 or more in some class"
+        )
+    rest = sorted(set(range(len(whole))) - set(held_out))
+    return whole.subset(rest), whole.subset(held_out)

@@ -23,7 +23,7 @@ from dino.training.crops import MultiCrop, random_box
 from dino.training.data import StepSampler, collate
 from dino.training.loop import fit
 from dino.training.metrics import collapse
-from dino.training.runs import read_metrics, read_run
+from dino.training.runs import METRICS, read_lines, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = TrainConfig(
@@ -89,13 +89,14 @@ def test_a_run_writes_its_folder_and_its_teacher_opens(photos, tmp_path):
     run = fit(SMALL, photos, tmp_path / "run", workers=0, say=lines.append)
     assert TrainConfig.from_json((run / "config.json").read_text()) == SMALL
     assert read_run(run).state == "finished"
-    steps = read_metrics(run)
+    steps = read_run(run).metrics
     assert [line["step"] for line in steps] == [1, 2, 3, 4]
     assert all(np.isfinite(line["loss"]) for line in steps)
     assert sum(line["skipped"] for line in steps[-1:]) >= 1  # the broken photo, counted
     for line in steps:
         assert line["kl"] == pytest.approx(line["loss"] - line["teacher_entropy"], abs=1e-5)
-    assert len(lines) == 4
+    assert len([line for line in lines if line.startswith("step")]) == 4
+    assert len([line for line in lines if "broken.jpg cannot be read" in line]) == 1
     backbone = dino.load(run / "weights" / "teacher.safetensors", precision="fp32")
     assert (backbone.patch_size, backbone.embed_dim, backbone.num_heads) == (16, 192, 3)
     assert backbone.attention(torch.zeros(1, 3, 32, 32)).weights.shape == (1, 1, 1, 3, 2, 2)
@@ -119,7 +120,7 @@ def test_two_steps_and_two_more_are_four(photos, tmp_path):
     fit(replace(SMALL, max_steps=2), photos, part, workers=0, say=lambda line: None)
     fit(SMALL, photos, part, resume=True, workers=0, say=lambda line: None)
     assert_equal_bits(final_state(whole), final_state(part))
-    losses = [[line["loss"] for line in read_metrics(run)] for run in (whole, part)]
+    losses = [[line["loss"] for line in read_run(run).metrics] for run in (whole, part)]
     assert losses[0] == losses[1]
 
 
@@ -231,7 +232,7 @@ def test_classes_come_from_sub_folders(photos):
     assert {path.parent.name for path, y in zip(folder.paths, folder.labels, strict=True) if y} == {
         "b"
     }
-    assert collate([None, None]).skipped == 2
+    assert collate([3, 5]).unreadable == (3, 5)
 
 
 def test_a_run_starts_from_weights_and_says_when_their_patch_differs(
@@ -267,16 +268,16 @@ def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, monke
     command = ["train", "--data", photos, "--out", tmp_path / "runs" / "one", "--workers", 0]
     code, said = call(*command, *settings, "--dry-run")
     assert code == 0
-    assert "9 photos, 2 steps an epoch" in said
+    assert "photos   9 (50×40 px)" in said
+    assert "steps    4, 2 an epoch" in said
+    assert "time     about" in said
     assert not (tmp_path / "runs").exists()
     code, said = call(*command, *settings, "--set", "max_steps=2")
     assert code == 0, said
     assert "step 2/2" in said
     code, said = call("runs", tmp_path / "runs")
     assert "finished, step 2" in said
-    code, said = call(
-        "resume", "--data", photos, "--out", tmp_path / "runs" / "one", "--workers", 0
-    )
+    code, said = call("resume", tmp_path / "runs" / "one", "--workers", 0)
     assert code == 0, said
     code, said = call(*command, *settings)
     assert code == 2
@@ -302,7 +303,7 @@ def test_sigterm_saves_and_ends_in_order(photos, tmp_path):
     config = replace(SMALL, epochs=500, save_every=10_000)
     process = started(config, photos, run, workers=2)
     deadline = time.monotonic() + 60
-    while not read_metrics(run) and time.monotonic() < deadline:
+    while not read_lines(run / METRICS) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.terminate()
     assert process.wait(timeout=60) == 0

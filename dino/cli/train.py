@@ -1,14 +1,19 @@
-"""`train` and `resume`: DINO on a folder of photos; `runs` lists what is there."""
+"""`train`, `resume` and `export` a run; `runs` lists what is there."""
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dino.cli.options import Device
+from dino.cli.options import Device, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dino.training.config import TrainConfig
 
 
 class Preset(StrEnum):
@@ -17,22 +22,45 @@ class Preset(StrEnum):
     vanilla = "vanilla"
     boosted = "boosted"
     small = "small"
+    supervised = "supervised"
 
 
-Data = Annotated[Path, typer.Option(help="Folder of photos, searched for them.")]
-Run = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="Folder of photos, or WebDataset shards: a folder of .tar, train-{000..099}.tar."
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
+Knn = Annotated[
+    Path | None,
+    typer.Option(
+        "--knn",
+        help="Labelled folder (train/ and val/, or sub-folders of classes) for k-NN on the way.",
+    ),
+]
+Film = Annotated[
+    list[Path] | None,
+    typer.Option("--film", help="Photo whose attention is drawn on the way; may be repeated."),
+]
 Workers = Annotated[int, typer.Option(help="Processes that read and augment photos.", min=0)]
 Threads = Annotated[
     int | None, typer.Option(help="Threads of torch. Default: as many as cores.", min=1)
+]
+Nice = Annotated[
+    int, typer.Option(help="Niceness added, so that other work goes first.", min=0, max=19)
 ]
 
 
 def train(
     data: Data,
-    out: Run,
+    out: Out,
     preset: Annotated[
-        Preset, typer.Option(help="See `--dry-run` for what it means.")
+        Preset, typer.Option(help="Settings that belong together; `--dry-run` shows them.")
     ] = Preset.small,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings from a file (a run's config.json), not a preset.")
+    ] = None,
     init: Annotated[
         str | None, typer.Option(help="Weights to fine-tune; default: from scratch.")
     ] = None,
@@ -40,38 +68,78 @@ def train(
         list[str] | None,
         typer.Option("--set", help="One setting, such as epochs=20; may be repeated."),
     ] = None,
+    knn: Knn = None,
+    film: Film = None,
     device: Device = "auto",
     workers: Workers = 2,
     threads: Threads = None,
+    nice: Nice = 0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the settings and stop.")
+        bool, typer.Option("--dry-run", help="Print settings and an estimate, and stop.")
     ] = False,
 ) -> None:
-    """Train a network without labels on a folder of photos."""
-    from dino.folders import open_folder
+    """Train a network on photos, without labels (or with them: --preset supervised)."""
+    _be_modest(threads, nice)
+    from dino.training.data import open_photos
     from dino.training.loop import fit
-    from dino.training.presets import preset_config
+    from dino.training.preflight import preflight
 
-    photos = open_folder(data)
-    config = preset_config(preset.value, num_photos=len(photos.paths), init=init, **_settings(set_))
-    print(f"{len(photos.paths)} photos, {len(photos.paths) // config.batch_size} steps an epoch")
-    print(config.to_json())
+    photos = open_photos(data)
+    chosen = _config(preset, config, init, set_, len(photos))
+    if _leads():
+        estimate = preflight(
+            chosen, photos, place=out, device=device, workers=workers, measure=dry_run
+        )
+        print("\n".join(estimate.lines()))
     if dry_run:
+        print(chosen.to_json())
         return
-    _limit_threads(threads)
-    run = fit(config, data, out, device=device, workers=workers)
-    print(f"{run / 'weights' / 'teacher.safetensors'}")
+    run = fit(
+        chosen,
+        data,
+        out,
+        knn=knn,
+        film=tuple(film or ()),
+        device=device,
+        workers=workers,
+        say=_say(),
+    )
+    if _leads():
+        print(f"{run / 'weights' / 'teacher.safetensors'}")
 
 
 def resume(
-    data: Data, out: Run, device: Device = "auto", workers: Workers = 2, threads: Threads = None
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    device: Device = "auto",
+    workers: Workers = 2,
+    threads: Threads = None,
+    nice: Nice = 0,
 ) -> None:
     """Go on with a run where it stopped, bit for bit."""
-    from dino.training.loop import fit
-    from dino.training.runs import read_run
+    _be_modest(threads, nice)
+    from dino.training.loop import resume_run
 
-    _limit_threads(threads)
-    fit(read_run(out).config, data, out, resume=True, device=device, workers=workers)
+    resume_run(run, device=device, workers=workers, say=_say())
+
+
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Folder of a run, or one of its checkpoints (step-*.pt).")
+    ],
+    destination: Annotated[Path, typer.Argument(help="File to write, .safetensors.")],
+    key: Key = "teacher",
+) -> None:
+    """Write the backbone of a run's newest or a chosen checkpoint as weights."""
+    from dino.errors import UserError
+    from dino.training.checkpoint import list_checkpoints
+    from dino.weights import convert
+
+    if checkpoint.is_dir():
+        found = list_checkpoints(checkpoint / "checkpoints")
+        if not found:
+            raise UserError(f"{checkpoint} holds no checkpoints; expected the folder of a run")
+        checkpoint = found[0]
+    print(convert(checkpoint, destination, key=key))
 
 
 def runs(
@@ -89,14 +157,38 @@ def runs(
         except UserError:
             continue
         last: dict[str, Any] = run.metrics[-1] if run.metrics else {"step": 0, "loss": float("nan")}
+        knn = [line["knn"] for line in run.probes if line.get("knn") is not None]
+        known = f", k-NN {knn[0]:.1f} → {knn[-1]:.1f} %" if knn else ""
         reason = f": {run.reason}" if run.reason else ""
-        print(f"{path.name:24} {run.state}{reason}, step {last['step']}, loss {last['loss']:.3f}")
+        print(
+            f"{path.name:24} {run.state}{reason}, step {last['step']}, loss {last['loss']:.3f}{known}"
+        )
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the command line."""
-    for command in (train, resume, runs):
+    for command in (train, resume, export, runs):
         app.command()(command)
+
+
+def _config(
+    preset: Preset, file: Path | None, init: str | None, words: list[str] | None, num_photos: int
+) -> "TrainConfig":
+    """The settings: a file's or a preset's, with single ones changed."""
+    from dino.errors import UserError
+    from dino.training.config import TrainConfig
+    from dino.training.presets import preset_config
+
+    changes = _settings(words)
+    if init is not None:
+        changes["init"] = init
+    if file is None:
+        return preset_config(preset.value, num_photos=num_photos, **changes)
+    try:
+        text = file.read_text()
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error}); give a config.json") from error
+    return TrainConfig.from_dict({**asdict(TrainConfig.from_json(text)), **changes})
 
 
 def _settings(items: list[str] | None) -> dict[str, Any]:
@@ -119,8 +211,25 @@ def _settings(items: list[str] | None) -> dict[str, Any]:
     return settings
 
 
-def _limit_threads(threads: int | None) -> None:
+def _be_modest(threads: int | None, nice: int) -> None:
+    """Take fewer threads and a lower priority, where asked."""
+    import os
+
     import torch
 
+    if nice:
+        os.nice(nice)
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+def _leads() -> bool:
+    """Whether this is the first of torchrun's processes, or the only one."""
+    import os
+
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _say() -> "Callable[[str], None]":
+    """Lines to the terminal as they come, also into a file; from the first process only."""
+    return (lambda line: print(line, flush=True)) if _leads() else (lambda line: None)

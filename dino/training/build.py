@@ -1,7 +1,7 @@
-"""Student, teacher, loss, optimizer and schedules of a config."""
+"""Crops, backbone, head, loss, optimizer and schedules of a config."""
 
-import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,16 @@ from torch import nn
 
 from dino.errors import UserError
 from dino.training.config import TrainConfig
+from dino.training.crops import MultiCrop
+from dino.training.exports import read_head
+from dino.training.groups import parameter_groups
 from dino.training.head import DINOHead
 from dino.training.loss import DINOLoss
 from dino.training.network import Network
 from dino.training.schedules import cosine_schedule, teacher_temperatures
-from dino.training.step import StepValues, parameter_groups
+from dino.training.step import StepValues
+from dino.weights.hints import Triple
+from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 
 # Width, depth and heads of the ViTs known by name; any patch size goes with each.
 ARCHITECTURES = {"vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6), "vit_base": (768, 12, 12)}
@@ -66,22 +71,60 @@ def build_schedules(config: TrainConfig, num_photos: int) -> Schedules:
     )
 
 
-def build_networks(config: TrainConfig) -> tuple[Network, Network]:
-    """Student and teacher, equal at the start; the teacher without gradient or stochastic depth."""
-    torch.manual_seed(config.seed)
-    backbone = _backbone(config, drop_path=config.drop_path)
-    head = DINOHead(
-        backbone.num_features,
+def build_crops(config: TrainConfig) -> MultiCrop:
+    """The views of a config: the recipe's, or one global crop for supervised training."""
+    supervised = config.method == "supervised"
+    return MultiCrop(
+        config.global_size,
+        config.local_size,
+        0 if supervised else config.num_locals,
+        config.global_scale,
+        config.local_scale,
+        blur_radius=config.blur_radius,
+        one_global=supervised,
+    )
+
+
+def input_scale(config: TrainConfig) -> tuple[Triple, Triple]:
+    """Mean and std of the input per RGB channel (0..1): those of the weights to start from."""
+    if config.init is None:
+        return IMAGENET_MEAN, IMAGENET_STD
+    from dino.weights import load_model
+
+    loaded = load_model(config.init)
+    return loaded.mean, loaded.std
+
+
+def build_head(config: TrainConfig, in_dim: int, *, predictor: bool) -> DINOHead:
+    """A fresh head on features of width `in_dim`."""
+    return DINOHead(
+        in_dim,
         config.out_dim,
         hidden_dim=config.hidden_dim,
         bottleneck_dim=config.bottleneck_dim,
         use_bn=config.use_bn,
         norm_last_layer=config.norm_last_layer,
+        predictor=predictor,
     )
-    student = Network(backbone, head)
-    teacher = Network(_backbone(config, drop_path=0.0), copy.deepcopy(head))
-    teacher.load_state_dict(student.state_dict())
-    return student, teacher.requires_grad_(False)
+
+
+def start_head(config: TrainConfig, head: DINOHead, loss: DINOLoss) -> None:
+    """Restore head and centre from `init_head`, if that is set.
+
+    Raises:
+        UserError: no head in that file, or one of other sizes.
+    """
+    if config.init_head is None:
+        return
+    state = read_head(Path(config.init_head))
+    try:
+        loss.load_state_dict({"center": state.pop("center")})
+        head.load_state_dict(state, strict=not config.predictor)
+    except (KeyError, RuntimeError) as error:
+        raise UserError(
+            f"the head in {config.init_head} does not fit these settings "
+            f"({str(error).splitlines()[-1].strip()}); use the settings of the run it comes from"
+        ) from error
 
 
 def build_loss(config: TrainConfig) -> DINOLoss:
@@ -107,7 +150,8 @@ def build_loss(config: TrainConfig) -> DINOLoss:
 
 def build_optimizer(config: TrainConfig, student: Network) -> torch.optim.Optimizer:
     """AdamW, SGD with momentum, or timm's LARS over decayed and undecayed parameters."""
-    groups: Any = parameter_groups(student)
+    head_scale = (config.head_lr or config.base_lr) / config.base_lr
+    groups = parameter_groups(student, layer_decay=config.layer_decay, head_scale=head_scale)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, fused=True)
     if config.optimizer == "sgd":
@@ -117,7 +161,7 @@ def build_optimizer(config: TrainConfig, student: Network) -> torch.optim.Optimi
     return Lars(groups, lr=0.0, momentum=0.9)
 
 
-def _backbone(config: TrainConfig, *, drop_path: float) -> Any:
+def build_backbone(config: TrainConfig, *, drop_path: float) -> Any:
     """The named ViT with the recipe's initial weights, or the weights to start from."""
     if config.init is not None:
         from dino.weights import load_model
@@ -129,6 +173,7 @@ def _backbone(config: TrainConfig, *, drop_path: float) -> Any:
                 f"{config.init} has patches of {patch} px and the settings say {config.patch_size}; "
                 f"set patch_size={patch}, and global_size and local_size to multiples of it"
             )
+        set_drop_path(model, drop_path)
         return model.train().requires_grad_(True)
     if config.arch in ARCHITECTURES:
         from timm.models.vision_transformer import VisionTransformer
@@ -153,6 +198,18 @@ def _backbone(config: TrainConfig, *, drop_path: float) -> Any:
         known = ", ".join(ARCHITECTURES)
         raise UserError(f"arch is {config.arch!r}; expected {known}, or a name timm knows")
     return timm.create_model(config.arch, num_classes=0, pretrained=False)
+
+
+def set_drop_path(model: Any, rate: float) -> None:
+    """Stochastic depth of a ViT, rising linearly from 0 to `rate` over its blocks."""
+    from timm.layers import DropPath
+
+    blocks = getattr(model, "blocks", [])
+    for index, block in enumerate(blocks):
+        share = rate * index / max(len(blocks) - 1, 1)
+        for name in ("drop_path1", "drop_path2"):
+            if hasattr(block, name):
+                setattr(block, name, DropPath(share) if share > 0 else nn.Identity())
 
 
 def _initialise(model: Any) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,25 @@ _NAME = re.compile(r"step-(\d{8})\.pt$")
 @dataclass(frozen=True)
 class Checkpoint:
     """All a run needs to go on: state dicts of student, teacher, loss and optimizer, where it was,
-    the config and the state of the random generators."""
+    the config, the state of the random generators, and `preprocessing` (mean and std of the input).
+    A supervised run has a student only."""
 
     student: Mapping[str, Any]
-    teacher: Mapping[str, Any]
-    loss: Mapping[str, Any]
     optimizer: Mapping[str, Any]
     step: int
     config: TrainConfig
     rng: Mapping[str, Any]
+    teacher: Mapping[str, Any] = field(default_factory=dict)
+    loss: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
 
 
-def save(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Write `step-NNNNNNNN.pt` atomically with its sha256 beside it, then drop all but the newest.
+def save(folder: Path, checkpoint: Checkpoint, *, keep: int, milestone: int = 0) -> Path:
+    """Write `step-NNNNNNNN.pt` atomically with its sha256 beside it, then drop what is old.
 
     Args:
         keep: newest checkpoints to leave, at least 1.
+        milestone: leave also those of every this many steps; 0 leaves none.
     Returns:
         The file.
     """
@@ -53,6 +56,8 @@ def save(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     for old in list_checkpoints(folder)[keep:]:
+        if milestone and int(old.stem.removeprefix("step-")) % milestone == 0:
+            continue
         old.unlink()
         old.with_suffix(".sha256").unlink(missing_ok=True)
     return path
@@ -121,13 +126,12 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
 
 def _to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
     """Tensors, numbers and strings only, so that the safe loader can read it back."""
-    from dataclasses import asdict
-
     config = {
         k: list(v) if isinstance(v, tuple) else v for k, v in asdict(checkpoint.config).items()
     }
-    fields = ("student", "teacher", "loss", "optimizer", "step", "rng")
-    return {**{name: getattr(checkpoint, name) for name in fields}, "config": config}
+    parts = {n: getattr(checkpoint, n) for n in ("student", "teacher", "loss")}
+    rest = {n: getattr(checkpoint, n) for n in ("optimizer", "step", "rng", "preprocessing")}
+    return {**{name: state for name, state in parts.items() if state}, **rest, "config": config}
 
 
 def _sha256(path: Path) -> str:

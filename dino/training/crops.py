@@ -35,7 +35,7 @@ class View:
 
 @dataclass(frozen=True)
 class MultiCrop:
-    """The recipe's crops: two global views, then `num_locals` local ones.
+    """The recipe's crops: two global views (or the second alone), then `num_locals` local ones.
 
     Source: Caron et al. 2021, section 3.1 and appendix; BYOL's augmentations.
     """
@@ -46,6 +46,7 @@ class MultiCrop:
     global_scale: tuple[float, float] = (0.4, 1.0)
     local_scale: tuple[float, float] = (0.05, 0.4)
     blur_radius: tuple[float, float] = (0.1, 2.0)
+    one_global: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in (("global", self.global_scale), ("local", self.local_scale)):
@@ -59,7 +60,8 @@ class MultiCrop:
         first = sized(self.global_size, self.global_scale, blur=1.0)
         second = sized(self.global_size, self.global_scale, blur=0.1, solarize=0.2)
         local = sized(self.local_size, self.local_scale, blur=0.5)
-        return (first, second, *[local] * self.num_locals)
+        global_views = (second,) if self.one_global else (first, second)
+        return (*global_views, *[local] * self.num_locals)
 
     def __call__(self, rgb: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
         """uint8 [H,W,3] → a list of uint8 [size,size,3], one a view."""

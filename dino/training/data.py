@@ -1,4 +1,4 @@
-"""Photos of a folder as batches of crops, in an order that depends on (seed, epoch, index) only.
+"""Photos as batches of crops, in an order that depends on (seed, epoch, index) only.
 
 Whatever the number of worker processes, image `i` of epoch `e` is drawn from its own seed, and a run
 that resumes in the middle of an epoch sees exactly the batches it would have seen.
@@ -6,59 +6,99 @@ that resumes in the middle of an epoch sees exactly the batches it would have se
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dino.errors import ImageError, UserError
-from dino.folders import PhotoFolder
-from dino.images import read
+from dino.folders import open_folder
 from dino.training.crops import MultiCrop
 
 Drawer = Callable[[np.ndarray, np.random.Generator], list[np.ndarray]]
 
 
+class Photos(Protocol):
+    """Where photos come from: a folder, or WebDataset shards."""
+
+    @property
+    def labels(self) -> Sequence[int] | np.ndarray:
+        """A class number a photo, or nothing."""
+        ...
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> np.ndarray:
+        """uint8 [H,W,3]; ImageError or OSError where it cannot be read."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What to call a photo in a message."""
+        ...
+
+
+def open_photos(data: str | Path) -> Photos:
+    """A folder of photos, or shards: a folder of .tar files, a glob, or `train-{000..099}.tar`.
+
+    Raises:
+        UserError: nothing there.
+    """
+    path = Path(data)
+    if str(data).endswith(".tar") or (path.is_dir() and any(path.glob("*.tar"))):
+        from dino.shards import open_shards
+
+        return open_shards(data)
+    return open_folder(path)
+
+
 class CropDataset(torch.utils.data.Dataset[Any]):
     """Crops of each photo and its label (-1 without classes); `epoch` chooses the draw.
 
-    A photo that cannot be read gives None and is left out of its batch by `collate`.
+    A photo that cannot be read gives its number alone, and is left out of its batch by `collate`.
     """
 
-    def __init__(self, folder: PhotoFolder, draw: Drawer, *, seed: int) -> None:
-        self.folder, self.draw, self.seed = folder, draw, seed
+    def __init__(self, photos: Photos, draw: Drawer, *, seed: int) -> None:
+        self.photos, self.draw, self.seed = photos, draw, seed
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.folder.paths)
+        return len(self.photos)
 
-    def __getitem__(self, index: int) -> tuple[list[Tensor], int] | None:
+    def __getitem__(self, index: int) -> tuple[list[Tensor], int] | int:
         try:
-            rgb = read(self.folder.paths[index])
+            rgb = self.photos.read(index)
         except (ImageError, OSError):
-            return None
+            return index
         rng = np.random.default_rng((self.seed, self.epoch, index))
         crops = [torch.from_numpy(crop).permute(2, 0, 1) for crop in self.draw(rgb, rng)]
-        return crops, self.folder.labels[index] if self.folder.labels else -1
+        return crops, int(self.photos.labels[index]) if len(self.photos.labels) else -1
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops, each uint8 [B,3,H,W], labels [B] (-1 where unknown), and photos left out as unreadable."""
+    """Crops, each uint8 [B,3,H,W], labels [B] (-1 where unknown), and the numbers of photos left out
+    as unreadable."""
 
     crops: list[Tensor]
     labels: Tensor
-    skipped: int
+    unreadable: tuple[int, ...]
 
 
-def collate(items: Sequence[tuple[list[Tensor], int] | None]) -> Batch:
+def collate(items: Sequence[tuple[list[Tensor], int] | int]) -> Batch:
     """Stack each view over the photos that could be read."""
-    good = [item for item in items if item is not None]
+    unreadable = tuple(item for item in items if isinstance(item, int))
+    good = [item for item in items if not isinstance(item, int)]
     if not good:
-        return Batch([], torch.empty(0, dtype=torch.long), len(items))
+        return Batch([], torch.empty(0, dtype=torch.long), unreadable)
     crops = [torch.stack(view) for view in zip(*(crops for crops, _ in good), strict=True)]
-    return Batch(crops, torch.tensor([label for _, label in good]), len(items) - len(good))
+    return Batch(crops, torch.tensor([label for _, label in good]), unreadable)
 
 
 class StepSampler(torch.utils.data.Sampler[list[int]]):
@@ -93,10 +133,10 @@ def normalize(crops: Sequence[Tensor], mean: Tensor, std: Tensor) -> list[Tensor
 
 
 def loader(
-    folder: PhotoFolder, crops: MultiCrop | Drawer, sampler: StepSampler, *, seed: int, workers: int
+    photos: Photos, crops: MultiCrop | Drawer, sampler: StepSampler, *, seed: int, workers: int
 ) -> torch.utils.data.DataLoader[Batch]:
     """Batches of one epoch; worker processes end with the iterator, so that none outlives a run."""
-    dataset = CropDataset(folder, crops, seed=seed)
+    dataset = CropDataset(photos, crops, seed=seed)
     dataset.epoch = sampler.epoch
     return torch.utils.data.DataLoader(
         dataset,

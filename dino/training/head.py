@@ -28,6 +28,8 @@ class DINOHead(nn.Module):
         num_layers: linear layers of the MLP, at least 1.
         use_bn: batch norm after each hidden layer.
         norm_last_layer: keep the prototypes' gain at 1, as the paper does for its long runs.
+        predictor: an MLP of two layers between bottleneck and prototypes, for the paper's ablation
+            (student only, as in BYOL).
     Shape: [B, in_dim] → [B, out_dim].
     Source: Caron et al. 2021, section 3.2 and appendix C.
     """
@@ -42,6 +44,7 @@ class DINOHead(nn.Module):
         num_layers: int = 3,
         use_bn: bool = False,
         norm_last_layer: bool = True,
+        predictor: bool = False,
     ) -> None:
         super().__init__()
         widths = [in_dim, *[hidden_dim] * (num_layers - 1), bottleneck_dim]
@@ -53,11 +56,19 @@ class DINOHead(nn.Module):
                 layers.append(nn.GELU())
         # The original's one-layer head is the linear layer itself, not a sequence of one.
         self.mlp = nn.Sequential(*layers) if num_layers > 1 else layers[0]
-        for module in self.mlp.modules():
+        self.predictor = _predictor(bottleneck_dim, hidden_dim) if predictor else None
+        for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
         self.last_layer = WeightNormLinear(bottleneck_dim, out_dim, frozen_gain=norm_last_layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last_layer(F.normalize(self.mlp(x), dim=-1))
+        x = F.normalize(self.mlp(x), dim=-1)
+        if self.predictor is not None:
+            x = F.normalize(self.predictor(x), dim=-1)
+        return self.last_layer(x)
+
+
+def _predictor(width: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))

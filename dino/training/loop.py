@@ -4,31 +4,23 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from dino.errors import UserError
-from dino.folders import PhotoFolder, open_folder
 from dino.precision import choose_device, choose_precision, dtype_of
-from dino.training import checkpoint, metrics
-from dino.training.build import (
-    Schedules,
-    build_loss,
-    build_networks,
-    build_optimizer,
-    build_schedules,
-)
+from dino.training import checkpoint
+from dino.training.build import Schedules, build_crops, build_schedules
 from dino.training.config import TrainConfig
-from dino.training.crops import MultiCrop
-from dino.training.data import Batch, StepSampler, loader, normalize
-from dino.training.loss import DINOLoss
-from dino.training.network import Network, prefer_plain_attention
-from dino.training.runs import RunFolder, environment
-from dino.training.step import NonFiniteLossError, train_step
-from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
+from dino.training.data import Batch, Photos, StepSampler, loader, normalize, open_photos
+from dino.training.distributed import World, any_process, joined, wait_for_all
+from dino.training.methods import Method, build_method
+from dino.training.report import Reporter
+from dino.training.runs import Inputs, RunFolder, environment, read_inputs
+from dino.training.step import NonFiniteLossError, StepOptions, StepResult
 
 Say = Callable[[str], None]
 
@@ -38,33 +30,37 @@ class Training:
     """What changes while a run runs."""
 
     config: TrainConfig
-    student: Network
-    teacher: Network
-    loss: DINOLoss
-    optimizer: torch.optim.Optimizer
+    method: Method
     schedules: Schedules
     device: torch.device
-    autocast: torch.dtype | None
+    world: World
+    options: StepOptions
     step: int = 0
+    broken: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    @property
+    def end(self) -> int:
+        """The step the run ends at."""
+        return min(self.schedules.total, self.config.max_steps or self.schedules.total)
 
     def snapshot(self) -> checkpoint.Checkpoint:
         """Everything a resume needs."""
+        states = {name: module.state_dict() for name, module in self.method.modules.items()}
+        mean, std = map(list, self.method.scale)
         return checkpoint.Checkpoint(
-            student=self.student.state_dict(),
-            teacher=self.teacher.state_dict(),
-            loss=self.loss.state_dict(),
-            optimizer=self.optimizer.state_dict(),
+            **states,
+            optimizer=self.method.optimizer.state_dict(),
             step=self.step,
             config=self.config,
             rng=checkpoint.random_state(),
+            preprocessing={"mean": mean, "std": std},
         )
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
         """Go on where a snapshot was taken."""
-        self.student.load_state_dict(saved.student)
-        self.teacher.load_state_dict(saved.teacher)
-        self.loss.load_state_dict(saved.loss)
-        self.optimizer.load_state_dict(dict(saved.optimizer))
+        for name, module in self.method.modules.items():
+            module.load_state_dict(getattr(saved, name))
+        self.method.optimizer.load_state_dict(dict(saved.optimizer))
         checkpoint.restore_random_state(saved.rng)
         self.step = saved.step
 
@@ -74,15 +70,20 @@ def fit(
     data: str | Path,
     run: str | Path,
     *,
+    knn: str | Path | None = None,
+    film: tuple[str | Path, ...] = (),
     resume: bool = False,
     device: str = "auto",
     workers: int = 2,
     say: Say = print,
 ) -> Path:
-    """Train on a folder of photos.
+    """Train on photos.
 
     Args:
+        data: a folder of photos, or WebDataset shards (see `data.open_photos`).
         run: folder of the run; must not hold one, unless `resume`.
+        knn: a labelled folder; k-NN on it every `probe_every` epochs.
+        film: photos whose attention is drawn as often.
         workers: processes that read and augment photos; the result does not depend on it.
         say: gets a line at every logging step.
     Returns:
@@ -90,176 +91,165 @@ def fit(
     Raises:
         UserError: no photos, a folder in use, nothing to resume, or a loss that is not finite.
     """
-    folder, run_folder = open_folder(data), RunFolder(Path(run))
-    training = prepare(config, len(folder.paths), device)
-    if resume:
-        saved, problems = checkpoint.load_newest(run_folder.checkpoints)
-        for problem in problems:
-            run_folder.say(problem)
-            say(problem)
-        training.restore(saved)
-        run_folder.truncate_metrics(training.step)
-    else:
-        run_folder.create(config, environment())
-    run_folder.set_state("running")
-    try:
-        with _stop_on_sigterm() as stop:
-            finished = _run(training, folder, run_folder, workers=workers, say=say, stop=stop)
-    except UserError as error:
-        run_folder.set_state("failed", str(error))
-        raise
-    run_folder.set_state("finished" if finished else "stopped")
+    inputs = Inputs(str(data), None if knn is None else str(knn), tuple(map(str, film)))
+    photos, run_folder = open_photos(data), RunFolder(Path(run))
+    with joined(device) as world, _stop_on_sigterm() as stop:
+        training = prepare(config, photos, device, world)
+        reporter = Reporter(run_folder, config, inputs, world=world, say=say)
+        if resume:
+            saved, problems = checkpoint.load_newest(run_folder.checkpoints)
+            training.restore(saved)
+            reporter.resumed(training.step, problems)
+        elif world.leads:
+            run_folder.create(config, inputs, environment())
+        wait_for_all()
+        _guarded(training, photos, reporter, workers=workers, stop=stop)
     return run_folder.folder
 
 
-def prepare(config: TrainConfig, num_photos: int, device: str) -> Training:
+def resume_run(run: str | Path, **options: Any) -> Path:
+    """Go on with the run in a folder, on the photos it was started with; options as `fit`'s.
+
+    Raises:
+        UserError: not a run.
+    """
+    from dino.training.runs import read_run
+
+    told = read_run(Path(run))
+    inputs = read_inputs(Path(run))
+    return fit(
+        told.config, inputs.data, run, knn=inputs.knn, film=inputs.film, resume=True, **options
+    )
+
+
+def prepare(config: TrainConfig, photos: Photos, device: str, world: World) -> Training:
     """Networks, loss, optimizer and schedules of a run, on their device."""
     chosen = choose_device(device)
+    if world.size > 1 and chosen.type == "cuda":
+        chosen = torch.device("cuda", world.local_rank)
     precision = choose_precision(config.precision, chosen)
-    student, teacher = build_networks(config)
-    student.to(chosen), teacher.to(chosen)
-    if precision == "bf16" and chosen.type == "cpu":
-        for network in (student, teacher):
-            prefer_plain_attention(network)
+    low = precision != "fp32"
     return Training(
         config=config,
-        student=student.train(),
-        teacher=teacher.train(),
-        loss=build_loss(config).to(chosen),
-        optimizer=build_optimizer(config, student),
-        schedules=build_schedules(config, num_photos),
+        method=build_method(
+            config,
+            device=chosen,
+            world=world,
+            num_classes=len(photos.classes),
+            plain=low and chosen.type == "cpu",
+        ),
+        schedules=build_schedules(config, len(photos)),
         device=chosen,
-        autocast=None if precision == "fp32" else dtype_of(precision),
+        world=world,
+        options=StepOptions(
+            clip_grad=config.clip_grad,
+            freeze_last_layer=config.freeze_last_layer,
+            autocast=dtype_of(precision) if low else None,
+        ),
+        broken=torch.zeros((), device=chosen),
     )
+
+
+def _guarded(
+    training: Training, photos: Photos, reporter: Reporter, *, workers: int, stop: list[bool]
+) -> None:
+    """The run, and in the end its state, however it ends."""
+    reporter.state("running")
+    try:
+        finished = _run(training, photos, reporter, workers=workers, stop=stop)
+    except UserError as error:
+        reporter.state("failed", str(error))
+        raise
+    except (RuntimeError, OSError) as error:  # out of memory, a full disk, a lost worker
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reporter.state("failed", reason)
+        raise
+    reporter.state("finished" if finished else "stopped")
 
 
 def _run(
-    training: Training,
-    folder: PhotoFolder,
-    run: RunFolder,
-    *,
-    workers: int,
-    say: Say,
-    stop: list[bool],
+    training: Training, photos: Photos, reporter: Reporter, *, workers: int, stop: list[bool]
 ) -> bool:
     """Steps until the end (True) or a signal (False); saves on the way and at the end."""
-    config = training.config
-    end = min(training.schedules.total, config.max_steps or training.schedules.total)
-    skipped, waited, started = 0, 0.0, time.perf_counter()
-    for batch, wait in _batches(training, folder, end, workers):
-        skipped, waited = skipped + batch.skipped, waited + wait
+    config, per_epoch = training.config, training.schedules.steps_per_epoch
+    if training.step == 0:
+        reporter.probe(training.method, 0, epoch=0)
+    for batch, waited in _batches(training, photos, workers):
         result = _step(training, batch)
         training.step += 1
-        if training.step % config.log_every == 0 or training.step == end:
-            seconds = time.perf_counter() - started
-            values = _measure(training, result, seconds, waited, skipped)
-            run.log(values)
-            say(_line(values, end))
-            if problem := metrics.collapse(values, config.out_dim):
-                run.say(problem)
-                say(problem)
-            waited, started = 0.0, time.perf_counter()
-        if training.step % config.save_every == 0 or training.step == end or stop[0]:
-            checkpoint.save(run.checkpoints, training.snapshot(), keep=config.keep)
-        if stop[0]:
+        step, last = training.step, training.step == training.end
+        reporter.count(batch, photos, waited)
+        logs = step % config.log_every == 0 or last
+        if logs:
+            _check_finite(training)
+            reporter.log(training, result)
+        # Processes may get the signal at different steps: they agree where they meet anyway.
+        asked = (
+            stop[0] if training.world.size == 1 else logs and any_process(stop[0], training.device)
+        )
+        milestone = bool(config.keep_every) and step % (config.keep_every * per_epoch) == 0
+        if step % config.save_every == 0 or last or milestone or asked:
+            _check_finite(training)
+            reporter.save(training.snapshot(), milestone=config.keep_every * per_epoch)
+        probed = config.probe_every and step % (config.probe_every * per_epoch) == 0
+        if probed or last or asked:
+            reporter.export(training.method, step)
+        if probed or last:
+            reporter.probe(training.method, step, epoch=step // per_epoch)
+        if asked and not last:
             return False
-    export_teacher(training, run.folder / "weights" / "teacher.safetensors")
     return True
 
 
-def _step(training: Training, batch: Batch) -> Any:
-    mean, std = (
-        torch.tensor(values, device=training.device).view(3, 1, 1)
-        for values in (IMAGENET_MEAN, IMAGENET_STD)
-    )
+def _step(training: Training, batch: Batch) -> StepResult:
     crops = [crop.to(training.device, non_blocking=True) for crop in batch.crops]
-    config = training.config
+    labels = batch.labels.to(training.device, non_blocking=True)
+    mean, std = (
+        torch.tensor(v, device=training.device).view(3, 1, 1) for v in training.method.scale
+    )
     try:
-        return train_step(
-            training.student,
-            training.teacher,
-            training.loss,
-            training.optimizer,
+        result = training.method.step(
             normalize(crops, mean, std),
-            values=training.schedules.at(training.step),
-            clip_grad=config.clip_grad,
-            freeze_last_layer=config.freeze_last_layer,
-            autocast=training.autocast,
+            labels,
+            training.schedules.at(training.step),
+            training.options,
         )
     except NonFiniteLossError as error:
-        raise UserError(
-            f"the loss was not finite at step {training.step}; the last checkpoint is kept, so resume "
-            "from it with a lower learning rate or in fp32"
-        ) from error
+        raise UserError(_not_finite(training.step)) from error
+    training.broken += ~torch.isfinite(result.loss)  # on the device; read where it is logged
+    return result
 
 
-def _batches(
-    training: Training, folder: PhotoFolder, end: int, workers: int
-) -> Iterator[tuple[Batch, float]]:
-    """Batches from the training's step to `end`, and the seconds each was waited for."""
-    config, per_epoch = training.config, training.schedules.steps_per_epoch
-    crops = MultiCrop(
-        config.global_size,
-        config.local_size,
-        config.num_locals,
-        config.global_scale,
-        config.local_scale,
-        config.blur_radius,
+def _check_finite(training: Training) -> None:
+    if float(training.broken) > 0:
+        raise UserError(_not_finite(training.step))
+
+
+def _not_finite(step: int) -> str:
+    return (
+        f"the loss was not finite at step {step} or just before; the last checkpoint is kept, so "
+        "resume from it with a lower learning rate or in fp32"
     )
-    sampler = StepSampler(len(folder.paths), config.batch_size, seed=config.seed)
-    while training.step < end:
+
+
+def _batches(training: Training, photos: Photos, workers: int) -> Iterator[tuple[Batch, float]]:
+    """Batches from the training's step to its end, and the seconds each was waited for."""
+    config, per_epoch = training.config, training.schedules.steps_per_epoch
+    world = training.world
+    sampler = StepSampler(
+        len(photos), config.batch_size, seed=config.seed, rank=world.rank, world=world.size
+    )
+    crops = build_crops(config)
+    while training.step < training.end:
         sampler.epoch, sampler.start = divmod(training.step, per_epoch)
         before = time.perf_counter()
-        for batch in loader(folder, crops, sampler, seed=config.seed, workers=workers):
+        for batch in loader(photos, crops, sampler, seed=config.seed, workers=workers):
             if not batch.crops:
                 raise UserError("none of a whole batch's photos could be read; check the folder")
             yield batch, time.perf_counter() - before
             before = time.perf_counter()
-            if training.step >= end:
+            if training.step >= training.end:
                 return
-
-
-def _measure(
-    training: Training, result: Any, seconds: float, waited: float, skipped: int
-) -> dict[str, Any]:
-    config = training.config
-    values = training.schedules.at(training.step - 1)
-    return {
-        "step": training.step,
-        "epoch": values.epoch,
-        "images_seen": training.step * config.batch_size,
-        **metrics.measure(result, training.loss, values.epoch),
-        "lr": values.lr,
-        "weight_decay": values.weight_decay,
-        "momentum": values.momentum,
-        "teacher_temp": training.loss.temperature(values.epoch),
-        "images_per_s": config.log_every * config.batch_size / seconds,
-        "data_wait": waited / seconds,
-        "skipped": skipped,
-    }
-
-
-def _line(values: dict[str, Any], end: int) -> str:
-    left = (end - values["step"]) * values["images_seen"] / values["step"] / values["images_per_s"]
-    return (
-        f"step {values['step']}/{end}  loss {values['loss']:.3f}  "
-        f"entropy {values['teacher_entropy']:.2f} (batch mean {values['batch_mean_entropy']:.2f})  "
-        f"kl {values['kl']:.3f}  {values['images_per_s']:.1f} images/s  {left / 60:.0f} min left"
-    )
-
-
-def export_teacher(training: Training, path: Path) -> None:
-    """The teacher's backbone as fp16 safetensors, which `dino.load` opens."""
-    from dino.weights.conversion import dimensions
-    from dino.weights.saving import save
-
-    backbone = training.teacher.backbone
-    told = {
-        "name": path.parent.parent.name,
-        "description": f"{training.config.arch}, trained here for {training.step} steps by DINO.",
-        **dimensions(backbone),
-    }
-    save(backbone.state_dict(), path, dtype="fp16", metadata=told)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dino.training.distributed import mean_over_processes
+
 
 class DINOLoss(nn.Module):
     """Loss and centre.
@@ -91,10 +93,8 @@ class DINOLoss(nn.Module):
     @torch.no_grad()
     def update_center(self, teacher: Tensor) -> None:
         """Move the centre towards the mean of the teacher logits over all images and processes."""
-        mean = teacher.float().mean(dim=0, keepdim=True)
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(mean)
-            mean = mean / dist.get_world_size()
+        mean = mean_over_processes(teacher.float().mean(dim=0, keepdim=True))
+        mean = torch.where(mean.isfinite(), mean, self.center)  # a broken step leaves no trace
         self.center.mul_(self.center_momentum).add_(mean, alpha=1 - self.center_momentum)
 
     def _compare(self, view: Tensor, targets: list[Tensor]) -> Tensor:

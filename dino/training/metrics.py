@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dino.training.distributed import mean_over_processes
 from dino.training.loss import DINOLoss
 from dino.training.step import StepResult
 
@@ -27,19 +28,34 @@ def measure(result: StepResult, loss: DINOLoss, epoch: int) -> dict[str, float]:
         student and teacher; center_norm; feature_std (of L2-normalised features, per dimension,
         times √D: 1 is isotropic, 0 constant); grad_norm (of all gradients together).
     """
-    q = loss.teacher_probabilities(result.teacher, epoch)
-    entropy = _entropy(q).mean()
-    features = F.normalize(result.features.float(), dim=-1)
+    q = loss.teacher_probabilities(result.logits, epoch)
+    entropy = mean_over_processes(_entropy(q).mean())
+    value = mean_over_processes(result.loss)
     values = {
-        "loss": result.loss,
+        "loss": value,
         "teacher_entropy": entropy,
-        "batch_mean_entropy": _entropy(q.mean(dim=0)),
-        "kl": result.loss - entropy,
+        "batch_mean_entropy": _entropy(mean_over_processes(q.mean(dim=0))),
+        "kl": value - entropy,
         "center_norm": loss.center.norm(),
-        "feature_std": features.std(dim=0).mean() * math.sqrt(features.shape[1]),
-        "grad_norm": result.grad_norms.norm(),
+        **_spread_and_norm(result),
     }
     return {name: float(value) for name, value in values.items()}
+
+
+@torch.no_grad()
+def measure_supervised(result: StepResult) -> dict[str, float]:
+    """`loss`, `feature_std` and `grad_norm` of a step with labels, as in `measure`."""
+    values = {"loss": mean_over_processes(result.loss), **_spread_and_norm(result)}
+    return {name: float(value) for name, value in values.items()}
+
+
+def _spread_and_norm(result: StepResult) -> dict[str, Tensor]:
+    features = F.normalize(result.features.float(), dim=-1)
+    spread = mean_over_processes(features.std(dim=0).mean())
+    return {
+        "feature_std": spread * math.sqrt(features.shape[1]),
+        "grad_norm": result.grad_norms.norm(),
+    }
 
 
 def collapse(values: dict[str, float], out_dim: int) -> str | None:

@@ -59,7 +59,7 @@ def embed_images(backbone: Any, images: Tensor) -> Tensor:
     return backbone.norm(vit.last_block_cls(backbone, x)[:, 0])
 
 
-def prefer_plain_attention(network: Network) -> None:
+def prefer_plain_attention(network: nn.Module) -> None:
     """Let a ViT multiply its attention out instead of using the fused kernel.
 
     For bfloat16 on a CPU, whose fused kernel is the slower one forward and three times slower

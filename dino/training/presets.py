@@ -13,6 +13,9 @@ PRESETS = {
         warmup_teacher_temp_epochs=30,
         norm_last_layer=False,
     ),
+    "supervised": TrainConfig(
+        method="supervised", base_lr=0.001, weight_decay=0.05, weight_decay_end=0.05
+    ),
     "small": TrainConfig(
         arch="vit_tiny",
         global_size=96,

@@ -1,21 +1,32 @@
 """A run's folder: what is written where, and what others may read without loading anything.
 
-RUN/{config.json, environment.json, state.json, metrics.jsonl, log.txt,
-     checkpoints/step-00000100.pt, weights/teacher.safetensors}
+RUN/{config.json, environment.json, data.json, state.json, metrics.jsonl, probes.jsonl, log.txt,
+     checkpoints/step-00000100.pt, weights/{teacher,head}.safetensors,
+     filmstrip/{photo-0.png, epoch-0010/{photo-0.png, attention.npz}}}
 """
 
 import json
 import os
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
 from dino.training.config import TrainConfig
 
+METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
 STATUSES = ("running", "finished", "stopped", "failed")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run reads: photos to train on, a labelled folder for k-NN, photos for the filmstrip."""
+
+    data: str
+    knn: str | None = None
+    film: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -24,9 +35,17 @@ class Run:
 
     folder: Path
     config: TrainConfig
+    inputs: Inputs
     metrics: list[dict[str, Any]]
+    probes: list[dict[str, Any]]
     state: str
     reason: str
+
+    @property
+    def weights(self) -> Path | None:
+        """The result so far, which `dino.load` opens, or None before the first."""
+        path = self.folder / "weights" / "teacher.safetensors"
+        return path if path.exists() else None
 
 
 class RunFolder:
@@ -36,8 +55,8 @@ class RunFolder:
         self.folder = folder
         self.checkpoints = folder / "checkpoints"
 
-    def create(self, config: TrainConfig, environment: dict[str, Any]) -> None:
-        """Make the folder and write config and environment.
+    def create(self, config: TrainConfig, inputs: Inputs, environment: dict[str, Any]) -> None:
+        """Make the folder and write config, inputs and environment.
 
         Raises:
             UserError: it holds a run already.
@@ -48,6 +67,7 @@ class RunFolder:
             )
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self._write("config.json", config.to_json())
+        self._write("data.json", json.dumps(asdict(inputs), indent=1))
         self._write("environment.json", json.dumps(environment, indent=1))
 
     def set_state(self, status: str, reason: str = "") -> None:
@@ -61,20 +81,21 @@ class RunFolder:
         }
         self._write("state.json", json.dumps(state, indent=1))
 
-    def log(self, values: dict[str, Any]) -> None:
-        """Append a line of metrics."""
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(values) + "\n")
+    def log(self, values: dict[str, Any], *, file: str = METRICS) -> None:
+        """Append a line of metrics, or of probes."""
+        with (self.folder / file).open("a") as lines:
+            lines.write(json.dumps(values) + "\n")
 
     def say(self, line: str) -> None:
         """Append a line to log.txt."""
         with (self.folder / "log.txt").open("a") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
-    def truncate_metrics(self, step: int) -> None:
-        """Drop metrics after `step`, which a resumed run will write again."""
-        kept = [line for line in read_metrics(self.folder) if line["step"] <= step]
-        self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+    def truncate(self, step: int) -> None:
+        """Drop metrics and probes after `step`, which a resumed run will write again."""
+        for name in (METRICS, PROBES):
+            kept = [line for line in read_lines(self.folder / name) if line["step"] <= step]
+            self._write(name, "".join(json.dumps(line) + "\n" for line in kept))
 
     def _write(self, name: str, text: str) -> None:
         temporary = self.folder / f".{name}.part"
@@ -90,27 +111,36 @@ def read_run(folder: Path) -> Run:
     """
     try:
         config = TrainConfig.from_json((folder / "config.json").read_text())
+        inputs = read_inputs(folder)
         state = json.loads((folder / "state.json").read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"{folder} is not a run ({error}); expected config.json and state.json"
+            f"{folder} is not a run ({error}); expected config.json, data.json and state.json"
         ) from error
     status, reason = state["status"], state["reason"]
     alive = process_start_time(state["pid"]) == state["start_time"]
     if status == "running" and not alive:
         status, reason = "failed", "its process ended without a word; resume it"
-    return Run(folder, config, read_metrics(folder), status, reason)
+    metrics, probes = read_lines(folder / METRICS), read_lines(folder / PROBES)
+    return Run(folder, config, inputs, metrics, probes, status, reason)
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Lines of metrics.jsonl; a line that is not whole, as a crash leaves, is skipped."""
-    path = folder / "metrics.jsonl"
+def read_inputs(folder: Path) -> Inputs:
+    """What the run in a folder reads; OSError, ValueError or TypeError where that is not said."""
+    told = json.loads((folder / "data.json").read_text())
+    return Inputs(told["data"], told.get("knn"), tuple(told.get("film", ())))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Lines of JSON; one that is not whole, as a crash leaves, is skipped."""
     lines = []
     for text in path.read_text().splitlines() if path.exists() else []:
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             continue
+        if isinstance(line, dict) and "step" in line:
+            lines.append(line)
     return lines
 
 

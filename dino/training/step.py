@@ -9,26 +9,27 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dino.training.loss import DINOLoss
 from dino.training.network import Network
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss is infinite or not a number; raised before anything is changed but the centre."""
+    """The loss is infinite or not a number; raised before any parameter has changed."""
 
 
 @dataclass(frozen=True)
 class StepResult:
     """What a step leaves on the device, for the metrics.
 
-    `loss` scalar, `grad_norms` [P] before clipping, the teacher's logits `teacher` [2 · B, K] and
-    its backbone's `features` [2 · B, D].
+    `loss` scalar, `grad_norms` [P] before clipping, `logits` and the backbone's `features` [V · B, D]:
+    the teacher's [2 · B, K], or the classifier's [B, classes] of supervised training.
     """
 
     loss: Tensor
     grad_norms: Tensor
-    teacher: Tensor
+    logits: Tensor
     features: Tensor
 
 
@@ -42,68 +43,118 @@ class StepValues:
     epoch: int
 
 
-def parameter_groups(network: nn.Module) -> list[dict[str, object]]:
-    """Two groups for the optimizer: parameters with decay, and biases and 1-D parameters without.
+@dataclass(frozen=True)
+class StepOptions:
+    """How a step is done.
 
-    CLS token and position embedding have decay, as in the original.
+    `clip_grad` is the largest norm of a single parameter's gradient (None leaves gradients alone),
+    `freeze_last_layer` the epochs in which the head's last layer does not move, `autocast` the dtype
+    of mixed precision (None for plain float32).
     """
-    trained = [p for p in network.parameters() if p.requires_grad]
-    decayed = [p for p in trained if p.ndim > 1]
-    free = [p for p in trained if p.ndim <= 1]
-    return [
-        {"params": decayed, "decayed": True},
-        {"params": free, "decayed": False, "weight_decay": 0.0},
-    ]
+
+    clip_grad: float | None = 3.0
+    freeze_last_layer: int = 1
+    autocast: torch.dtype | None = None
 
 
 def train_step(
-    student: Network,
+    student: nn.Module,
     teacher: Network,
     loss: DINOLoss,
     optimizer: torch.optim.Optimizer,
     crops: Sequence[Tensor],
     *,
     values: StepValues,
-    clip_grad: float | None = 3.0,
-    freeze_last_layer: int = 1,
-    autocast: torch.dtype | None = None,
+    options: StepOptions = StepOptions(),
 ) -> StepResult:
     """One step on one batch; student, teacher, centre and optimizer change in place.
 
     Args:
+        student: a `Network`, maybe inside DistributedDataParallel.
         crops: global crops first, each [B,3,H,W] and normalised.
-        clip_grad: largest norm of a single parameter's gradient; None leaves gradients alone.
-        freeze_last_layer: epochs in which the head's last layer does not move.
-        autocast: dtype of mixed precision on the crops' device, None for plain float32.
+    Raises:
+        NonFiniteLossError: on a CPU; elsewhere the step is skipped on the device, see `descend`.
     Source: Caron et al. 2021, Algorithm 1; recipe of facebookresearch/dino.
     """
-    for group in optimizer.param_groups:
-        group["lr"] = values.lr
-        if group["decayed"]:
-            group["weight_decay"] = values.weight_decay
-    device = crops[0].device.type
-    with torch.autocast(device, dtype=autocast, enabled=autocast is not None):
+    with autocast_on(crops[0], options.autocast):
         with torch.no_grad():
             teacher_out, features = teacher(crops[: loss.num_global])
         student_out, _ = student(crops)
         value = loss(student_out, teacher_out, values.epoch)
-    if device == "cpu" and not torch.isfinite(value):  # elsewhere reading it would stop the device
-        raise NonFiniteLossError
-    optimizer.zero_grad(set_to_none=True)
-    value.backward()
-    norms = clip_gradients(student, clip_grad)
-    if values.epoch < freeze_last_layer:
-        for parameter in last_layer(student).parameters():
-            parameter.grad = None
-    optimizer.step()
+    norms = descend(student, value, optimizer, values=values, options=options)
     update_teacher(student, teacher, values.momentum)
     return StepResult(value.detach(), norms, teacher_out, features)
 
 
-def last_layer(network: nn.Module) -> nn.Module:
-    """The head's last layer, also of a network inside DistributedDataParallel."""
-    inner: Any = getattr(network, "module", network)
-    return inner.head.last_layer
+def supervised_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    crops: Sequence[Tensor],
+    labels: Tensor,
+    *,
+    values: StepValues,
+    options: StepOptions = StepOptions(),
+) -> StepResult:
+    """One step of cross-entropy with the labels [B] on the first crop [B,3,H,W], for comparison."""
+    with autocast_on(crops[0], options.autocast):
+        logits, features = model(crops[:1])
+        value = F.cross_entropy(logits.float(), labels)
+    norms = descend(model, value, optimizer, values=values, options=options)
+    return StepResult(value.detach(), norms, logits.detach(), features.detach())
+
+
+def autocast_on(tensor: Tensor, dtype: torch.dtype | None) -> torch.autocast:
+    """Mixed precision on a tensor's device, or none."""
+    return torch.autocast(tensor.device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def descend(
+    network: nn.Module,
+    loss: Tensor,
+    optimizer: torch.optim.Optimizer,
+    *,
+    values: StepValues,
+    options: StepOptions,
+) -> Tensor:
+    """Backward, clip and one optimizer step; the gradients' norms [P] before clipping.
+
+    A loss that is not finite changes no parameter: a CPU raises, and elsewhere, where reading it
+    would stop the device, the fused optimizer is told to skip.
+    """
+    on_cpu = loss.device.type == "cpu"
+    if on_cpu and not torch.isfinite(loss):
+        raise NonFiniteLossError
+    for group in optimizer.param_groups:
+        group["lr"] = values.lr * group["lr_scale"]
+        if group["decayed"]:
+            group["weight_decay"] = values.weight_decay
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norms = clip_gradients(network, options.clip_grad)
+    if values.epoch < options.freeze_last_layer:
+        for parameter in last_layer_parameters(network):
+            parameter.grad = None
+    if not on_cpu:
+        skip_unless_finite(optimizer, loss)
+    optimizer.step()
+    return norms
+
+
+def skip_unless_finite(optimizer: Any, loss: Tensor) -> None:
+    """Have a fused optimizer skip its next step on the device if the loss is not finite."""
+    optimizer.grad_scale = None
+    optimizer.found_inf = (~torch.isfinite(loss.detach())).float()
+
+
+def last_layer_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """Parameters of a DINO head's last layer, also of a network inside DistributedDataParallel."""
+    head: Any = unwrapped(network).head
+    return list(head.last_layer.parameters()) if hasattr(head, "last_layer") else []
+
+
+def unwrapped(network: nn.Module) -> Any:
+    """The network inside DistributedDataParallel, or itself."""
+    return getattr(network, "module", network)
 
 
 @torch.no_grad()
@@ -119,9 +170,8 @@ def clip_gradients(network: nn.Module, limit: float | None) -> Tensor:
 
 @torch.no_grad()
 def update_teacher(student: nn.Module, teacher: nn.Module, momentum: float) -> None:
-    """teacher ← momentum · teacher + (1 − momentum) · student, parameter by parameter."""
-    inner = getattr(student, "module", student)
-    ours: list[Tensor] = list(teacher.parameters())
-    theirs: list[Tensor] = list(inner.parameters())
-    torch._foreach_mul_(ours, momentum)
-    torch._foreach_add_(ours, theirs, alpha=1 - momentum)
+    """teacher ← momentum · teacher + (1 − momentum) · student, for all the teacher has."""
+    theirs = dict(unwrapped(student).named_parameters())
+    names, ours = zip(*teacher.named_parameters(), strict=True)
+    torch._foreach_mul_(list(ours), momentum)
+    torch._foreach_add_(list(ours), [theirs[name] for name in names], alpha=1 - momentum)

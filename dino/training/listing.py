@@ -1,0 +1,231 @@
+"""What a folder of runs holds, read from a few JSON lines of each: quick, and nothing is loaded.
+
+    for run in list_runs("checkpoints/runs"): print(run.name, run.status, run.step, run.loss)
+
+A process is known again by its number and its start time together, since numbers are used again.
+"""
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dino.training.runs import METRICS, PROBES, process_start_time
+
+ACTIVE = ("starting", "running", "stopping")
+# The end of a file that surely holds a whole line of metrics, in bytes.
+_TAIL = 8192
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run in one line: `status` is one of `ACTIVE`, finished, stopped or failed; `reason` why.
+
+    `total_steps` is None where the run does not say; `knn` and `knn_start` in percent, None where
+    nothing was measured; `started` in seconds since 1970.
+    """
+
+    name: str
+    folder: Path
+    status: str
+    reason: str
+    step: int
+    total_steps: int | None
+    epoch: int
+    epochs: int
+    loss: float | None
+    images_per_s: float | None
+    knn_start: float | None
+    knn: float | None
+    started: float
+
+    @property
+    def active(self) -> bool:
+        """Whether its process is at work."""
+        return self.status in ACTIVE
+
+    @property
+    def progress(self) -> float:
+        """How far it is, 0 to 1."""
+        done, total = (
+            (self.step, self.total_steps) if self.total_steps else (self.epoch, self.epochs)
+        )
+        return min(done / total, 1.0) if total else 0.0
+
+
+def list_runs(root: str | Path) -> list[RunSummary]:
+    """All runs in a folder, the newest first; what is no run is left out."""
+    root = Path(root)
+    folders = [p for p in root.iterdir() if not p.name.startswith(".")] if root.is_dir() else []
+    runs = [summarize(folder) for folder in folders if is_run(folder)]
+    return sorted(runs, key=lambda run: (-run.started, run.name))
+
+
+def summarize(folder: Path) -> RunSummary:
+    """One run, whatever of its files there are yet."""
+    config = read_json(folder / "config.json") or read_json(folder / "requested.json") or {}
+    last = _last_line(folder / METRICS)
+    measured = _measured(folder / PROBES)
+    status, reason = _status(folder)
+    return RunSummary(
+        name=folder.name,
+        folder=folder,
+        status=status,
+        reason=reason,
+        step=last.get("step", 0),
+        total_steps=_total_steps(folder, config),
+        epoch=last.get("epoch", 0),
+        epochs=config.get("epochs", 0),
+        loss=last.get("loss"),
+        images_per_s=last.get("images_per_s"),
+        knn_start=measured[0] if measured else None,
+        knn=measured[-1] if len(measured) > 1 else None,
+        started=_started(folder),
+    )
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder was made by `jobs.start` or by a run."""
+    return any((folder / name).is_file() for name in ("config.json", "launch.json"))
+
+
+def is_running(run: Path) -> bool:
+    """Whether a run's process is there, also before its first sign of life."""
+    return running_process(run) is not None
+
+
+def running_process(run: Path) -> dict[str, Any] | None:
+    """`pid` and `start_time` of the run's process; None where there is none."""
+    for name in ("launch.json", "state.json"):
+        process = read_json(run / name)
+        if process and is_alive(process["pid"], process["start_time"]):
+            return {key: process[key] for key in ("pid", "start_time")}
+    return None
+
+
+def is_alive(pid: int, start_time: str | None) -> bool:
+    """Whether the process that had this number at that time is still at work."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not Path("/proc/self/stat").exists():  # another system than Linux
+        with suppress(OSError):
+            os.kill(pid, 0)
+            return True
+        return False
+    if start_time is None or process_start_time(pid) != start_time:
+        return False
+    with suppress(OSError):
+        if stat.read_text().rsplit(")", 1)[1].split()[0] != "Z":
+            return True
+        os.waitpid(pid, os.WNOHANG)  # ours to take away where the app is process 1, in a container
+    return False
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Whether there is something to resume."""
+    return next((run / "checkpoints").glob("step-*.pt"), None) is not None
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where there is none, or half of one."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def last_words(run: Path) -> str:
+    """The last line a run's process printed, which is its error if it died of one."""
+    try:
+        lines = (run / "console.txt").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return last.removeprefix("error: ") or "it ended without a word"
+
+
+def _status(folder: Path) -> tuple[str, str]:
+    """The status of a run and the reason, from the newer of what we and what the run wrote."""
+    launch, state = read_json(folder / "launch.json"), read_json(folder / "state.json")
+    if launch and (state is None or _unheard_of(folder, launch, state)):
+        return _status_of_launch(folder, launch)
+    if state is None:
+        return "failed", "it left no state; start it anew"
+    if state["status"] != "running":
+        return state["status"], state["reason"]
+    if not is_alive(state["pid"], state["start_time"]):
+        return "failed", "its process ended without a word; resume it"
+    asked = launch is not None and launch["stopping"] and launch["pid"] == state["pid"]
+    return "stopping" if asked else "running", ""
+
+
+def _status_of_launch(folder: Path, launch: dict[str, Any]) -> tuple[str, str]:
+    """The status of a run whose newest process has not written any yet."""
+    if is_alive(launch["pid"], launch["start_time"]):
+        return "stopping" if launch["stopping"] else "starting", ""
+    return (
+        ("stopped", "before its first step")
+        if launch["stopping"]
+        else ("failed", last_words(folder))
+    )
+
+
+def _unheard_of(folder: Path, launch: dict[str, Any], state: dict[str, Any]) -> bool:
+    """Whether the state is of a process before the one that was launched last."""
+    if launch["pid"] == state["pid"]:
+        return False
+    written = [(folder / name).stat().st_mtime_ns for name in ("launch.json", "state.json")]
+    return written[0] > written[1]
+
+
+def _total_steps(folder: Path, config: dict[str, Any]) -> int | None:
+    told = {**(read_json(folder / "launch.json") or {}), **(read_json(folder / "data.json") or {})}
+    photos, batch = told.get("num_photos"), config.get("batch_size")
+    if not photos or not batch:
+        return config.get("max_steps")
+    steps = photos // batch * config.get("epochs", 0)
+    return min(steps, config.get("max_steps") or steps)
+
+
+def _measured(path: Path) -> list[float]:
+    """k-NN at the start and in the end; one value, or none, where it was not measured as often."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    first = next(_values(lines), None)
+    if first is None:
+        return []
+    last = next(_values(reversed(lines)))
+    return [first[1]] if first[0] == last[0] else [first[1], last[1]]
+
+
+def _values(lines: Any) -> Any:
+    for text in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            line = json.loads(text)
+            if line["knn"] is not None:
+                yield line["step"], line["knn"]
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    """The last whole line of a file of JSON lines, without reading the rest."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - _TAIL, 0))
+            lines = file.read().splitlines()
+    except OSError:
+        return {}
+    for text in reversed(lines):
+        with suppress(ValueError):
+            line = json.loads(text)
+            if isinstance(line, dict):
+                return line
+    return {}
+
+
+def _started(folder: Path) -> float:
+    """When a run was asked for, or else when its folder was made."""
+    for name in ("requested.json", "config.json"):
+        with suppress(OSError):
+            return (folder / name).stat().st_mtime
+    return 0.0

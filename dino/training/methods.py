@@ -1,0 +1,202 @@
+"""What a run trains: DINO, or a supervised twin for the paper's comparison.
+
+Both offer the loop the same: modules to save, a step, the numbers to log, the backbone to look at.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from dino.errors import UserError
+from dino.training import metrics
+from dino.training.build import (
+    build_backbone,
+    build_head,
+    build_loss,
+    build_optimizer,
+    input_scale,
+    start_head,
+)
+from dino.training.config import TrainConfig
+from dino.training.distributed import World
+from dino.training.groups import freeze_blocks
+from dino.training.network import Network, prefer_plain_attention
+from dino.training.step import (
+    StepOptions,
+    StepResult,
+    StepValues,
+    supervised_step,
+    train_step,
+    unwrapped,
+)
+from dino.weights.hints import Triple
+
+# Mean and std of the input per RGB channel (0..1).
+Scale = tuple[Triple, Triple]
+
+
+class Method(Protocol):
+    """The loop's view of what is trained."""
+
+    optimizer: torch.optim.Optimizer
+    scale: Scale
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds, by name."""
+        ...
+
+    @property
+    def result(self) -> Network:
+        """The network a run is for: its backbone is exported, and looked at on the way."""
+        ...
+
+    def step(
+        self, crops: Sequence[Tensor], labels: Tensor, values: StepValues, options: StepOptions
+    ) -> StepResult:
+        """One step on normalised crops, each [B,3,H,W]."""
+        ...
+
+    def measure(self, result: StepResult, epoch: int) -> dict[str, float]:
+        """Numbers of a step; reads from the device."""
+        ...
+
+    def problem(self, values: dict[str, float]) -> str | None:
+        """A sentence about a collapse the numbers show, or None."""
+        ...
+
+
+class DINO:
+    """Student, momentum teacher and loss."""
+
+    def __init__(self, config: TrainConfig, device: torch.device, world: World) -> None:
+        torch.manual_seed(config.seed)
+        self.scale = input_scale(config)
+        backbone = build_backbone(config, drop_path=config.drop_path)
+        head = build_head(config, backbone.num_features, predictor=config.predictor)
+        student = Network(backbone, head)
+        teacher = Network(
+            build_backbone(config, drop_path=0.0),
+            build_head(config, backbone.num_features, predictor=False),
+        )
+        self.loss = build_loss(config)
+        start_head(config, head, self.loss)
+        shared = set(teacher.state_dict())
+        state = {k: v for k, v in student.state_dict().items() if k in shared}
+        teacher.load_state_dict(state, strict=True)
+        self.teacher = teacher.requires_grad_(False).to(device).train()
+        self.loss.to(device)
+        self.student = _trained(student, config, device, world)
+        self.optimizer = build_optimizer(config, unwrapped(self.student))
+        self._most = config.out_dim
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        return {
+            "student": unwrapped(self.student),
+            "teacher": self.teacher,
+            "loss": self.loss,
+        }
+
+    @property
+    def result(self) -> Network:
+        return self.teacher
+
+    def step(
+        self, crops: Sequence[Tensor], labels: Tensor, values: StepValues, options: StepOptions
+    ) -> StepResult:
+        return train_step(
+            self.student,
+            self.teacher,
+            self.loss,
+            self.optimizer,
+            crops,
+            values=values,
+            options=options,
+        )
+
+    def measure(self, result: StepResult, epoch: int) -> dict[str, float]:
+        temperature = {"teacher_temp": self.loss.temperature(epoch)}
+        return {**metrics.measure(result, self.loss, epoch), **temperature}
+
+    def problem(self, values: dict[str, float]) -> str | None:
+        return metrics.collapse(values, self._most)
+
+
+class Supervised:
+    """The same backbone with a linear classifier on its CLS token."""
+
+    def __init__(
+        self, config: TrainConfig, device: torch.device, world: World, num_classes: int
+    ) -> None:
+        if num_classes < 2:
+            raise UserError(
+                f"supervised training found {num_classes} classes; put the photos of each class in "
+                "a sub-folder of its own, two or more"
+            )
+        torch.manual_seed(config.seed)
+        self.scale = input_scale(config)
+        backbone = build_backbone(config, drop_path=config.drop_path)
+        classifier = nn.Linear(backbone.num_features, num_classes)
+        nn.init.trunc_normal_(classifier.weight, std=0.02)
+        nn.init.zeros_(classifier.bias)
+        self.model = _trained(Network(backbone, classifier), config, device, world)
+        self.optimizer = build_optimizer(config, unwrapped(self.model))
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        return {"student": unwrapped(self.model)}
+
+    @property
+    def result(self) -> Network:
+        return unwrapped(self.model)
+
+    def step(
+        self, crops: Sequence[Tensor], labels: Tensor, values: StepValues, options: StepOptions
+    ) -> StepResult:
+        return supervised_step(
+            self.model, self.optimizer, crops, labels, values=values, options=options
+        )
+
+    def measure(self, result: StepResult, epoch: int) -> dict[str, float]:
+        return metrics.measure_supervised(result)
+
+    def problem(self, values: dict[str, float]) -> str | None:
+        return None
+
+
+def build_method(
+    config: TrainConfig, *, device: torch.device, world: World, num_classes: int, plain: bool
+) -> Method:
+    """The method a config names, on its device; `plain` multiplies attention out (see network)."""
+    method: Method
+    if config.method == "supervised":
+        method = Supervised(config, device, world, num_classes)
+    else:
+        method = DINO(config, device, world)
+    if plain:
+        for module in method.modules.values():
+            prefer_plain_attention(module)
+    return method
+
+
+def frozen_copy(method: Method) -> Any:
+    """The result's backbone as it is now, apart from the training: a timm model."""
+    return copy.deepcopy(method.result.backbone).eval().requires_grad_(False)
+
+
+def _trained(network: Network, config: TrainConfig, device: torch.device, world: World) -> Any:
+    """A network ready to be trained: on its device, parts frozen, shared by the processes."""
+    if config.train_blocks is not None:
+        freeze_blocks(network.backbone, config.train_blocks)
+    network.to(device).train()
+    if world.size == 1:
+        return network
+    if device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return DistributedDataParallel(network, device_ids=[device.index])
+    return DistributedDataParallel(network)
