@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -105,8 +106,10 @@ def load(path: Path) -> Checkpoint:
         AttributeError,
         EOFError,
         ValueError,
+        pickle.UnpicklingError,
     ) as error:
-        raise WeightsError(f"{path.name} cannot be read as a checkpoint ({error})") from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"{path.name} cannot be read as a checkpoint ({reason})") from error
 
 
 def random_state() -> dict[str, Any]:

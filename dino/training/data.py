@@ -4,6 +4,7 @@ Whatever the number of worker processes, image `i` of epoch `e` is drawn from it
 that resumes in the middle of an epoch sees exactly the batches it would have seen.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from torch import Tensor
 from dino.errors import ImageError, UserError
 from dino.folders import open_folder
 from dino.training.crops import MultiCrop
+
+# Names of tar files, also compressed ones, which the shards' reader refuses in a sentence.
+_SHARDS = re.compile(r"\.(tar|tar\.\w+|tgz)$")
 
 Drawer = Callable[[np.ndarray, np.random.Generator], list[np.ndarray]]
 
@@ -51,7 +55,7 @@ def open_photos(data: str | Path) -> Photos:
         UserError: nothing there.
     """
     path = Path(data)
-    if str(data).endswith(".tar") or (path.is_dir() and any(path.glob("*.tar"))):
+    if _SHARDS.search(str(data)) or (path.is_dir() and any(path.glob("*.tar"))):
         from dino.shards import open_shards
 
         return open_shards(data)
