@@ -22,6 +22,7 @@ from dino.training.exports import read_head
 from dino.training.loop import fit
 from dino.training.methods import build_method
 from dino.training.preflight import checkpoint_bytes, in_words, preflight
+from dino.training.presets import preset_config
 from dino.training.runs import read_run
 
 CPU = torch.device("cpu")
@@ -298,3 +299,30 @@ def test_schedules_reach_the_head_at_its_own_rate():
     optimizer = method_of(config).optimizer
     assert {group["lr_scale"] for group in optimizer.param_groups} == {1.0, 4.0}
     assert build_schedules(config, 20).total == 10
+
+
+def test_the_small_preset_fits_batch_epochs_warm_up_and_momentum_to_the_photos():
+    short = preset_config("small", num_photos=640, epochs=10)
+    assert (short.batch_size, short.warmup_epochs) == (64, 1)
+    assert short.momentum == pytest.approx(0.9)  # 100 steps: a memory of 10, its least
+    long = preset_config("small", num_photos=9469)
+    assert long.epochs == 205  # 147 steps an epoch, 30,000 in all
+    assert long.momentum == pytest.approx(0.996)
+    assert (long.warmup_epochs, long.probe_every) == (10, 10)
+    few = preset_config("small", num_photos=40)
+    assert (few.batch_size, few.epochs) == (10, 800)
+    assert preset_config("small", num_photos=640, momentum=0.5).momentum == 0.5
+
+
+def test_the_papers_presets_are_not_fitted():
+    vanilla = preset_config("vanilla", num_photos=640)
+    assert vanilla == replace(TrainConfig(), probe_every=5)
+    boosted = preset_config("boosted", num_photos=640)
+    assert (boosted.epochs, boosted.teacher_temp, boosted.norm_last_layer) == (300, 0.07, False)
+    assert preset_config("supervised", num_photos=640).method == "supervised"
+
+
+def test_fine_tuning_takes_the_patch_of_the_weights(small_weights):
+    config = preset_config("finetune", num_photos=320, init=str(small_weights))
+    assert (config.patch_size, config.global_size, config.local_size) == (8, 96, 40)
+    assert (config.epochs, config.batch_size) == (60, 32)

@@ -287,17 +287,6 @@ def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, monke
     assert "expected name=value" in said
 
 
-def test_the_small_preset_fits_the_momentum_to_the_run():
-    from dino.training.presets import preset_config
-
-    short = preset_config("small", num_photos=640, epochs=10, batch_size=64)
-    assert short.momentum == pytest.approx(0.9)
-    long = preset_config("small", num_photos=9469, epochs=800, batch_size=64)
-    assert long.momentum == pytest.approx(0.996)
-    assert preset_config("small", num_photos=640, momentum=0.5).momentum == 0.5
-    assert preset_config("vanilla", num_photos=640).momentum == 0.996
-
-
 def test_sigterm_saves_and_ends_in_order(photos, tmp_path):
     run = tmp_path / "run"
     config = replace(SMALL, epochs=500, save_every=10_000)

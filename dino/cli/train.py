@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 class Preset(StrEnum):
     """Settings that belong together; --set changes single ones."""
 
+    small = "small"
+    finetune = "finetune"
     vanilla = "vanilla"
     boosted = "boosted"
-    small = "small"
     supervised = "supervised"
 
 
@@ -56,8 +57,13 @@ def train(
     data: Data,
     out: Out,
     preset: Annotated[
-        Preset, typer.Option(help="Settings that belong together; `--dry-run` shows them.")
-    ] = Preset.small,
+        Preset | None,
+        typer.Option(
+            help="Settings that belong together; `--dry-run` shows them. Default: finetune with "
+            "--init, else small.",
+            show_default=False,
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings from a file (a run's config.json), not a preset.")
     ] = None,
@@ -172,7 +178,11 @@ def register(app: typer.Typer) -> None:
 
 
 def _config(
-    preset: Preset, file: Path | None, init: str | None, words: list[str] | None, num_photos: int
+    preset: Preset | None,
+    file: Path | None,
+    init: str | None,
+    words: list[str] | None,
+    num_photos: int,
 ) -> "TrainConfig":
     """The settings: a file's or a preset's, with single ones changed."""
     from dino.errors import UserError
@@ -183,7 +193,8 @@ def _config(
     if init is not None:
         changes["init"] = init
     if file is None:
-        return preset_config(preset.value, num_photos=num_photos, **changes)
+        chosen = preset.value if preset else ("finetune" if changes.get("init") else "small")
+        return preset_config(chosen, num_photos=num_photos, **changes)
     try:
         text = file.read_text()
     except OSError as error:

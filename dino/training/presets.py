@@ -1,47 +1,124 @@
-"""Settings that belong together: the paper's two recipes, and one for small sets on small machines."""
+"""Settings that belong together: the paper's recipes, and ones for small sets on small machines.
 
-from dataclasses import asdict, replace
+preset_config("finetune", num_photos=800, init="vits14_saliency")      # fitted to 800 photos
+"""
+
+import math
+from dataclasses import asdict
 from typing import Any
 
 from dino.training.config import TrainConfig
 
-PRESETS = {
-    "vanilla": TrainConfig(),
-    "boosted": TrainConfig(
-        epochs=300,
-        teacher_temp=0.07,
-        warmup_teacher_temp_epochs=30,
-        norm_last_layer=False,
-    ),
-    "supervised": TrainConfig(
-        method="supervised", base_lr=0.001, weight_decay=0.05, weight_decay_end=0.05
-    ),
-    "small": TrainConfig(
-        arch="vit_tiny",
-        global_size=96,
-        local_size=48,
-        num_locals=4,
-        out_dim=1024,
-        hidden_dim=512,
-        use_bn=True,
-        targets="sinkhorn",
-        base_lr=0.001,
-        epochs=100,
-    ),
+_BOOSTED = {
+    "epochs": 300,
+    "teacher_temp": 0.07,
+    "warmup_teacher_temp_epochs": 30,
+    "norm_last_layer": False,
 }
-# Below this many steps a momentum of 0.996 (a memory of 250 steps) would be most of the run.
-_STEPS_PER_MEMORY = 20
+# From scratch on some thousand photos; measured in docs/training.md.
+_SMALL: dict[str, Any] = {
+    "arch": "vit_tiny",
+    "drop_path": 0.0,
+    "initial_positions": "sincos",
+    "global_size": 64,
+    "local_size": 32,
+    "num_locals": 4,
+    "blur_radius": (0.1, 0.6),
+    "out_dim": 1024,
+    "hidden_dim": 512,
+    "use_bn": True,
+    "targets": "sinkhorn",
+    "warmup_teacher_temp": 0.02,
+    "teacher_temp": 0.02,
+    "freeze_last_layer": 0,
+    "base_lr": 0.002,
+    "batch_size": 64,
+    "log_every": 20,
+}
+# From good weights on some hundred or thousand photos; measured in docs/training.md.
+_FINETUNE: dict[str, Any] = {
+    "drop_path": 0.0,
+    "num_locals": 4,
+    "blur_radius": (0.1, 0.9),
+    "out_dim": 1024,
+    "hidden_dim": 2048,
+    "freeze_last_layer": 0,
+    "batch_size": 32,
+    "base_lr": 1.6e-4,
+    "head_lr": 8e-4,
+    "weight_decay_end": 0.04,
+}
+_SUPERVISED: dict[str, Any] = {
+    "method": "supervised",
+    "num_locals": 0,
+    "base_lr": 0.001,
+    "weight_decay": 0.05,
+    "weight_decay_end": 0.05,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": _SMALL,
+    "finetune": _FINETUNE,
+    "vanilla": {},
+    "boosted": _BOOSTED,
+    "supervised": _SUPERVISED,
+}
+# Presets whose length, batch and momentum follow the number of photos, and the steps they aim at.
+_STEPS = {"small": 30_000, "finetune": 600}
+_MAX_EPOCHS = {"small": 800, "finetune": 100}
+# A teacher that remembers more than this share of the run never leaves its start.
+_MEMORY_OF_RUN = 1 / 20
+_PROBES = 20
 
 
 def preset_config(name: str, *, num_photos: int, **settings: Any) -> TrainConfig:
-    """A preset with single settings changed; momentum fitted to the run's length for "small".
+    """A preset with single settings changed, and the rest fitted to the photos and to `init`.
 
-    The teacher's memory is 1/(1 − momentum) steps; "small" keeps it at a twentieth of the run at
-    most, and never above the paper's 250 steps.
+    For "small" and "finetune": the batch leaves four steps an epoch at least; epochs make up the
+    steps the preset aims at; the warm-up is a twentieth of them; the teacher's memory,
+    1/(1 − momentum) steps, is a twentieth of the run at most, 10 to 250 steps; crops of "finetune"
+    are whole patches of the weights it starts from. For every preset: at most about 20 probes.
+
+    Raises:
+        UserError: a setting out of range, or `init` that cannot be read.
     """
-    config = TrainConfig.from_dict({**asdict(PRESETS[name]), **settings})
-    if name != "small" or "momentum" in settings:
+    values = {**PRESETS[name], **settings}
+    if values.get("init") is not None and "patch_size" not in settings:
+        values = {**_sizes_for(str(values["init"])), **values}
+    if name in _STEPS:
+        values = {**values, **_fitted(name, values, settings, num_photos)}
+    config = TrainConfig.from_dict(values)
+    if "probe_every" in settings:
         return config
-    steps = max(config.epochs * (num_photos // config.batch_size), 1)
-    memory = min(max(steps / _STEPS_PER_MEMORY, 10), 250)
-    return replace(config, momentum=round(1 - 1 / memory, 5))
+    return TrainConfig.from_dict(
+        {**asdict(config), "probe_every": max(1, config.epochs // _PROBES)}
+    )
+
+
+def _fitted(
+    name: str, values: dict[str, Any], settings: dict[str, Any], num_photos: int
+) -> dict[str, Any]:
+    """Batch, epochs, warm-up and momentum for so many photos, where they were not given."""
+    fitted: dict[str, Any] = {}
+    batch = settings.get("batch_size") or max(min(values["batch_size"], num_photos // 4), 2)
+    per_epoch = max(num_photos // batch, 1)
+    epochs = settings.get("epochs") or min(math.ceil(_STEPS[name] / per_epoch), _MAX_EPOCHS[name])
+    steps = epochs * per_epoch
+    memory = min(max(steps * _MEMORY_OF_RUN, 10), 250)
+    fitted["batch_size"], fitted["epochs"] = batch, epochs
+    fitted["warmup_epochs"] = min(max(round(epochs / 20), 1), epochs)
+    fitted["momentum"] = round(1 - 1 / memory, 5)
+    return {name: value for name, value in fitted.items() if name not in settings}
+
+
+def _sizes_for(init: str) -> dict[str, Any]:
+    """Patch of the weights to start from, and crops of about 96 and 42 px in whole patches."""
+    from dino.weights import load_model
+
+    embed: Any = getattr(load_model(init).model, "patch_embed", None)
+    patch = getattr(embed, "patch_size", (16,))
+    patch = int(patch[0] if isinstance(patch, tuple | list) else patch)
+    return {
+        "patch_size": patch,
+        "global_size": max(round(96 / patch), 2) * patch,
+        "local_size": max(round(42 / patch), 1) * patch,
+    }
