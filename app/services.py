@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from app import data_root
 from app.fetching import WeightsFetch
 from app.state import Choice, Photo
 from dino import explore, export, render
@@ -20,10 +21,13 @@ from dino.geometry import Geometry
 from dino.images import decode
 from dino.preprocessing import plan
 from dino.projections import Projection, project
+from dino.training.jobs import runs_folder
 from dino.weights import ZOO, checkpoints_folder, find_default
 from dino.weights.default import DEFAULT_NAMES, bundled_files, downloaded_path
 
 RANDOM_WEIGHTS = "random_vits16"
+# Weights of a run are opened as "run:NAME".
+RUN = "run:"
 # Checkpoints of their own a session keeps open.
 _MAX_OPENED = 2
 _OPENED = "opened_weights"
@@ -82,6 +86,22 @@ def _patch_colours(
 @st.cache_data(max_entries=24, show_spinner=False)
 def _shown(photo_sha256: str, width: int, _data: bytes) -> np.ndarray:
     return render.shrink(_pixels(photo_sha256, _data), width)
+
+
+@st.cache_data(max_entries=8, ttl=20, show_spinner="Looking for photos …")
+def photo_folders(root: str) -> list[str]:
+    """Folders of photos below the data root, by the names `data_root.resolve` takes."""
+    return data_root.find_photo_folders(Path(root))
+
+
+@st.cache_data(max_entries=32, ttl=60, show_spinner="Counting photos …")
+def photo_facts(folder: str) -> data_root.PhotoFacts:
+    """What there is in a folder of photos.
+
+    Raises:
+        UserError: nothing.
+    """
+    return data_root.look_into(folder)
 
 
 @st.cache_resource(show_spinner=False)
@@ -215,10 +235,22 @@ def weights_options(session: MutableMapping[str, Any]) -> list[str]:
         *session.get(_OPENED, {}),
         *here,
         *(path.stem for path in bundled_files(folder)),
+        *run_weights(),
         *random,
     ]
     default = default_weights()
     return list(dict.fromkeys([default, *names] if default else names))
+
+
+def run_weights() -> dict[str, Path]:
+    """What the runs have learned so far, by the names it is opened with, newest first."""
+    paths = [
+        path
+        for path in runs_folder().glob("*/weights/teacher.safetensors")
+        if not path.parents[1].name.startswith(".")
+    ]
+    newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
+    return {f"{RUN}{path.parents[1].name}": path for path in newest}
 
 
 def open_weights(name: str, session: MutableMapping[str, Any]) -> Backbone:
@@ -243,7 +275,32 @@ def weights_location(name: str, session: MutableMapping[str, Any]) -> str:
     if default is not None and name == default.name:
         return str(default.location)
     bundled = {path.stem: path for path in bundled_files(checkpoints_folder())}
-    return str(bundled.get(name, name))
+    return str({**bundled, **run_weights()}.get(name, name))
+
+
+def start_weights(name: str, session: MutableMapping[str, Any]) -> str:
+    """What a run can start from for a name from `weights_options`: a name of the zoo or a whole path.
+
+    Weights that were opened from the browser are written to `downloads/opened` for that.
+    """
+    opened = session.get(_OPENED, {})
+    if name in opened:
+        file_name, _, data = opened[name]
+        path = checkpoints_folder() / "downloads" / "opened" / f"{name}{Path(file_name).suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return str(path.absolute())
+    location = weights_location(name, session)
+    return str(Path(location).absolute()) if Path(location).exists() else location
+
+
+def patch_size(name: str, session: MutableMapping[str, Any]) -> int:
+    """Side of a patch in px of weights by name or path.
+
+    Raises:
+        WeightsError: they cannot be opened.
+    """
+    return ZOO[name].patch_size if name in ZOO else open_weights(name, session).patch_size
 
 
 def _stamp(location: str) -> str:

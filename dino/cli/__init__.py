@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from dino.cli import photos, train, weights
+from dino.cli import evaluate, photos, train, weights
 
 app = typer.Typer(
     name="dino",
@@ -22,6 +22,7 @@ app = typer.Typer(
 photos.register(app)
 train.register(app)
 app.add_typer(weights.app, name="weights")
+app.add_typer(evaluate.app, name="eval")
 
 
 def run() -> None:
