@@ -75,7 +75,7 @@ def started(config: TrainConfig, photos: Path, run: Path, *, workers: int) -> su
         "fit(TrainConfig.from_json(sys.argv[1]), sys.argv[2], sys.argv[3], workers=int(sys.argv[4]))"
     )
     words = [sys.executable, "-c", script, config.to_json(), str(photos), str(run), str(workers)]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def assert_equal_bits(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
@@ -287,16 +287,18 @@ def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, monke
     assert "expected name=value" in said
 
 
-def test_sigterm_saves_and_ends_in_order(photos, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends_in_order(photos, tmp_path, number):
     run = tmp_path / "run"
     config = replace(SMALL, epochs=500, save_every=10_000)
     process = started(config, photos, run, workers=2)
     deadline = time.monotonic() + 60
     while not read_lines(run / METRICS) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.terminate()
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.terminate()
     assert process.wait(timeout=60) == 0
     told = read_run(run)
     assert told.state == "stopped"
     saved, _ = checkpoint.load_newest(run / "checkpoints")
     assert saved.step == told.metrics[-1]["step"] > 0
+    assert told.weights is not None

@@ -5,11 +5,13 @@ that resumes in the middle of an epoch sees exactly the batches it would have se
 """
 
 import re
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -147,5 +149,12 @@ def loader(
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
+        worker_init_fn=_start_worker,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def _start_worker(number: int) -> None:
+    """One thread each, and Ctrl-C left to the process that trains, which then ends in order."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,6 +1,7 @@
 """The training loop: `fit` starts or resumes a run and leaves a folder that tells all of it."""
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -93,7 +94,7 @@ def fit(
     """
     inputs = Inputs(str(data), None if knn is None else str(knn), tuple(map(str, film)))
     photos, run_folder = open_photos(data), RunFolder(Path(run))
-    with joined(device) as world, _stop_on_sigterm() as stop:
+    with joined(device) as world, _stop_on_signal() as stop:
         training = prepare(config, photos, device, world)
         reporter = Reporter(run_folder, config, inputs, world=world, say=say)
         if resume:
@@ -253,15 +254,24 @@ def _batches(training: Training, photos: Photos, workers: int) -> Iterator[tuple
 
 
 @contextmanager
-def _stop_on_sigterm() -> Iterator[list[bool]]:
-    """A flag that SIGTERM sets; the run then saves after its step and ends in order."""
+def _stop_on_signal() -> Iterator[list[bool]]:
+    """A flag that SIGTERM or Ctrl-C sets; the run then saves after its step and ends in order.
+
+    A second Ctrl-C ends it at once. Outside the main thread, where Python takes no signals, nothing.
+    """
     flag = [False]
 
     def request(signum: int, frame: Any) -> None:
+        if flag[0] and signum == signal.SIGINT:
+            raise KeyboardInterrupt
         flag[0] = True
 
-    previous = signal.signal(signal.SIGTERM, request)
+    watched = [signal.SIGTERM, signal.SIGINT]
+    if threading.current_thread() is not threading.main_thread():
+        watched = []
+    previous = {number: signal.signal(number, request) for number in watched}
     try:
         yield flag
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

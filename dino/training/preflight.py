@@ -86,7 +86,8 @@ def preflight(
         seconds = total * max(step, photo_seconds * config.batch_size / max(workers, 1))
     memory = training_bytes(config, method, chosen)
     disk = checkpoint_bytes(method) * (config.keep + 1 + _milestones(config))
-    problems = _problems(config, len(photos), total, unreadable)
+    problems = list(getattr(photos, "problems", ()))  # damaged shards
+    problems += _problems(config, len(photos), total, unreadable)
     problems += _space_problems(memory, free_bytes(chosen), "memory", "a smaller batch or crops")
     free_disk = shutil.disk_usage(_existing(place)).free
     problems += _space_problems(disk, free_disk, "disk", "fewer kept checkpoints, or another place")
