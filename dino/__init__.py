@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dino.masks import Mask, attention_mask, jaccard, mass_mask
     from dino.preprocessing import preprocess
     from dino.projections import Projection, pca_rgb, project
+    from dino.training.loop import fit
     from dino.weights import load
 
 _HOME = {
@@ -32,6 +33,7 @@ _HOME = {
     "jaccard": "dino.masks",
     "Mask": "dino.masks",
     "project": "dino.projections",
+    "fit": "dino.training.loop",
     "pca_rgb": "dino.projections",
     "Projection": "dino.projections",
     "Backbone": "dino.backbone",
@@ -51,6 +53,7 @@ __all__ = [
     "UserError",
     "attention_mask",
     "decode",
+    "fit",
     "jaccard",
     "load",
     "mass_mask",

@@ -27,13 +27,13 @@ class PhotoFolder:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, index: int) -> np.ndarray:
-        """Photo `index` as uint8 [H,W,3].
+    def read(self, index: int, *, short_side: int | None = None) -> np.ndarray:
+        """Photo `index` as uint8 [H,W,3]; `short_side` as in `images.decode`.
 
         Raises:
             ImageError, OSError: it cannot be read.
         """
-        return read(self.paths[index])
+        return read(self.paths[index], short_side=short_side)
 
     def name(self, index: int) -> str:
         """Path of a photo below the folder."""

@@ -86,7 +86,9 @@ _TRANSPOSE = {
 # Bytes → pixels --------------------------------------------------------------------------------
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, short_side: int | None = None
+) -> np.ndarray:
     """Decode a picture to upright RGB.
 
     The first frame of animations and multi-page files. Transparency is laid on white. An embedded
@@ -99,6 +101,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Args:
         data: content of a PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC file.
         max_pixels: largest width · height, at least 1; checked before decoding.
+        short_side: px that are enough: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if both
+            sides stay as long, which is several times quicker. None: always the whole picture.
     Returns:
         uint8 [H, W, 3], writable and contiguous.
     Raises:
@@ -112,6 +116,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     data = bytes(data)
     try:
         picture = _open(data, max_pixels)
+        if short_side is not None:
+            picture.draft(None, (short_side, short_side))
         picture.load()
         _check_size(picture.size, max_pixels)  # HEIC learns its true size while decoding
         orientation = _orientation(picture)
@@ -133,7 +139,9 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         raise ImageError(_unreadable(data, error)) from error
 
 
-def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read(
+    path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, short_side: int | None = None
+) -> np.ndarray:
     """Read and `decode` a picture file; the message of the ImageError starts with its path."""
     try:
         data = Path(path).read_bytes()
@@ -143,7 +151,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> np.nd
             f"{path}: got no file to read ({reason}), {_EXPECTED}; check the path"
         ) from error
     try:
-        return decode(data, max_pixels=max_pixels)
+        return decode(data, max_pixels=max_pixels, short_side=short_side)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
 

@@ -949,3 +949,22 @@ def test_every_suffix_is_of_a_format_that_decodes():
     for suffix in set(images.IMAGE_SUFFIXES) - heic_suffixes:
         assert registered[suffix] in formats
     assert heic_suffixes < set(images.IMAGE_SUFFIXES)
+
+
+def test_a_jpeg_is_read_smaller_when_that_is_enough():
+    wave = np.add.outer(np.arange(1200), np.arange(1600)) // 11
+    pixels = np.stack([wave % 256, wave // 2 % 256, 255 - wave % 256], axis=-1).astype(np.uint8)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(cv2.GaussianBlur(pixels, (0, 0), 9))
+    picture.save(buffer, "JPEG", quality=95)
+    data = buffer.getvalue()
+    whole = decode(data)
+    for short_side, shape in ((None, (1200, 1600)), (601, (1200, 1600)), (600, (600, 800))):
+        assert decode(data, short_side=short_side).shape == (*shape, 3)
+    assert decode(data, short_side=100).shape == (150, 200, 3)
+    expected = cv2.resize(whole, (400, 300), interpolation=cv2.INTER_AREA)
+    difference = np.abs(decode(data, short_side=300).astype(int) - expected)
+    assert difference.mean() < 1.5
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    assert decode(png.getvalue(), short_side=100).shape == (1200, 1600, 3)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import dino
+from dino.evaluation.mask_data import open_masks
+from dino.evaluation.segmentation import attention_jaccard
 
 # Best head per object, images stretched to 280×280 (bicubic), masks enlarged to the photo.
 EXPECTED_J = {0.6: 0.458, 0.8: 0.606}
@@ -17,28 +18,15 @@ def test_jaccard_of_thresholded_attention_on_caltech_masks(shared, record_proper
     backbone = dino.load(
         shared / "weights" / "vits14_dinov2_saliency.fp16.safetensors", precision="fp32"
     )
-    folder = shared / "data" / "caltech-masks"
-    best: dict[float, list[float]] = {mass: [] for mass in EXPECTED_J}
-    foreground = []
-    for path in sorted((folder / "images").iterdir()):
-        rgb = dino.decode(path.read_bytes())
-        reference = np.asarray(Image.open(folder / "masks" / f"{path.stem}.png")) > 127
-        image, geometry = dino.preprocess(
-            rgb, size=280, patch_size=14, fit="stretch", resample="bicubic",
-            mean=backbone.mean, std=backbone.std,
-        )  # fmt: skip
-        maps = backbone.attention(image).weights[0, 0, 0]
-        for mass, values in best.items():
-            masks = geometry.to_photo(dino.mass_mask(maps, mass).numpy())
-            values.append(max(dino.jaccard(mask, reference) for mask in masks))
-        foreground.append(reference.mean())
-    assert len(foreground) == 523
+    data = open_masks(shared / "data" / "caltech-masks")
+    found = attention_jaccard(backbone, data, size=280, resample="bicubic")
+    assert found.num_photos == found.num_objects == 523
     for mass, expected in EXPECTED_J.items():
-        measured = float(np.mean(best[mass]))
+        measured = found.at(mass).best_head
         record_property(f"J at {mass:.0%}", measured)
         print(f"J at {mass:.0%} of mass, oracle best head: {measured:.4f} (expected {expected})")
         assert measured == pytest.approx(expected, abs=0.005)
-    assert np.mean(foreground) == pytest.approx(EXPECTED_ALL_FOREGROUND, abs=0.002)
+    assert found.all_foreground == pytest.approx(EXPECTED_ALL_FOREGROUND, abs=0.002)
 
 
 def iou(left: torch.Tensor, right: torch.Tensor) -> float:

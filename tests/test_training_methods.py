@@ -2,6 +2,8 @@
 at on the way."""
 
 import json
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from dino.training.build import build_optimizer, build_schedules, set_drop_path
 from dino.training.config import GROUPS, TrainConfig
 from dino.training.data import open_photos
 from dino.training.distributed import World
+from dino.training.events import open_events
 from dino.training.exports import read_head
 from dino.training.loop import fit
 from dino.training.methods import build_method
@@ -42,6 +45,7 @@ SMALL = TrainConfig(
     log_every=1,
     precision="fp32",
     probe_size=32,
+    film_size=32,
 )
 
 
@@ -112,6 +116,22 @@ def test_probes_are_written_every_few_epochs(photos, tmp_path):
     np.testing.assert_allclose(saved["photo-1"], again, atol=5e-3)  # weights and maps are fp16
     with Image.open(run / "filmstrip" / "epoch-0004" / "photo-1.png") as picture:
         assert picture.size == (3 * 32, 32)
+
+
+def test_masks_are_measured_on_the_way(photos, tmp_path):
+    for index in range(3):
+        for place in ("images", "masks"):
+            (tmp_path / "masked" / place).mkdir(parents=True, exist_ok=True)
+        pixels = np.zeros((40, 40, 3), np.uint8)
+        pixels[:20, :20] = 255
+        Image.fromarray(pixels).save(tmp_path / "masked" / "images" / f"{index}.png")
+        Image.fromarray(pixels[..., 0]).save(tmp_path / "masked" / "masks" / f"{index}.png")
+    masks = tmp_path / "masked"
+    run = fit(SMALL, photos, tmp_path / "run", masks=masks, workers=0, say=quiet)
+    told = read_run(run)
+    assert told.inputs.masks == str(masks)
+    assert all(0 < probe["jaccard"] <= 1 for probe in told.probes)
+    assert told.probes[0]["knn"] is None
 
 
 def test_looking_changes_nothing_that_is_trained(photos, tmp_path):
@@ -326,3 +346,35 @@ def test_fine_tuning_takes_the_patch_of_the_weights(small_weights):
     config = preset_config("finetune", num_photos=320, init=str(small_weights))
     assert (config.patch_size, config.global_size, config.local_size) == (8, 96, 40)
     assert (config.epochs, config.batch_size) == (60, 32)
+
+
+def test_a_config_tells_what_is_not_the_papers():
+    assert TrainConfig().changes() == {}
+    assert TrainConfig(epochs=3, use_bn=True, warmup_epochs=2).changes() == {
+        "use_bn": True,
+        "epochs": 3,
+        "warmup_epochs": 2,
+    }
+
+
+def test_events_go_to_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
+    written = []
+
+    class Writer:
+        def __init__(self, folder):
+            written.append(folder)
+
+        def add_scalar(self, name, value, step):
+            written.append((name, value, step))
+
+        def flush(self):
+            written.append("flushed")
+
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    events = open_events(tmp_path)
+    events.write({"step": 7, "loss": 2.5})
+    assert written == [str(tmp_path / "tensorboard"), ("loss", 2.5, 7), "flushed"]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert open_events(tmp_path) is None

@@ -219,6 +219,15 @@ def test_crops_have_their_sizes_and_areas():
     assert max(shares) > 0.9
 
 
+def test_no_crop_of_a_photo_just_large_enough_is_enlarged():
+    crops = MultiCrop(64, 32, 1, (0.25, 1.0), (0.05, 0.4))
+    assert crops.short_side == 166  # 32 / sqrt(0.05 · 3/4) = 165.2; the global crop asks 147.8
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        *_, height, width = random_box((166, 166), (0.05, 0.4), rng)
+        assert min(height, width) >= 31  # 32 but for rounding
+
+
 def test_every_process_takes_its_share_of_each_batch():
     samplers = [StepSampler(10, 4, seed=0, rank=rank, world=2) for rank in (0, 1)]
     alone = list(StepSampler(10, 4, seed=0))
@@ -302,3 +311,30 @@ def test_a_signal_saves_and_ends_in_order(photos, tmp_path, number):
     saved, _ = checkpoint.load_newest(run / "checkpoints")
     assert saved.step == told.metrics[-1]["step"] > 0
     assert told.weights is not None
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_what_was_saved(photos, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    config = replace(SMALL, save_every=1)
+    real, calls = torch.save, []
+
+    def save(state, file):
+        calls.append(1)
+        if len(calls) == 3:
+            file.write(b"half")
+            raise OSError(28, "No space left on device")
+        real(state, file)
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(UserError, match="broke off at step 3 .*No space left.* resume it"):
+        fit(config, photos, run, workers=0, say=lambda line: None)
+    assert read_run(run).state == "failed"
+    assert "Traceback" in (run / "log.txt").read_text()
+    names = sorted(path.name for path in (run / "checkpoints").iterdir())
+    assert [name for name in names if not name.endswith(".sha256")] == [
+        "step-00000001.pt",
+        "step-00000002.pt",
+    ]
+    monkeypatch.setattr(torch, "save", real)
+    fit(config, photos, run, resume=True, workers=0, say=lambda line: None)
+    assert read_run(run).state == "finished"

@@ -44,6 +44,12 @@ Film = Annotated[
     list[Path] | None,
     typer.Option("--film", help="Photo whose attention is drawn on the way; may be repeated."),
 ]
+Masks = Annotated[
+    Path | None,
+    typer.Option(
+        "--masks", help="Photos with masks, for the Jaccard index of attention on the way."
+    ),
+]
 Workers = Annotated[int, typer.Option(help="Processes that read and augment photos.", min=0)]
 Threads = Annotated[
     int | None, typer.Option(help="Threads of torch. Default: as many as cores.", min=1)
@@ -76,6 +82,7 @@ def train(
     ] = None,
     knn: Knn = None,
     film: Film = None,
+    masks: Masks = None,
     device: Device = "auto",
     workers: Workers = 2,
     threads: Threads = None,
@@ -97,6 +104,8 @@ def train(
             chosen, photos, place=out, device=device, workers=workers, measure=dry_run
         )
         print("\n".join(estimate.lines()))
+        changes = ", ".join(f"{name} {value}" for name, value in chosen.changes().items())
+        print(f"settings {changes or 'the paper’s'}", flush=True)
     if dry_run:
         print(chosen.to_json())
         return
@@ -106,6 +115,7 @@ def train(
         out,
         knn=knn,
         film=tuple(film or ()),
+        masks=masks,
         device=device,
         workers=workers,
         say=_say(),

@@ -1,5 +1,15 @@
 """The paper's evaluations of frozen features."""
 
 from dino.evaluation.knn import Accuracy, knn_accuracy
+from dino.evaluation.linear import linear_crops, linear_frozen
+from dino.evaluation.mask_data import open_masks
+from dino.evaluation.segmentation import attention_jaccard
 
-__all__ = ["Accuracy", "knn_accuracy"]
+__all__ = [
+    "Accuracy",
+    "attention_jaccard",
+    "knn_accuracy",
+    "linear_crops",
+    "linear_frozen",
+    "open_masks",
+]

@@ -50,8 +50,8 @@ class ShardSet:
         shard = self.shards[self.index["shard"][index]]
         return f"{shard.name}!{name.decode(errors='backslashreplace')}"
 
-    def read(self, index: int) -> np.ndarray:
-        """Decode a sample's picture to uint8 [H, W, 3], upright, sRGB.
+    def read(self, index: int, *, short_side: int | None = None) -> np.ndarray:
+        """Decode a sample's picture to uint8 [H, W, 3]; `short_side` as in `images.decode`.
 
         The file is opened for each read: cheap beside decoding, and no position or descriptor is
         shared between threads and worker processes, whatever the number of shards.
@@ -63,7 +63,7 @@ class ShardSet:
             with self.shards[self.index["shard"][index]].open("rb", buffering=0) as file:
                 file.seek(int(self.index["offset"][index]))
                 data = file.read(int(self.index["size"][index]))
-            return decode(data)
+            return decode(data, short_side=short_side)
         except OSError as error:
             raise ImageError(
                 f"{self.name(index)}: got no shard to read ({error.strerror}), expected "

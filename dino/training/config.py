@@ -122,7 +122,8 @@ class TrainConfig:
     keep: int = _run(2, told="Newest checkpoints kept")
     keep_every: int = _run(0, told="Epochs between checkpoints kept for good; 0: none")
     probe_every: int = _run(1, told="Epochs between k-NN and filmstrip; 0: never")
-    probe_size: int = _run(224, told="Centre crop of k-NN and filmstrip photos in px")
+    probe_size: int = _run(224, told="Centre crop of photos for k-NN and masks in px")
+    film_size: int = _run(224, told="Centre crop of the filmstrip's photos in px")
 
     def __post_init__(self) -> None:
         for name in ("global_scale", "local_scale", "blur_radius"):  # JSON has lists
@@ -142,6 +143,10 @@ class TrainConfig:
     def lr(self) -> float:
         """Peak learning rate, by the linear rule."""
         return self.base_lr * self.batch_size / 256
+
+    def changes(self) -> dict[str, Any]:
+        """The settings that are not the paper's, by name."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
 
     def to_json(self) -> str:
         """The config as JSON, one field a line."""
@@ -186,7 +191,7 @@ class TrainConfig:
                 raise UserError(f"{name} is {value!r}; expected two numbers")
 
     def _check_ranges(self) -> None:
-        counts = ["patch_size", "out_dim", "hidden_dim", "bottleneck_dim", "epochs", "batch_size", "log_every", "save_every", "keep", "probe_size"]  # fmt: skip
+        counts = ["patch_size", "out_dim", "hidden_dim", "bottleneck_dim", "epochs", "batch_size", "log_every", "save_every", "keep", "probe_size", "film_size"]  # fmt: skip
         self._expect(counts, lambda v: v >= 1, "at least 1")
         counts = ["warmup_epochs", "warmup_teacher_temp_epochs", "freeze_last_layer", "num_locals", "keep_every", "probe_every", "weight_decay", "weight_decay_end", "min_lr", "seed"]  # fmt: skip
         self._expect(counts, lambda v: v >= 0, "0 or more")

@@ -4,6 +4,7 @@ Each view is drawn from its own seed, so that a batch does not depend on workers
 the resampling, colour and blur on uint8 (several times faster than PIL on a CPU).
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +12,9 @@ import cv2
 import numpy as np
 
 from dino.errors import UserError
+
+# Width over height of a crop.
+_ASPECT = (3 / 4, 4 / 3)
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,12 @@ class MultiCrop:
         global_views = (second,) if self.one_global else (first, second)
         return (*global_views, *[local] * self.num_locals)
 
+    @property
+    def short_side(self) -> int:
+        """Px of a photo's shorter side from which on no crop is enlarged."""
+        least = [view.size / math.sqrt(view.scale[0] * _ASPECT[0]) for view in self.views]
+        return math.ceil(max(least))
+
     def __call__(self, rgb: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
         """uint8 [H,W,3] → a list of uint8 [size,size,3], one a view."""
         return [draw(rgb, view, rng) for view in self.views]
@@ -99,12 +109,12 @@ def random_box(
     height, width = shape
     for _ in range(10):
         area = height * width * rng.uniform(*scale)
-        aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        aspect = np.exp(rng.uniform(*np.log(_ASPECT)))
         w, h = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
         if 0 < w <= width and 0 < h <= height:
             top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
             return int(top), int(left), h, w
-    w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+    w, h = min(width, round(height * _ASPECT[1])), min(height, round(width * _ASPECT[1]))
     return (height - h) // 2, (width - w) // 2, h, w
 
 

@@ -6,12 +6,11 @@ that resumes in the middle of an epoch sees exactly the batches it would have se
 
 import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,8 +21,6 @@ from dino.training.crops import MultiCrop
 
 # Names of tar files, also compressed ones, which the shards' reader refuses in a sentence.
 _SHARDS = re.compile(r"\.(tar|tar\.\w+|tgz)$")
-
-Drawer = Callable[[np.ndarray, np.random.Generator], list[np.ndarray]]
 
 
 class Photos(Protocol):
@@ -41,7 +38,7 @@ class Photos(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, index: int) -> np.ndarray:
+    def read(self, index: int, *, short_side: int | None = None) -> np.ndarray:
         """uint8 [H,W,3]; ImageError or OSError where it cannot be read."""
         ...
 
@@ -70,8 +67,9 @@ class CropDataset(torch.utils.data.Dataset[Any]):
     A photo that cannot be read gives its number alone, and is left out of its batch by `collate`.
     """
 
-    def __init__(self, photos: Photos, draw: Drawer, *, seed: int) -> None:
+    def __init__(self, photos: Photos, draw: MultiCrop, *, seed: int) -> None:
         self.photos, self.draw, self.seed = photos, draw, seed
+        self.short_side = draw.short_side
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -79,7 +77,7 @@ class CropDataset(torch.utils.data.Dataset[Any]):
 
     def __getitem__(self, index: int) -> tuple[list[Tensor], int] | int:
         try:
-            rgb = self.photos.read(index)
+            rgb = self.photos.read(index, short_side=self.short_side)
         except (ImageError, OSError):
             return index
         rng = np.random.default_rng((self.seed, self.epoch, index))
@@ -139,7 +137,7 @@ def normalize(crops: Sequence[Tensor], mean: Tensor, std: Tensor) -> list[Tensor
 
 
 def loader(
-    photos: Photos, crops: MultiCrop | Drawer, sampler: StepSampler, *, seed: int, workers: int
+    photos: Photos, crops: MultiCrop, sampler: StepSampler, *, seed: int, workers: int
 ) -> torch.utils.data.DataLoader[Batch]:
     """Batches of one epoch; worker processes end with the iterator, so that none outlives a run."""
     dataset = CropDataset(photos, crops, seed=seed)
@@ -155,6 +153,5 @@ def loader(
 
 
 def _start_worker(number: int) -> None:
-    """One thread each, and Ctrl-C left to the process that trains, which then ends in order."""
-    cv2.setNumThreads(1)
+    """Ctrl-C is left to the process that trains, which then ends in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -73,6 +73,7 @@ def fit(
     *,
     knn: str | Path | None = None,
     film: tuple[str | Path, ...] = (),
+    masks: str | Path | None = None,
     resume: bool = False,
     device: str = "auto",
     workers: int = 2,
@@ -85,6 +86,7 @@ def fit(
         run: folder of the run; must not hold one, unless `resume`.
         knn: a labelled folder; k-NN on it every `probe_every` epochs.
         film: photos whose attention is drawn as often.
+        masks: photos with masks (as `dino eval segmentation` reads them), for J as often.
         workers: processes that read and augment photos; the result does not depend on it.
         say: gets a line at every logging step.
     Returns:
@@ -92,7 +94,12 @@ def fit(
     Raises:
         UserError: no photos, a folder in use, nothing to resume, or a loss that is not finite.
     """
-    inputs = Inputs(str(data), None if knn is None else str(knn), tuple(map(str, film)))
+    inputs = Inputs(
+        data=str(data),
+        knn=None if knn is None else str(knn),
+        film=tuple(map(str, film)),
+        masks=None if masks is None else str(masks),
+    )
     photos, run_folder = open_photos(data), RunFolder(Path(run))
     with joined(device) as world, _stop_on_signal() as stop:
         training = prepare(config, photos, device, world)
@@ -118,9 +125,8 @@ def resume_run(run: str | Path, **options: Any) -> Path:
 
     told = read_run(Path(run))
     inputs = read_inputs(Path(run))
-    return fit(
-        told.config, inputs.data, run, knn=inputs.knn, film=inputs.film, resume=True, **options
-    )
+    looks: dict[str, Any] = {"knn": inputs.knn, "film": inputs.film, "masks": inputs.masks}
+    return fit(told.config, inputs.data, run, resume=True, **looks, **options)
 
 
 def prepare(config: TrainConfig, photos: Photos, device: str, world: World) -> Training:
@@ -164,7 +170,10 @@ def _guarded(
     except (RuntimeError, OSError) as error:  # out of memory, a full disk, a lost worker
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         reporter.state("failed", reason)
-        raise
+        reporter.trace(error)
+        raise UserError(
+            f"the run broke off at step {training.step} ({reason}); mend that and resume it"
+        ) from error
     reporter.state("finished" if finished else "stopped")
 
 
@@ -173,6 +182,7 @@ def _run(
 ) -> bool:
     """Steps until the end (True) or a signal (False); saves on the way and at the end."""
     config, per_epoch = training.config, training.schedules.steps_per_epoch
+    milestone = config.keep_every * per_epoch
     if training.step == 0:
         reporter.probe(training.method, 0, epoch=0)
     for batch, waited in _batches(training, photos, workers):
@@ -180,26 +190,33 @@ def _run(
         training.step += 1
         step, last = training.step, training.step == training.end
         reporter.count(batch, photos, waited)
-        logs = step % config.log_every == 0 or last
+        logs = last or _due(step, config.log_every)
         if logs:
             _check_finite(training)
             reporter.log(training, result)
-        # Processes may get the signal at different steps: they agree where they meet anyway.
-        asked = (
-            stop[0] if training.world.size == 1 else logs and any_process(stop[0], training.device)
-        )
-        milestone = bool(config.keep_every) and step % (config.keep_every * per_epoch) == 0
-        if step % config.save_every == 0 or last or milestone or asked:
+        asked = _asked_to_stop(training, stop, logs)
+        if last or asked or _due(step, config.save_every) or _due(step, milestone):
             _check_finite(training)
-            reporter.save(training.snapshot(), milestone=config.keep_every * per_epoch)
-        probed = config.probe_every and step % (config.probe_every * per_epoch) == 0
-        if probed or last or asked:
+            reporter.save(training.snapshot(), milestone=milestone)
+        looks = last or _due(step, config.probe_every * per_epoch)
+        if looks or asked:
             reporter.export(training.method, step)
-        if probed or last:
+        if looks:
             reporter.probe(training.method, step, epoch=step // per_epoch)
         if asked and not last:
             return False
     return True
+
+
+def _due(step: int, period: int) -> bool:
+    return period > 0 and step % period == 0
+
+
+def _asked_to_stop(training: Training, stop: list[bool], logs: bool) -> bool:
+    """Several processes may get a signal at different steps; they agree where they meet to log."""
+    if training.world.size == 1:
+        return stop[0]
+    return logs and any_process(stop[0], training.device)
 
 
 def _step(training: Training, batch: Batch) -> StepResult:

@@ -142,23 +142,22 @@ def in_words(seconds: float) -> str:
 def _sample(config: TrainConfig, photos: Photos) -> tuple[str, list[str], float]:
     """Sizes in words, names that could not be read, and seconds to read and crop one photo."""
     draw, rng = build_crops(config), np.random.default_rng(0)
-    shapes, unreadable = [], []
-    start = time.perf_counter()
+    shapes, unreadable, seconds = [], [], 0.0
     for index in np.linspace(0, len(photos) - 1, min(_SAMPLE, len(photos))).round().astype(int):
         try:
-            rgb = photos.read(int(index))
+            shapes.append(photos.read(int(index)).shape[:2])
         except (ImageError, OSError):
             unreadable.append(photos.name(int(index)))
             continue
-        shapes.append(rgb.shape[:2])
-        draw(rgb, rng)
-    seconds = (time.perf_counter() - start) / max(len(shapes), 1)
+        start = time.perf_counter()
+        draw(photos.read(int(index), short_side=draw.short_side), rng)
+        seconds += time.perf_counter() - start
     if not shapes:
         raise UserError(f"none of {len(unreadable)} sampled photos can be read; check the folder")
     (low_h, low_w), (high_h, high_w) = np.min(shapes, axis=0), np.max(shapes, axis=0)
     same = (low_h, low_w) == (high_h, high_w)
     sizes = f"{low_w}×{low_h} px" if same else f"{low_w}–{high_w} × {low_h}–{high_h} px"
-    return sizes, unreadable, seconds
+    return sizes, unreadable, seconds / len(shapes)
 
 
 def _step_seconds(config: TrainConfig, method: Method, device: torch.device) -> float:

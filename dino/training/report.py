@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,7 +42,7 @@ class Reporter:
     ) -> None:
         self._folder, self._config, self._world, self._say = folder, config, world, say
         looks = config.probe_every > 0 and world.leads
-        self._probe = open_probe(config.probe_size, inputs.knn, inputs.film) if looks else None
+        self._probe = open_probe(config.probe_size, config.film_size, inputs) if looks else None
         self._events = open_events(folder.folder) if world.leads else None
         self._unreadable: set[int] = set()
         self._waited, self._since, self._steps = 0.0, time.perf_counter(), 0
@@ -52,6 +53,11 @@ class Reporter:
         if self._world.leads:
             self._folder.set_state(status, reason)
             self._folder.say(f"{status}{': ' if reason else ''}{reason}")
+
+    def trace(self, error: Exception) -> None:
+        """Keep where an unforeseen error came from, for whoever mends it."""
+        if self._world.leads:
+            self._folder.say("".join(traceback.format_exception(error)))
 
     def resumed(self, step: int, problems: list[str]) -> None:
         """Note a resume at `step`, and what was wrong with newer checkpoints."""
@@ -126,10 +132,13 @@ class Reporter:
             )
             if any(value is not None for value in found.values()):
                 self._folder.log({"step": step, "epoch": epoch, **found}, file=PROBES)
-            if found["knn"] is not None:
-                self._note(f"epoch {epoch}: k-NN {found['knn']:.1f} %")
-                if self._events:
-                    self._events.write({"step": step, "knn": found["knn"]})
+            numbers = {n: found[n] for n in ("knn", "jaccard") if found[n] is not None}
+            if numbers:
+                told = {"knn": "k-NN {:.1f} %", "jaccard": "J {:.3f}"}
+                words = ", ".join(told[name].format(value) for name, value in numbers.items())
+                self._note(f"epoch {epoch}: {words}")
+            if numbers and self._events:
+                self._events.write({"step": step, **numbers})
         wait_for_all()
         self._waited, self._since, self._steps = 0.0, time.perf_counter(), 0
 

@@ -22,11 +22,13 @@ STATUSES = ("running", "finished", "stopped", "failed")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run reads: photos to train on, a labelled folder for k-NN, photos for the filmstrip."""
+    """What a run reads: photos to train on, a labelled folder for k-NN, photos for the filmstrip, and
+    photos with masks for J."""
 
     data: str
     knn: str | None = None
     film: tuple[str, ...] = ()
+    masks: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def read_run(folder: Path) -> Run:
 def read_inputs(folder: Path) -> Inputs:
     """What the run in a folder reads; OSError, ValueError or TypeError where that is not said."""
     told = json.loads((folder / "data.json").read_text())
-    return Inputs(told["data"], told.get("knn"), tuple(told.get("film", ())))
+    return Inputs(told["data"], told.get("knn"), tuple(told.get("film", ())), told.get("masks"))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

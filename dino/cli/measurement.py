@@ -1,0 +1,153 @@
+"""What the evaluations of `evaluate` share: weights, kept features, and what is left at the end."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dino.cli.options import Precision
+from dino.cli.progress import progress
+
+if TYPE_CHECKING:
+    from dino.backbone import Backbone
+    from dino.evaluation.cache import FeatureCache
+    from dino.folders import PhotoFolder
+
+Out = Annotated[Path, typer.Option(help="Folder the results go to.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Threads of torch. Default: as many as cores.", min=1, show_default=False),
+]
+
+Row = dict[str, Any]
+
+
+class Measurement:
+    """One evaluation, from the loading of its weights to its report below `out`.
+
+    `threads` of torch (None: as many as cores); `cache` keeps features (None: in the checkpoints
+    folder), unless `no_cache`.
+    """
+
+    def __init__(
+        self,
+        weights: str | None,
+        *,
+        key: str,
+        device: str,
+        precision: Precision,
+        threads: int | None,
+        out: Path,
+        cache: Path | None = None,
+        no_cache: bool = False,
+    ) -> None:
+        import torch
+
+        from dino.errors import UserError
+        from dino.weights import default_source
+
+        self.started = time.perf_counter()
+        try:  # before anything slow is done
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--out {out} cannot be made a folder ({error.strerror}); choose another"
+            ) from error
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.out, self._cache, self._no_cache = out, cache, no_cache
+        self._loading: Row = {"key": key, "device": device, "precision": precision.value}
+        self.backbone = self.load(weights or default_source())
+
+    def load(self, weights: Any) -> "Backbone":
+        """Weights in the same arithmetic, on the same device as the others."""
+        from dino.weights import load
+
+        backbone = load(weights, **self._loading)
+        say(f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]")
+        return backbone
+
+    @property
+    def cache(self) -> "FeatureCache":
+        """Where features are kept."""
+        from dino.evaluation.cache import FeatureCache
+        from dino.weights import checkpoints_folder
+
+        folder = self._cache or checkpoints_folder() / "cache"
+        return FeatureCache(None if self._no_cache else folder, say)
+
+    def finish(
+        self,
+        task: str,
+        *,
+        data: Row,
+        settings: Row,
+        rows: list[Row],
+        shown: Sequence[dict[str, str]],
+        unreadable: Sequence[Path],
+        note: str = "",
+    ) -> None:
+        """Write the report, print `shown` as a table and `note`; exit 1 if photos were unreadable."""
+        from dino.evaluation.report import make_report, table, write_report
+
+        seconds = time.perf_counter() - self.started
+        report = make_report(
+            task, self.backbone, data=data, settings=settings, rows=rows, seconds=seconds
+        )
+        write_report(report, self.out)
+        print(table(shown), note, sep="\n", end="\n" if note else "")
+        say(f"{self.out / 'results.json'}, {seconds:.1f} s, {report.threads} threads")
+        if unreadable:
+            names = ", ".join(str(path) for path in unreadable[:10])
+            more = f" and {len(unreadable) - 10} more" if len(unreadable) > 10 else ""
+            say(f"{len(unreadable)} photos could not be read and were left out: {names}{more}")
+            raise typer.Exit(1)
+
+
+def open_classes(train: Path, val: Path, purpose: str) -> "tuple[PhotoFolder, PhotoFolder]":
+    """Two folders with the same classes, numbered alike."""
+    from dino.folders import open_folder, require_classes
+
+    first = open_folder(train)
+    require_classes(first, purpose)
+    return first, open_folder(val, classes=first.classes)
+
+
+def reading(folder: "PhotoFolder", workers: int) -> Row:
+    """How a folder's photos are read and told about."""
+    return {"workers": workers, "progress": progress(f"features of {folder.root}", "photos")}
+
+
+def data_row(folders: "Sequence[PhotoFolder]", num_train: int, num_val: int) -> Row:
+    """What was measured on: val, and what it was compared with."""
+    train, val = folders
+    return {
+        "path": str(val.root),
+        "num_images": num_val,
+        "train_path": str(train.root),
+        "num_train": num_train,
+        "num_classes": len(train.classes),
+    }
+
+
+def numbers(text: str, kind: Callable[[str], Any], option: str) -> list[Any]:
+    """Numbers between commas, each once, in the order given.
+
+    Raises:
+        UserError: anything else.
+    """
+    from dino.errors import UserError
+
+    try:
+        return list(dict.fromkeys(kind(word) for word in text.split(",")))
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise UserError(f"{option} is {text!r}; expected {what} with commas between") from None
+
+
+def say(line: str) -> None:
+    """A line on stderr."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,115 @@
+"""What an evaluation leaves behind: results.json, results.csv, and a line in history.jsonl.
+
+report = make_report("knn", backbone, data=..., settings=..., rows=[...], seconds=12.5)
+write_report(report, Path("results"))
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dino.backbone import Backbone
+from dino.weights.saving import write_atomically
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One evaluation: what was measured (`rows`), on what, with what and how.
+
+    `weights` has name, sha256, description and precision; `data` paths and numbers of images;
+    `settings` the protocol; `seconds` of wall time, `threads` of torch, `date` with its time zone.
+    """
+
+    task: str
+    weights: dict[str, Any]
+    data: dict[str, Any]
+    settings: dict[str, Any]
+    rows: list[Row]
+    seconds: float
+    threads: int
+    device: str
+    date: str
+
+
+def make_report(
+    task: str,
+    backbone: Backbone,
+    *,
+    data: Row,
+    settings: Row,
+    rows: list[Row],
+    seconds: float,
+) -> Report:
+    """A report of now, on this machine."""
+    return Report(
+        task=task,
+        weights={
+            "name": backbone.name,
+            "sha256": backbone.weights_sha256,
+            "description": backbone.description,
+            "is_random": backbone.is_random,
+            "precision": backbone.precision,
+        },
+        data=data,
+        settings=settings,
+        rows=rows,
+        seconds=round(seconds, 3),
+        threads=torch.get_num_threads(),
+        device=str(backbone.device),
+        date=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write results.json and results.csv, and append to history.jsonl.
+
+    The two are this evaluation's and replaced by the next; the history keeps every one.
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    document = asdict(report)
+    write_atomically((json.dumps(document, indent=1) + "\n").encode(), folder / "results.json")
+    write_atomically(results_csv(report).encode(), folder / "results.csv")
+    with (folder / "history.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(document) + "\n")
+
+
+def results_csv(report: Report) -> str:
+    """A line a row, each beginning with what it belongs to."""
+    told = {
+        "task": report.task,
+        "weights": report.weights["name"],
+        "weights_sha256": report.weights["sha256"],
+        "data": report.data["path"],
+        "num_images": report.data["num_images"],
+    }
+    lines = [told | row | {"seconds": report.seconds, "date": report.date} for row in report.rows]
+    buffer = io.StringIO()
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return buffer.getvalue()
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of text under their keys, the first column to the left, the others to the right."""
+    columns = list(rows[0])
+    widths = {c: max(len(c), *(len(row[c]) for row in rows)) for c in columns}
+    first, *rest = columns
+    lines = [{c: c for c in columns}, *rows]
+    return "\n".join(
+        "  ".join(
+            [line[first].ljust(widths[first]), *(line[c].rjust(widths[c]) for c in rest)]
+        ).rstrip()
+        for line in lines
+    )
