@@ -378,3 +378,9 @@ def test_events_go_to_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
     assert written == [str(tmp_path / "tensorboard"), ("loss", 2.5, 7), "flushed"]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert open_events(tmp_path) is None
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": "many"}, {"epochs": 0}])
+def test_a_preset_says_what_is_wrong_with_a_setting(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        preset_config("small", num_photos=100, **wrong)

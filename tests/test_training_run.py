@@ -326,7 +326,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_saved(photos, tmp_path, 
         real(state, file)
 
     monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(UserError, match="broke off at step 3 .*No space left.* resume it"):
+    with pytest.raises(UserError, match=r"broke off at step 3 .*No space left.* resume it"):
         fit(config, photos, run, workers=0, say=lambda line: None)
     assert read_run(run).state == "failed"
     assert "Traceback" in (run / "log.txt").read_text()

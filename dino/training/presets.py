@@ -99,6 +99,9 @@ def _fitted(
 ) -> dict[str, Any]:
     """Batch, epochs, warm-up and momentum for so many photos, where they were not given."""
     fitted: dict[str, Any] = {}
+    given = [settings.get(name) for name in ("batch_size", "epochs")]
+    if any(value is not None and (not isinstance(value, int) or value < 1) for value in given):
+        return {}  # the config itself will say what is wrong with it
     batch = settings.get("batch_size") or max(min(values["batch_size"], num_photos // 4), 2)
     per_epoch = max(num_photos // batch, 1)
     epochs = settings.get("epochs") or min(math.ceil(_STEPS[name] / per_epoch), _MAX_EPOCHS[name])
