@@ -2,6 +2,7 @@
 # make test  installs what the tests need, runs linters and tests
 #
 # Choices: PYTHON=python3.12  HOST=127.0.0.1  PORT=8501  WEIGHTS=none  DINO_WEIGHTS=path-or-name
+#          DATA=folder that photos to train on lie below; default: the folder this one lies in
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -9,6 +10,9 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 export DINO_WEIGHTS WEIGHTS
+ifneq ($(DATA),)
+export DINO_DATA_ROOT := $(DATA)
+endif
 
 .PHONY: app test lint slow browser clean
 

@@ -18,25 +18,37 @@ wait_politely()
 import streamlit as st  # noqa: E402
 
 from app import sidebar  # noqa: E402
-from app.views import attention, features, masks, start  # noqa: E402
+from app.views import attention, features, masks, start, training  # noqa: E402
 
 APP = Path(__file__).parent
 # Pictures of our own: Streamlit would fetch a Material icon for the tab from the internet.
 st.set_page_config(page_title="DINO Explorer", page_icon=str(APP / "icon.svg"), layout="wide")
 st.logo(str(APP / "logo.svg"), size="large", icon_image=str(APP / "icon.svg"))
 
-selection = sidebar.choose()
-
 
 def _page(view, title: str, icon: str, path: str) -> st.Page:
     return st.Page(lambda: start.guarded(view, selection), title=title, icon=icon, url_path=path)
+
+
+def _look(weights: str) -> None:
+    """Open the Attention page with weights of a name, on the photo that is chosen."""
+    kept = {key: st.query_params[key] for key in ("photo", "size") if key in st.query_params}
+    st.switch_page(pages[0], query_params={**kept, "weights": weights})
 
 
 pages = [
     _page(attention.show, "Attention", ":material/visibility:", "attention"),
     _page(masks.show, "Masks", ":material/content_cut:", "masks"),
     _page(features.show, "Features", ":material/scatter_plot:", "features"),
+    st.Page(
+        lambda: training.show(selection, _look),
+        title="Training",
+        icon=":material/model_training:",
+        url_path="training",
+    ),
 ]
+selection = sidebar.choose(training_page=pages[-1])
+
 # The root address has no page of its own, so that /attention works as a link too.
 home = st.Page(
     lambda: st.switch_page(pages[0], query_params=st.query_params.to_dict()),

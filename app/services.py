@@ -22,6 +22,7 @@ from dino.images import decode
 from dino.preprocessing import plan
 from dino.projections import Projection, project
 from dino.training.jobs import runs_folder
+from dino.training.presets import preset_config
 from dino.weights import ZOO, checkpoints_folder, find_default
 from dino.weights.default import DEFAULT_NAMES, bundled_files, downloaded_path
 
@@ -88,7 +89,7 @@ def _shown(photo_sha256: str, width: int, _data: bytes) -> np.ndarray:
     return render.shrink(_pixels(photo_sha256, _data), width)
 
 
-@st.cache_data(max_entries=8, ttl=20, show_spinner="Looking for photos …")
+@st.cache_data(max_entries=8, ttl=60, show_spinner="Looking for photos …")
 def photo_folders(root: str) -> list[str]:
     """Folders of photos below the data root, by the names `data_root.resolve` takes."""
     return data_root.find_photo_folders(Path(root))
@@ -287,20 +288,29 @@ def start_weights(name: str, session: MutableMapping[str, Any]) -> str:
     if name in opened:
         file_name, _, data = opened[name]
         path = checkpoints_folder() / "downloads" / "opened" / f"{name}{Path(file_name).suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        if not path.exists():  # the name holds a part of the digest
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            part.write_bytes(data)
+            part.replace(path)
         return str(path.absolute())
     location = weights_location(name, session)
     return str(Path(location).absolute()) if Path(location).exists() else location
 
 
-def patch_size(name: str, session: MutableMapping[str, Any]) -> int:
-    """Side of a patch in px of weights by name or path.
+def start_sizes(init: str) -> dict[str, int]:
+    """Patch and crops in px that fit weights to start from, as the preset for fine-tuning has them.
 
     Raises:
-        WeightsError: they cannot be opened.
+        WeightsError: they cannot be read.
     """
-    return ZOO[name].patch_size if name in ZOO else open_weights(name, session).patch_size
+    return _start_sizes(init, _stamp(init))
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the weights …")
+def _start_sizes(init: str, stamp: str) -> dict[str, int]:
+    config = preset_config("finetune", num_photos=1, init=init)
+    return {name: getattr(config, name) for name in ("patch_size", "global_size", "local_size")}
 
 
 def _stamp(location: str) -> str:

@@ -1,8 +1,9 @@
-"""The sidebar: weights, photo and size. Returns what was chosen; pages draw it."""
+"""The sidebar: weights, photo and size, and what is training. Returns what was chosen; pages draw it."""
 
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
 from app import services
 from app.components.paste import paste_photo
@@ -16,6 +17,7 @@ from app.state import (
     bundled_photos,
 )
 from app.text import plain_text, sentence
+from app.views import training_sidebar
 from dino.errors import ImageError, UserError
 from dino.images import IMAGE_SUFFIXES
 
@@ -30,8 +32,8 @@ class Selection:
     choice: Choice | None
 
 
-def choose() -> Selection:
-    """Draw the sidebar and return the selection."""
+def choose(*, training_page: Page | None = None) -> Selection:
+    """Draw the sidebar and return the selection; runs at work link to `training_page`."""
     with st.sidebar:
         weights = _weights()
         photo_name = _photo()
@@ -44,6 +46,7 @@ def choose() -> Selection:
             help="Longer side of the photo as the network sees it. More is finer and slower: twice "
             "the size is four times the patches, and more than four times the work.",
         )
+        training_sidebar.show(weights, all_photos(st.session_state)[photo_name], training_page)
     photo = all_photos(st.session_state)[photo_name]
     return Selection(Choice(photo=photo, weights=weights, size=size) if weights else None)
 

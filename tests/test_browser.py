@@ -17,6 +17,8 @@ from PIL import Image
 
 import dino
 from dino.explore import attend
+from dino.training import jobs
+from dino.training.listing import list_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -38,15 +40,21 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def server(small_weights, tmp_path_factory):
-    """Address of the app, started as the README does, with small weights."""
+def server(small_weights, tmp_path_factory, photo_file):
+    """Address of the app, started as the README does, with small weights and photos to train on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("server") / "log.txt"
+    for label in ("cat", "dog"):
+        folder = log.parent / "data" / "pets" / label
+        folder.mkdir(parents=True)
+        for number in range(12):
+            shutil.copy(photo_file, folder / f"{number}.png")
     environment = os.environ | {
         "DINO_WEIGHTS": str(small_weights),
         "DINO_CHECKPOINTS": str(log.parent / "checkpoints"),
+        "DINO_DATA_ROOT": str(log.parent / "data"),
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -63,6 +71,9 @@ def server(small_weights, tmp_path_factory):
     finally:
         process.terminate()
         process.wait(timeout=20)
+        for run in list_runs(log.parent / "checkpoints" / "runs"):  # what a failed test left
+            if run.active:
+                jobs.stop(run.folder)
     assert "Traceback" not in log.read_text()
 
 
@@ -97,7 +108,9 @@ def tab(browser, server):
     def is_outside(url: str) -> bool:
         return not url.startswith((server, server.replace("http", "ws"), "data:", "blob:"))
 
-    def open_tab(path: str, size: str = "desktop", theme: str = "light"):
+    def open_tab(
+        path: str, size: str = "desktop", theme: str = "light", ready: str = "weights sha256"
+    ):
         width, height = SIZES[size]
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=theme, accept_downloads=True
@@ -106,7 +119,7 @@ def tab(browser, server):
         page = context.new_page()
         page.on("request", lambda r: outside.append(r.url) if is_outside(r.url) else None)
         page.goto(server + path)
-        page.get_by_text("weights sha256").wait_for(timeout=60_000)
+        page.get_by_text(ready).wait_for(timeout=60_000)
         return page
 
     yield open_tab
@@ -149,6 +162,11 @@ def test_upload_mass_slider_and_download_give_the_library_s_mask(tab, photo_file
 @pytest.mark.parametrize("path", ["/", "/attention?photo=cat", "/masks", "/features?dims=3"])
 def test_every_page_opens_by_its_link_without_side_scroll(tab, path, size):
     page = tab(path, size, "dark" if size == "phone" else "light")
+    check_frame(page)
+
+
+def check_frame(page) -> None:
+    """Nothing scrolls sideways, nothing went wrong, every picture has a text."""
     page.wait_for_function(  # once the sidebar has slid away
         "() => { const m = document.querySelector('[data-testid=stMain]');"
         " return m.scrollWidth <= m.clientWidth }",
@@ -200,3 +218,37 @@ def test_a_crafted_link_makes_no_request_and_shows_no_link(tab):
     page.get_by_text("which only the session that added it can see").wait_for()
     page.wait_for_timeout(500)
     assert page.locator("a[href*='example.invalid'], img[src*='example.invalid']").count() == 0
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_a_run_is_started_watched_stopped_resumed_opened_and_deleted(tab, size):
+    theme, name = ("dark", "on-a-phone") if size == "phone" else ("light", "at-a-desk")
+    page = tab("/training?part=new", size, theme, ready="Name of the run")
+    page.get_by_text("24 photos in 2 classes").first.wait_for()
+    check_frame(page)
+    # As slow as it takes to be stopped, and as small as it gets.
+    sizes = {"Epochs": 200, "Batch size": 6, "Global crops, px": 32, "Local crops, px": 16}
+    for label, value in {**sizes, "Name of the run": name}.items():
+        field = page.get_by_label(label, exact=True).first
+        field.fill(str(value))
+        field.press("Enter")
+        page.wait_for_timeout(1000)
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_text(re.compile(rf"{name} · step \d+ of 800")).wait_for(timeout=90_000)
+    page.wait_for_url(re.compile(rf"part=runs&runs={name}"))
+    page.locator("strong", has_text="Loss").wait_for(timeout=90_000)
+    check_frame(page)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text(re.compile(rf"{name} stopped at step \d+ of 800")).wait_for(timeout=60_000)
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_text(re.compile(rf"{name} · (starting|step)")).wait_for(timeout=60_000)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Resume").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Open in Attention").click()
+    page.get_by_text("weights sha256").wait_for(timeout=60_000)
+    page.get_by_text("patches of 16 px").wait_for()
+    page.wait_for_url(re.compile(rf"/attention\?.*weights=run%3A{name}"))
+    page.go_back()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name=f"Delete {name}").click()
+    page.get_by_text(name).first.wait_for(state="hidden")

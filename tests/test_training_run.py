@@ -21,9 +21,9 @@ from dino.training import checkpoint
 from dino.training.config import TrainConfig
 from dino.training.crops import MultiCrop, random_box
 from dino.training.data import StepSampler, collate
-from dino.training.loop import fit
+from dino.training.loop import fit, resume_run
 from dino.training.metrics import collapse
-from dino.training.runs import METRICS, read_lines, read_run
+from dino.training.runs import METRICS, process_start_time, read_lines, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = TrainConfig(
@@ -114,11 +114,15 @@ def test_the_same_seed_gives_the_same_run_whatever_the_workers(photos, tmp_path)
     assert not torch.equal(final_state(first)["center"], final_state(other)["center"])
 
 
-def test_two_steps_and_two_more_are_four(photos, tmp_path):
-    whole = fit(SMALL, photos, tmp_path / "whole", workers=0, say=lambda line: None)
+@pytest.mark.parametrize("stop", [1, 2, 3], ids=lambda stop: f"after-{stop}")
+def test_two_steps_and_two_more_are_four(photos, tmp_path, stop):
+    """Two steps an epoch: also in the middle of one, with dropped paths and k-NN on the way."""
+    config = replace(SMALL, drop_path=0.5, probe_size=32)
+    options = {"knn": photos, "workers": 0, "say": lambda line: None}
+    whole = fit(config, photos, tmp_path / "whole", **options)
     part = tmp_path / "part"
-    fit(replace(SMALL, max_steps=2), photos, part, workers=0, say=lambda line: None)
-    fit(SMALL, photos, part, resume=True, workers=0, say=lambda line: None)
+    fit(replace(config, max_steps=stop), photos, part, **options)
+    fit(config, photos, part, resume=True, **options)
     assert_equal_bits(final_state(whole), final_state(part))
     losses = [[line["loss"] for line in read_run(run).metrics] for run in (whole, part)]
     assert losses[0] == losses[1]
@@ -159,6 +163,8 @@ def test_a_run_is_never_overwritten_and_nothing_is_resumed_from_nothing(photos, 
         fit(SMALL, photos, tmp_path / "run", workers=0)
     with pytest.raises(WeightsError, match="start the run anew"):
         fit(SMALL, photos, tmp_path / "nowhere", resume=True, workers=0)
+    with pytest.raises(UserError, match="cannot be made"):
+        fit(SMALL, photos, tmp_path / "run" / "config.json" / "x", workers=0)
     with pytest.raises(UserError, match="do not fill one batch"):
         fit(replace(SMALL, batch_size=64), photos, tmp_path / "other", workers=0)
 
@@ -170,7 +176,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(photos
         fit(config, photos, run, workers=0, say=lambda line: None)
     told = read_run(run)
     assert told.state == "failed"
-    assert "lower learning rate" in told.reason
+    assert "lower base_lr in the run" in told.reason
     assert checkpoint.list_checkpoints(run / "checkpoints")
 
 
@@ -304,7 +310,7 @@ def test_a_signal_saves_and_ends_in_order(photos, tmp_path, number):
     deadline = time.monotonic() + 60
     while not read_lines(run / METRICS) and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(process.pid, number) if number == signal.SIGINT else process.terminate()
+    os.killpg(process.pid, number)  # the workers get it too, as from a terminal or from torchrun
     assert process.wait(timeout=60) == 0
     told = read_run(run)
     assert told.state == "stopped"
@@ -338,3 +344,98 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_saved(photos, tmp_path, 
     monkeypatch.setattr(torch, "save", real)
     fit(config, photos, run, resume=True, workers=0, say=lambda line: None)
     assert read_run(run).state == "finished"
+
+
+def test_the_newest_checkpoint_outlives_damaged_ones_of_later_steps(photos, tmp_path):
+    config = replace(SMALL, save_every=1, keep=1, epochs=3)
+    run = fit(replace(config, keep=3), photos, tmp_path / "run", workers=0, say=lambda line: None)
+    for path in checkpoint.list_checkpoints(run / "checkpoints")[:2]:
+        path.write_bytes(b"damaged")
+    fit(replace(config, max_steps=5), photos, run, resume=True, workers=0, say=lambda line: None)
+    names = [path.name for path in checkpoint.list_checkpoints(run / "checkpoints")]
+    assert names == ["step-00000005.pt"]
+    assert checkpoint.load_newest(run / "checkpoints")[0].step == 5
+
+
+def test_an_empty_digest_condemns_nothing(photos, tmp_path):
+    run = fit(SMALL, photos, tmp_path / "run", workers=0, say=lambda line: None)
+    newest = checkpoint.list_checkpoints(run / "checkpoints")[0]
+    newest.with_suffix(".sha256").write_text("")
+    assert checkpoint.load(newest).step == 4
+    newest.with_suffix(".sha256").write_bytes(b"\xff\xfe")
+    with pytest.raises(WeightsError, match="is damaged"):
+        checkpoint.load(newest)
+
+
+def test_a_run_that_died_before_its_first_checkpoint_starts_again(photos, tmp_path):
+    whole = fit(SMALL, photos, tmp_path / "whole", workers=0, say=lambda line: None)
+    run = fit(SMALL, photos, tmp_path / "run", workers=0, say=lambda line: None)
+    for path in (run / "checkpoints").iterdir():
+        path.unlink()
+    fit(SMALL, photos, run, resume=True, workers=0, say=lambda line: None)
+    assert_equal_bits(final_state(whole), final_state(run))
+    assert [line["step"] for line in read_run(run).metrics] == [1, 2, 3, 4]
+
+
+def test_what_a_crash_lost_at_the_end_is_made_again(photos, tmp_path):
+    run = fit(SMALL, photos, tmp_path / "run", workers=0, say=lambda line: None)
+    checkpoint.list_checkpoints(run / "checkpoints")[
+        0
+    ].unlink()  # as if killed before the last save
+    (run / "weights" / "teacher.safetensors").unlink()
+    fit(SMALL, photos, run, resume=True, workers=0, say=lambda line: None)
+    assert read_run(run).weights is not None
+
+
+def test_one_process_at_a_time_runs_a_folder(photos, tmp_path):
+    run = fit(replace(SMALL, max_steps=2), photos, tmp_path / "run", workers=0, say=str)
+    state = json.loads((run / "state.json").read_text())
+    parent = os.getppid()
+    state |= {"status": "running", "pid": parent, "start_time": process_start_time(parent)}
+    (run / "state.json").write_text(json.dumps(state))
+    with pytest.raises(UserError, match=f"is being run by process {parent}"):
+        fit(SMALL, photos, run, resume=True, workers=0)
+
+
+@pytest.mark.parametrize("name", ["state.json", "data.json", "config.json"])
+@pytest.mark.parametrize("text", ["{}", "[]", "3", "null", "{", "\xff"])
+def test_a_folder_with_damaged_json_is_named(photos, tmp_path, name, text):
+    if (name, text) == ("config.json", "{}"):
+        return  # the paper's settings, all of them
+    run = fit(replace(SMALL, max_steps=1), photos, tmp_path / "run", workers=0, say=str)
+    (run / name).write_text(text)
+    with pytest.raises(UserError):
+        read_run(run)
+
+
+def test_damaged_lines_of_metrics_are_skipped(tmp_path):
+    path = tmp_path / METRICS
+    path.write_bytes(b'{"step": 1, "loss": 2.0}\n{"step": "x"}\n[1]\n\xff\xfe\n{"step": 2')
+    assert read_lines(path) == [{"step": 1, "loss": 2.0}]
+
+
+def test_a_run_is_resumed_from_anywhere(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    run = tmp_path / "run"
+    fit(replace(SMALL, max_steps=2), photos.name, run, workers=0, say=lambda line: None)
+    (run / "config.json").write_text(SMALL.to_json())
+    monkeypatch.chdir(tmp_path)
+    resume_run(run, workers=0, say=lambda line: None)
+    assert read_run(run).state == "finished"
+
+
+def test_a_checkpoint_of_other_sizes_is_named(photos, tmp_path):
+    run = fit(replace(SMALL, max_steps=1), photos, tmp_path / "run", workers=0, say=str)
+    with pytest.raises(UserError, match=r"does not fit config\.json"):
+        fit(replace(SMALL, out_dim=16), photos, run, resume=True, workers=0)
+
+
+def test_an_unforeseen_error_leaves_the_state_failed(photos, tmp_path, monkeypatch):
+    def broken(*_):
+        raise KeyError("surprise")
+
+    monkeypatch.setattr("dino.training.report.Reporter.log", broken)
+    with pytest.raises(KeyError):
+        fit(SMALL, photos, tmp_path / "run", workers=0, say=str)
+    assert read_run(tmp_path / "run").state == "failed"
+    assert "KeyError" in (tmp_path / "run" / "log.txt").read_text()

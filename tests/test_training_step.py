@@ -9,13 +9,17 @@ from dino.errors import UserError
 from dino.training.groups import freeze_blocks, parameter_groups
 from dino.training.head import DINOHead
 from dino.training.loss import DINOLoss
+from dino.training.metrics import measure
 from dino.training.network import Network, embed_images
 from dino.training.schedules import teacher_temperatures
 from dino.training.step import (
+    NonFiniteLossError,
     StepOptions,
     StepValues,
+    can_skip,
     clip_gradients,
-    skip_unless_finite,
+    descend,
+    skip_unless,
     train_step,
     update_teacher,
 )
@@ -154,7 +158,7 @@ def test_a_fused_optimizer_skips_a_loss_that_is_not_finite():
     for loss, moves in ((float("nan"), False), (float("inf"), False), (1.0, True)):
         before = weight.detach().clone()
         weight.grad = torch.full((3,), loss)
-        skip_unless_finite(optimizer, torch.tensor(loss))
+        skip_unless(optimizer, torch.isfinite(torch.tensor(loss)))
         optimizer.step()
         assert torch.isfinite(weight).all()
         assert torch.equal(before, weight) != moves
@@ -177,3 +181,42 @@ def test_the_teacher_follows_a_student_that_has_a_predictor():
     update_teacher(student, teacher, 0.75)
     expected = 0.75 * start + 0.25 * student.head.mlp[0].weight
     np.testing.assert_allclose(teacher.head.mlp[0].weight, expected.detach(), atol=1e-7)
+
+
+def test_an_infinite_gradient_of_a_finite_loss_changes_nothing():
+    network = small_network()
+    optimizer = torch.optim.AdamW(parameter_groups(network), lr=0.1, fused=True)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    weight = network.head.mlp[0].weight
+    loss = (weight.sum() * 0.0).sqrt() + 1.0  # 1, and its gradient is 0 · inf
+    values = StepValues(lr=0.1, weight_decay=0.0, momentum=0.9, epoch=0)
+    assert torch.isfinite(loss)
+    with pytest.raises(NonFiniteLossError):
+        descend(network, loss, optimizer, values=values, options=StepOptions())
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_only_fused_optimizers_are_told_to_skip():
+    weight = [torch.nn.Parameter(torch.ones(2))]
+    assert can_skip(torch.optim.AdamW(weight, fused=True))
+    assert can_skip(torch.optim.SGD(weight, lr=0.1, fused=True))
+    assert not can_skip(torch.optim.SGD(weight, lr=0.1))
+
+
+def test_kl_is_of_the_targets_the_loss_saw():
+    """The centre moves within the step; entropy by the moved one would not match the loss."""
+    student, teacher = small_network(), small_network().requires_grad_(False)
+    loss = DINOLoss(8, 2, [0.04], center_momentum=0.0)
+    optimizer = torch.optim.AdamW(parameter_groups(student), fused=True)
+    crops = [torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16)]
+    values = StepValues(lr=0.0, weight_decay=0.0, momentum=1.0, epoch=0)
+    with torch.no_grad():
+        logits, _ = teacher(crops)
+        q = (logits / 0.04).softmax(dim=-1)  # the centre is 0 before the first step
+        p = (student(crops)[0] / 0.1).log_softmax(dim=-1)
+        crossed = q.unflatten(0, (2, 4)).flip(0).flatten(0, 1)
+        expected = (torch.xlogy(crossed, crossed) - crossed * p).sum(dim=-1).mean()
+    result = train_step(student, teacher, loss, optimizer, crops, values=values)
+    assert measure(result, loss)["kl"] == pytest.approx(float(expected), abs=1e-5)
+    assert "kl" not in measure(result, DINOLoss(8, 2, [0.04], criterion="mse"))

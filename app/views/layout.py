@@ -55,18 +55,24 @@ def header(title: str, choice: Choice, backbone: Backbone) -> None:
     height, width = geometry.original
     grid_h, grid_w = geometry.grid
     patch = backbone.patch_size
-    escape = html.escape
-    st.html(
-        f'{_CSS}<div class="dx-head"><h1>{escape(title)}</h1><div><b>{escape(choice.photo.file_name)}</b> '
+    heading(
+        title,
+        f"<b>{html.escape(choice.photo.file_name)}</b> "
         f"{width}×{height} px → {grid_w * patch}×{grid_h * patch} px → "
-        f"{grid_w}×{grid_h} patches of {patch} px</div>"
-        f"<div><b>{escape(backbone.name)}</b>: {escape(backbone.description)}</div></div>"
+        f"{grid_w}×{grid_h} patches of {patch} px",
+        f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}",
     )
     if backbone.is_random:
         st.warning(
             "These are random weights: nothing was learned, so every picture here is noise.",
             icon=":material/casino:",
         )
+
+
+def heading(title: str, *lines: str) -> None:
+    """A page's title with lines of HTML below it."""
+    below = "".join(f"<div>{line}</div>" for line in lines)
+    st.html(f'{_CSS}<div class="dx-head"><h1>{html.escape(title)}</h1>{below}</div>')
 
 
 def footer(choice: Choice, backbone: Backbone, seconds: float) -> None:

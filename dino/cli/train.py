@@ -199,6 +199,8 @@ def _config(
     from dino.training.config import TrainConfig
     from dino.training.presets import preset_config
 
+    if file is not None and preset is not None:
+        raise UserError("--config and --preset both choose the settings; give one of them")
     changes = _settings(words)
     if init is not None:
         changes["init"] = init

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dino import vit
 from dino.errors import UserError
 from dino.training.config import TrainConfig
 from dino.training.crops import MultiCrop
@@ -119,7 +120,10 @@ def start_head(config: TrainConfig, head: DINOHead, loss: DINOLoss) -> None:
     state = read_head(Path(config.init_head))
     try:
         loss.load_state_dict({"center": state.pop("center")})
-        head.load_state_dict(state, strict=not config.predictor)
+        missing, unknown = head.load_state_dict(state, strict=False)
+        absent = [name for name in missing if not name.startswith("predictor.")]
+        if absent or unknown:
+            raise KeyError(f"{', '.join([*absent, *unknown][:3])} missing or unknown")
     except (KeyError, RuntimeError) as error:
         raise UserError(
             f"the head in {config.init_head} does not fit these settings "
@@ -155,7 +159,7 @@ def build_optimizer(config: TrainConfig, student: Network) -> torch.optim.Optimi
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, fused=True)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=0.9)
+        return torch.optim.SGD(groups, lr=0.0, momentum=0.9, fused=True)
     from timm.optim.lars import Lars
 
     return Lars(groups, lr=0.0, momentum=0.9)
@@ -167,12 +171,7 @@ def build_backbone(config: TrainConfig, *, drop_path: float) -> Any:
         from dino.weights import load_model
 
         model: Any = load_model(config.init).model
-        patch = getattr(getattr(model, "patch_embed", None), "patch_size", (config.patch_size,))[0]
-        if patch != config.patch_size:
-            raise UserError(
-                f"{config.init} has patches of {patch} px and the settings say {config.patch_size}; "
-                f"set patch_size={patch}, and global_size and local_size to multiples of it"
-            )
+        _check_patch(model, config, config.init)
         set_drop_path(model, drop_path)
         return model.train().requires_grad_(True)
     if config.arch in ARCHITECTURES:
@@ -197,7 +196,21 @@ def build_backbone(config: TrainConfig, *, drop_path: float) -> Any:
     if not timm.is_model(config.arch):
         known = ", ".join(ARCHITECTURES)
         raise UserError(f"arch is {config.arch!r}; expected {known}, or a name timm knows")
-    return timm.create_model(config.arch, num_classes=0, pretrained=False)
+    model = timm.create_model(config.arch, num_classes=0, pretrained=False)
+    set_drop_path(model, drop_path)
+    _check_patch(model, config, config.arch)
+    return model
+
+
+def _check_patch(model: Any, config: TrainConfig, name: str) -> None:
+    patch = getattr(getattr(model, "patch_embed", None), "patch_size", (config.patch_size,))[0]
+    if patch != config.patch_size:
+        raise UserError(
+            f"{name} has patches of {patch} px and the settings say {config.patch_size}; "
+            f"set patch_size={patch}, and global_size and local_size to multiples of it"
+        )
+    if vit.is_plain(model) and model.cls_token is None:
+        raise UserError(f"{name} has no CLS token, which DINO trains; choose another network")
 
 
 def set_drop_path(model: Any, rate: float) -> None:

@@ -51,17 +51,26 @@ def save(folder: Path, checkpoint: Checkpoint, *, keep: int, milestone: int = 0)
             file.flush()
             os.fsync(file.fileno())
         digest = _sha256(temporary)
-        path.with_suffix(".sha256").write_text(f"{digest}  {path.name}\n")
+        write_synced(path.with_suffix(".sha256"), f"{digest}  {path.name}\n")
         os.replace(temporary, path)
         _sync_folder(folder)
     finally:
         temporary.unlink(missing_ok=True)
-    for old in list_checkpoints(folder)[keep:]:
-        if milestone and int(old.stem.removeprefix("step-")) % milestone == 0:
-            continue
-        old.unlink()
-        old.with_suffix(".sha256").unlink(missing_ok=True)
+    _drop_old(folder, checkpoint.step, keep, milestone)
     return path
+
+
+def _drop_old(folder: Path, step: int, keep: int, milestone: int) -> None:
+    """Leave the newest up to `step` and the milestones; newer ones were damaged, or left behind."""
+    steps = {path: int(path.stem.removeprefix("step-")) for path in list_checkpoints(folder)}
+    current = [path for path, at in steps.items() if at <= step]
+    stays = {path for path in current if milestone and steps[path] % milestone == 0}
+    for path in steps:
+        if path not in stays and path not in current[:keep]:
+            path.unlink()
+            path.with_suffix(".sha256").unlink(missing_ok=True)
+    for part in folder.glob(".step-*.part"):  # of a process that was killed while it wrote
+        part.unlink()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -91,10 +100,12 @@ def load(path: Path) -> Checkpoint:
     Raises:
         WeightsError: damaged, incomplete, or not a checkpoint of ours.
     """
-    recorded = path.with_suffix(".sha256")
-    if recorded.exists() and (recorded.read_text().split() or [""])[0] != _sha256(path):
-        raise WeightsError(f"{path.name} is damaged: its sha256 is not the one recorded beside it")
     try:
+        recorded = _recorded_digest(path)
+        if recorded is not None and recorded != _sha256(path):
+            raise WeightsError(
+                f"{path.name} is damaged: its sha256 is not the one recorded beside it"
+            )
         plain = torch.load(path, map_location="cpu", weights_only=True)
         config = TrainConfig.from_dict(plain.pop("config"))
         return Checkpoint(config=config, **plain)
@@ -116,7 +127,7 @@ def random_state() -> dict[str, Any]:
     """State of torch's generators; everything else draws from (seed, epoch, index)."""
     state: dict[str, Any] = {"torch": torch.get_rng_state()}
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        state["cuda"] = torch.cuda.get_rng_state()
     return state
 
 
@@ -124,7 +135,7 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     """Undo `random_state`."""
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"])
 
 
 def _to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -137,13 +148,30 @@ def _to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
     return {**{name: state for name, state in parts.items() if state}, **rest, "config": config}
 
 
+def _recorded_digest(path: Path) -> str | None:
+    """What stands beside a checkpoint; None where nothing does, as a power failure may leave it."""
+    beside = path.with_suffix(".sha256")
+    words = beside.read_text(errors="replace").split() if beside.exists() else []
+    return words[0] if words else None
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Replace a small text file as a whole, and have it on the disk."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; not every system lets a folder be opened."""
+    """Make a rename durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

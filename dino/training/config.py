@@ -1,6 +1,7 @@
 """Everything a run is made of, in one frozen value that checks itself and goes to JSON and back."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -127,7 +128,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("global_scale", "local_scale", "blur_radius"):  # JSON has lists
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {choices}")
@@ -168,6 +170,8 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
         """As `TrainConfig(**values)`, with unknown fields named in one sentence."""
+        if not isinstance(values, dict):
+            raise UserError(f"the config is {values!r:.40}; expected an object of settings")
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
@@ -189,6 +193,11 @@ class TrainConfig:
                 len(value) != 2 or not all(isinstance(v, int | float) for v in value)
             ):
                 raise UserError(f"{name} is {value!r}; expected two numbers")
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(v, float) and not math.isfinite(v) for v in numbers):
+                raise UserError(f"{name} is {value!r}; expected a finite number")
+            if any(isinstance(v, int) and abs(v) >= 2**63 for v in numbers):
+                raise UserError(f"{name} is {value!r}; expected a number below 2^63")
 
     def _check_ranges(self) -> None:
         counts = ["patch_size", "out_dim", "hidden_dim", "bottleneck_dim", "epochs", "batch_size", "log_every", "save_every", "keep", "probe_size", "film_size"]  # fmt: skip
@@ -211,7 +220,7 @@ class TrainConfig:
         self._expect(sizes, lambda v: v >= self.patch_size and v % self.patch_size == 0, whole)
         if self.warmup_epochs > self.epochs:
             raise UserError(
-                f"warmup_epochs {self.warmup_epochs} is longer than epochs {self.epochs}"
+                f"warmup_epochs {self.warmup_epochs} is longer than epochs {self.epochs}; lower it"
             )
 
     def _expect(self, names: list[str], holds: Callable[[Any], bool], expected: str) -> None:

@@ -115,8 +115,7 @@ class StepSampler(torch.utils.data.Sampler[list[int]]):
     def __init__(
         self, length: int, batch_size: int, *, seed: int, rank: int = 0, world: int = 1
     ) -> None:
-        if batch_size % world:
-            raise UserError(f"a batch of {batch_size} cannot be shared by {world} processes evenly")
+        check_shares(batch_size, world)
         self.length, self.batch_size, self.seed = length, batch_size, seed
         self.rank, self.world = rank, world
         self.epoch, self.start = 0, 0
@@ -131,15 +130,37 @@ class StepSampler(torch.utils.data.Sampler[list[int]]):
             yield batch[self.rank :: self.world].tolist()
 
 
+def check_shares(batch_size: int, world: int) -> None:
+    """Check that each process gets as many photos of a batch.
+
+    Raises:
+        UserError: it does not.
+    """
+    if batch_size % world:
+        raise UserError(
+            f"a batch of {batch_size} cannot be shared by {world} processes evenly; choose a multiple"
+        )
+
+
 def normalize(crops: Sequence[Tensor], mean: Tensor, std: Tensor) -> list[Tensor]:
     """uint8 crops → float32, on their device; `mean` and `std` [3,1,1] in 0..1."""
     return [(crop.float() / 255 - mean) / std for crop in crops]
 
 
 def loader(
-    photos: Photos, crops: MultiCrop, sampler: StepSampler, *, seed: int, workers: int
+    photos: Photos,
+    crops: MultiCrop,
+    sampler: StepSampler,
+    *,
+    seed: int,
+    workers: int,
+    pin: bool = False,
 ) -> torch.utils.data.DataLoader[Batch]:
-    """Batches of one epoch; worker processes end with the iterator, so that none outlives a run."""
+    """Batches of one epoch; worker processes end with the iterator, so that none outlives a run.
+
+    The generator is the loader's own: it would draw from torch's, which stochastic depth needs to be
+    where an unbroken run has it.
+    """
     dataset = CropDataset(photos, crops, seed=seed)
     dataset.epoch = sampler.epoch
     return torch.utils.data.DataLoader(
@@ -148,10 +169,15 @@ def loader(
         num_workers=workers,
         collate_fn=collate,
         worker_init_fn=_start_worker,
-        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(seed),
+        pin_memory=pin,
     )
 
 
 def _start_worker(number: int) -> None:
-    """Ctrl-C is left to the process that trains, which then ends in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Signals are left to the process that trains, which then ends in order, and its workers with it.
+
+    (OpenCV's threads stay as they are: to change their number hangs in a forked process.)
+    """
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, signal.SIG_IGN)

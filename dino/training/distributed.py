@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -52,7 +53,8 @@ def joined(device: str) -> Iterator[World]:
                 f"{torch.cuda.device_count()}; lower --nproc-per-node, or use --device cpu"
             )
         torch.cuda.set_device(world.local_rank)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    # The first process may look at thousands of photos while the others wait.
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(hours=2))
     try:
         yield world
     finally:
@@ -75,6 +77,15 @@ def any_process(flag: bool, device: torch.device) -> bool:
     value = torch.tensor(float(flag), device=device)
     dist.all_reduce(value, dist.ReduceOp.MAX)
     return bool(value > 0)
+
+
+def of_first_process(value: str) -> str:
+    """The first process's word, in all of them."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return value
+    words = [value]
+    dist.broadcast_object_list(words, src=0)
+    return words[0]
 
 
 def wait_for_all() -> None:

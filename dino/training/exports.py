@@ -13,12 +13,18 @@ from dino.training import checkpoint
 
 
 def export_weights(backbone: Any, path: Path, **told: Any) -> Path:
-    """A backbone as fp16 safetensors that describes itself; `told`: name, description, mean, std."""
+    """A backbone as fp16 safetensors that describes itself; `told`: name, description, mean, std.
+
+    float32 where a value is too large for fp16.
+    """
     from dino.weights.conversion import dimensions
     from dino.weights.saving import save
 
     metadata = {**told, **dimensions(backbone)}
-    return save(backbone.state_dict(), path, dtype="fp16", metadata=metadata)
+    try:
+        return save(backbone.state_dict(), path, dtype="fp16", metadata=metadata)
+    except WeightsError:  # a value too large for fp16
+        return save(backbone.state_dict(), path, dtype="fp32", metadata=metadata)
 
 
 def export_head(head: nn.Module, center: Tensor, path: Path) -> Path:

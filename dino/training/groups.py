@@ -57,7 +57,7 @@ def freeze_blocks(backbone: Any, train_blocks: int) -> None:
 
 
 def _depth(network: nn.Module) -> int:
-    """Layers of the backbone: the patches, each block, and 1 for what follows is the last block's."""
+    """Number of the last block, counting from 1; what follows it has its rate."""
     numbers = [int(m[1]) for name, _ in network.named_parameters() if (m := _BLOCK.match(name))]
     return max(numbers, default=0) + 1
 

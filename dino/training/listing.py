@@ -7,6 +7,7 @@ A process is known again by its number and its start time together, since number
 
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +58,22 @@ class RunSummary:
 
 def list_runs(root: str | Path) -> list[RunSummary]:
     """All runs in a folder, the newest first; what is no run is left out."""
+    return _newest_first(_run_folders(root))
+
+
+def active_runs(root: str | Path) -> list[RunSummary]:
+    """The runs at work, the newest first; quicker than all of them."""
+    return _newest_first(f for f in _run_folders(root) if _status(f)[0] in ACTIVE)
+
+
+def _run_folders(root: str | Path) -> list[Path]:
     root = Path(root)
-    folders = [p for p in root.iterdir() if not p.name.startswith(".")] if root.is_dir() else []
-    runs = [summarize(folder) for folder in folders if is_run(folder)]
+    folders = root.iterdir() if root.is_dir() else iter(())
+    return [p for p in folders if not p.name.startswith(".") and is_run(p)]
+
+
+def _newest_first(folders: Iterable[Path]) -> list[RunSummary]:
+    runs = [summarize(folder) for folder in folders]
     return sorted(runs, key=lambda run: (-run.started, run.name))
 
 
@@ -97,10 +111,15 @@ def is_running(run: Path) -> bool:
 
 
 def running_process(run: Path) -> dict[str, Any] | None:
-    """`pid` and `start_time` of the run's process; None where there is none."""
+    """`pid` and `start_time` of the run's process; None where there is none.
+
+    One that we launched counts until it is gone; another, such as a notebook, while it runs the run.
+    """
     for name in ("launch.json", "state.json"):
         process = read_json(run / name)
-        if process and is_alive(process["pid"], process["start_time"]):
+        if process is None or process.get("status", "running") != "running":
+            continue
+        if is_alive(process["pid"], process["start_time"]):
             return {key: process[key] for key in ("pid", "start_time")}
     return None
 
@@ -153,23 +172,23 @@ def _status(folder: Path) -> tuple[str, str]:
         return _status_of_launch(folder, launch)
     if state is None:
         return "failed", "it left no state; start it anew"
+    alive = is_alive(state["pid"], state["start_time"])
+    ours = launch if launch and launch["pid"] == state["pid"] else None
     if state["status"] != "running":
-        return state["status"], state["reason"]
-    if not is_alive(state["pid"], state["start_time"]):
+        return ("stopping", "") if alive and ours else (state["status"], state["reason"])
+    if not alive:
         return "failed", "its process ended without a word; resume it"
-    asked = launch is not None and launch["stopping"] and launch["pid"] == state["pid"]
-    return "stopping" if asked else "running", ""
+    return "stopping" if ours and ours["stopping"] else "running", ""
 
 
 def _status_of_launch(folder: Path, launch: dict[str, Any]) -> tuple[str, str]:
     """The status of a run whose newest process has not written any yet."""
     if is_alive(launch["pid"], launch["start_time"]):
         return "stopping" if launch["stopping"] else "starting", ""
-    return (
-        ("stopped", "before its first step")
-        if launch["stopping"]
-        else ("failed", last_words(folder))
-    )
+    if not launch["stopping"]:
+        return "failed", last_words(folder)
+    went_before = (folder / "state.json").exists()
+    return "stopped", "" if went_before else "before its first step"
 
 
 def _unheard_of(folder: Path, launch: dict[str, Any], state: dict[str, Any]) -> bool:

@@ -1,69 +1,44 @@
 """The training loop: `fit` starts or resumes a run and leaves a folder that tells all of it."""
 
-import signal
-import threading
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dino.errors import UserError
-from dino.precision import choose_device, choose_precision, dtype_of
+from dino.precision import choose_device, choose_precision
 from dino.training import checkpoint
-from dino.training.build import Schedules, build_crops, build_schedules
+from dino.training.build import build_crops
 from dino.training.config import TrainConfig
-from dino.training.data import Batch, Photos, StepSampler, loader, normalize, open_photos
-from dino.training.distributed import World, any_process, joined, wait_for_all
-from dino.training.methods import Method, build_method
+from dino.training.data import (
+    Batch,
+    Photos,
+    StepSampler,
+    loader,
+    normalize,
+    open_photos,
+)
+from dino.training.distributed import (
+    any_process,
+    joined,
+    of_first_process,
+    wait_for_all,
+)
 from dino.training.report import Reporter
-from dino.training.runs import Inputs, RunFolder, environment, read_inputs
-from dino.training.step import NonFiniteLossError, StepOptions, StepResult
+from dino.training.runs import (
+    Inputs,
+    RunFolder,
+    environment,
+    read_environment,
+    read_run,
+)
+from dino.training.signals import stop_on_signal
+from dino.training.state import Training, prepare
+from dino.training.step import NonFiniteLossError, StepResult
 
 Say = Callable[[str], None]
-
-
-@dataclass
-class Training:
-    """What changes while a run runs."""
-
-    config: TrainConfig
-    method: Method
-    schedules: Schedules
-    device: torch.device
-    world: World
-    options: StepOptions
-    step: int = 0
-    broken: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
-
-    @property
-    def end(self) -> int:
-        """The step the run ends at."""
-        return min(self.schedules.total, self.config.max_steps or self.schedules.total)
-
-    def snapshot(self) -> checkpoint.Checkpoint:
-        """Everything a resume needs."""
-        states = {name: module.state_dict() for name, module in self.method.modules.items()}
-        mean, std = map(list, self.method.scale)
-        return checkpoint.Checkpoint(
-            **states,
-            optimizer=self.method.optimizer.state_dict(),
-            step=self.step,
-            config=self.config,
-            rng=checkpoint.random_state(),
-            preprocessing={"mean": mean, "std": std},
-        )
-
-    def restore(self, saved: checkpoint.Checkpoint) -> None:
-        """Go on where a snapshot was taken."""
-        for name, module in self.method.modules.items():
-            module.load_state_dict(getattr(saved, name))
-        self.method.optimizer.load_state_dict(dict(saved.optimizer))
-        checkpoint.restore_random_state(saved.rng)
-        self.step = saved.step
 
 
 def fit(
@@ -94,25 +69,60 @@ def fit(
     Raises:
         UserError: no photos, a folder in use, nothing to resume, or a loss that is not finite.
     """
-    inputs = Inputs(
-        data=str(data),
-        knn=None if knn is None else str(knn),
-        film=tuple(map(str, film)),
-        masks=None if masks is None else str(masks),
-    )
-    photos, run_folder = open_photos(data), RunFolder(Path(run))
-    with joined(device) as world, _stop_on_signal() as stop:
-        training = prepare(config, photos, device, world)
+    inputs = _absolute(data, knn, film, masks)
+    run_folder = RunFolder(Path(run))
+    with joined(device) as world, stop_on_signal() as stop:
+        if world.leads:
+            run_folder.check_free(resume=resume)
+        precision = _precision(config, device, run_folder.folder if resume else None)
+        photos = open_photos(data)
+        training = prepare(config, photos, world=world, device=device, precision=precision)
         reporter = Reporter(run_folder, config, inputs, world=world, say=say)
         if resume:
-            saved, problems = checkpoint.load_newest(run_folder.checkpoints)
-            training.restore(saved)
-            reporter.resumed(training.step, problems)
+            _restore(training, run_folder, reporter)
         elif world.leads:
-            run_folder.create(config, inputs, environment())
+            run_folder.create(config, inputs, environment(precision))
         wait_for_all()
         _guarded(training, photos, reporter, workers=workers, stop=stop)
     return run_folder.folder
+
+
+def _absolute(
+    data: str | Path,
+    knn: str | Path | None,
+    film: tuple[str | Path, ...],
+    masks: str | Path | None,
+) -> Inputs:
+    """What a run reads, by paths that hold wherever it is resumed from."""
+    return Inputs(
+        data=os.path.abspath(data),
+        knn=None if knn is None else os.path.abspath(knn),
+        film=tuple(os.path.abspath(photo) for photo in film),
+        masks=None if masks is None else os.path.abspath(masks),
+    )
+
+
+def _precision(config: TrainConfig, device: str, run: Path | None) -> str:
+    """One precision for a whole run and all its processes, whatever "auto" would measure next time."""
+    recorded = (
+        read_environment(run).get("precision") if run and config.precision == "auto" else None
+    )
+    chosen = recorded or choose_precision(config.precision, choose_device(device))
+    return of_first_process(str(chosen))
+
+
+def _restore(training: Training, run: RunFolder, reporter: Reporter) -> None:
+    """Go on from the newest whole checkpoint; from the start where none was written yet.
+
+    Raises:
+        WeightsError: all are damaged, or there is no run.
+    """
+    if not checkpoint.list_checkpoints(run.checkpoints) and (run.folder / "config.json").exists():
+        reporter.resumed(0, [])
+        return
+    saved, problems = checkpoint.load_newest(run.checkpoints)
+    training.restore(saved)
+    reporter.resumed(training.step, problems)
 
 
 def resume_run(run: str | Path, **options: Any) -> Path:
@@ -121,40 +131,13 @@ def resume_run(run: str | Path, **options: Any) -> Path:
     Raises:
         UserError: not a run.
     """
-    from dino.training.runs import read_run
-
     told = read_run(Path(run))
-    inputs = read_inputs(Path(run))
-    looks: dict[str, Any] = {"knn": inputs.knn, "film": inputs.film, "masks": inputs.masks}
-    return fit(told.config, inputs.data, run, resume=True, **looks, **options)
-
-
-def prepare(config: TrainConfig, photos: Photos, device: str, world: World) -> Training:
-    """Networks, loss, optimizer and schedules of a run, on their device."""
-    chosen = choose_device(device)
-    if world.size > 1 and chosen.type == "cuda":
-        chosen = torch.device("cuda", world.local_rank)
-    precision = choose_precision(config.precision, chosen)
-    low = precision != "fp32"
-    return Training(
-        config=config,
-        method=build_method(
-            config,
-            device=chosen,
-            world=world,
-            num_classes=len(photos.classes),
-            plain=low and chosen.type == "cpu",
-        ),
-        schedules=build_schedules(config, len(photos)),
-        device=chosen,
-        world=world,
-        options=StepOptions(
-            clip_grad=config.clip_grad,
-            freeze_last_layer=config.freeze_last_layer,
-            autocast=dtype_of(precision) if low else None,
-        ),
-        broken=torch.zeros((), device=chosen),
-    )
+    looks: dict[str, Any] = {
+        "knn": told.inputs.knn,
+        "film": told.inputs.film,
+        "masks": told.inputs.masks,
+    }
+    return fit(told.config, told.inputs.data, run, resume=True, **looks, **options)
 
 
 def _guarded(
@@ -164,13 +147,15 @@ def _guarded(
     reporter.state("running")
     try:
         finished = _run(training, photos, reporter, workers=workers, stop=stop)
-    except UserError as error:
-        reporter.state("failed", str(error))
-        raise
-    except (RuntimeError, OSError) as error:  # out of memory, a full disk, a lost worker
+    except BaseException as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        reporter.state("failed", reason)
-        reporter.trace(error)
+        with suppress(OSError):  # the disk may be what failed
+            reporter.state("failed", reason)
+            if not isinstance(error, UserError):
+                reporter.trace(error)
+        if not isinstance(error, RuntimeError | OSError):
+            raise
+        # Out of memory, a full disk, a lost worker.
         raise UserError(
             f"the run broke off at step {training.step} ({reason}); mend that and resume it"
         ) from error
@@ -194,15 +179,16 @@ def _run(
         if logs:
             _check_finite(training)
             reporter.log(training, result)
-        asked = _asked_to_stop(training, stop, logs)
-        if last or asked or _due(step, config.save_every) or _due(step, milestone):
-            _check_finite(training)
-            reporter.save(training.snapshot(), milestone=milestone)
+        asked = _asked_to_stop(training, stop)
         looks = last or _due(step, config.probe_every * per_epoch)
+        # Looked at before it is saved: what a crash loses between the two is done again.
         if looks or asked:
             reporter.export(training.method, step)
         if looks:
-            reporter.probe(training.method, step, epoch=step // per_epoch)
+            reporter.probe(training.method, step, epoch=-(-step // per_epoch))
+        if last or asked or _due(step, config.save_every) or _due(step, milestone):
+            _check_finite(training)
+            reporter.save(training.snapshot(), milestone=milestone)
         if asked and not last:
             return False
     return True
@@ -212,29 +198,30 @@ def _due(step: int, period: int) -> bool:
     return period > 0 and step % period == 0
 
 
-def _asked_to_stop(training: Training, stop: list[bool], logs: bool) -> bool:
-    """Several processes may get a signal at different steps; they agree where they meet to log."""
+def _asked_to_stop(training: Training, stop: list[bool]) -> bool:
+    """Several processes may get a signal at different steps; every few steps they agree.
+
+    Often on CPUs, where asking costs little; a GPU would have to wait for each answer.
+    """
     if training.world.size == 1:
         return stop[0]
-    return logs and any_process(stop[0], training.device)
+    every = 1 if training.device.type == "cpu" else 10
+    return training.step % every == 0 and any_process(stop[0], training.device)
 
 
 def _step(training: Training, batch: Batch) -> StepResult:
     crops = [crop.to(training.device, non_blocking=True) for crop in batch.crops]
     labels = batch.labels.to(training.device, non_blocking=True)
-    mean, std = (
-        torch.tensor(v, device=training.device).view(3, 1, 1) for v in training.method.scale
-    )
     try:
         result = training.method.step(
-            normalize(crops, mean, std),
+            normalize(crops, *training.scale),
             labels,
             training.schedules.at(training.step),
             training.options,
         )
     except NonFiniteLossError as error:
         raise UserError(_not_finite(training.step)) from error
-    training.broken += ~torch.isfinite(result.loss)  # on the device; read where it is logged
+    training.broken += ~result.finite  # on the device; read where it is logged
     return result
 
 
@@ -246,7 +233,7 @@ def _check_finite(training: Training) -> None:
 def _not_finite(step: int) -> str:
     return (
         f"the loss was not finite at step {step} or just before; the last checkpoint is kept, so "
-        "resume from it with a lower learning rate or in fp32"
+        "lower base_lr in the run's config.json, or set its precision to fp32, and resume"
     )
 
 
@@ -261,34 +248,18 @@ def _batches(training: Training, photos: Photos, workers: int) -> Iterator[tuple
     while training.step < training.end:
         sampler.epoch, sampler.start = divmod(training.step, per_epoch)
         before = time.perf_counter()
-        for batch in loader(photos, crops, sampler, seed=config.seed, workers=workers):
+        batches = loader(
+            photos,
+            crops,
+            sampler,
+            seed=config.seed,
+            workers=workers,
+            pin=training.device.type == "cuda",
+        )
+        for batch in batches:
             if not batch.crops:
                 raise UserError("none of a whole batch's photos could be read; check the folder")
             yield batch, time.perf_counter() - before
             before = time.perf_counter()
             if training.step >= training.end:
                 return
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[list[bool]]:
-    """A flag that SIGTERM or Ctrl-C sets; the run then saves after its step and ends in order.
-
-    A second Ctrl-C ends it at once. Outside the main thread, where Python takes no signals, nothing.
-    """
-    flag = [False]
-
-    def request(signum: int, frame: Any) -> None:
-        if flag[0] and signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        flag[0] = True
-
-    watched = [signal.SIGTERM, signal.SIGINT]
-    if threading.current_thread() is not threading.main_thread():
-        watched = []
-    previous = {number: signal.signal(number, request) for number in watched}
-    try:
-        yield flag
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

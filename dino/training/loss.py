@@ -65,18 +65,22 @@ class DINOLoss(nn.Module):
         Returns:
             Scalar, the mean over pairs and images.
         """
-        with torch.no_grad():
-            q = self.teacher_probabilities(teacher, epoch)
-        q = q.unflatten(0, (self.num_global, -1))
+        targets = self.teacher_probabilities(teacher, epoch)
+        total = self.compare(student, targets)
+        self.update_center(teacher)
+        return total
+
+    def compare(self, student: Tensor, targets: Tensor) -> Tensor:
+        """The loss of student logits [num_views · B, K] against targets [num_global · B, K]."""
+        q = targets.unflatten(0, (self.num_global, -1))
         views = (student.float() / self.student_temp).unflatten(0, (self.num_views, -1))
         total = views.new_zeros(())
         for index, view in enumerate(views):
             others = [q[g] for g in range(self.num_global) if g != index]
             total = total + self._compare(view, others)
-        pairs = self.num_global * self.num_views - self.num_global
-        self.update_center(teacher)
-        return total / pairs
+        return total / (self.num_global * self.num_views - self.num_global)
 
+    @torch.no_grad()
     def teacher_probabilities(self, teacher: Tensor, epoch: int) -> Tensor:
         """Targets [num_global · B, K] of teacher logits: centred and sharpened, or by Sinkhorn–Knopp."""
         temperature = self.temperature(epoch) if self.sharpening else 1.0
@@ -115,7 +119,7 @@ def sinkhorn(logits: Tensor, *, iterations: int = 3) -> Tensor:
     peak = logits.max()
     if distributed:
         dist.all_reduce(peak, dist.ReduceOp.MAX)
-    q = (logits - peak).exp()
+    q = (logits - peak).clamp_min(-80).exp()  # so that no row is all zeros
     for _ in range(iterations):
         columns = q.sum(dim=0, keepdim=True)
         if distributed:

@@ -88,7 +88,7 @@ class DINO:
         shared = set(teacher.state_dict())
         state = {k: v for k, v in student.state_dict().items() if k in shared}
         teacher.load_state_dict(state, strict=True)
-        self.teacher = teacher.requires_grad_(False).to(device).train()
+        self.teacher = _placed(teacher.requires_grad_(False), device, world).train()
         self.loss.to(device)
         self.student = _trained(student, config, device, world)
         self.optimizer = build_optimizer(config, unwrapped(self.student))
@@ -121,7 +121,7 @@ class DINO:
 
     def measure(self, result: StepResult, epoch: int) -> dict[str, float]:
         temperature = {"teacher_temp": self.loss.temperature(epoch)}
-        return {**metrics.measure(result, self.loss, epoch), **temperature}
+        return {**metrics.measure(result, self.loss), **temperature}
 
     def problem(self, values: dict[str, float]) -> str | None:
         return metrics.collapse(values, self._most)
@@ -178,6 +178,8 @@ def build_method(
         method = Supervised(config, device, world, num_classes)
     else:
         method = DINO(config, device, world)
+    if world.size > 1:  # each process drops other paths
+        torch.manual_seed(config.seed + 1 + world.rank)
     if plain:
         for module in method.modules.values():
             prefer_plain_attention(module)
@@ -193,10 +195,16 @@ def _trained(network: Network, config: TrainConfig, device: torch.device, world:
     """A network ready to be trained: on its device, parts frozen, shared by the processes."""
     if config.train_blocks is not None:
         freeze_blocks(network.backbone, config.train_blocks)
-    network.to(device).train()
+    network = _placed(network, device, world).train()
     if world.size == 1:
         return network
-    if device.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return DistributedDataParallel(network, device_ids=[device.index])
-    return DistributedDataParallel(network)
+    devices = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(network, device_ids=devices)
+
+
+def _placed(network: Network, device: torch.device, world: World) -> Network:
+    """A network on its device, its batch norm over all processes (torch has that on GPUs only)."""
+    network.to(device)
+    if world.size > 1 and device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return network

@@ -20,22 +20,23 @@ _UNIFORM, _CONSTANT = 0.995, 0.02
 
 
 @torch.no_grad()
-def measure(result: StepResult, loss: DINOLoss, epoch: int) -> dict[str, float]:
+def measure(result: StepResult, loss: DINOLoss) -> dict[str, float]:
     """Numbers of one step; this reads from the device, so it belongs to logging steps only.
 
     Returns:
-        loss; teacher_entropy (mean of single outputs) and batch_mean_entropy, in nats; kl between
-        student and teacher; center_norm; feature_std (of L2-normalised features, per dimension,
+        loss; teacher_entropy (mean of single outputs) and batch_mean_entropy, in nats; kl of student
+        and teacher (not where the criterion is no cross-entropy); center_norm; feature_std (of L2-normalised features, per dimension,
         times √D: 1 is isotropic, 0 constant); grad_norm (of all gradients together).
     """
-    q = loss.teacher_probabilities(result.logits, epoch)
+    q = result.targets
+    assert q is not None
     entropy = mean_over_processes(_entropy(q).mean())
     value = mean_over_processes(result.loss)
     values = {
         "loss": value,
         "teacher_entropy": entropy,
         "batch_mean_entropy": _entropy(mean_over_processes(q.mean(dim=0))),
-        "kl": value - entropy,
+        **({"kl": value - entropy} if loss.criterion == "cross-entropy" else {}),
         "center_norm": loss.center.norm(),
         **_spread_and_norm(result),
     }

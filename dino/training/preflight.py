@@ -75,20 +75,26 @@ def preflight(
     """
     schedules = build_schedules(config, len(photos))
     chosen = choose_device(device)
+    free_memory = free_bytes(chosen)
     method = build_method(
-        config, device=chosen, world=World(), num_classes=len(photos.classes), plain=False
+        config,
+        device=chosen,
+        world=World(),
+        num_classes=len(photos.classes),
+        plain=chosen.type == "cpu" and choose_precision(config.precision, chosen) != "fp32",
     )
     sizes, unreadable, photo_seconds = _sample(config, photos)
     total = min(schedules.total, config.max_steps or schedules.total)
     seconds = None
     if measure:
         step = _step_seconds(config, method, chosen)
-        seconds = total * max(step, photo_seconds * config.batch_size / max(workers, 1))
+        reading = photo_seconds * config.batch_size
+        seconds = total * (max(step, reading / workers) if workers else step + reading)
     memory = training_bytes(config, method, chosen)
     disk = checkpoint_bytes(method) * (config.keep + 1 + _milestones(config))
     problems = list(getattr(photos, "problems", ()))  # damaged shards
     problems += _problems(config, len(photos), total, unreadable)
-    problems += _space_problems(memory, free_bytes(chosen), "memory", "a smaller batch or crops")
+    problems += _space_problems(memory, free_memory, "memory", "a smaller batch or crops")
     free_disk = shutil.disk_usage(_existing(place)).free
     problems += _space_problems(disk, free_disk, "disk", "fewer kept checkpoints, or another place")
     return Preflight(
@@ -187,7 +193,7 @@ def _problems(config: TrainConfig, num_photos: int, total: int, unreadable: list
     found = []
     if unreadable:
         found.append(
-            f"{len(unreadable)} of {_SAMPLE} sampled photos cannot be read: {unreadable[0]}"
+            f"{len(unreadable)} of {min(_SAMPLE, num_photos)} sampled photos cannot be read: {unreadable[0]}"
         )
     if num_photos < _FEW_PHOTOS and config.init is None:
         found.append(f"{num_photos} photos are few to learn from; start from weights (--init)")

@@ -82,8 +82,8 @@ def preset_config(name: str, *, num_photos: int, **settings: Any) -> TrainConfig
         UserError: a setting out of range, or `init` that cannot be read.
     """
     values = {**PRESETS[name], **settings}
-    if values.get("init") is not None and "patch_size" not in settings:
-        values = {**_sizes_for(str(values["init"])), **values}
+    if name == "finetune" and values.get("init") is not None:
+        values = {**_sizes_for(str(values["init"]), settings.get("patch_size")), **values}
     if name in _STEPS:
         values = {**values, **_fitted(name, values, settings, num_photos)}
     config = TrainConfig.from_dict(values)
@@ -113,13 +113,14 @@ def _fitted(
     return {name: value for name, value in fitted.items() if name not in settings}
 
 
-def _sizes_for(init: str) -> dict[str, Any]:
+def _sizes_for(init: str, patch: Any) -> dict[str, Any]:
     """Patch of the weights to start from, and crops of about 96 and 42 px in whole patches."""
-    from dino.weights import load_model
+    if not isinstance(patch, int) or patch < 1:
+        from dino.weights import load_model
 
-    embed: Any = getattr(load_model(init).model, "patch_embed", None)
-    patch = getattr(embed, "patch_size", (16,))
-    patch = int(patch[0] if isinstance(patch, tuple | list) else patch)
+        embed: Any = getattr(load_model(init).model, "patch_embed", None)
+        found = getattr(embed, "patch_size", 16)
+        patch = int(found[0] if isinstance(found, tuple | list) else found)
     return {
         "patch_size": patch,
         "global_size": max(round(96 / patch), 2) * patch,

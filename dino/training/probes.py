@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 
 from dino.backbone import Backbone, wrap
-from dino.errors import UserError
 from dino.evaluation.features import center_crop, embed_folder
 from dino.evaluation.knn import knn_accuracy
 from dino.evaluation.mask_data import MaskData, open_masks
@@ -67,7 +66,10 @@ class Probe:
     def _knn(self, backbone: Backbone) -> float | None:
         if self.labelled is None:
             return None
-        train, val = (embed_folder(backbone, f, size=self.size, workers=0) for f in self.labelled)
+        train, val = (
+            embed_folder(backbone, f, size=self.size, workers=0, reduced=True)
+            for f in self.labelled
+        )
         found = knn_accuracy(
             train.cls, train.labels, val.cls, val.labels, k=_K, temperature=_TEMPERATURE
         )
@@ -104,7 +106,8 @@ def open_probe(size: int, film_size: int, inputs: Inputs) -> Probe:
     """Read what a run looks at.
 
     Raises:
-        UserError: the labelled folder or the masks are not such, or a photo cannot be read.
+        UserError: the labelled folder or the masks are not such, or a photo cannot be read (an
+            ImageError).
     """
     labelled = masks = None
     if inputs.knn is not None:
@@ -116,10 +119,7 @@ def open_probe(size: int, film_size: int, inputs: Inputs) -> Probe:
         masks = replace(masks, paths=tuple(masks.paths[i] for i in chosen))
     pictures = []
     for path in inputs.film:
-        try:
-            pictures.append(read(Path(path)))
-        except OSError as error:
-            raise UserError(f"the photo for the filmstrip cannot be read ({error})") from error
+        pictures.append(read(Path(path)))
     return Probe(size, film_size, labelled, tuple(pictures), masks)
 
 

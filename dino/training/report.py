@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from dino.errors import UserError
 from dino.training import checkpoint
 from dino.training.config import TrainConfig
 from dino.training.data import Batch, Photos
 from dino.training.distributed import World, wait_for_all
-from dino.training.events import open_events
+from dino.training.events import Events, open_events
 from dino.training.exports import export_head, export_weights
 from dino.training.methods import Method, frozen_copy
 from dino.training.probes import open_probe
@@ -43,7 +44,7 @@ class Reporter:
         self._folder, self._config, self._world, self._say = folder, config, world, say
         looks = config.probe_every > 0 and world.leads
         self._probe = open_probe(config.probe_size, config.film_size, inputs) if looks else None
-        self._events = open_events(folder.folder) if world.leads else None
+        self._events: Events | None = None
         self._unreadable: set[int] = set()
         self._waited, self._since, self._steps = 0.0, time.perf_counter(), 0
         self._problem: str | None = None
@@ -51,10 +52,12 @@ class Reporter:
     def state(self, status: str, reason: str = "") -> None:
         """Say what the run is doing."""
         if self._world.leads:
+            if status == "running":
+                self._events = open_events(self._folder.folder)
             self._folder.set_state(status, reason)
             self._folder.say(f"{status}{': ' if reason else ''}{reason}")
 
-    def trace(self, error: Exception) -> None:
+    def trace(self, error: BaseException) -> None:
         """Keep where an unforeseen error came from, for whoever mends it."""
         if self._world.leads:
             self._folder.say("".join(traceback.format_exception(error)))
@@ -95,9 +98,10 @@ class Reporter:
             self._events.write(values)
         self._say(progress_line(values, training.end))
         problem = training.method.problem(values)
-        if problem and problem != self._problem:
+        kind = problem.partition(":")[0] if problem else None
+        if problem and kind != self._problem:
             self._note(problem)
-        self._problem = problem
+        self._problem = kind
 
     def save(self, snapshot: checkpoint.Checkpoint, *, milestone: int) -> None:
         """Write a checkpoint."""
@@ -127,9 +131,13 @@ class Reporter:
     def probe(self, method: Method, step: int, *, epoch: int) -> None:
         """Look at what has been learned; the other processes wait."""
         if self._probe is not None:
-            found = self._probe.look(
-                frozen_copy(method), method.scale, self._folder.folder, epoch_name(epoch)
-            )
+            try:
+                found = self._probe.look(
+                    frozen_copy(method), method.scale, self._folder.folder, epoch_name(epoch)
+                )
+            except (UserError, OSError) as error:  # a photo that is gone does not end a long run
+                self._note(f"epoch {epoch}: nothing measured ({error})")
+                found = dict.fromkeys(("knn", "jaccard", "film"))
             if any(value is not None for value in found.values()):
                 self._folder.log({"step": step, "epoch": epoch, **found}, file=PROBES)
             numbers = {n: found[n] for n in ("knn", "jaccard") if found[n] is not None}
@@ -145,7 +153,7 @@ class Reporter:
     def _note(self, line: str) -> None:
         if self._world.leads:
             self._folder.say(line)
-            self._say(line)
+            self._say(line.encode(errors="backslashreplace").decode())  # names need not be UTF-8
 
 
 def epoch_name(epoch: int) -> str:
@@ -161,6 +169,7 @@ def progress_line(values: dict[str, Any], end: int) -> str:
         words.append(
             f"entropy {values['teacher_entropy']:.2f} (batch mean {values['batch_mean_entropy']:.2f})"
         )
+    if "kl" in values:
         words.append(f"kl {values['kl']:.3f}")
     words += [f"{values['images_per_s']:.1f} images/s", f"{left / 60:.0f} min left"]
     return "  ".join(words)

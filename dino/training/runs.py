@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
+from dino.training.checkpoint import write_synced
 from dino.training.config import TrainConfig
 
 METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
@@ -57,17 +58,37 @@ class RunFolder:
         self.folder = folder
         self.checkpoints = folder / "checkpoints"
 
+    def check_free(self, *, resume: bool) -> None:
+        """Check that the folder is there to be written to, before anything is loaded.
+
+        Raises:
+            UserError: another process runs it; or it holds a run, and `resume` is not asked for.
+        """
+        exists = (self.folder / "config.json").exists()
+        if exists and not resume:
+            raise UserError(
+                f"{self.folder} holds a run already; resume it, or choose another folder"
+            )
+        if not exists or not (self.folder / "state.json").exists():
+            return
+        if read_run(self.folder).state == "running" and _pid(self.folder) != os.getpid():
+            raise UserError(
+                f"{self.folder} is being run by process {_pid(self.folder)}; stop that one first"
+            )
+
     def create(self, config: TrainConfig, inputs: Inputs, environment: dict[str, Any]) -> None:
         """Make the folder and write config, inputs and environment.
 
         Raises:
             UserError: it holds a run already.
         """
-        if (self.folder / "config.json").exists():
+        self.check_free(resume=False)
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
             raise UserError(
-                f"{self.folder} holds a run already; resume it, or choose another folder"
-            )
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+                f"{self.folder} cannot be made ({error.strerror}); choose another folder"
+            ) from error
         self._write("config.json", config.to_json())
         self._write("data.json", json.dumps(asdict(inputs), indent=1))
         self._write("environment.json", json.dumps(environment, indent=1))
@@ -90,7 +111,7 @@ class RunFolder:
 
     def say(self, line: str) -> None:
         """Append a line to log.txt."""
-        with (self.folder / "log.txt").open("a") as file:
+        with (self.folder / "log.txt").open("a", errors="backslashreplace") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
     def truncate(self, step: int) -> None:
@@ -100,9 +121,7 @@ class RunFolder:
             self._write(name, "".join(json.dumps(line) + "\n" for line in kept))
 
     def _write(self, name: str, text: str) -> None:
-        temporary = self.folder / f".{name}.part"
-        temporary.write_text(text)
-        temporary.replace(self.folder / name)
+        write_synced(self.folder / name, text)
 
 
 def read_run(folder: Path) -> Run:
@@ -115,12 +134,13 @@ def read_run(folder: Path) -> Run:
         config = TrainConfig.from_json((folder / "config.json").read_text())
         inputs = read_inputs(folder)
         state = json.loads((folder / "state.json").read_text())
-    except (OSError, ValueError, TypeError) as error:
+        status, reason, pid = str(state["status"]), str(state["reason"]), int(state["pid"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"{folder} is not a run ({error}); expected config.json, data.json and state.json"
         ) from error
-    status, reason = state["status"], state["reason"]
-    alive = process_start_time(state["pid"]) == state["start_time"]
+    started = process_start_time(pid)
+    alive = started is not None and started == state.get("start_time")
     if status == "running" and not alive:
         status, reason = "failed", "its process ended without a word; resume it"
     metrics, probes = read_lines(folder / METRICS), read_lines(folder / PROBES)
@@ -128,7 +148,7 @@ def read_run(folder: Path) -> Run:
 
 
 def read_inputs(folder: Path) -> Inputs:
-    """What the run in a folder reads; OSError, ValueError or TypeError where that is not said."""
+    """What the run in a folder reads; OSError, ValueError, TypeError or KeyError if that is not said."""
     told = json.loads((folder / "data.json").read_text())
     return Inputs(told["data"], told.get("knn"), tuple(told.get("film", ())), told.get("masks"))
 
@@ -136,12 +156,12 @@ def read_inputs(folder: Path) -> Inputs:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Lines of JSON; one that is not whole, as a crash leaves, is skipped."""
     lines = []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
             line = json.loads(text)
         except ValueError:
             continue
-        if isinstance(line, dict) and "step" in line:
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
             lines.append(line)
     return lines
 
@@ -155,12 +175,26 @@ def process_start_time(pid: int) -> str | None:
     return stat.rsplit(")", 1)[1].split()[19]
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine, for config's neighbour environment.json."""
+def _pid(folder: Path) -> int:
+    return int(json.loads((folder / "state.json").read_text())["pid"])
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """What a run wrote down of its machine; nothing where that cannot be read."""
+    try:
+        told = json.loads((folder / "environment.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def environment(precision: str) -> dict[str, Any]:
+    """Versions, machine and the precision chosen on it, for config's neighbour environment.json."""
     import timm
     import torch
 
     return {
+        "precision": precision,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "timm": timm.__version__,

@@ -10,27 +10,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from dino.training.loss import DINOLoss
 from dino.training.network import Network
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss is infinite or not a number; raised before any parameter has changed."""
+    """Loss or gradients are infinite or not a number; raised before any parameter has changed."""
 
 
 @dataclass(frozen=True)
 class StepResult:
     """What a step leaves on the device, for the metrics.
 
-    `loss` scalar, `grad_norms` [P] before clipping, `logits` and the backbone's `features` [V · B, D]:
-    the teacher's [2 · B, K], or the classifier's [B, classes] of supervised training.
+    `loss` scalar, `grad_norms` [P] before clipping, `targets` [2 · B, K] of the teacher (None with
+    labels), the backbone's `features` [V · B, D] (the teacher's, if there is one), and `finite`, a
+    scalar that says whether the step was taken.
     """
 
     loss: Tensor
     grad_norms: Tensor
-    logits: Tensor
+    targets: Tensor | None
     features: Tensor
+    finite: Tensor
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,20 @@ def train_step(
         student: a `Network`, maybe inside DistributedDataParallel.
         crops: global crops first, each [B,3,H,W] and normalised.
     Raises:
-        NonFiniteLossError: on a CPU; elsewhere the step is skipped on the device, see `descend`.
+        NonFiniteLossError: where reading it costs nothing; elsewhere the step is skipped on the
+            device, see `descend`.
     Source: Caron et al. 2021, Algorithm 1; recipe of facebookresearch/dino.
     """
     with autocast_on(crops[0], options.autocast):
         with torch.no_grad():
             teacher_out, features = teacher(crops[: loss.num_global])
+        targets = loss.teacher_probabilities(teacher_out, values.epoch)
         student_out, _ = student(crops)
-        value = loss(student_out, teacher_out, values.epoch)
-    norms = descend(student, value, optimizer, values=values, options=options)
+        value = loss.compare(student_out, targets)
+        loss.update_center(teacher_out)
+    norms, finite = descend(student, value, optimizer, values=values, options=options)
     update_teacher(student, teacher, values.momentum)
-    return StepResult(value.detach(), norms, teacher_out, features)
+    return StepResult(value.detach(), norms, targets, features, finite)
 
 
 def supervised_step(
@@ -99,8 +105,8 @@ def supervised_step(
     with autocast_on(crops[0], options.autocast):
         logits, features = model(crops[:1])
         value = F.cross_entropy(logits.float(), labels)
-    norms = descend(model, value, optimizer, values=values, options=options)
-    return StepResult(value.detach(), norms, logits.detach(), features.detach())
+    norms, finite = descend(model, value, optimizer, values=values, options=options)
+    return StepResult(value.detach(), norms, None, features.detach(), finite)
 
 
 def autocast_on(tensor: Tensor, dtype: torch.dtype | None) -> torch.autocast:
@@ -115,15 +121,16 @@ def descend(
     *,
     values: StepValues,
     options: StepOptions,
-) -> Tensor:
-    """Backward, clip and one optimizer step; the gradients' norms [P] before clipping.
+) -> tuple[Tensor, Tensor]:
+    """Backward, clip and one optimizer step.
 
-    A loss that is not finite changes no parameter: a CPU raises, and elsewhere, where reading it
-    would stop the device, the fused optimizer is told to skip.
+    Loss or gradients that are not finite change no parameter. On a CPU that raises; a GPU, which
+    reading would stop, has its fused optimizer skip. Gradients are summed over processes before
+    they are looked at, so that all of them decide alike.
+
+    Returns:
+        The gradients' norms [P] before clipping, and whether all was finite.
     """
-    on_cpu = loss.device.type == "cpu"
-    if on_cpu and not torch.isfinite(loss):
-        raise NonFiniteLossError
     for group in optimizer.param_groups:
         group["lr"] = values.lr * group["lr_scale"]
         if group["decayed"]:
@@ -134,16 +141,26 @@ def descend(
     if values.epoch < options.freeze_last_layer:
         for parameter in last_layer_parameters(network):
             parameter.grad = None
-    if not on_cpu:
-        skip_unless_finite(optimizer, loss)
+    finite = torch.isfinite(norms).all()
+    if not isinstance(network, DistributedDataParallel):
+        finite = finite & torch.isfinite(loss.detach())
+    if loss.device.type == "cuda" and can_skip(optimizer):
+        skip_unless(optimizer, finite)
+    elif not finite:
+        raise NonFiniteLossError
     optimizer.step()
-    return norms
+    return norms, finite
 
 
-def skip_unless_finite(optimizer: Any, loss: Tensor) -> None:
-    """Have a fused optimizer skip its next step on the device if the loss is not finite."""
+def can_skip(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimizer takes the order to skip a step on the device: fused ones do."""
+    return bool(optimizer.defaults.get("fused"))
+
+
+def skip_unless(optimizer: Any, finite: Tensor) -> None:
+    """Have a fused optimizer skip its next step, on the device, unless `finite`."""
     optimizer.grad_scale = None
-    optimizer.found_inf = (~torch.isfinite(loss.detach())).float()
+    optimizer.found_inf = (~finite).float()
 
 
 def last_layer_parameters(network: nn.Module) -> list[nn.Parameter]:

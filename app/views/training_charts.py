@@ -1,0 +1,160 @@
+"""Charts of runs over each other: the numbers a run writes down, by step or epoch."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+# After Okabe and Ito, of a lightness that stands out (3:1) on white and on near black.
+COLOURS = ("#1f8fd1", "#D55E00", "#009E73", "#CC79A7", "#7f7f7f", "#b8860b")
+MAX_RUNS = len(COLOURS)
+_DASHES = ("solid", "dash", "dot")
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+# More points than a chart is wide only cost time.
+_MAX_POINTS = 600
+_HEIGHT_PX = 250
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A run as the charts draw it; `look` is the number of its colour and symbol."""
+
+    name: str
+    look: int
+    metrics: Sequence[Mapping[str, Any]]
+    probes: Sequence[Mapping[str, Any]]
+    out_dim: int
+
+    @property
+    def colour(self) -> str:
+        return COLOURS[self.look]
+
+
+def show(curves: Sequence[Curve]) -> None:
+    """All charts that have something to show, two in a row."""
+    drawn = [
+        ("Loss", _LOSS_TOLD, _lines(curves, {"loss": "loss"})),
+        ("k-NN, %", _KNN_TOLD, _knn(curves)),
+        ("Entropy and KL, nats", _ENTROPY_TOLD, _entropy(curves)),
+        ("Learning rate", _LR_TOLD, _lines(curves, {"lr": "rate"})),
+        ("Photos a second", _SPEED_TOLD, _lines(curves, {"images_per_s": "photos/s"})),
+    ]
+    shown = [chart for chart in drawn if chart[2].data]
+    names = ", ".join(curve.name for curve in curves)
+    for first in range(0, len(shown), 2):
+        for chart, place in zip(
+            shown[first : first + 2], st.columns(2, gap="medium"), strict=False
+        ):
+            title, told, figure = chart
+            with place:
+                st.markdown(f"**{title}**", help=told)
+                st.plotly_chart(
+                    figure,
+                    key=f"train_chart_{title}",
+                    config={"displayModeBar": False},
+                    alt=f"{title} of {names}; {_latest(figure)}",
+                )
+
+
+_LOSS_TOLD = (
+    "How far the student's answers are from the teacher's. Both move, so a lower loss alone does not "
+    "mean better features: k-NN tells that."
+)
+_KNN_TOLD = (
+    "Share of labelled photos whose class is that of their nearest neighbours, by the features learned "
+    "so far; the first point is before any learning."
+)
+_ENTROPY_TOLD = (
+    "Solid: entropy of the teacher's answer to one photo. Dashed: of its mean answer over a batch. "
+    "Dotted: KL of student and teacher. Collapsed is a run whose solid line lies at ln K (K prototypes), "
+    "or whose dashed line lies at 0."
+)
+_LR_TOLD = "Rises in the warm-up, then falls along a cosine."
+_SPEED_TOLD = "How many photos are learned from in a second, all their crops included."
+
+
+def _lines(curves: Sequence[Curve], columns: Mapping[str, str]) -> go.Figure:
+    """A line for each run and column; columns that a run lacks are left out."""
+    figure = _figure("step", legend=len(curves) > 1)
+    for curve in curves:
+        for (column, label), dash in zip(columns.items(), _DASHES, strict=False):
+            points = [(m["step"], m[column]) for m in curve.metrics if m.get(column) is not None]
+            if not points:
+                continue
+            steps, values = zip(*_thinned(points), strict=True)
+            figure.add_scatter(
+                x=steps,
+                y=values,
+                name=curve.name,
+                legendgroup=curve.name,
+                showlegend=dash == "solid",
+                mode="lines" if len(points) > 1 else "markers",
+                line={"color": curve.colour, "dash": dash, "width": 2},
+                hovertemplate=f"{curve.name}<br>{label} %{{y:.4g}} at step %{{x}}<extra></extra>",
+            )
+    return figure
+
+
+def _entropy(curves: Sequence[Curve]) -> go.Figure:
+    """Entropies and KL, below the most that an entropy over K prototypes can be."""
+    figure = _lines(
+        curves, {"teacher_entropy": "entropy", "batch_mean_entropy": "batch mean", "kl": "KL"}
+    )
+    if figure.data:
+        for count in sorted({curve.out_dim for curve in curves}):
+            figure.add_hline(
+                y=math.log(count),
+                line={"color": "rgba(128,128,128,0.9)", "width": 1},
+                annotation={"text": f"ln K = {math.log(count):.2f}", "yanchor": "bottom"},
+            )
+    return figure
+
+
+def _knn(curves: Sequence[Curve]) -> go.Figure:
+    figure = _figure("epoch", legend=len(curves) > 1)
+    for curve in curves:
+        points = [(p["epoch"], p["knn"]) for p in curve.probes if p.get("knn") is not None]
+        if points:
+            epochs, values = zip(*points, strict=True)
+            figure.add_scatter(
+                x=epochs,
+                y=values,
+                name=curve.name,
+                mode="lines+markers",
+                line={"color": curve.colour, "width": 2},
+                marker={"symbol": _SYMBOLS[curve.look], "size": 8},
+                hovertemplate=f"{curve.name}<br>k-NN %{{y:.1f}} %, epoch %{{x}}<extra></extra>",
+            )
+    return figure
+
+
+def _figure(x: str, *, legend: bool) -> go.Figure:
+    return go.Figure(
+        layout={
+            "height": _HEIGHT_PX,
+            "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+            "xaxis": {"title": x, "rangemode": "tozero"},
+            "yaxis": {"exponentformat": "power"},
+            "showlegend": legend,
+            "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+            "uirevision": "kept",  # zoomed in, it stays so when new points come
+        }
+    )
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """Every n-th point and the last."""
+    stride = -(-len(points) // _MAX_POINTS)
+    kept = points[::stride]
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
+
+
+def _latest(figure: go.Figure) -> str:
+    """The last value of each line, for those who do not see the chart."""
+    ends = [
+        f"{trace.name} {trace.y[-1]:.4g}" for trace in figure.data if trace.showlegend is not False
+    ]
+    return f"latest: {', '.join(ends)}"

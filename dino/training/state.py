@@ -1,0 +1,107 @@
+"""What changes while a run runs, made from its config and put back from a checkpoint."""
+
+from dataclasses import dataclass
+
+import torch
+
+from dino.errors import UserError
+from dino.precision import choose_device, dtype_of
+from dino.training import checkpoint
+from dino.training.build import Schedules, build_schedules
+from dino.training.config import TrainConfig
+from dino.training.data import (
+    Photos,
+    check_shares,
+)
+from dino.training.distributed import (
+    World,
+)
+from dino.training.methods import Method, build_method
+from dino.training.step import StepOptions
+
+
+@dataclass
+class Training:
+    """What changes while a run runs."""
+
+    config: TrainConfig
+    method: Method
+    schedules: Schedules
+    device: torch.device
+    world: World
+    options: StepOptions
+    scale: tuple[torch.Tensor, torch.Tensor]
+    broken: torch.Tensor
+    step: int = 0
+
+    @property
+    def end(self) -> int:
+        """The step the run ends at."""
+        return min(self.schedules.total, self.config.max_steps or self.schedules.total)
+
+    def snapshot(self) -> checkpoint.Checkpoint:
+        """Everything a resume needs."""
+        states = {name: module.state_dict() for name, module in self.method.modules.items()}
+        mean, std = map(list, self.method.scale)
+        return checkpoint.Checkpoint(
+            **states,
+            optimizer=self.method.optimizer.state_dict(),
+            step=self.step,
+            config=self.config,
+            rng=checkpoint.random_state(),
+            preprocessing={"mean": mean, "std": std},
+        )
+
+    def restore(self, saved: checkpoint.Checkpoint) -> None:
+        """Go on where a snapshot was taken.
+
+        Raises:
+            UserError: a checkpoint of other sizes than the config's.
+        """
+        try:
+            for name, module in self.method.modules.items():
+                module.load_state_dict(getattr(saved, name))
+            self.method.optimizer.load_state_dict(dict(saved.optimizer))
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"the checkpoint of step {saved.step} does not fit config.json "
+                f"({str(error).strip().splitlines()[-1].strip()}); restore the settings of the run"
+            ) from error
+        self.step = saved.step
+        if self.world.size == 1:
+            checkpoint.restore_random_state(saved.rng)
+        else:  # one state was saved, and each process needs its own
+            torch.manual_seed(self.config.seed + 1 + self.world.rank + saved.step)
+
+
+def prepare(
+    config: TrainConfig, photos: Photos, *, world: World, device: str, precision: str
+) -> Training:
+    """Networks, loss, optimizer and schedules of a run, on their device; `precision` fp32 or bf16."""
+    chosen = choose_device(device)
+    if world.size > 1 and chosen.type == "cuda":
+        chosen = torch.device("cuda", world.local_rank)
+    check_shares(config.batch_size, world.size)
+    low = precision != "fp32"
+    method = build_method(
+        config,
+        device=chosen,
+        world=world,
+        num_classes=len(photos.classes),
+        plain=low and chosen.type == "cpu",
+    )
+    mean, std = (torch.tensor(v, device=chosen).view(3, 1, 1) for v in method.scale)
+    return Training(
+        config=config,
+        method=method,
+        schedules=build_schedules(config, len(photos)),
+        device=chosen,
+        world=world,
+        options=StepOptions(
+            clip_grad=config.clip_grad,
+            freeze_last_layer=config.freeze_last_layer,
+            autocast=dtype_of(precision) if low else None,
+        ),
+        scale=(mean, std),
+        broken=torch.zeros((), device=chosen),
+    )
