@@ -5,7 +5,8 @@ import signal
 import time
 from pathlib import Path
 
-from dino.training.listing import list_runs, running_process, summarize
+from dino.training.listing import list_runs, summarize
+from dino.training.processes import running_process
 
 # Does what a run does with its folder, and nothing else: no torch, so that it starts at once.
 STAND_IN = """

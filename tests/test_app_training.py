@@ -380,6 +380,18 @@ def test_deleting_asks_with_the_name_and_takes_that_run_only(root):
     assert [run.name for run in list_runs(root)] == ["kept"]
 
 
+def test_the_sidebar_does_not_miss_the_weights_of_a_run_that_is_deleted(root, small_weights):
+    run = make_run(root, "old")
+    (run / "weights").mkdir()
+    (run / "weights" / "teacher.safetensors").write_bytes(small_weights.read_bytes())
+    at = opened(part="runs", runs="old", weights="run:old")
+    assert at.sidebar.selectbox(key="weights").value == "run:old"
+    button(at, "Delete old").click().run()
+    assert not at.exception
+    assert not at.error
+    assert at.sidebar.selectbox(key="weights").value == "small"
+
+
 def test_a_duplicate_fills_the_form(root, photos):
     run = make_run(root, "first-1")
     told = {"data": str(photos), "knn": str(photos), "film": []}

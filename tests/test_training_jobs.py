@@ -15,14 +15,8 @@ from dino.errors import UserError
 from dino.training import jobs
 from dino.training.config import TrainConfig
 from dino.training.jobs import check_name, delete, resume, start, stop
-from dino.training.listing import (
-    active_runs,
-    is_alive,
-    is_running,
-    list_runs,
-    running_process,
-    summarize,
-)
+from dino.training.listing import active_runs, list_runs, summarize
+from dino.training.processes import is_alive, is_running, running_process
 from dino.training.runs import process_start_time
 
 CONFIG = TrainConfig(batch_size=2, epochs=10, warmup_epochs=0)
@@ -328,6 +322,21 @@ def test_half_lines_and_missing_columns_are_read_as_far_as_they_go(root):
     assert (found.knn_start, found.knn, found.images_per_s) == (None, None, None)
     (run / "probes.jsonl").write_text('{"step": 0, "epoch": 0, "knn": 12.5, "film": null}\n')
     assert (summarize(run).knn_start, summarize(run).knn) == (12.5, None)
+
+
+@pytest.mark.parametrize("name", ["config.json", "state.json", "launch.json", "data.json"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '{"pid": "x"}', '{"batch_size": "x", "num_photos": "y"}']
+)
+def test_foreign_files_never_take_the_list_down(root, name, text):
+    made(root, "good")
+    run = made(root, "odd")
+    for file in ("state.json", "launch.json", "data.json"):
+        (run / file).write_text("{}")
+    (run / name).write_text(text)
+    assert "good" in [found.name for found in list_runs(root)]
+    assert not is_running(run)
+    assert active_runs(root) == []
 
 
 def test_check_reads_what_a_dry_run_prints(tmp_path, photos, monkeypatch):

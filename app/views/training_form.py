@@ -19,8 +19,8 @@ from dino.errors import UserError
 from dino.training import jobs
 from dino.training.config import TrainConfig
 from dino.training.jobs import MAX_NAME, check_name, runs_folder
-from dino.training.listing import read_json
 from dino.training.presets import PRESETS
+from dino.training.processes import read_json
 
 PRESET, WEIGHTS, NAME = "train_preset", "train_weights", "train_name"
 _SUGGESTED, _CHECKED = "train_suggested", "train_checked"

@@ -12,8 +12,9 @@ from app.views import training_film as film
 from app.views.training_charts import COLOURS, Curve
 from app.views.training_verdict import verdict
 from dino.training.jobs import runs_folder
-from dino.training.listing import RunSummary, is_run, read_json, summarize
+from dino.training.listing import RunSummary, is_run, summarize
 from dino.training.preflight import in_words
+from dino.training.processes import read_json
 from dino.training.runs import METRICS, PROBES, read_lines
 
 _LOOKS = "train_looks"

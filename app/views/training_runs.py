@@ -217,9 +217,16 @@ def _delete(run: RunSummary) -> None:
             f"Delete {plain_text(run.name)}",
             key="train_delete",
             type="primary",
-            on_click=_attempt,
-            args=(jobs.delete, run),
+            on_click=_delete_for_good,
+            args=(run,),
         )
+
+
+def _delete_for_good(run: RunSummary) -> None:
+    _attempt(jobs.delete, run)
+    # The sidebar would miss the weights that its link names.
+    if st.query_params.get("weights") == f"{services.RUN}{run.name}" and not run.folder.exists():
+        del st.query_params["weights"]
 
 
 def _attempt(action: Callable[..., None], run: RunSummary, **options: Any) -> None:

@@ -24,13 +24,8 @@ from typing import Any
 from dino.errors import UserError
 from dino.training.config import TrainConfig
 from dino.training.data import open_photos
-from dino.training.listing import (
-    has_checkpoint,
-    is_run,
-    is_running,
-    read_json,
-    running_process,
-)
+from dino.training.listing import has_checkpoint, is_run
+from dino.training.processes import is_running, read_json, running_process
 from dino.weights import checkpoints_folder
 
 COMMAND = (sys.executable, "-m", "dino")

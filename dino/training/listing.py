@@ -1,19 +1,17 @@
 """What a folder of runs holds, read from a few JSON lines of each: quick, and nothing is loaded.
 
-    for run in list_runs("checkpoints/runs"): print(run.name, run.status, run.step, run.loss)
-
-A process is known again by its number and its start time together, since numbers are used again.
+for run in list_runs("checkpoints/runs"): print(run.name, run.status, run.step, run.loss)
 """
 
 import json
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dino.training.runs import METRICS, PROBES, process_start_time
+from dino.training.processes import is_alive, read_json, read_process
+from dino.training.runs import METRICS, PROBES
 
 ACTIVE = ("starting", "running", "stopping")
 # The end of a file that surely holds a whole line of metrics, in bytes.
@@ -73,7 +71,10 @@ def _run_folders(root: str | Path) -> list[Path]:
 
 
 def _newest_first(folders: Iterable[Path]) -> list[RunSummary]:
-    runs = [summarize(folder) for folder in folders]
+    runs = []
+    for folder in folders:
+        with suppress(TypeError):  # words where numbers belong: somebody else's file
+            runs.append(summarize(folder))
     return sorted(runs, key=lambda run: (-run.started, run.name))
 
 
@@ -105,54 +106,9 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("config.json", "launch.json"))
 
 
-def is_running(run: Path) -> bool:
-    """Whether a run's process is there, also before its first sign of life."""
-    return running_process(run) is not None
-
-
-def running_process(run: Path) -> dict[str, Any] | None:
-    """`pid` and `start_time` of the run's process; None where there is none.
-
-    One that we launched counts until it is gone; another, such as a notebook, while it runs the run.
-    """
-    for name in ("launch.json", "state.json"):
-        process = read_json(run / name)
-        if process is None or process.get("status", "running") != "running":
-            continue
-        if is_alive(process["pid"], process["start_time"]):
-            return {key: process[key] for key in ("pid", "start_time")}
-    return None
-
-
-def is_alive(pid: int, start_time: str | None) -> bool:
-    """Whether the process that had this number at that time is still at work."""
-    stat = Path(f"/proc/{pid}/stat")
-    if not Path("/proc/self/stat").exists():  # another system than Linux
-        with suppress(OSError):
-            os.kill(pid, 0)
-            return True
-        return False
-    if start_time is None or process_start_time(pid) != start_time:
-        return False
-    with suppress(OSError):
-        if stat.read_text().rsplit(")", 1)[1].split()[0] != "Z":
-            return True
-        os.waitpid(pid, os.WNOHANG)  # ours to take away where the app is process 1, in a container
-    return False
-
-
 def has_checkpoint(run: Path) -> bool:
     """Whether there is something to resume."""
     return next((run / "checkpoints").glob("step-*.pt"), None) is not None
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None where there is none, or half of one."""
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return values if isinstance(values, dict) else None
 
 
 def last_words(run: Path) -> str:
@@ -167,7 +123,7 @@ def last_words(run: Path) -> str:
 
 def _status(folder: Path) -> tuple[str, str]:
     """The status of a run and the reason, from the newer of what we and what the run wrote."""
-    launch, state = read_json(folder / "launch.json"), read_json(folder / "state.json")
+    launch, state = (read_process(folder / name) for name in ("launch.json", "state.json"))
     if launch and (state is None or _unheard_of(folder, launch, state)):
         return _status_of_launch(folder, launch)
     if state is None:

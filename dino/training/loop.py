@@ -81,7 +81,7 @@ def fit(
         if resume:
             _restore(training, run_folder, reporter)
         elif world.leads:
-            run_folder.create(config, inputs, environment(precision))
+            run_folder.create(config, inputs, len(photos), environment(precision))
         wait_for_all()
         _guarded(training, photos, reporter, workers=workers, stop=stop)
     return run_folder.folder

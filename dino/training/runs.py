@@ -76,8 +76,10 @@ class RunFolder:
                 f"{self.folder} is being run by process {_pid(self.folder)}; stop that one first"
             )
 
-    def create(self, config: TrainConfig, inputs: Inputs, environment: dict[str, Any]) -> None:
-        """Make the folder and write config, inputs and environment.
+    def create(
+        self, config: TrainConfig, inputs: Inputs, num_photos: int, environment: dict[str, Any]
+    ) -> None:
+        """Make the folder and write config, inputs with the number of photos, and environment.
 
         Raises:
             UserError: it holds a run already.
@@ -90,7 +92,7 @@ class RunFolder:
                 f"{self.folder} cannot be made ({error.strerror}); choose another folder"
             ) from error
         self._write("config.json", config.to_json())
-        self._write("data.json", json.dumps(asdict(inputs), indent=1))
+        self._write("data.json", json.dumps({**asdict(inputs), "num_photos": num_photos}, indent=1))
         self._write("environment.json", json.dumps(environment, indent=1))
 
     def set_state(self, status: str, reason: str = "") -> None:
@@ -167,12 +169,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def process_start_time(pid: int) -> str | None:
-    """When a process started, in the system's own count; None where there is none of that number."""
+    """When a process started, in the system's own count; None where there is none of that number, or
+    only what is left of it until its parent looks (a zombie)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    return stat.rsplit(")", 1)[1].split()[19]
+    words = stat.rsplit(")", 1)[1].split()
+    return None if words[0] == "Z" else words[19]
 
 
 def _pid(folder: Path) -> int:
