@@ -385,3 +385,22 @@ def test_events_go_to_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
 def test_a_preset_says_what_is_wrong_with_a_setting(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         preset_config("small", num_photos=100, **wrong)
+
+
+def test_the_bundled_weights_open_and_know_their_settings():
+    place = Path(__file__).resolve().parents[1] / "checkpoints"
+    backbone = dino.load(place / "dino_vitti16_imagenette.safetensors", precision="fp32")
+    assert (backbone.patch_size, backbone.embed_dim, backbone.num_heads) == (16, 192, 3)
+    assert not backbone.is_random
+    config = TrainConfig.from_json((place / "dino_vitti16_imagenette.json").read_text())
+    assert (config.arch, config.epochs, config.targets) == ("vit_tiny", 30, "sinkhorn")
+    with Image.open(place / "filmstrip" / "photo.png") as picture:
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (backbone.mean, backbone.std))
+    maps = backbone.attention(((pixels - mean) / std)[None]).weights[0, 0, 0]
+    with np.load(place / "filmstrip" / "epoch-0030" / "attention.npz") as saved:
+        drawn = torch.from_numpy(saved["photo"]).float()
+    correlations = [
+        np.corrcoef(a.flatten(), b.flatten())[0, 1] for a, b in zip(maps, drawn, strict=True)
+    ]
+    assert min(correlations) > 0.98  # drawn in bfloat16, from weights in float32

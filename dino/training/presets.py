@@ -35,7 +35,7 @@ _SMALL: dict[str, Any] = {
     "batch_size": 64,
     "log_every": 20,
 }
-# From good weights on some hundred or thousand photos; measured in docs/training.md.
+# From good weights on some hundred or thousand photos; not measured yet, see docs/training.md.
 _FINETUNE: dict[str, Any] = {
     "drop_path": 0.0,
     "num_locals": 4,
