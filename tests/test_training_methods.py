@@ -2,6 +2,7 @@
 at on the way."""
 
 import json
+import subprocess
 import sys
 import types
 from dataclasses import replace
@@ -404,3 +405,23 @@ def test_the_bundled_weights_open_and_know_their_settings():
         np.corrcoef(a.flatten(), b.flatten())[0, 1] for a, b in zip(maps, drawn, strict=True)
     ]
     assert min(correlations) > 0.98  # drawn in bfloat16, from weights in float32
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="sessions are not weighed here"
+)
+def test_a_run_in_a_session_of_its_own_stands_back_as_a_session():
+    script = (
+        "from dino.cli.train import _be_modest; _be_modest(None, 7); "
+        "print(open('/proc/self/autogroup').read())"
+    )
+    root = Path(__file__).resolve().parents[1]
+    said = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=True,
+    ).stdout
+    assert said.strip().endswith("nice 7")

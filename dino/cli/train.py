@@ -1,6 +1,7 @@
 """`train`, `resume` and `export` a run; `runs` lists what is there."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
@@ -242,6 +243,9 @@ def _be_modest(threads: int | None, nice: int) -> None:
 
     if nice:
         os.nice(nice)
+        if os.getsid(0) == os.getpid():  # started by the app: Linux weighs whole sessions first
+            with suppress(OSError):
+                Path("/proc/self/autogroup").write_text(str(nice))
     if threads is not None:
         torch.set_num_threads(threads)
 
