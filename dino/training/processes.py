@@ -39,12 +39,16 @@ def is_alive(pid: int, start_time: str | None) -> bool:
             os.kill(pid, 0)
             return True
         return False
-    if start_time is None or process_start_time(pid) != start_time:
+    if start_time is None:
         return False
+    if process_start_time(pid) == start_time:
+        return True
     with suppress(OSError):
-        if stat.read_text().rsplit(")", 1)[1].split()[0] != "Z":
-            return True
-        os.waitpid(pid, os.WNOHANG)  # ours to take away where the app is process 1, in a container
+        words = stat.read_text().rsplit(")", 1)[1].split()
+        if words[0] == "Z" and words[19] == start_time:
+            os.waitpid(
+                pid, os.WNOHANG
+            )  # ours to take away where the app is process 1, in a container
     return False
 
 
