@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -116,7 +117,7 @@ class Reporter:
             return
         place, config = self._folder.folder / "weights", self._config
         how = "by DINO" if config.method == "dino" else "with labels"
-        start = f" from {config.init}" if config.init else ""
+        start = f" from {Path(config.init).name}" if config.init else ""
         told = f"{config.arch if not config.init else 'Fine-tuned'}{start}, trained {how} for {step} steps."
         name = self._folder.folder.name
         mean_std = {"mean": method.scale[0], "std": method.scale[1]}

@@ -70,7 +70,7 @@ def convert(
     told: dict[str, object] = {
         "name": loaded.name,
         "description": loaded.description,
-        "source": str(source) if isinstance(source, str | Path) else "state dict",
+        "source": _source_name(source),
         "mean": loaded.mean,
         "std": loaded.std,
         "is_random": loaded.is_random,
@@ -82,3 +82,10 @@ def convert(
         dtype=dtype,
         metadata=told | dict(metadata or {}),
     )
+
+
+def _source_name(source: Source) -> str:
+    """A zoo name, or a file's name without the folders of this machine."""
+    if not isinstance(source, str | Path):
+        return "state dict"
+    return Path(source).name if Path(source).exists() else str(source)
