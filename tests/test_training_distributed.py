@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from training_cases import TINY, write_photos
 
 from dino.training import checkpoint
 from dino.training.config import TrainConfig
@@ -17,34 +17,12 @@ from dino.training.loop import fit
 from dino.training.runs import read_run
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = TrainConfig(
-    arch="vit_tiny",
-    patch_size=16,
-    drop_path=0.0,
-    global_size=32,
-    local_size=16,
-    num_locals=2,
-    out_dim=32,
-    hidden_dim=16,
-    bottleneck_dim=8,
-    batch_size=8,
-    epochs=3,
-    warmup_epochs=0,
-    freeze_last_layer=0,
-    log_every=1,
-    precision="fp32",
-)
+CONFIG = replace(TINY, drop_path=0.0, batch_size=8, epochs=3, freeze_last_layer=0)
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for index in range(16):
-        path = root / "ab"[index % 2] / f"{index}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(path)
-    return root
+    return write_photos(tmp_path_factory.mktemp("photos"), 16)
 
 
 def torchrun(config: TrainConfig, photos: Path, run: Path) -> None:

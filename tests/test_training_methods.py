@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from training_cases import TINY, write_photos
 
 import dino
 from dino.errors import UserError
@@ -30,24 +31,7 @@ from dino.training.presets import preset_config
 from dino.training.runs import read_run
 
 CPU = torch.device("cpu")
-SMALL = TrainConfig(
-    arch="vit_tiny",
-    patch_size=16,
-    drop_path=0.0,
-    global_size=32,
-    local_size=16,
-    num_locals=2,
-    out_dim=32,
-    hidden_dim=16,
-    bottleneck_dim=8,
-    batch_size=4,
-    epochs=2,
-    warmup_epochs=0,
-    log_every=1,
-    precision="fp32",
-    probe_size=32,
-    film_size=32,
-)
+SMALL = replace(TINY, drop_path=0.0, probe_size=32, film_size=32)
 
 
 def quiet(line: str) -> None:
@@ -57,14 +41,7 @@ def quiet(line: str) -> None:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     """Ten photos of each of two classes, which differ in brightness."""
-    root = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for index in range(20):
-        path = root / "ab"[index % 2] / f"{index:02d}.png"
-        path.parent.mkdir(exist_ok=True)
-        pixels = rng.integers(0, 100, (40, 50, 3)) + 150 * (index % 2)
-        Image.fromarray(pixels.astype(np.uint8)).save(path)
-    return root
+    return write_photos(tmp_path_factory.mktemp("photos"), 20, brighter=150)
 
 
 def method_of(config: TrainConfig, **options):

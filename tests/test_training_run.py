@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from training_cases import TINY, write_photos
 
 import dino
 from dino.errors import UserError, WeightsError
@@ -26,34 +26,13 @@ from dino.training.metrics import collapse
 from dino.training.runs import METRICS, process_start_time, read_lines, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = TrainConfig(
-    arch="vit_tiny",
-    patch_size=16,
-    global_size=32,
-    local_size=16,
-    num_locals=2,
-    out_dim=32,
-    hidden_dim=16,
-    bottleneck_dim=8,
-    batch_size=4,
-    epochs=2,
-    warmup_epochs=0,
-    log_every=1,
-    save_every=2,
-    keep=3,
-    precision="fp32",
-)
+SMALL = replace(TINY, save_every=2, keep=3)
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     """Nine photos of two classes; one of them cannot be read."""
-    root = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for index in range(8):
-        path = root / "ab"[index % 2] / f"{index}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(path)
+    root = write_photos(tmp_path_factory.mktemp("photos"), 8)
     (root / "a" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     return root
 
