@@ -14,6 +14,7 @@ import streamlit as st
 from app import data_root
 from app.fetching import WeightsFetch
 from app.state import Choice, Photo
+from app.weights_menu import OPENED, stamp, weights_location
 from dino import explore, export, render
 from dino.backbone import Backbone
 from dino.errors import WeightsError
@@ -21,17 +22,12 @@ from dino.geometry import Geometry
 from dino.images import decode
 from dino.preprocessing import plan
 from dino.projections import Projection, project
-from dino.training.jobs import runs_folder
 from dino.training.presets import preset_config
-from dino.weights import ZOO, checkpoints_folder, find_default
-from dino.weights.default import DEFAULT_NAMES, bundled_files, downloaded_path
+from dino.weights import checkpoints_folder
 
 RANDOM_WEIGHTS = "random_vits16"
-# Weights of a run are opened as "run:NAME".
-RUN = "run:"
 # Checkpoints of their own a session keeps open.
 _MAX_OPENED = 2
-_OPENED = "opened_weights"
 _PROJECTIONS = "projections"
 _MAX_PROJECTIONS = 16
 _THUMBNAIL_PX = 480
@@ -214,88 +210,17 @@ def weights_fetch() -> WeightsFetch:
     return WeightsFetch(checkpoints_folder() / "downloads" / "fetch.log")
 
 
-def default_weights() -> str | None:
-    """Name of the weights to start with, None where there are none."""
-    source = find_default()
-    return source.name if source else None
-
-
-def fetched_weights() -> str | None:
-    """Name of the best default weights that were downloaded, whatever the environment asks for."""
-    folder = checkpoints_folder()
-    here = (name for name in DEFAULT_NAMES if (p := downloaded_path(name, folder)) and p.exists())
-    return next(here, None)
-
-
-def weights_options(session: MutableMapping[str, Any]) -> list[str]:
-    """Names of all weights that can be opened now without a download, the default first."""
-    folder = checkpoints_folder()
-    here = [name for name in ZOO if (p := downloaded_path(name, folder)) is not None and p.exists()]
-    random = [name for name in ZOO if ZOO[name].origin == "random"]
-    names = [
-        *session.get(_OPENED, {}),
-        *here,
-        *(path.stem for path in bundled_files(folder)),
-        *run_weights(),
-        *random,
-    ]
-    default = default_weights()
-    return list(dict.fromkeys([default, *names] if default else names))
-
-
-def run_weights() -> dict[str, Path]:
-    """What the runs have learned so far, by the names it is opened with, newest first."""
-    paths = [
-        path
-        for path in runs_folder().glob("*/weights/teacher.safetensors")
-        if not path.parents[1].name.startswith(".")
-    ]
-    newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
-    return {f"{RUN}{path.parents[1].name}": path for path in newest}
-
-
 def open_weights(name: str, session: MutableMapping[str, Any]) -> Backbone:
     """The backbone of a name from `weights_options`.
 
     Raises:
         WeightsError: the file is gone, damaged, or not weights.
     """
-    opened = session.get(_OPENED, {})
+    opened = session.get(OPENED, {})
     if name in opened:
         return _uploaded_backbone(*opened[name])
     location = weights_location(name, session)
-    return _backbone(location, _stamp(location))
-
-
-def weights_location(name: str, session: MutableMapping[str, Any]) -> str:
-    """What `--weights` takes for a name from `weights_options`; the file's name if it was uploaded."""
-    opened = session.get(_OPENED, {})
-    if name in opened:
-        return opened[name][0]
-    default = find_default()
-    if default is not None and name == default.name:
-        return str(default.location)
-    bundled = {path.stem: path for path in bundled_files(checkpoints_folder())}
-    return str({**bundled, **run_weights()}.get(name, name))
-
-
-def start_weights(name: str, session: MutableMapping[str, Any]) -> str:
-    """What a run can start from for a name from `weights_options`: a name of the zoo or a whole path.
-
-    Weights that were opened from the browser are written to `downloads/opened` for that.
-    """
-    opened = session.get(_OPENED, {})
-    if name in opened:
-        file_name, _, data = opened[name]
-        path = checkpoints_folder() / "downloads" / "opened" / f"{name}{Path(file_name).suffix}"
-        if not path.exists():  # the name holds a part of the digest
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            part.write_bytes(data)
-            part.replace(path)
-        return str(path.absolute())
-    location = weights_location(name, session)
-    return str(Path(location).absolute()) if Path(location).exists() else location
+    return _backbone(location, stamp(location))
 
 
 def start_sizes(init: str) -> dict[str, int]:
@@ -304,23 +229,13 @@ def start_sizes(init: str) -> dict[str, int]:
     Raises:
         WeightsError: they cannot be read.
     """
-    return _start_sizes(init, _stamp(init))
+    return _start_sizes(init, stamp(init))
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading the weights …")
 def _start_sizes(init: str, stamp: str) -> dict[str, int]:
     config = preset_config("finetune", num_photos=1, init=init)
     return {name: getattr(config, name) for name in ("patch_size", "global_size", "local_size")}
-
-
-def _stamp(location: str) -> str:
-    """Changes when the file behind a location does, so that a cached model is not a stale one."""
-    folder = checkpoints_folder()
-    known = downloaded_path(location, folder) if location in ZOO else Path(location)
-    if known is None or not known.exists():
-        return ""
-    status = known.stat()
-    return f"{status.st_mtime_ns}-{status.st_size}"
 
 
 def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) -> str:
@@ -332,8 +247,8 @@ def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) 
     digest = explore.content_id(data)
     _uploaded_backbone(file_name, digest, data)
     name = f"{Path(file_name).stem[:40]}-{digest[:8]}"
-    others = {k: v for k, v in session.get(_OPENED, {}).items() if k != name}
-    session[_OPENED] = {
+    others = {k: v for k, v in session.get(OPENED, {}).items() if k != name}
+    session[OPENED] = {
         name: (file_name, digest, data),
         **dict(list(others.items())[: _MAX_OPENED - 1]),
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from app import services
+from app import services, weights_menu
 from app.components.paste import paste_photo
 from app.state import (
     DEFAULT_SIZE,
@@ -150,8 +150,8 @@ def _take(file_name: str, data: bytes) -> None:
 
 def _weights() -> str | None:
     st.subheader("Weights", anchor=False)
-    options = services.weights_options(st.session_state)
-    default = services.default_weights()
+    options = weights_menu.weights_options(st.session_state)
+    default = weights_menu.default_weights()
     if wanted := st.session_state.pop(_WANTED, None):
         st.session_state["weights"] = wanted
     asked = st.query_params.get("weights")

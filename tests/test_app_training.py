@@ -349,7 +349,7 @@ def test_the_film_follows_the_newest_epoch_until_another_is_chosen(root, photo_f
 
 
 def test_a_run_is_opened_in_attention_with_one_click_and_by_a_link(root, small_weights):
-    from app import services
+    from app import services, weights_menu
 
     run = make_run(root, "mine")
     assert button(opened(), "Open in Attention").disabled
@@ -364,10 +364,12 @@ def test_a_run_is_opened_in_attention_with_one_click_and_by_a_link(root, small_w
     at = opened(weights="run:mine")
     assert at.sidebar.selectbox(key="weights").value == "run:mine"
     assert services.open_weights("run:mine", {}).depth == 2
-    assert services.weights_location("run:mine", {}) == str(run / "weights" / "teacher.safetensors")
-    before = services._stamp(services.weights_location("run:mine", {}))
+    assert weights_menu.weights_location("run:mine", {}) == str(
+        run / "weights" / "teacher.safetensors"
+    )
+    before = weights_menu.stamp(weights_menu.weights_location("run:mine", {}))
     os.utime(run / "weights" / "teacher.safetensors", ns=(1, 1))
-    assert services._stamp(services.weights_location("run:mine", {})) != before
+    assert weights_menu.stamp(weights_menu.weights_location("run:mine", {})) != before
 
 
 def test_deleting_asks_with_the_name_and_takes_that_run_only(root):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app import services
+from app import services, weights_menu
 from app.state import DEFAULT_SIZE, Choice
 from app.text import plain_text
 from dino import render
@@ -132,7 +132,7 @@ def downloads(*files: tuple[str, str, str, Callable[[], bytes]]) -> None:
 
 def command(verb: str, choice: Choice, options: Sequence[str]) -> None:
     """The line that makes the same files again, with a copy button."""
-    weights = services.weights_location(choice.weights, st.session_state)
+    weights = weights_menu.weights_location(choice.weights, st.session_state)
     words = ["python", "-m", "dino", verb, _photo_argument(choice), "--weights", weights]
     if choice.size != DEFAULT_SIZE:
         words += ["--size", str(choice.size)]

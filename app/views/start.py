@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import services, sidebar
+from app import services, sidebar, weights_menu
 from app.sidebar import Selection
 from app.state import Choice
 from app.text import plain_text, sentence
@@ -56,7 +56,7 @@ def _no_weights() -> None:
 @st.fragment(run_every=1.0)
 def _fetch_progress() -> None:
     fetch = services.weights_fetch()
-    if fetch.succeeded and (name := services.fetched_weights()):
+    if fetch.succeeded and (name := weights_menu.fetched_weights()):
         sidebar.choose_weights(name)
         st.rerun()
     if fetch.running:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import data_root, services
+from app import data_root, weights_menu
 from app.sidebar import Selection
 from app.text import plain_text, sentence
 from app.views import training_data as photos
@@ -151,7 +151,7 @@ def _recipe(data: Chosen) -> tuple[str, str | None, str]:
 def _learned_weights() -> list[str]:
     """Weights that something was learned in."""
     session = st.session_state
-    return [name for name in services.weights_options(session) if not name.startswith("random")]
+    return [name for name in weights_menu.weights_options(session) if not name.startswith("random")]
 
 
 def _config(preset: str, weights: str | None, data: Chosen) -> TrainConfig:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from app import services
+from app import services, weights_menu
 from app.state import PHOTOS, Photo
 from dino.training import jobs
 from dino.training.build import build_schedules
@@ -58,13 +58,13 @@ def make_config(
     """The preset, with crops of whole patches of the weights to start from, and then the changes.
 
     Args:
-        weights: a name from `services.weights_options`, or a path; None: from scratch.
+        weights: a name from `weights_menu.weights_options`, or a path; None: from scratch.
     Raises:
         UserError: weights that cannot be opened, settings that cannot be, photos for no batch.
     """
     start: dict[str, Any] = {}
     if weights is not None:
-        init = services.start_weights(weights, session)
+        init = weights_menu.start_weights(weights, session)
         start = {"init": init, **services.start_sizes(init)}
     config = preset_config(preset, num_photos=num_photos, **{**start, **changes})
     build_schedules(config, num_photos)

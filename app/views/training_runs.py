@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import services, sidebar
+from app import sidebar, weights_menu
 from app.text import plain_text, sentence
 from app.views import training_form as form
 from app.views import training_monitor as monitor
@@ -163,11 +163,11 @@ def _focus(chosen: Sequence[RunSummary]) -> RunSummary:
 def _actions(run: RunSummary, look: Callable[[str], None], write_anew: Callable[[], None]) -> None:
     """What can be done with a run in its state."""
     with st.container(horizontal=True):
-        weights = f"{services.RUN}{run.name}"
+        weights = f"{weights_menu.RUN}{run.name}"
         if st.button(
             "Open in Attention",
             icon=":material/visibility:",
-            disabled=weights not in services.run_weights(),
+            disabled=weights not in weights_menu.run_weights(),
             help="Looks at your photo with what this run has learned so far.",
         ):
             sidebar.choose_weights(weights)
@@ -225,7 +225,10 @@ def _delete(run: RunSummary) -> None:
 def _delete_for_good(run: RunSummary) -> None:
     _attempt(jobs.delete, run)
     # The sidebar would miss the weights that its link names.
-    if st.query_params.get("weights") == f"{services.RUN}{run.name}" and not run.folder.exists():
+    if (
+        st.query_params.get("weights") == f"{weights_menu.RUN}{run.name}"
+        and not run.folder.exists()
+    ):
         del st.query_params["weights"]
 
 
