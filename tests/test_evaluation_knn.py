@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import dino
 from dino.errors import UserError
 from dino.evaluation import knn_accuracy
+from dino.evaluation.features import embed_folder
 from dino.evaluation.knn import knn_votes
+from dino.evaluation.reading import center_crop
+from dino.folders import open_folder
 
 
 @pytest.mark.parametrize("k", [5, 10, 20, 100])
@@ -49,3 +54,23 @@ def test_labels_above_the_training_classes_are_never_right():
 def test_what_does_not_fit_together_is_named(train, labels, test, options, says):
     with pytest.raises(UserError, match=says):
         knn_accuracy(train, labels, test, torch.zeros(len(test), dtype=torch.long), **options)
+
+
+def test_the_centre_crop_is_the_middle_of_the_photo():
+    rgb = np.arange(8 * 16 * 3, dtype=np.uint8).reshape(8, 16, 3)
+    np.testing.assert_array_equal(center_crop(rgb, size=4, resize=8), rgb[2:6, 6:10])
+    assert center_crop(rgb, size=7).shape == (7, 7, 3)  # short side 8 = 7 · 256/224
+    np.testing.assert_array_equal(center_crop(rgb, size=7), rgb[0:7, 4:11])
+
+
+def test_unreadable_photos_are_left_out_and_listed(tmp_path, small_weights):
+    for name in "abc":
+        pixels = np.full((40, 40, 3), 80 * "abc".index(name), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    backbone = dino.load(small_weights, precision="fp32")
+    whole = embed_folder(backbone, open_folder(tmp_path), size=16, workers=0)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    found = embed_folder(backbone, open_folder(tmp_path), size=16, workers=0, batch_size=1)
+    assert [path.name for path in found.paths] == ["a.png", "c.png"]
+    assert [path.name for path in found.unreadable] == ["b.png"]
+    np.testing.assert_allclose(found.cls, whole.cls[[0, 2]], atol=1e-5)

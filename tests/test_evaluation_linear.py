@@ -13,7 +13,6 @@ from dino.errors import UserError
 from dino.evaluation.features import embed_folder
 from dino.evaluation.linear import linear_crops, linear_frozen
 from dino.evaluation.probe_features import (
-    CenterCrop,
     RandomCrop,
     ViewFeatures,
     embed_random_crops,
@@ -21,6 +20,7 @@ from dino.evaluation.probe_features import (
     probe_features,
 )
 from dino.evaluation.probe_settings import ProbeSettings, held_out_rows
+from dino.evaluation.reading import CenterCrop
 from dino.evaluation.softmax import Probes, fit_probes, score
 from dino.folders import open_folder
 

@@ -29,8 +29,8 @@ from dino.cli.progress import progress
 
 if TYPE_CHECKING:
     from dino.evaluation.linear import LinearResult
-    from dino.evaluation.probe_features import CenterCrop
     from dino.evaluation.probe_settings import ProbeSettings
+    from dino.evaluation.reading import CenterCrop
     from dino.folders import PhotoFolder
 
 app = typer.Typer(
@@ -150,8 +150,9 @@ def linear(
 ) -> None:
     """Train a linear classifier on frozen features; val has no part in choosing its rate."""
     from dino.errors import UserError
-    from dino.evaluation.probe_features import CenterCrop, whole_patches
+    from dino.evaluation.probe_features import whole_patches
     from dino.evaluation.probe_settings import RATES, ProbeSettings
+    from dino.evaluation.reading import CenterCrop
 
     if flip and not frozen_features:
         raise UserError("--flip belongs to --frozen-features; random crops are mirrored anyway")

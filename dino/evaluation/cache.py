@@ -26,12 +26,12 @@ from dino.backbone import Backbone
 from dino.errors import UserError
 from dino.evaluation.features import Features, embed_folder
 from dino.evaluation.probe_features import (
-    CenterCrop,
     ViewFeatures,
     embed_views,
     view_features,
     whole_patches,
 )
+from dino.evaluation.reading import CenterCrop
 from dino.folders import PhotoFolder
 from dino.weights.saving import write_atomically
 

@@ -4,18 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from dino.backbone import Backbone
-from dino.errors import ImageError
+from dino.evaluation.reading import CenterCrop, read_views, short_side_of
 from dino.folders import PhotoFolder
-from dino.images import read
-
-# The paper resizes the short side to 256 px and crops 224.
-_RESIZE_OF_CROP = 256 / 224
 
 
 @dataclass(frozen=True)
@@ -26,38 +20,6 @@ class Features:
     labels: Tensor
     paths: tuple[Path, ...]
     unreadable: tuple[Path, ...]
-
-
-def center_crop(rgb: np.ndarray, *, size: int, resize: int | None = None) -> np.ndarray:
-    """Short side to `resize` px (bicubic), then the middle `size` × `size`: uint8 [size,size,3].
-
-    `resize` defaults to `size` · 256/224, as in the paper.
-    """
-    short = resize or round(size * _RESIZE_OF_CROP)
-    height, width = rgb.shape[:2]
-    scale = short / min(height, width)
-    sides = max(round(width * scale), size), max(round(height * scale), size)
-    picture = Image.fromarray(rgb).resize(sides, Image.Resampling.BICUBIC)
-    left, top = (sides[0] - size) // 2, (sides[1] - size) // 2
-    return np.array(picture.crop((left, top, left + size, top + size)))
-
-
-class _Crops(torch.utils.data.Dataset[tuple[int, Tensor | None]]):
-    def __init__(
-        self, paths: tuple[Path, ...], size: int, resize: int | None, short_side: int | None
-    ) -> None:
-        self.paths, self.size, self.resize, self.short_side = paths, size, resize, short_side
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[int, Tensor | None]:
-        try:
-            rgb = read(self.paths[index], short_side=self.short_side)
-        except (ImageError, OSError):
-            return index, None
-        crop = center_crop(rgb, size=self.size, resize=self.resize)
-        return index, torch.from_numpy(crop).permute(2, 0, 1)
 
 
 def embed_folder(
@@ -83,28 +45,26 @@ def embed_folder(
     """
     size = max(size // backbone.patch_size, 1) * backbone.patch_size
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (backbone.mean, backbone.std))
-    short_side = (resize or round(size * _RESIZE_OF_CROP)) if reduced else None
-    batches = torch.utils.data.DataLoader(
-        _Crops(folder.paths, size, resize, short_side),
-        generator=torch.Generator(),  # torch's own stays where a training run has it
+    batches = read_views(
+        folder.paths,
+        CenterCrop(size, resize),
+        range(len(folder)),
         batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=list,
+        workers=workers,
+        short_side=short_side_of(size, resize) if reduced else None,
     )
-    features, kept, unreadable = [], [], []
-    for done, batch in enumerate(batches, start=1):
-        good = [(index, crop) for index, crop in batch if crop is not None]
-        unreadable += [folder.paths[index] for index, crop in batch if crop is None]
-        if good:
-            images = torch.stack([crop for _, crop in good]).float() / 255
+    features, kept = [], list[int]()
+    for done, (rows, views) in enumerate(batches, start=1):
+        if rows:
+            images = views[:, 0].float() / 255
             features.append(backbone.tokens((images - mean) / std).cls.cpu())
-            kept += [index for index, _ in good]
+        kept += rows
         if progress:
-            progress(min(done * batch_size, len(folder.paths)), len(folder.paths))
-    labels = [folder.labels[index] if folder.labels else -1 for index in kept]
+            progress(min(done * batch_size, len(folder)), len(folder))
+    readable = set(kept)
     return Features(
         torch.cat(features) if features else torch.empty(0, backbone.embed_dim),
-        torch.tensor(labels, dtype=torch.long),
-        tuple(folder.paths[index] for index in kept),
-        tuple(unreadable),
+        torch.tensor([folder.labels[i] if folder.labels else -1 for i in kept], dtype=torch.long),
+        tuple(folder.paths[i] for i in kept),
+        tuple(path for i, path in enumerate(folder.paths) if i not in readable),
     )

@@ -24,7 +24,6 @@ from dino.backbone import Backbone
 from dino.errors import UserError
 from dino.evaluation.knn import Accuracy
 from dino.evaluation.probe_features import (
-    CenterCrop,
     RandomCrop,
     ViewFeatures,
     embed_random_crops,
@@ -32,6 +31,7 @@ from dino.evaluation.probe_features import (
     whole_patches,
 )
 from dino.evaluation.probe_settings import ProbeSettings, held_out_rows
+from dino.evaluation.reading import CenterCrop
 from dino.evaluation.softmax import Probes, TakenBatch, fit_probes, score
 from dino.folders import PhotoFolder
 

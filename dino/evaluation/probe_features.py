@@ -13,14 +13,11 @@ import torch
 from torch import Tensor
 
 from dino.backbone import Backbone
-from dino.errors import ImageError
-from dino.evaluation.features import center_crop
+from dino.evaluation.reading import Drawer, read_views
 from dino.folders import PhotoFolder
-from dino.images import read
 from dino.training.crops import View, draw
 
 # A photo uint8 [H,W,3] and a random generator → its views, each uint8 [size,size,3].
-Drawer = Callable[[np.ndarray, np.random.Generator], list[np.ndarray]]
 # The paper concatenates the CLS tokens of this many last blocks for networks up to ViT-S …
 _NUM_BLOCKS = 4
 _LARGEST_CONCATENATED = 384
@@ -37,23 +34,6 @@ class ViewFeatures:
     labels: Tensor
     paths: tuple[Path, ...]
     unreadable: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class CenterCrop:
-    """The middle `size` × `size` px of a photo, and with `flip` its mirror image as a second view.
-
-    `resize`: short side before the crop; default `size` · 256/224.
-    """
-
-    size: int
-    resize: int | None = None
-    flip: bool = False
-
-    def __call__(self, rgb: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        """uint8 [H,W,3] → one or two of uint8 [size,size,3]."""
-        crop = center_crop(rgb, size=self.size, resize=self.resize)
-        return [crop, np.ascontiguousarray(crop[:, ::-1])] if self.flip else [crop]
 
 
 @dataclass(frozen=True)
@@ -88,48 +68,6 @@ def probe_features(backbone: Backbone, images: Tensor) -> Tensor:
         return torch.cat([tokens.cls, tokens.patches.mean(dim=1)], dim=1)
     layers = range(-min(_NUM_BLOCKS, backbone.depth), 0)
     return torch.cat([t.cls for t in backbone.layer_tokens(images, layers=layers)], dim=1)
-
-
-class _Views(torch.utils.data.Dataset[list[Tensor] | None]):
-    def __init__(self, paths: Sequence[Path], view: Drawer, seed: tuple[int, int]) -> None:
-        self.paths, self.view, self.seed = paths, view, seed
-
-    def __getitem__(self, row: int) -> list[Tensor] | None:
-        try:
-            rgb = read(self.paths[row])
-        except (ImageError, OSError):
-            return None
-        crops = self.view(rgb, np.random.default_rng((*self.seed, row)))
-        return [torch.from_numpy(crop).permute(2, 0, 1) for crop in crops]
-
-
-def read_views(
-    paths: Sequence[Path],
-    view: Drawer,
-    order: Sequence[int],
-    *,
-    batch_size: int,
-    workers: int,
-    seed: tuple[int, int] = (0, 0),
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Batches of (rows that could be read, their views uint8 [B,V,3,H,W]) in the given order.
-
-    Args:
-        order: rows of `paths`, `batch_size` of them at a time; an unreadable one is left out.
-        seed: (seed, epoch); what is drawn depends on it and the row only, not on the workers.
-    """
-    loader = torch.utils.data.DataLoader(
-        _Views(paths, view, seed),
-        sampler=order,
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=list,
-    )
-    for number, items in enumerate(loader):
-        rows = order[number * batch_size : (number + 1) * batch_size]
-        good = [(row, item) for row, item in zip(rows, items, strict=True) if item is not None]
-        views = torch.stack([torch.stack(item) for _, item in good]) if good else torch.empty(0)
-        yield [row for row, _ in good], views
 
 
 def embed_batch(backbone: Backbone, views: Tensor) -> Tensor:

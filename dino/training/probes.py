@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from dino.backbone import Backbone, wrap
-from dino.evaluation.features import center_crop, embed_folder
+from dino.evaluation.features import embed_folder
 from dino.evaluation.knn import knn_accuracy
 from dino.evaluation.mask_data import MaskData, open_masks
+from dino.evaluation.reading import center_crop
 from dino.evaluation.segmentation import attention_jaccard
 from dino.folders import PhotoFolder, open_labelled
 from dino.images import read
