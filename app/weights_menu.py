@@ -21,10 +21,11 @@ def default_weights() -> str | None:
 
 
 def fetched_weights() -> str | None:
-    """Name of the best default weights that were downloaded, whatever the environment asks for."""
+    """Name of what a fetch of the default weights leaves, whatever the environment asks for: the best
+    that were downloaded, else what is bundled."""
     folder = checkpoints_folder()
     here = (name for name in DEFAULT_NAMES if (p := downloaded_path(name, folder)) and p.exists())
-    return next(here, None)
+    return next(here, None) or next((path.stem for path in bundled_files(folder)), None)
 
 
 def weights_options(session: MutableMapping[str, Any]) -> list[str]:

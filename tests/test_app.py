@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 from app.state import MAX_OWN_PHOTOS, add_photo, all_photos, bundled_photos, own_photos
 from dino import explore
 from dino.errors import ImageError
+from dino.weights import ZOO
 
 PAGES = ("attention", "masks", "features")
 TIMEOUT_S = 60
@@ -353,3 +354,18 @@ def test_one_fetch_runs_however_many_ask(monkeypatch, tmp_path):
         time.sleep(0.05)
     assert fetch.succeeded
     assert fetch.lines() == ["fetching"]
+
+
+def test_a_fetch_that_brought_nothing_leaves_the_bundled_weights(
+    tmp_path, monkeypatch, small_weights
+):
+    from app.weights_menu import fetched_weights
+
+    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path))
+    monkeypatch.setenv("WEIGHTS", "none")
+    assert fetched_weights() is None
+    (tmp_path / "ours.safetensors").write_bytes(small_weights.read_bytes())
+    assert fetched_weights() == "ours"
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / ZOO["vits14_saliency"].filename).write_bytes(b"")
+    assert fetched_weights() == "vits14_saliency"

@@ -31,7 +31,7 @@ def guarded(view: Callable[[Choice, Backbone], None], selection: Selection) -> N
 def _no_weights() -> None:
     st.markdown("## No weights yet")
     st.markdown(
-        "DINO Explorer needs the weights of a vision transformer to look with, and none are on this machine."
+        "DINO Explorer needs the weights of a vision transformer to look with, and none are chosen."
     )
     with st.container(horizontal=True):
         st.button(
