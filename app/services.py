@@ -101,6 +101,18 @@ def photo_facts(folder: str) -> data_root.PhotoFacts:
     return data_root.look_into(folder)
 
 
+@st.cache_data(max_entries=32, ttl=60, show_spinner="Looking for masks …")
+def count_masked(folder: str) -> int:
+    """Photos with masks in a folder that attention can be measured on.
+
+    Raises:
+        UserError: none, or one without a mask.
+    """
+    from dino.evaluation.mask_data import open_masks
+
+    return len(open_masks(folder).paths)
+
+
 @st.cache_resource(show_spinner=False)
 def _one_forward() -> threading.Lock:
     """Forwards of all sessions take turns: together they would take longer, and time each other."""

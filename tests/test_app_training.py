@@ -394,9 +394,22 @@ def test_the_sidebar_does_not_miss_the_weights_of_a_run_that_is_deleted(root, sm
     assert at.sidebar.selectbox(key="weights").value == "small"
 
 
+def outlined_beside(photos: Path) -> Path:
+    """Two photos with masks, in a folder of the data root."""
+    from PIL import Image
+
+    folder = photos.parent / "outlined"
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+        for name in ("one", "two"):
+            Image.new("L", (32, 32), 200).save(folder / kind / f"{name}.png")
+    return folder
+
+
 def test_a_duplicate_fills_the_form(root, photos):
     run = make_run(root, "first-1")
-    told = {"data": str(photos), "knn": str(photos), "film": []}
+    masks = outlined_beside(photos)
+    told = {"data": str(photos), "knn": str(photos), "masks": str(masks), "film": []}
     (run / "data.json").write_text(json.dumps(told))
     at = opened()
     button(at, "Duplicate with changes").click().run()
@@ -404,6 +417,7 @@ def test_a_duplicate_fills_the_form(root, photos):
     assert at.text_input(key="train_name").value == "first-2"
     assert at.selectbox(key="train_data").value == "pets"
     assert at.selectbox(key="train_knn").value == "pets"
+    assert at.selectbox(key="train_masks").value == "outlined"
     assert at.number_input(key="train_set_global_size").value == 32
     assert at.number_input(key="train_set_out_dim").value == 32
     assert at.number_input(key="train_set_epochs").value == 10
@@ -522,6 +536,27 @@ def test_starting_from_weights_fits_the_crops_to_their_patches(photos, small_wei
     assert at.number_input(key="train_set_patch_size").value == 8
     assert "train_set_arch" not in [field.key for field in at.main.text_input]
     assert "random_vits16" not in at.selectbox(key="train_weights").options
+
+
+def test_attention_is_measured_on_photos_with_masks(photos, root, engine):
+    outlined = outlined_beside(photos)
+    at = opened()
+    at.selectbox(key="train_masks").set_value("pets").run()
+    assert not at.exception
+    assert "pets" in at.error[0].value
+    assert button(at, "Start").disabled
+    at.selectbox(key="train_masks").set_value("outlined").run()
+    assert not at.error
+    assert "2 photos with masks" in text(at)
+    at.number_input(key="train_set_batch_size").set_value(4).run()
+    at.text_input(key="train_name").set_value("masked").run()
+    button(at, "Start").click().run()
+    wait_for(root / "masked", "running")
+    words = json.loads((root / "masked" / "words.json").read_text())
+    assert words[words.index("--masks") + 1] == str(outlined)
+    at.run()
+    button(at, "Stop").click().run()
+    wait_for(root / "masked", "stopped")
 
 
 def test_start_stop_resume_delete(photos, root, engine):

@@ -13,7 +13,7 @@ from dino.archive import unpack_photos
 from dino.errors import UserError
 from dino.training.jobs import MAX_NAME, check_name
 
-DATA, KNN = "train_data", "train_knn"
+DATA, KNN, MASKS = "train_data", "train_knn", "train_masks"
 # The photos that the labelled ones were suggested for.
 KNN_FOR = "train_knn_for"
 _MAX_ZIP_MB = 2048
@@ -23,18 +23,19 @@ _ZIP, _ZIP_NAME, _ZIP_SAID = "train_zip", "train_zip_name", "train_zip_said"
 @dataclass(frozen=True)
 class Chosen:
     """A folder of photos and what it holds, or the `problem` with it; nothing of all where none was
-    chosen."""
+    chosen. `told` says in words what it holds."""
 
     folder: Path | None = None
     facts: PhotoFacts | None = None
     problem: str = ""
+    told: str = ""
 
 
-def choose(label: str, key: str, *, help: str, placeholder: str, labelled: bool = False) -> Chosen:
+def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = "") -> Chosen:
     """A select box of folders that also takes a typed path, and below it what is in there.
 
     Args:
-        labelled: take only what k-NN can be measured on.
+        measure: take only what can be measured on, by "knn" or by "masks".
     """
     root = data_root.data_root()
     found, chosen = services.photo_folders(str(root)), st.session_state.get(key)
@@ -49,21 +50,25 @@ def choose(label: str, key: str, *, help: str, placeholder: str, labelled: bool 
         accept_new_options=True,
         persist_state="session",
     )
-    result = _open(text, root, labelled=labelled) if text else Chosen()
+    result = _open(text, root, measure=measure) if text else Chosen()
     if result.problem:
         st.error(plain_text(sentence(result.problem)), icon=":material/folder_off:")
-    elif result.facts:
-        st.caption(_counted(result.facts))
+    elif result.told:
+        st.caption(result.told)
     return result
 
 
-def _open(text: str, root: Path, *, labelled: bool) -> Chosen:
+def _open(text: str, root: Path, *, measure: str) -> Chosen:
     try:
         folder = data_root.resolve(text, root)
+        if measure == "masks":
+            count = services.count_masked(str(folder))
+            return Chosen(folder, told=f"{count:,} photos with masks")
         facts = services.photo_facts(str(folder))
     except UserError as error:
         return Chosen(problem=str(error))
-    return Chosen(folder, facts, facts.unfit_for_knn if labelled else "")
+    problem = facts.unfit_for_knn if measure == "knn" else ""
+    return Chosen(folder, facts, problem, _counted(facts))
 
 
 def _counted(facts: PhotoFacts) -> str:
@@ -92,7 +97,7 @@ def labelled_for(data: Path) -> str | None:
     root = data_root.data_root()
     for folder in ([data.parent] if data.name == "train" else []) + [data]:
         name = data_root.name_of(folder, root)
-        if name and not _open(name, root, labelled=True).problem:
+        if name and not _open(name, root, measure="knn").problem:
             return name
     return None
 

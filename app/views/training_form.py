@@ -37,7 +37,7 @@ _PRESETS_TOLD = {
 
 def show(selection: Selection, started: Callable[[str], None]) -> None:
     """Draw the form; `started` is called with the name of a run that was started."""
-    data, knn = _photos()
+    data, knn, masks = _photos()
     preset, weights, name = _recipe(data)
     try:
         config, problem = _config(preset, weights, data), ""
@@ -56,11 +56,17 @@ def show(selection: Selection, started: Callable[[str], None]) -> None:
         config=config,
         data=data.folder,
         knn=knn.folder,
+        masks=masks.folder,
         film=launch.film_photos(photo, data.facts.examples),
         threads=threads,
         nice=nice,
     )
-    _actions(request, data.facts.num_photos, ready=not problem and not knn.problem, started=started)
+    _actions(
+        request,
+        data.facts.num_photos,
+        ready=not (problem or knn.problem or masks.problem),
+        started=started,
+    )
 
 
 def fill_from(run: Path) -> None:
@@ -73,18 +79,23 @@ def fill_from(run: Path) -> None:
     settings_of_run = read_json(run / "config.json") or read_json(run / "requested.json") or {}
     config = TrainConfig.from_dict(settings_of_run)
     preset, changed = launch.differences(config, started.get("num_photos") or _SOME_PHOTOS)
-    root, data, knn = data_root.data_root(), inputs.get("data"), inputs.get("knn")
+    data = inputs.get("data")
     st.session_state[PRESET] = preset
     st.session_state[settings.CHANGES] = changed
     st.session_state[WEIGHTS] = config.init or SCRATCH
-    st.session_state[photos.DATA] = data_root.name_of(Path(data), root) if data else None
-    st.session_state[photos.KNN] = data_root.name_of(Path(knn), root) if knn else None
+    for key, folder in (
+        (photos.DATA, data),
+        (photos.KNN, inputs.get("knn")),
+        (photos.MASKS, inputs.get("masks")),
+    ):
+        named = data_root.name_of(Path(folder), data_root.data_root()) if folder else None
+        st.session_state[key] = named
     st.session_state[photos.KNN_FOR] = data
     st.session_state[NAME] = launch.free_name(re.sub(r"-\d+$", "", run.name))
 
 
-def _photos() -> tuple[Chosen, Chosen]:
-    """What to learn from and what to measure on."""
+def _photos() -> tuple[Chosen, Chosen, Chosen]:
+    """What to learn from, and what to measure features and attention on."""
     photos.suggest_first()
     left, right = st.columns(2, gap="medium")
     with left:
@@ -103,10 +114,19 @@ def _photos() -> tuple[Chosen, Chosen]:
             "nearest neighbours tell. Nothing is learned from the labels. A folder with a sub-folder "
             "for each class, or with train/ and val/.",
             placeholder="None: nothing will say whether it gets better",
-            labelled=True,
+            measure="knn",
+        )
+    with st.expander("Photos with masks to measure attention on", icon=":material/content_cut:"):
+        masks = photos.choose(
+            "Photos with masks (optional)",
+            photos.MASKS,
+            help="With them, J of the attention masks is measured too: how well the best head's mask "
+            "covers each outlined object. A folder with images/ and masks/, VOC 2012, or COCO.",
+            placeholder="None",
+            measure="masks",
         )
     photos.upload()
-    return data, knn
+    return data, knn, masks
 
 
 def _recipe(data: Chosen) -> tuple[str, str | None, str]:

@@ -26,6 +26,7 @@ class Request:
     config: TrainConfig
     data: Path
     knn: Path | None
+    masks: Path | None
     film: tuple[str, ...]
     threads: int
     nice: int = jobs.DEFAULT_NICE
@@ -41,6 +42,7 @@ class Request:
             self.data,
             runs_folder() / self.name,
             knn=self.knn,
+            masks=self.masks,
             film=self.film,
             threads=self.threads,
             nice=self.nice,

@@ -101,6 +101,7 @@ def _request(weights: str, photo: Photo, folder: str, preset: str) -> launch.Req
         config=config,
         data=data,
         knn=data_root.resolve(labelled, root) if labelled else None,
+        masks=None,
         film=launch.film_photos(photo, facts.examples),
         threads=launch.default_threads(),
     )

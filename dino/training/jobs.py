@@ -78,6 +78,7 @@ def start(
     run: str | Path,
     *,
     knn: str | Path | None = None,
+    masks: str | Path | None = None,
     film: Sequence[str | Path] = (),
     threads: int | None = None,
     nice: int = DEFAULT_NICE,
@@ -86,7 +87,8 @@ def start(
 
     Args:
         run: its folder, which must not exist; of two that ask for it at once, one gets it.
-        knn: labelled folder that features are measured on; film: photos whose attention is drawn.
+        knn: labelled folder that features are measured on; masks: photos with masks that attention
+            is measured on; film: photos whose attention is drawn.
         threads: of torch; None leaves it to the run.
         nice: 0 to 19, how far the run stands back for other programs.
     Raises:
@@ -96,7 +98,7 @@ def start(
     check_name(run.name)
     num_photos = len(open_photos(data))
     requested = run / "requested.json"
-    words = ["train", "--config", str(requested), "--out", str(run), *_inputs(data, knn)]
+    words = ["train", "--config", str(requested), "--out", str(run), *_inputs(data, knn, masks)]
     for photo in film:
         words += ["--film", str(Path(photo).absolute())]
     with _locked(run.parent):
@@ -236,8 +238,8 @@ def _launch(run: Path, words: Sequence[str], *, num_photos: int | None) -> None:
     _write_json(run / "launch.json", {**launched, "num_photos": num_photos})
 
 
-def _inputs(data: str | Path, knn: str | Path | None) -> list[str]:
-    paths = {"--data": data, "--knn": knn}
+def _inputs(data: str | Path, knn: str | Path | None, masks: str | Path | None = None) -> list[str]:
+    paths = {"--data": data, "--knn": knn, "--masks": masks}
     return [word for k, v in paths.items() if v for word in (k, str(Path(v).absolute()))]
 
 
