@@ -3,13 +3,20 @@
 #
 # Choices: PYTHON=python3.12  HOST=127.0.0.1  PORT=8501  WEIGHTS=none  DINO_WEIGHTS=path-or-name
 #          DATA=folder that photos to train on lie below; default: the folder this one lies in
+#          HOST=0.0.0.0 opens the app to the network, for a class: anyone on it can look, and training
+#          and this machine's folders are off unless ALLOW_TRAINING=1
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
-export DINO_WEIGHTS WEIGHTS
+export DINO_WEIGHTS WEIGHTS ALLOW_TRAINING
+OPEN := $(filter-out 127.0.0.1 localhost ::1,$(HOST))
+ifneq ($(OPEN),)
+# The address to open is told here: Streamlit would ask a server on the internet for it.
+NAMED = --browser.serverAddress $$($(BIN)/python -m app.access $(HOST))
+endif
 ifneq ($(DATA),)
 export DINO_DATA_ROOT := $(DATA)
 endif
@@ -17,7 +24,13 @@ endif
 .PHONY: app test lint slow browser clean
 
 app: $(VENV)/.app weights
-	$(BIN)/streamlit run app/main.py --server.address $(HOST) --server.port $(PORT)
+ifneq ($(OPEN),)
+	@echo "Warning: anyone who reaches this machine on port $(PORT) can use the app, without a password."
+ifeq ($(ALLOW_TRAINING),1)
+	@echo "ALLOW_TRAINING=1: they can also train here and read photos below DATA."
+endif
+endif
+	$(BIN)/streamlit run app/main.py --server.address $(HOST) --server.port $(PORT) $(NAMED)
 
 .PHONY: weights
 weights: $(VENV)/.app

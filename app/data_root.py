@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.access import may_work, require_work
 from dino.errors import UserError
 from dino.folders import open_labelled
 from dino.images import IMAGE_SUFFIXES
@@ -46,8 +47,9 @@ def resolve(text: str, root: Path) -> Path:
     """The folder that a path below the root, or "upload:NAME", means.
 
     Raises:
-        UserError: no such folder, or one outside.
+        UserError: no such folder, one outside, or a server that reads none.
     """
+    require_work()
     if text.startswith(UPLOAD):
         folder = uploads_folder() / check_name(text.removeprefix(UPLOAD))
         outer = uploads_folder()
@@ -125,7 +127,12 @@ class _Folder:
 
 
 def find_photo_folders(root: Path) -> list[str]:
-    """Folders with photos, or with classes of photos, below the root; uploads first, then the nearest."""
+    """Folders with photos, or with classes of photos, below the root; uploads first, then the nearest.
+
+    None on a server that reads no folders.
+    """
+    if not may_work():
+        return []
     uploads = uploads_folder()
     mine = sorted(p.name for p in uploads.iterdir() if p.is_dir()) if uploads.is_dir() else []
     mine = [f"{UPLOAD}{name}" for name in mine if not name.startswith(".")]

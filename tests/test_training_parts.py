@@ -63,6 +63,12 @@ def test_a_schedule_refuses_a_warm_up_longer_than_the_run():
         cosine_schedule(1, 0, 3, 10, warmup_epochs=4)
 
 
+def test_a_warm_up_may_be_a_part_of_an_epoch():
+    half = cosine_schedule(1, 0, 3, 10, warmup_epochs=0.5)
+    assert np.allclose(half[:5], [0, 0.25, 0.5, 0.75, 1])
+    assert (len(half), half[5]) == (30, 1)
+
+
 def test_the_loss_of_two_views_by_hand():
     """One image, two global views, K = 2: the pairs are (0, 1) and (1, 0) only."""
     loss = DINOLoss(2, 2, [1.0], student_temp=1.0)

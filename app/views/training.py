@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import sidebar
+from app import access, sidebar
 from app.sidebar import Selection
 from app.text import plain_text, sentence
 from app.views import layout
@@ -29,6 +29,9 @@ def show(selection: Selection, look: Callable[[str], None]) -> None:
     """
     sidebar.show_problems()
     layout.heading("Training", "Teach a network on your own photos, with DINO, without labels.")
+    if not access.may_work():
+        st.info(sentence(access.OFF), icon=":material/lock:")
+        return
     part = _choose_part()
     try:
         if part == "new":

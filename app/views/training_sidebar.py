@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from app import data_root, services
+from app import access, data_root, services
 from app.state import Photo
 from app.text import plain_text, sentence
 from app.views import training_data as photos
@@ -19,7 +19,9 @@ _OPEN, _DATA, _PRESET, _STARTED = "tune_open", "tune_data", "tune_preset", "tune
 
 
 def show(weights: str | None, photo: Photo, page: Page | None) -> None:
-    """The section; runs link to the Training `page`."""
+    """The section; runs link to the Training `page`. None on a server that trains nothing."""
+    if not access.may_work():
+        return
     st.subheader("Training", anchor=False)
     names = [run.name for run in active_runs(runs_folder())]
     st.fragment(_running, run_every=_POLL_S if names else None)(names, page)

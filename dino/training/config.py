@@ -101,7 +101,7 @@ class TrainConfig:
     )
     head_lr: float | None = _optim(None, told="The same for the head; none: as the backbone")
     min_lr: float = _optim(1e-6, told="Learning rate at the end")
-    warmup_epochs: int = _optim(10, told="Epochs in which the rate rises from 0")
+    warmup_epochs: float = _optim(10, told="Epochs in which the rate rises from 0")
     weight_decay: float = _optim(0.04, told="Weight decay at the start")
     weight_decay_end: float = _optim(0.4, told="Weight decay at the end")
     clip_grad: float | None = _optim(

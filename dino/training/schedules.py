@@ -6,13 +6,13 @@ from dino.errors import UserError
 
 
 def cosine_schedule(
-    base: float, final: float, epochs: int, steps: int, warmup_epochs: int = 0
+    base: float, final: float, epochs: int, steps: int, warmup_epochs: float = 0
 ) -> np.ndarray:
     """Linear warm-up from 0 to `base`, then half a cosine from `base` to `final`.
 
     Args:
         epochs, steps: epochs of the run and steps in each.
-        warmup_epochs: epochs of the warm-up, at most `epochs`.
+        warmup_epochs: epochs of the warm-up, at most `epochs`; a fraction is rounded to steps.
     Returns:
         float64 [epochs · steps].
     Raises:
@@ -23,7 +23,7 @@ def cosine_schedule(
             f"got {epochs} epochs of {steps} steps with {warmup_epochs} of warm-up, expected at "
             "least 1 of each and a warm-up no longer than the run"
         )
-    warmup = np.linspace(0, base, warmup_epochs * steps)
+    warmup = np.linspace(0, base, round(warmup_epochs * steps))
     rest = epochs * steps - len(warmup)
     progress = np.arange(rest) / max(rest, 1)
     return np.concatenate([warmup, final + 0.5 * (base - final) * (1 + np.cos(np.pi * progress))])

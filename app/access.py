@@ -1,0 +1,64 @@
+"""What others on the network may do with this server: look, but not work on its machine.
+
+A server that listens beyond its own machine (`make app HOST=0.0.0.0`, for a class) takes photos and
+weights into browser sessions, and nothing more. Training, folders of the machine and unpacking onto
+its disk are off there, unless it was started with `ALLOW_TRAINING=1`.
+"""
+
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Mapping
+
+import streamlit as st
+
+from dino.errors import UserError
+
+OFF = (
+    "This server is open to the network, so it trains nothing and reads no folders; whoever runs it "
+    "can start it with ALLOW_TRAINING=1, or open it on the machine itself (HOST=127.0.0.1)"
+)
+
+
+def listens_beyond(address: str | None) -> bool:
+    """Whether a server at an address can be reached from other machines; None is every address."""
+    if not address:
+        return True
+    if address == "localhost" or address.startswith("unix://"):
+        return False
+    try:
+        return not ipaddress.ip_address(address).is_loopback
+    except ValueError:  # a host name
+        return True
+
+
+def may_work(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether this server starts processes and reads and writes folders of its machine."""
+    told = (os.environ if environ is None else environ).get("ALLOW_TRAINING", "")
+    return told == "1" or not listens_beyond(st.get_option("server.address"))
+
+
+def require_work() -> None:
+    """Raise a `UserError` where `may_work` says no."""
+    if not may_work():
+        raise UserError(OFF)
+
+
+def reachable_address(address: str) -> str:
+    """The address others open: `address` itself, or this machine's own where it stands for all.
+
+    Nothing is sent: a datagram socket only looks up which way it would go.
+    """
+    if address not in ("0.0.0.0", "::"):  # noqa: S104 (compared with, not listened on)
+        return address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        try:
+            way.connect(("198.51.100.1", 9))  # reserved for documentation
+            return str(way.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
+
+
+if __name__ == "__main__":
+    print(reachable_address(sys.argv[1]))
