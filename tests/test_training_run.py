@@ -20,7 +20,7 @@ from dino.folders import open_folder
 from dino.training import checkpoint
 from dino.training.config import TrainConfig
 from dino.training.crops import MultiCrop, random_box
-from dino.training.data import StepSampler, collate
+from dino.training.data import StepSampler, collate, loader, start_reading
 from dino.training.loop import fit, resume_run
 from dino.training.metrics import collapse
 from dino.training.runs import METRICS, process_start_time, read_lines, read_run
@@ -214,10 +214,15 @@ def test_no_crop_of_a_photo_just_large_enough_is_enlarged():
 
 
 def test_every_process_takes_its_share_of_each_batch():
-    samplers = [StepSampler(10, 4, seed=0, rank=rank, world=2) for rank in (0, 1)]
-    alone = list(StepSampler(10, 4, seed=0))
+    run = {"seed": 0, "start": 0, "end": 4}
+    samplers = [StepSampler(10, 4, **run, rank=rank, world=2) for rank in (0, 1)]
+    alone = list(StepSampler(10, 4, **run))
     assert [sorted(a + b) for a, b in zip(*samplers, strict=True)] == [sorted(b) for b in alone]
-    assert len({i for batch in alone for i in batch}) == 8
+    assert [{epoch for epoch, _ in batch} for batch in alone] == [{0}, {0}, {1}, {1}]
+    epochs = [{index for batch in alone[i : i + 2] for _, index in batch} for i in (0, 2)]
+    assert [len(seen) for seen in epochs] == [8, 8]
+    assert [i for _, i in alone[0]] != [i for _, i in alone[2]]  # each epoch in an order of its own
+    assert list(StepSampler(10, 4, seed=0, start=3, end=4)) == alone[3:]
 
 
 def test_classes_come_from_sub_folders(photos):
@@ -418,3 +423,39 @@ def test_an_unforeseen_error_leaves_the_state_failed(photos, tmp_path, monkeypat
         fit(SMALL, photos, tmp_path / "run", workers=0, say=str)
     assert read_run(tmp_path / "run").state == "failed"
     assert "KeyError" in (tmp_path / "run" / "log.txt").read_text()
+
+
+class _Threads:
+    """A photo whose pixels tell how many threads OpenCV had in the process that read it."""
+
+    labels, classes = (), ()
+
+    def __len__(self) -> int:
+        return 4
+
+    def read(self, index, *, short_side=None):
+        import cv2
+
+        return np.full((32, 32, 3), cv2.getNumThreads(), np.uint8)
+
+    def name(self, index):
+        return str(index)
+
+
+def test_workers_share_the_cores_and_the_run_keeps_its_threads():
+    import cv2
+
+    def as_read(rgb, rng):
+        return [rgb]
+
+    as_read.short_side = None
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        for workers, expected in ((0, 3), (1, 1)):
+            sampler = StepSampler(4, 2, seed=0, start=0, end=2)
+            batches = start_reading(loader(_Threads(), as_read, sampler, seed=0, workers=workers))
+            assert [int(batch.crops[0].max()) for batch in batches] == [expected, expected]
+            assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)

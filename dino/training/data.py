@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ def open_photos(data: str | Path) -> Photos:
 
 
 class CropDataset(torch.utils.data.Dataset[Any]):
-    """Crops of each photo and its label (-1 without classes); `epoch` chooses the draw.
+    """Crops of a photo and its label (-1 without classes), by (epoch, number): both choose the draw.
 
     A photo that cannot be read gives its number alone, and is left out of its batch by `collate`.
     """
@@ -70,17 +71,17 @@ class CropDataset(torch.utils.data.Dataset[Any]):
     def __init__(self, photos: Photos, draw: MultiCrop, *, seed: int) -> None:
         self.photos, self.draw, self.seed = photos, draw, seed
         self.short_side = draw.short_side
-        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, index: int) -> tuple[list[Tensor], int] | int:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[list[Tensor], int] | int:
+        epoch, index = key
         try:
             rgb = self.photos.read(index, short_side=self.short_side)
         except (ImageError, OSError):
             return index
-        rng = np.random.default_rng((self.seed, self.epoch, index))
+        rng = np.random.default_rng((self.seed, epoch, index))
         crops = [torch.from_numpy(crop).permute(2, 0, 1) for crop in self.draw(rgb, rng)]
         return crops, int(self.photos.labels[index]) if len(self.photos.labels) else -1
 
@@ -105,29 +106,41 @@ def collate(items: Sequence[tuple[list[Tensor], int] | int]) -> Batch:
     return Batch(crops, torch.tensor([label for _, label in good]), unreadable)
 
 
-class StepSampler(torch.utils.data.Sampler[list[int]]):
-    """Index lists of one epoch's batches for one process, from batch `start` on.
+class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
+    """(epoch, index) of the photos of each step from `start` to `end`, for one process.
 
-    The epoch's order is a permutation by (seed, epoch); the last, incomplete batch is dropped; of
+    An epoch's order is a permutation by (seed, epoch); its last, incomplete batch is dropped; of
     each batch, process `rank` of `world` takes its share.
     """
 
     def __init__(
-        self, length: int, batch_size: int, *, seed: int, rank: int = 0, world: int = 1
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        seed: int,
+        start: int,
+        end: int,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         check_shares(batch_size, world)
         self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.start, self.end = start, end
         self.rank, self.world = rank, world
-        self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
-        return self.length // self.batch_size - self.start
+        return self.end - self.start
 
-    def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        for number in range(self.start, self.length // self.batch_size):
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        ordered, order = -1, np.empty(0, dtype=np.int64)
+        for step in range(self.start, self.end):
+            epoch, number = divmod(step, self.length // self.batch_size)
+            if epoch != ordered:
+                order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+                ordered = epoch
             batch = order[number * self.batch_size : (number + 1) * self.batch_size]
-            yield batch[self.rank :: self.world].tolist()
+            yield [(epoch, index) for index in batch[self.rank :: self.world].tolist()]
 
 
 def check_shares(batch_size: int, world: int) -> None:
@@ -156,15 +169,13 @@ def loader(
     workers: int,
     pin: bool = False,
 ) -> torch.utils.data.DataLoader[Batch]:
-    """Batches of one epoch; worker processes end with the iterator, so that none outlives a run.
+    """The batches of a run; worker processes live as long as its iterator.
 
     The generator is the loader's own: it would draw from torch's, which stochastic depth needs to be
     where an unbroken run has it.
     """
-    dataset = CropDataset(photos, crops, seed=seed)
-    dataset.epoch = sampler.epoch
     return torch.utils.data.DataLoader(
-        dataset,
+        CropDataset(photos, crops, seed=seed),
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
@@ -174,10 +185,21 @@ def loader(
     )
 
 
-def _start_worker(number: int) -> None:
-    """Signals are left to the process that trains, which then ends in order, and its workers with it.
+def start_reading(batches: torch.utils.data.DataLoader[Batch]) -> Iterator[Batch]:
+    """The loader's iterator, whose workers use one OpenCV thread each: together they are the cores.
 
-    (OpenCV's threads stay as they are: to change their number hangs in a forked process.)
+    The number is inherited when they are forked; to change it in a forked process hangs.
     """
+    threads = cv2.getNumThreads()
+    if batches.num_workers:
+        cv2.setNumThreads(1)
+    try:
+        return iter(batches)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _start_worker(number: int) -> None:
+    """Signals are left to the process that trains, which then ends in order, and its workers with it."""
     for which in (signal.SIGINT, signal.SIGTERM):
         signal.signal(which, signal.SIG_IGN)

@@ -19,6 +19,7 @@ from dino.training.data import (
     loader,
     normalize,
     open_photos,
+    start_reading,
 )
 from dino.training.distributed import (
     any_process,
@@ -239,27 +240,28 @@ def _not_finite(step: int) -> str:
 
 def _batches(training: Training, photos: Photos, workers: int) -> Iterator[tuple[Batch, float]]:
     """Batches from the training's step to its end, and the seconds each was waited for."""
-    config, per_epoch = training.config, training.schedules.steps_per_epoch
-    world = training.world
+    config, world = training.config, training.world
     sampler = StepSampler(
-        len(photos), config.batch_size, seed=config.seed, rank=world.rank, world=world.size
+        len(photos),
+        config.batch_size,
+        seed=config.seed,
+        start=training.step,
+        end=training.end,
+        rank=world.rank,
+        world=world.size,
     )
-    crops = build_crops(config)
-    while training.step < training.end:
-        sampler.epoch, sampler.start = divmod(training.step, per_epoch)
-        before = time.perf_counter()
-        batches = loader(
+    before = time.perf_counter()
+    for batch in start_reading(
+        loader(
             photos,
-            crops,
+            build_crops(config),
             sampler,
             seed=config.seed,
             workers=workers,
             pin=training.device.type == "cuda",
         )
-        for batch in batches:
-            if not batch.crops:
-                raise UserError("none of a whole batch's photos could be read; check the folder")
-            yield batch, time.perf_counter() - before
-            before = time.perf_counter()
-            if training.step >= training.end:
-                return
+    ):
+        if not batch.crops:
+            raise UserError("none of a whole batch's photos could be read; check the folder")
+        yield batch, time.perf_counter() - before
+        before = time.perf_counter()
