@@ -305,7 +305,7 @@ def test_the_small_preset_fits_batch_epochs_warm_up_and_momentum_to_the_photos()
     assert (short.batch_size, short.warmup_epochs) == (64, 1)
     assert short.momentum == pytest.approx(0.9)  # 100 steps: a memory of 10, its least
     long = preset_config("small", num_photos=9469)
-    assert long.epochs == 205  # 147 steps an epoch, 30,000 in all
+    assert long.epochs == 204  # 147 steps an epoch, 30,000 in all
     assert long.momentum == pytest.approx(0.996)
     assert (long.warmup_epochs, long.probe_every) == (10, 10)
     few = preset_config("small", num_photos=40)
@@ -325,6 +325,10 @@ def test_fine_tuning_takes_the_patch_of_the_weights(small_weights):
     config = preset_config("finetune", num_photos=320, init=str(small_weights))
     assert (config.patch_size, config.global_size, config.local_size) == (8, 96, 40)
     assert (config.epochs, config.batch_size) == (60, 32)
+    assert config.warmup_epochs == 3  # a twentieth, also of short runs
+    assert config.momentum == pytest.approx(0.98)  # 600 steps: a memory of 50
+    short = preset_config("finetune", num_photos=9469, init=str(small_weights))
+    assert (short.epochs, short.warmup_epochs) == (2, 0.1)
 
 
 def test_a_config_tells_what_is_not_the_papers():

@@ -3,7 +3,6 @@
 preset_config("finetune", num_photos=800, init="vits14_saliency")      # fitted to 800 photos
 """
 
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -35,7 +34,7 @@ _SMALL: dict[str, Any] = {
     "batch_size": 64,
     "log_every": 20,
 }
-# From good weights on some hundred or thousand photos; not measured yet, see docs/training.md.
+# From good weights on some hundred or thousand photos; measured in docs/training.md.
 _FINETUNE: dict[str, Any] = {
     "drop_path": 0.0,
     "num_locals": 4,
@@ -43,9 +42,12 @@ _FINETUNE: dict[str, Any] = {
     "out_dim": 1024,
     "hidden_dim": 2048,
     "freeze_last_layer": 0,
+    "targets": "sinkhorn",
+    "warmup_teacher_temp": 0.02,
+    "teacher_temp": 0.02,
     "batch_size": 32,
-    "base_lr": 1.6e-4,
-    "head_lr": 8e-4,
+    "base_lr": 4e-4,
+    "head_lr": 4e-3,
     "weight_decay_end": 0.04,
 }
 _SUPERVISED: dict[str, Any] = {
@@ -66,7 +68,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 _STEPS = {"small": 30_000, "finetune": 600}
 _MAX_EPOCHS = {"small": 800, "finetune": 100}
 # A teacher that remembers more than this share of the run never leaves its start.
-_MEMORY_OF_RUN = 1 / 20
+_MEMORY_OF_RUN = {"small": 1 / 20, "finetune": 1 / 12}
 _PROBES = 20
 
 
@@ -74,9 +76,10 @@ def preset_config(name: str, *, num_photos: int, **settings: Any) -> TrainConfig
     """A preset with single settings changed, and the rest fitted to the photos and to `init`.
 
     For "small" and "finetune": the batch leaves four steps an epoch at least; epochs make up the
-    steps the preset aims at; the warm-up is a twentieth of them; the teacher's memory,
-    1/(1 − momentum) steps, is a twentieth of the run at most, 10 to 250 steps; crops of "finetune"
-    are whole patches of the weights it starts from. For every preset: at most about 20 probes.
+    steps the preset aims at; the warm-up is a twentieth of them (of "small" an epoch at least); the
+    teacher's memory, 1/(1 − momentum) steps, is a twentieth of the run at most, of "finetune" a
+    twelfth, and 10 to 250 steps; crops of "finetune" are whole patches of the weights it starts
+    from. For every preset: at most about 20 probes.
 
     Raises:
         UserError: a setting out of range, or `init` that cannot be read.
@@ -104,11 +107,13 @@ def _fitted(
         return {}  # the config itself will say what is wrong with it
     batch = settings.get("batch_size") or max(min(values["batch_size"], num_photos // 4), 2)
     per_epoch = max(num_photos // batch, 1)
-    epochs = settings.get("epochs") or min(math.ceil(_STEPS[name] / per_epoch), _MAX_EPOCHS[name])
+    wanted = max(round(_STEPS[name] / per_epoch), 1)
+    epochs = settings.get("epochs") or min(wanted, _MAX_EPOCHS[name])
     steps = epochs * per_epoch
-    memory = min(max(steps * _MEMORY_OF_RUN, 10), 250)
+    memory = min(max(steps * _MEMORY_OF_RUN[name], 10), 250)
     fitted["batch_size"], fitted["epochs"] = batch, epochs
-    fitted["warmup_epochs"] = min(max(round(epochs / 20), 1), epochs)
+    warmup = epochs / 20 if name == "finetune" else max(round(epochs / 20), 1)
+    fitted["warmup_epochs"] = min(warmup, epochs)
     fitted["momentum"] = round(1 - 1 / memory, 5)
     return {name: value for name, value in fitted.items() if name not in settings}
 
