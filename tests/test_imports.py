@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = [
+    "cleanup",
     "colors",
     "errors",
     "geometry",
@@ -19,6 +20,8 @@ LEAVES = [
     "preprocessing",
     "projections",
     "render",
+    "refine",
+    "thresholds",
     "tsne_worker",
 ]
 # What a leaf may import from the package: other leaves, never a network or a page.
