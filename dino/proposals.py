@@ -192,7 +192,7 @@ def patch_mask(
     maps = attention.weights[heads]
     if settings.combine == "mean":
         maps = torch.from_numpy(maps).mean(dim=0, keepdim=True).numpy()
-    return patch_masks(maps, settings, labels=labels).any(axis=0)
+    return np.logical_or.reduce(patch_masks(maps, settings, labels=labels))
 
 
 def finish(

@@ -121,4 +121,5 @@ def _object(data: bytes) -> NDArray[np.bool_]:
                 return alpha > 0
             upright = upright.convert("RGB")
         values = np.asarray(upright)
-    return values.any(axis=-1) if values.ndim == 3 else values != 0
+    marked: NDArray[np.bool_] = values != 0
+    return np.logical_or.reduce(marked, axis=-1) if marked.ndim == 3 else marked

@@ -20,9 +20,9 @@ WORKING_PX = 400
 GUIDED_RADIUS = 0.05
 GUIDED_EPS = 1e-4
 # Definite object: farther from the outside than this share of the mask's deepest place.
-GRABCUT_CORE = 0.3
+GRABCUT_CORE = 0.2
 # Definite background: farther from the mask than this many radii of a disc of the mask's area.
-GRABCUT_REACH = 1.0
+GRABCUT_REACH = 0.3
 GRABCUT_ROUNDS = 3
 
 
@@ -58,8 +58,8 @@ def guided(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.bool_]
     Source: He, Sun and Tang 2013, Guided Image Filtering (equations 14 to 16 for a colour guide);
     He and Sun 2015, Fast Guided Filter, for the coefficients on a reduced copy.
     """
-    guide, soft = _reduced(rgb, mask)
-    guide = guide.astype(np.float32) / 255
+    small, soft = _reduced(rgb, mask)
+    guide = small.astype(np.float32) / np.float32(255)
     radius = max(1, round(GUIDED_RADIUS * max(soft.shape)))
     slope, offset = _guided_coefficients(guide, soft, radius)
     size = (mask.shape[1], mask.shape[0])
@@ -76,7 +76,7 @@ def _guided_coefficients(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Slope [h,w,3] and offset [h,w] of the result as a linear function of the guide's colours."""
 
-    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def mean(values: NDArray[np.floating]) -> NDArray[np.float32]:
         side = 2 * radius + 1
         return cv2.boxFilter(values, -1, (side, side), borderType=cv2.BORDER_REFLECT)
 

@@ -249,9 +249,11 @@ def test_a_reference_scores_heads_the_mask_and_the_best_union(small_weights):
     refined = propose(backbone, rgb, settings).pixels
     assert values["This mask"] == pytest.approx(jaccard(refined, truth))
     plain = propose(backbone, rgb, MaskSettings(size=224)).pixels
-    assert values["This mask before refinement"] == pytest.approx(jaccard(plain, truth))
-    (oracle,) = (name for name in values if name.startswith("Oracle"))
-    assert values[oracle] == pytest.approx(scores.union)
+    assert values["Before refinement"] == pytest.approx(jaccard(plain, truth))
+    assert values["Oracle: best union"] == pytest.approx(scores.union)
+    union = ", ".join(map(str, sorted(scores.union_heads)))
+    heads = f"heads {union}" if len(scores.union_heads) > 1 else f"head {union} alone"
+    assert f"The best union is of {heads}: an oracle" in text(at)
     at.slider(key="mass").set_value(90).run()
     assert list(at.dataframe[0].value["J"]) != list(table["J"])
     at.button(key="reference_remove").click().run()

@@ -205,7 +205,7 @@ def _present(scene: Scene, named: NamedReference) -> list[tuple[str, float]]:
     present = [("This mask", jaccard(scene.mask(), truth))]
     if scene.settings.refine != "none":
         before = replace(scene, settings=replace(scene.settings, refine="none"))
-        present.append(("This mask before refinement", jaccard(before.mask(), truth)))
+        present.append(("Before refinement", jaccard(before.mask(), truth)))
     return present
 
 

@@ -51,11 +51,9 @@ def choose(photo: Photo) -> NamedReference | None:
 
 def show_scores(present: Sequence[tuple[str, float]], scores: HeadScores) -> None:
     """A sorted table of J: masks at hand by name, the best union of heads, and each head."""
-    union = ", ".join(map(str, sorted(scores.union_heads)))
-    plural = "s" if len(scores.union_heads) > 1 else ""
     rows = [
         *present,
-        (f"Oracle: best union, head{plural} {union}", scores.union),
+        ("Oracle: best union", scores.union),
         *((f"Head {index}", value) for index, value in enumerate(scores.heads)),
     ]
     ordered = sorted(rows, key=lambda row: -row[1])
@@ -64,13 +62,16 @@ def show_scores(present: Sequence[tuple[str, float]], scores: HeadScores) -> Non
         hide_index=True,
         key="reference_scores",
         column_config={
-            "J": st.column_config.ProgressColumn(format="%.3f", min_value=0.0, max_value=1.0)
+            "Mask": st.column_config.TextColumn(width=150),
+            "J": st.column_config.ProgressColumn(format="%.3f", min_value=0.0, max_value=1.0),
         },
     )
+    union = ", ".join(map(str, sorted(scores.union_heads)))
+    heads = f"heads {union}" if len(scores.union_heads) > 1 else f"head {union} alone"
     st.caption(
         "J: what mask and reference share, over what either covers; 1 is the same. Heads are scored "
-        "by their patches, before clean-up and refinement. The union is an oracle: it takes heads "
-        "by looking at the reference, as long as each raises J."
+        f"by their patches, before clean-up and refinement. The best union is of {heads}: an oracle, "
+        "since heads are taken by looking at the reference, as long as each raises J."
     )
 
 
