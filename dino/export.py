@@ -17,7 +17,7 @@ import torch
 from dino import render
 from dino.explore import Attention, PatchFeatures
 from dino.figures import patch_scatter, standalone_html
-from dino.masks import Mask, attention_mask, mass_mask
+from dino.masks import Mask, mass_mask
 from dino.projections import Projection, pca_rgb
 
 File = tuple[str, bytes]
@@ -135,21 +135,6 @@ def attention_files(
     title = f"Last-block attention, {scale}; masks hold {mass:.0%} of each head's attention"
     yield "sheet.png", render.encode_png(finish(render.sheet(tiles, title=title)))
     yield "attention.npz", attention_npz(attention)
-
-
-def photo_mask(
-    attention: Attention, mass: float, *, heads: tuple[int, ...] | None, combine: str
-) -> Mask:
-    """The mask of chosen heads at the photo's size."""
-    weights = torch.from_numpy(attention.weights)
-    grid_mask = attention_mask(weights, mass, heads=heads, combine=combine).numpy()
-    chosen = range(attention.num_heads) if heads is None else heads
-    return Mask(
-        pixels=attention.geometry.to_photo(grid_mask),
-        method=f"mass, {combine} of heads",
-        mass=mass,
-        head=",".join(str(head) for head in chosen),
-    )
 
 
 def mask_files(photo: np.ndarray, mask: Mask, *, random: bool = False) -> Iterator[File]:

@@ -86,6 +86,37 @@ def test_segment_writes_masks_cutouts_and_one_coco_file(cli, photo_file, tmp_pat
         np.testing.assert_array_equal(alpha > 0, mask)
 
 
+def test_segment_by_other_methods_writes_what_the_library_proposes(
+    cli, photo_file, small_weights, tmp_path
+):
+    from dino.proposals import MaskSettings, propose
+
+    settings = MaskSettings(
+        size=96,
+        method="kmeans",
+        clusters=3,
+        combine="union",
+        largest=True,
+        fill_holes=True,
+        min_area=0.01,
+        refine="grabcut",
+    )
+    code, _, err = cli(
+        *("segment", photo_file, "--size", 96, "--method", "kmeans", "--clusters", 3),
+        *("--combine", "union", "--largest", "--fill-holes", "--min-area", 0.01),
+        *("--refine", "grabcut", "--precision", "fp32"),
+    )
+    assert code == 0, err
+    backbone = dino.load(small_weights, precision="fp32")
+    expected = propose(backbone, dino.decode(photo_file.read_bytes()), settings).pixels
+    mask = np.asarray(Image.open(folder_of(photo_file, tmp_path) / "mask.png"))
+    np.testing.assert_array_equal(mask > 0, expected)
+    (annotation,) = json.loads((tmp_path / "out" / "coco.json").read_text())["annotations"]
+    counts = annotation["segmentation"]["counts"]
+    decoded = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(160, 120).T
+    np.testing.assert_array_equal(decoded, expected)
+
+
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 def test_project_writes_points_and_pictures(cli, photo_file, tmp_path, method):
     code, _, err = cli("project", photo_file, "--size", 96, "--method", method, "--dims", 3)
@@ -128,6 +159,10 @@ def test_a_broken_photo_is_named_and_the_others_go_on(cli, photo_file, tmp_path)
         (["attend", "PHOTO", "--device", "tpu9"], "expected auto, cpu, cuda"),
         (["attend", "PHOTO", "--opacity", "2"], "--opacity"),
         (["segment", "PHOTO", "--heads", "one"], "expected numbers such as"),
+        (["segment", "PHOTO", "--clusters", "1"], "clusters is 1"),
+        (["segment", "PHOTO", "--min-area", "1"], "min_area is 1"),
+        (["segment", "PHOTO", "--method", "sam"], "--method"),
+        (["segment", "PHOTO", "--refine", "snap"], "--refine"),
         (["project", "PHOTO", "--dims", "4"], "--dims"),
         (["weights", "fetch", "--nonsense"], "--nonsense"),
         (["weights", "info", "nowhere.pth"], "nowhere.pth"),

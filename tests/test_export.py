@@ -16,6 +16,7 @@ from dino.explore import Attention, PatchFeatures, content_id
 from dino.masks import Mask, mass_mask
 from dino.preprocessing import preprocess
 from dino.projections import project
+from dino.proposals import MaskSettings, propose_from
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,8 @@ def test_random_weights_are_marked_on_every_picture(attention, photo):
 
 
 def test_mask_and_cutout(attention, photo):
-    mask = export.photo_mask(attention, 0.5, heads=(0, 2), combine="union")
+    settings = MaskSettings(mass=0.5, heads=(0, 2), combine="union")
+    mask = propose_from(attention, photo, settings)
     assert (mask.head, mask.mass) == ("0,2", 0.5)
     files = dict(export.mask_files(photo, mask))
     np.testing.assert_array_equal(opened(files["mask.png"]) > 0, mask.pixels)

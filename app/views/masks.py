@@ -1,50 +1,89 @@
-"""Masks: the fewest patches that hold a share of the attention, per head and combined."""
+"""Masks: the patches that hold the attention, per head and combined, tidied and refined."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import streamlit as st
 import torch
 
-from app import services
+from app import mask_services, services
+from app.mask_services import NamedReference
 from app.state import Choice
-from app.views import layout
+from app.views import layout, masks_controls, masks_reference
 from app.views.layout import SHOWN_PX, TILE_PX, Tile
-from dino import export, render
+from dino import export, proposals, render
 from dino.backbone import Backbone
 from dino.explore import Attention
 from dino.figures import attention_histogram
-from dino.masks import DEFAULT_MASS, attention_mask, mass_mask
+from dino.masks import jaccard
+from dino.proposals import MaskSettings
+from dino.reference import HeadScores, score_heads
 
 VIEWS = ("overlay", "outline", "cut-out")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a mask is drawn from: the page's choice and its controls."""
+    """What a mask is drawn from: the page's choice, how masks are made, and how they are shown.
+
+    `labels` [h,w] the cluster of each patch for k-means.
+    """
 
     choice: Choice
     backbone: Backbone
     attention: Attention
-    heads: tuple[int, ...]
-    combine: str
-    mass: float
+    settings: MaskSettings
+    labels: np.ndarray | None
     view: str = VIEWS[0]
 
     @property
-    def weights(self) -> torch.Tensor:
-        return torch.from_numpy(self.attention.weights)
+    def heads(self) -> tuple[int, ...]:
+        """The chosen heads."""
+        assert self.settings.heads is not None
+        return self.settings.heads
+
+    @cached_property
+    def grid_mask(self) -> np.ndarray:
+        """The patches the chosen heads keep, bool [h,w], before clean-up and refinement."""
+        return proposals.patch_mask(self.attention, self.settings, labels=self.labels)
+
+    @cached_property
+    def head_masks(self) -> np.ndarray:
+        """The patches each head keeps by itself, bool [A,h,w]."""
+        return proposals.patch_masks(self.attention.weights, self.settings, labels=self.labels)
 
     @property
-    def grid_mask(self) -> np.ndarray:
-        """The mask of the chosen heads, bool [h,w]."""
-        weights, combine = self.weights, self.combine
-        return attention_mask(weights, self.mass, heads=self.heads, combine=combine).numpy()
+    def is_patches(self) -> bool:
+        """Whether the mask is whole patches, neither tidied nor refined."""
+        return not self.settings.cleans and self.settings.refine == "none"
+
+    def mask(self) -> np.ndarray:
+        """The mask at the photo's size, bool [H,W]."""
+        made = self.choice, self.backbone, self.attention, self.settings, self.labels
+        return mask_services.finished(*made)
+
+    def shown_mask(self, width: int) -> np.ndarray:
+        """The mask over the photo at most `width` px wide."""
+        if self.is_patches:
+            return render.scaled(self.attention.geometry, width).to_photo(self.grid_mask)
+        return render.shrink(self.mask().astype(np.uint8) * 255, width) >= 128
+
+    def draw(self, mask: np.ndarray, width: int) -> np.ndarray:
+        """A mask drawn over the photo at most `width` px wide, as the view says."""
+        photo = services.shown(self.choice.photo, width)
+        if self.view == "outline":
+            pixels = render.mask_outline(photo, mask)
+        elif self.view == "cut-out":
+            pixels = render.on_checkers(render.cutout(photo, mask))
+        else:
+            pixels = render.mask_overlay(photo, mask)
+        return render.mark_random(pixels) if self.backbone.is_random else pixels
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: mass, heads and combination; the mask, each head's own, downloads."""
+    """The page: how masks are made; the mask, each head's own, scores, downloads."""
     layout.header("Masks", choice, backbone)
     attention, seconds = services.attention(choice, backbone)
     _explore(choice, backbone, attention)
@@ -53,17 +92,32 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 @st.fragment
 def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
-    """Everything a control changes; nothing here runs the backbone."""
+    """Everything a control changes; attention is here already, features are where k-means asks."""
     large, side = st.columns([6, 5], gap="medium")
     with side:
-        mass, heads, combine = _controls(attention.num_heads)
-    if not heads:
+        settings = masks_controls.settings(attention.num_heads, choice.size)
+    if settings is None:
         large.info("Choose at least one head.", icon=":material/touch_app:")
         return
-    scene = Scene(choice, backbone, attention, heads, combine, mass)
+    labels = mask_services.labels(choice, backbone, settings)
+    scene = Scene(choice, backbone, attention, settings, labels)
     with side:
         _histogram(scene)
+        scores = _reference(scene)
     with large:
+        view, before = _view(settings)
+        scene = replace(scene, view=view)
+        _large(replace(scene, settings=replace(settings, refine="none")) if before else scene)
+        if before:
+            st.caption("Shown before refinement; downloads hold the refined mask.")
+        _downloads(scene)
+    st.markdown("**Each head's own mask**" + ("" if scene.is_patches else " · patches as kept"))
+    _gallery(scene, scores)
+
+
+def _view(settings: MaskSettings) -> tuple[str, bool]:
+    """How the mask is drawn, and whether it is shown before refinement."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         view = st.segmented_control(
             "View",
             VIEWS,
@@ -73,100 +127,101 @@ def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
             bind="query-params",
             label_visibility="collapsed",
         )
-        scene = replace(scene, view=view)
-        _large(scene)
-        _downloads(scene)
-    st.markdown("**Each head's own mask**")
-    _gallery(scene)
-
-
-def _controls(num_heads: int) -> tuple[float, tuple[int, ...], str]:
-    """Mass as a share, the chosen heads, and how they are combined."""
-    mass = st.slider(
-        "Attention held by the mask, %",
-        1,
-        100,
-        round(100 * DEFAULT_MASS),
-        key="mass",
-        bind="query-params",
-        help="The fewest patches that together hold this share of the attention. "
-        "The paper uses 60 %.",
-    )
-    names = [str(head) for head in range(num_heads)]
-    chosen = st.session_state.get("heads")
-    if chosen and not set(chosen) <= set(names):  # chosen under weights with more heads
-        st.session_state["heads"] = [head for head in chosen if head in names] or names
-    picked = st.pills(
-        "Heads", names, default=names, selection_mode="multi", key="heads", bind="query-params"
-    )
-    combine = st.segmented_control(
-        "Combined by",
-        ["mean", "union"],
-        default="mean",
-        required=True,
-        key="combine",
-        bind="query-params",
-        help="mean: threshold the mean of the heads; union: everything any head's mask keeps.",
-    )
-    return mass / 100, tuple(sorted(int(name) for name in picked)), combine
+        refines = settings.refine != "none"
+        before = refines and st.toggle("Before refinement", key="before", bind="query-params")
+    return view, before
 
 
 def _large(scene: Scene) -> None:
-    grid_mask = scene.grid_mask
-    share = grid_mask.mean()
+    mask = scene.shown_mask(SHOWN_PX)
+    share = scene.grid_mask.mean() if scene.is_patches else mask.mean()
     layout.picture(
-        _draw(scene, grid_mask, SHOWN_PX),
+        scene.draw(mask, SHOWN_PX),
         alt=f"Mask covering {share:.0%} of: {scene.choice.photo.alt}",
     )
-    st.caption(
-        f"{_name(scene)} at {scene.mass:.0%}: {np.count_nonzero(grid_mask)} of {grid_mask.size} patches, "
-        f"{share:.0%} of the photo."
-    )
+    grid = scene.grid_mask
+    kept = f"{np.count_nonzero(grid)} of {grid.size} patches"
+    steps = "" if scene.is_patches else f", then {_steps(scene.settings)}"
+    st.caption(f"{_name(scene)}: {kept}{steps}, {share:.0%} of the photo.")
 
 
 def _name(scene: Scene) -> str:
     """The mask in words."""
-    if len(scene.heads) == 1:
-        return f"Head {scene.heads[0]}"
-    return f"{scene.combine.title()} of heads {', '.join(map(str, scene.heads))}"
+    settings, heads = scene.settings, scene.heads
+    if len(heads) == 1:
+        which = f"Head {heads[0]}"
+    else:
+        which = f"{settings.combine.title()} of heads {', '.join(map(str, heads))}"
+    if settings.method == "otsu":
+        return f"{which} above Otsu's threshold"
+    if settings.method == "kmeans":
+        return f"{which} in {settings.clusters} groups by k-means"
+    return f"{which} at {settings.mass:.0%}"
 
 
-def _gallery(scene: Scene) -> None:
-    tiles = [
-        Tile(
-            picture=_draw(scene, mask, TILE_PX),
-            title=f"Head {index}",
-            note=f"{mask.mean():.0%} of the photo",
-            alt=f"Mask of head {index}, {mask.mean():.0%} of the photo",
-            chosen=index in scene.heads,
+def _steps(settings: MaskSettings) -> str:
+    """What is done to the patches, in words."""
+    steps = []
+    if settings.min_area:
+        steps.append(f"pieces below {100 * settings.min_area:g} % dropped")
+    steps += ["largest piece"] * settings.largest + ["holes filled"] * settings.fill_holes
+    named = {kept: name for name, kept in masks_controls.REFINEMENTS.items()}
+    return ", ".join(steps + [named[settings.refine]] * (settings.refine != "none"))
+
+
+def _gallery(scene: Scene, scores: HeadScores | None) -> None:
+    geometry = render.scaled(scene.attention.geometry, TILE_PX)
+    tiles = []
+    for index, mask in enumerate(scene.head_masks):
+        note = f"{mask.mean():.0%} of the photo"
+        note += f" · J {scores.heads[index]:.2f}" if scores else ""
+        tiles.append(
+            Tile(
+                picture=scene.draw(geometry.to_photo(mask), TILE_PX),
+                title=f"Head {index}",
+                note=note,
+                alt=f"Mask of head {index}, {note}",
+                chosen=index in scene.heads,
+            )
         )
-        for index, mask in enumerate(mass_mask(scene.weights, scene.mass).numpy())
-    ]
     layout.gallery(tiles)
 
 
-def _draw(scene: Scene, grid_mask: np.ndarray, width: int) -> np.ndarray:
-    photo = services.shown(scene.choice.photo, width)
-    mask = render.scaled(scene.attention.geometry, width).to_photo(grid_mask)
-    if scene.view == "outline":
-        pixels = render.mask_outline(photo, mask)
-    elif scene.view == "cut-out":
-        pixels = render.on_checkers(render.cutout(photo, mask))
-    else:
-        pixels = render.mask_overlay(photo, mask)
-    return render.mark_random(pixels) if scene.backbone.is_random else pixels
+def _reference(scene: Scene) -> HeadScores | None:
+    """Upload of a reference mask and, where there is one, what masks score on it."""
+    known = mask_services.reference(st.session_state, scene.choice.photo) is not None
+    with st.expander("Compare with a reference mask", expanded=known, icon=":material/rule:"):
+        named = masks_reference.choose(scene.choice.photo)
+        if named is None:
+            return None
+        scores = score_heads(scene.head_masks, named.reference.pixels, scene.attention.geometry)
+        masks_reference.show_scores(_present(scene, named), scores)
+    return scores
+
+
+def _present(scene: Scene, named: NamedReference) -> list[tuple[str, float]]:
+    """J of the mask at hand, and of the same before it was refined."""
+    truth = named.reference.pixels
+    present = [("This mask", jaccard(scene.mask(), truth))]
+    if scene.settings.refine != "none":
+        before = replace(scene, settings=replace(scene.settings, refine="none"))
+        present.append(("Before refinement", jaccard(before.mask(), truth)))
+    return present
 
 
 def _histogram(scene: Scene) -> None:
-    mean = scene.weights[list(scene.heads)].mean(0)
+    mean = torch.from_numpy(scene.attention.weights)[list(scene.heads)].mean(0)
     kept = scene.grid_mask.flatten()
     shares = (mean / mean.sum()).flatten().numpy()
     which = f"head {scene.heads[0]}" if len(scene.heads) == 1 else "the mean of the chosen heads"
-    least = f"{shares[kept].min():.2%}"
-    if scene.combine == "union" and len(scene.heads) > 1:
+    if scene.settings.combine == "union" and len(scene.heads) > 1:
         told = "the mask keeps what any single head's mask keeps, whatever its place here"
+    elif scene.settings.method == "kmeans":
+        told = "the mask keeps whole groups, whatever the place of their patches here"
+    elif kept.any():
+        told = f"the mask keeps the strongest, from {shares[kept].min():.2%} up"
     else:
-        told = f"the mask keeps the strongest, from {least} up"
+        told = "the mask keeps none"
     st.plotly_chart(
         attention_histogram(shares, kept),
         width="stretch",
@@ -178,17 +233,19 @@ def _histogram(scene: Scene) -> None:
 
 
 def _downloads(scene: Scene) -> None:
-    choice, attention, mass = scene.choice, scene.attention, scene.mass
+    choice, attention, settings = scene.choice, scene.attention, scene.settings
     random = scene.backbone.is_random
 
     def files() -> Iterator[export.File]:
-        mask = export.photo_mask(attention, mass, heads=scene.heads, combine=scene.combine)
+        mask = proposals.described(scene.mask(), attention, settings)
         return export.mask_files(services.pixels(choice.photo), mask, random=random)
 
     def every_head() -> bytes:
         photo, collected = services.pixels(choice.photo), []
-        for head in range(attention.num_heads):
-            mask = export.photo_mask(attention, mass, heads=(head,), combine="union")
+        for head, patches in enumerate(scene.head_masks):
+            pixels = proposals.finish(photo, attention.geometry.to_photo(patches), settings)
+            own = replace(settings, heads=(head,))
+            mask = proposals.described(pixels, attention, own)
             named = export.mask_files(photo, mask, random=random)
             collected += [(f"head-{head}-{name}", data) for name, data in named]
         return export.zip_files([*files(), *collected])
@@ -197,7 +254,7 @@ def _downloads(scene: Scene) -> None:
 
     def this_view() -> bytes:
         full = services.pixels(choice.photo).shape[1]
-        return render.encode_png(_draw(scene, scene.grid_mask, full))
+        return render.encode_png(scene.draw(scene.mask(), full))
 
     layout.downloads(
         ("This view (PNG)", f"{stem}-{scene.view}.png", "image", this_view),
@@ -211,7 +268,4 @@ def _downloads(scene: Scene) -> None:
             lambda: export.attention_npz(attention),
         ),
     )
-    options = ["--mass", f"{mass:g}", "--combine", scene.combine]
-    if len(scene.heads) < attention.num_heads:
-        options += ["--heads", ",".join(map(str, scene.heads))]
-    layout.command("segment", choice, options)
+    layout.command("segment", choice, masks_controls.flags(settings, attention.num_heads))

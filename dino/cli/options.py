@@ -60,6 +60,22 @@ class Combine(StrEnum):
     mean = "mean"
 
 
+class MaskMethod(StrEnum):
+    """Which patches a mask keeps."""
+
+    mass = "mass"
+    otsu = "otsu"
+    kmeans = "kmeans"
+
+
+class Refine(StrEnum):
+    """How a mask's edge is moved to the photo's."""
+
+    none = "none"
+    guided = "guided"
+    grabcut = "grabcut"
+
+
 class Method(StrEnum):
     """Projection of patch features."""
 

@@ -15,6 +15,7 @@ from dino.cli.options import (
     Fit,
     FitOption,
     Key,
+    MaskMethod,
     Mass,
     Method,
     Out,
@@ -22,8 +23,19 @@ from dino.cli.options import (
     Points,
     Precision,
     PrecisionOption,
+    Refine,
     Size,
     Weights,
+)
+from dino.cli.segment import (
+    Clusters,
+    FillHoles,
+    Heads,
+    Largest,
+    MethodOption,
+    MinArea,
+    RefineOption,
+    parse_heads,
 )
 
 if TYPE_CHECKING:
@@ -84,13 +96,16 @@ def segment(
     size: Size = 480,
     mass: Mass = 0.6,
     out: Out = Path("out"),
-    heads: Annotated[
-        str | None,
-        typer.Option(help="Heads that take part, such as 0,3,5. Default: all.", show_default=False),
-    ] = None,
+    heads: Heads = None,
     combine: Annotated[
         Combine, typer.Option(help="union of the heads' masks, or the mask of their mean.")
     ] = Combine.mean,
+    method: MethodOption = MaskMethod.mass,
+    clusters: Clusters = 4,
+    min_area: MinArea = 0.0,
+    largest: Largest = False,
+    fill_holes: FillHoles = False,
+    refine: RefineOption = Refine.none,
     fit: FitOption = Fit.floor,
     key: Key = "teacher",
     device: Device = "auto",
@@ -100,20 +115,31 @@ def segment(
 
     Writes mask.png and cutout.png, a folder a photo, and one coco.json.
     """
-    from dino import explore, export
-    from dino.masks import check_heads, check_mass
+    from dino import export
+    from dino.masks import check_heads
+    from dino.proposals import MaskSettings, propose
 
-    check_mass(mass)
-    chosen = _parse_heads(heads)
+    settings = MaskSettings(
+        size=size,
+        mass=mass,
+        heads=parse_heads(heads),
+        combine=combine.value,
+        method=method.value,
+        clusters=clusters,
+        largest=largest,
+        fill_holes=fill_holes,
+        min_area=min_area,
+        refine=refine.value,
+        fit=fit.value,
+    )
     found = _find(photos)
     backbone = _load(weights, key, device, precision)
-    if chosen is not None and backbone.has_attention:
-        check_heads(chosen, backbone.num_heads)
+    if settings.heads is not None and backbone.has_attention:
+        check_heads(settings.heads, backbone.num_heads)
     masks: list[tuple[str, Mask]] = []
 
     def results(rgb: "np.ndarray", name: str) -> Iterator["File"]:
-        attention = explore.attend(backbone, rgb, size=size, fit=fit.value)
-        mask = export.photo_mask(attention, mass, heads=chosen, combine=combine.value)
+        mask = propose(backbone, rgb, settings)
         masks.append((name, mask))
         return export.mask_files(rgb, mask, random=backbone.is_random)
 
@@ -184,17 +210,6 @@ def _load(weights: str | None, key: str, device: str, precision: Precision) -> "
     backbone = load(weights or default_source(), key=key, device=device, precision=precision.value)
     _say(f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]")
     return backbone
-
-
-def _parse_heads(heads: str | None) -> tuple[int, ...] | None:
-    from dino.errors import UserError
-
-    if heads is None:
-        return None
-    try:
-        return tuple(int(head) for head in heads.split(","))
-    except ValueError:
-        raise UserError(f"--heads is {heads!r}; expected numbers such as 0,3,5") from None
 
 
 def _find(paths: list[Path]) -> list[Path]:
