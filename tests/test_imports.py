@@ -18,6 +18,7 @@ LEAVES = [
     "precision",
     "preprocessing",
     "projections",
+    "queries",
     "render",
     "tsne_worker",
 ]
