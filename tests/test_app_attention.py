@@ -105,7 +105,7 @@ def test_query_layer_and_method_need_one_more_forward_for_all(forwards):
     at.segmented_control(key="method").set_value("rollout").run()
     at.session_state["query"] = "0:0"
     at.run()
-    for panel in ("layers", "ranking", "one head off", "token norms", "heads"):
+    for panel in ("layers", "ranking", "head off", "norms", "heads"):
         at.segmented_control(key="panel").set_value(panel).run()
         assert not at.exception, panel
     assert forwards == ["attend", "trace"]
@@ -251,7 +251,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 def test_a_head_switched_off_tells_what_the_library_computes(kept):
     backbone, trace = kept
-    at = opened(panel="one head off", layer="0", off="2")
+    at = opened(panel="head off", layer="0", off="2")
     found = ablate_head(backbone, trace.stream, layer=0, head=2)
     change = found.patch_change[0]
     assert [metric.value for metric in at.metric] == [
@@ -260,14 +260,14 @@ def test_a_head_switched_off_tells_what_the_library_computes(kept):
         f"{change.max():.3f}",
     ]
     most = found.attention_change[0].mean(0).abs().max().item()
-    assert f"up to {100 * most:.2g} % points" in text(at)
+    assert f"up to {100 * most:.2g} percentage points" in text(at)
     at.select_slider(key="layer").set_value("1").run()
     assert "decided before its heads write" in text(at)
 
 
 def test_norms_tell_cls_and_the_largest_patch(kept):
     backbone, trace = kept
-    at = opened(panel="token norms", layer="0")
+    at = opened(panel="norms", layer="0")
     norms = token_norms(backbone, trace.stream, layer=0)
     said = text(at)
     assert f"CLS {norms.prefix[0, 0]:.1f}" in said
@@ -354,7 +354,7 @@ def test_random_weights_mark_every_picture_of_every_panel(monkeypatch):
     real = render.mark_random
     monkeypatch.setattr(render, "mark_random", lambda p: (marked.append(1), real(p))[1])
     at = opened(weights="random_vitt16", layer="3")
-    for panel, pictures in (("layers", 1 + 1), ("one head off", 1 + 2), ("token norms", 1 + 1)):
+    for panel, pictures in (("layers", 1 + 1), ("head off", 1 + 2), ("norms", 1 + 1)):
         marked.clear()
         at.segmented_control(key="panel").set_value(panel).run()
         assert not at.exception

@@ -25,7 +25,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const part = (index, count) => (count > 1 ? (100 * index) / (count - 1) : 0);
   const had = grid.contains(parentElement.activeElement ?? null) ? parentElement.activeElement : null;
   const focused = had ? Number(had.dataset.index) : -1;
-  grid.style.gridTemplateColumns = `max-content repeat(${columns}, minmax(34px, 1fr))`;
+  grid.style.gridTemplateColumns = `max-content repeat(${columns}, minmax(34px, 130px))`;
   grid.setAttribute("aria-label", data.label);
   const label = (text) => Object.assign(document.createElement("span"), { textContent: text });
   const buttons = [];

@@ -25,9 +25,8 @@ from dino.backbone import Backbone
 from dino.explore import Attention
 from dino.masks import entropy
 
-HEADS, LAYERS, RANKING, ABLATION, NORMS = PANELS = (
-    *("heads", "layers", "ranking", "one head off", "token norms"),
-)
+PANELS = ("heads", "layers", "ranking", "head off", "norms")
+HEADS, LAYERS, RANKING, ABLATION, NORMS = PANELS
 
 
 def show(choice: Choice, backbone: Backbone) -> None:

@@ -72,5 +72,5 @@ def _attention(scene: Scene, found: Ablation) -> None:
     )
     st.caption(
         f"Last-block attention of {scene.asked.token}, mean of heads: orange where it grows, blue "
-        f"where it shrinks, up to {100 * most:.2g} % points."
+        f"where it shrinks, up to {100 * most:.2g} percentage points."
     )
