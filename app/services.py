@@ -119,6 +119,11 @@ def _one_forward() -> threading.Lock:
     return threading.Lock()
 
 
+def forward_lock() -> threading.Lock:
+    """What every forward is made under."""
+    return _one_forward()
+
+
 @st.cache_data(max_entries=64, show_spinner=False)
 def _attention(
     photo_sha256: str,

@@ -8,7 +8,7 @@ Nothing here keeps an N×N map: only the asked query rows are computed, and no h
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from dino import vit
 from dino.errors import UserError
+from dino.pooled import pooled_tokens, reduction
 from dino.precision import choose_device, choose_precision, dtype_of
-
-Query = str | tuple[int, int]
+from dino.queries import Query, token_position
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class AttentionMaps:
     """Rows of softmax(q·k/√d), float32 probabilities.
 
     `weights` [B,L,Q,A,h,w] to the patches and `prefix` [B,L,Q,A,1+R] to CLS and registers; the two
-    together sum to 1 over the keys. `layers` are block numbers counted from 0.
+    together sum to 1 over the keys. `layers` are block numbers counted from 0. `logits` and
+    `prefix_logits` are the q·k/√d of the same shapes, where they were asked for.
     """
 
     weights: Tensor
@@ -49,6 +50,32 @@ class AttentionMaps:
     layers: tuple[int, ...]
     queries: tuple[Query, ...]
     grid: tuple[int, int]
+    logits: Tensor | None = None
+    prefix_logits: Tensor | None = None
+
+    @classmethod
+    def from_logits(
+        cls,
+        logits: Tensor,
+        *,
+        layers: Sequence[int],
+        queries: Sequence[Query],
+        grid: tuple[int, int],
+        keep: bool,
+    ) -> "AttentionMaps":
+        """The softmax of logits [B,L,Q,A,1+R+N], with the logits themselves if they are to be kept."""
+        sizes = [logits.shape[-1] - grid[0] * grid[1], grid[0] * grid[1]]
+        prefix, patches = logits.softmax(dim=-1).split(sizes, dim=-1)
+        before, patch_logits = logits.split(sizes, dim=-1)
+        return cls(
+            weights=patches.unflatten(-1, grid),
+            prefix=prefix,
+            layers=tuple(layers),
+            queries=tuple(queries),
+            grid=grid,
+            logits=patch_logits.unflatten(-1, grid) if keep else None,
+            prefix_logits=before if keep else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -91,23 +118,26 @@ class Backbone:
 
         Networks without transformer blocks offer only the last layer.
         """
-        grid = self._check(images)
+        grid = self.check_images(images)
         with torch.no_grad():
             if not self.has_attention:
                 if any(layer not in (-1, self.depth - 1) for layer in layers):
                     raise UserError(f"{self.name} offers tokens of its last layer only")
                 return (self._pooled_tokens(images),) * len(layers)
-            wanted = [self._layer(layer) for layer in layers]
-            x = vit.embed(self.module, images.to(self.device), grid, dtype_of(self.precision))
+            wanted = [self.layer_index(layer) for layer in layers]
             found: dict[int, Tokens] = {}
-            for index in range(max(wanted) + 1):
-                x = vit.block(self.module, index, x)
-                if index in wanted:
-                    found[index] = self._split(x, grid)
+            for index, x in enumerate(self.states(images, grid, until=max(wanted) + 1)):
+                if index - 1 in wanted:
+                    found[index - 1] = self.split(x, grid)
         return tuple(found[layer] for layer in wanted)
 
     def attention(
-        self, images: Tensor, *, layers: Sequence[int] = (-1,), queries: Sequence[Query] = ("cls",)
+        self,
+        images: Tensor,
+        *,
+        layers: Sequence[int] = (-1,),
+        queries: Sequence[Query] = ("cls",),
+        logits: bool = False,
     ) -> AttentionMaps:
         """Attention rows of the asked queries in the asked layers, every head.
 
@@ -115,37 +145,31 @@ class Backbone:
             images: [B,3,H,W] as in `tokens`.
             layers: block numbers; negative counts from the end.
             queries: "cls", "register:N", or a grid position (row, column).
+            logits: keep q·k/√d beside its softmax.
         Raises:
             UserError: a network without self-attention over patches, a layer or query out of range.
         Source: Caron et al. 2021, section 4.2.2 and Fig. 1.
         """
-        if not self.has_attention:
-            raise UserError(
-                f"{self.name} has no self-attention of a CLS token over patches; choose a ViT "
-                "(its features work: tokens, embed, project)"
-            )
-        grid = self._check(images)
+        self.check_attention()
+        grid = self.check_images(images)
         if not layers or not queries:
             raise UserError("attention needs at least one layer and one query")
-        wanted = [self._layer(layer) for layer in layers]
-        positions = [self._query_position(query, grid) for query in queries]
+        wanted = [self.layer_index(layer) for layer in layers]
+        positions = [self.query_position(query, grid) for query in queries]
         rows: dict[int, Tensor] = {}
-        with torch.no_grad():
-            x = vit.embed(self.module, images.to(self.device), grid, dtype_of(self.precision))
-            for index in range(max(wanted) + 1):
+        with torch.no_grad():  # the last asked block needs no output
+            for index, x in enumerate(self.states(images, grid, until=max(wanted))):
                 if index in wanted:
-                    rows[index] = vit.attention_rows(self.module, index, x, positions)
-                if index < max(wanted):  # the last asked block needs no output
-                    x = vit.block(self.module, index, x)
-        stacked = torch.stack([rows[layer] for layer in wanted], dim=1)  # [B,L,Q,A,N]
-        prefix, patches = stacked.split([self._num_prefix, grid[0] * grid[1]], dim=-1)
-        return AttentionMaps(
-            weights=patches.unflatten(-1, grid),
-            prefix=prefix,
-            layers=tuple(wanted),
-            queries=tuple(queries),
-            grid=grid,
+                    rows[index] = vit.attention_logits(self.module, index, x, positions)
+        stacked = torch.stack([rows[layer] for layer in wanted], dim=1)  # [B,L,Q,A,1+R+N]
+        return AttentionMaps.from_logits(
+            stacked, layers=wanted, queries=queries, grid=grid, keep=logits
         )
+
+    def states(self, images: Tensor, grid: tuple[int, int], *, until: int) -> Iterator[Tensor]:
+        """Tokens [B,1+R+N,D] entering each block up to `until`, as `vit.states`."""
+        x = vit.embed(self.module, images.to(self.device), grid, dtype_of(self.precision))
+        return vit.states(self.module, x, until=until)
 
     @property
     def has_attention(self) -> bool:
@@ -153,10 +177,20 @@ class Backbone:
         return self.num_heads > 0
 
     @property
-    def _num_prefix(self) -> int:
+    def num_prefix(self) -> int:
+        """Tokens before the patches, 1 + R: CLS (where there is one) and registers."""
         return int(self.module.num_prefix_tokens) if self.has_attention else 0
 
-    def _check(self, images: Tensor) -> tuple[int, int]:
+    def check_attention(self) -> None:
+        """Raise a `UserError` unless there is self-attention over patches to read."""
+        if not self.has_attention:
+            raise UserError(
+                f"{self.name} has no self-attention of a CLS token over patches; choose a ViT "
+                "(its features work: tokens, embed, project)"
+            )
+
+    def check_images(self, images: Tensor) -> tuple[int, int]:
+        """The grid (h, w) of images [B,3,H,W]; a `UserError` for any other shape."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise UserError(f"images have shape {tuple(images.shape)}; expected [B, 3, H, W]")
         height, width = images.shape[-2:]
@@ -171,69 +205,40 @@ class Backbone:
             )
         return height // self.patch_size, width // self.patch_size
 
-    def _layer(self, layer: int) -> int:
+    def layer_index(self, layer: int) -> int:
+        """A block's number from 0; a `UserError` if it does not exist."""
         if not -self.depth <= layer < self.depth:
             raise UserError(
                 f"layer {layer} does not exist; {self.name} has {self.depth} blocks, 0 to {self.depth - 1}"
             )
         return layer % self.depth
 
-    def _query_position(self, query: Query, grid: tuple[int, int]) -> int:
+    def query_position(self, query: Query, grid: tuple[int, int]) -> int:
         """Index of a query in the token sequence (CLS, registers, patches row by row)."""
-        if isinstance(query, tuple):
-            row, column = query
-            if not (0 <= row < grid[0] and 0 <= column < grid[1]):
-                raise UserError(
-                    f"query patch {row}:{column} is outside the grid of {grid[0]}×{grid[1]} patches"
-                )
-            return self._num_prefix + row * grid[1] + column
-        num_class = self._num_prefix - self.num_registers
-        if query == "cls" and num_class:
-            return 0
-        kind, _, number = query.partition(":")
-        if kind == "register" and number.isdigit() and int(number) < self.num_registers:
-            return num_class + int(number)
-        raise UserError(
-            f"query {query!r} is not available; {self.name} has "
-            f"{'a CLS token' if num_class else 'no CLS token'} and {self.num_registers} registers; "
-            "expected 'cls', 'register:N' or a (row, column)"
+        return token_position(
+            query,
+            grid,
+            num_class=self.num_prefix - self.num_registers,
+            num_registers=self.num_registers,
+            network=self.name,
         )
 
-    def _split(self, x: Tensor, grid: tuple[int, int]) -> Tokens:
+    def split(self, x: Tensor, grid: tuple[int, int]) -> Tokens:
+        """Tokens [B,1+R+N,D] of the stream, normalised by the last norm and told apart."""
         x = self.module.norm(x).float()
-        num_class = self._num_prefix - self.num_registers
+        num_class = self.num_prefix - self.num_registers
         cls, registers, patches = x.split([num_class, self.num_registers, grid[0] * grid[1]], dim=1)
         return Tokens(cls[:, 0] if num_class else patches.mean(dim=1), registers, patches, grid)
 
     def _pooled_tokens(self, images: Tensor) -> Tokens:
-        """Tokens of a network that is not a ViT: feature map [B,D,h,w] or sequence with a CLS token."""
-        dtype = dtype_of(self.precision)
-        try:
-            features = self.module.forward_features(images.to(self.device, dtype)).float()
-        except AssertionError as error:  # how timm refuses another size than the trained one
-            raise UserError(
-                f"{self.name} takes one input size only ({error}); resize to it, or choose a ViT"
-            ) from error
-        if features.ndim == 4:
-            if features.shape[1] != self.embed_dim:  # some networks put the channels last
-                features = features.permute(0, 3, 1, 2)
-            grid = (features.shape[2], features.shape[3])
-            patches = features.flatten(2).transpose(1, 2)
-            return Tokens(patches.mean(dim=1), patches[:, :0], patches, grid)
-        grid = (images.shape[2] // self.patch_size, images.shape[3] // self.patch_size)
-        prefix = int(
-            getattr(self.module, "num_prefix_tokens", features.shape[1] - grid[0] * grid[1])
+        found = pooled_tokens(
+            self.module,
+            images.to(self.device, dtype_of(self.precision)),
+            patch_size=self.patch_size,
+            embed_dim=self.embed_dim,
+            name=self.name,
         )
-        if features.shape[1] - prefix != grid[0] * grid[1]:
-            raise UserError(
-                f"{self.name} gives {features.shape[1]} tokens, expected {grid[0]}×{grid[1]} patches "
-                f"and {prefix} others; this kind of network is not supported, so choose a ViT"
-            )
-        patches = features[:, prefix:]
-        registers = int(getattr(self.module, "num_reg_tokens", max(prefix - 1, 0)))
-        has_cls = prefix > registers
-        cls = features[:, 0] if has_cls else patches.mean(dim=1)
-        return Tokens(cls, features[:, prefix - registers : prefix], patches, grid)
+        return Tokens(*found)
 
     @property
     def fingerprint(self) -> str:
@@ -267,7 +272,7 @@ def wrap(
         patch_size, heads = network.patch_embed.patch_size[0], network.blocks[0].attn.num_heads
         registers, depth = network.num_reg_tokens, len(network.blocks)
     else:
-        patch_size, heads, registers, depth = _reduction(network), 0, 0, 1
+        patch_size, heads, registers, depth = reduction(network), 0, 0, 1
     frozen = network.eval().requires_grad_(False).to(chosen, dtype_of(resolved))
     return Backbone(
         module=frozen,
@@ -285,11 +290,3 @@ def wrap(
         weights_sha256=weights_sha256,
         is_random=is_random,
     )
-
-
-def _reduction(model: Any) -> int:
-    """Input px per feature-map cell of a network that is not a plain ViT."""
-    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
-    if patch is not None:
-        return int(patch[0] if isinstance(patch, tuple | list) else patch)
-    return int(model.feature_info[-1]["reduction"])

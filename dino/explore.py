@@ -56,7 +56,7 @@ def attend(backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor"
     Raises:
         UserError: too large for this machine, or a network without attention.
     """
-    image, geometry = _prepare(backbone, rgb, size, fit)
+    image, geometry = prepare(backbone, rgb, size, fit)
     maps = backbone.attention(image)
     return Attention(
         weights=maps.weights[0, 0, 0].cpu().numpy(),
@@ -71,7 +71,7 @@ def features(
     backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor"
 ) -> PatchFeatures:
     """Patch tokens of the last block on a photo; arguments and errors as in `attend`."""
-    image, geometry = _prepare(backbone, rgb, size, fit)
+    image, geometry = prepare(backbone, rgb, size, fit)
     tokens = backbone.tokens(image)
     return PatchFeatures(
         patches=tokens.patches[0].cpu().numpy(),
@@ -82,7 +82,7 @@ def features(
     )
 
 
-def _prepare(
+def prepare(
     backbone: Backbone, rgb: np.ndarray, size: int, fit: str
 ) -> tuple[torch.Tensor, Geometry]:
     """Refuse what is too large before touching a pixel, then resize and normalise."""

@@ -91,6 +91,43 @@ def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
     return figure
 
 
+def norm_lines(prefix: np.ndarray, patches: np.ndarray, *, has_cls: bool, layer: int) -> Any:
+    """Token norms over the blocks: CLS, the registers' mean, the median and the largest patch.
+
+    Args:
+        prefix: [L,1+R] norms of CLS (where `has_cls`) and registers.
+        patches: [L,h,w].
+        layer: the block to mark.
+    """
+    import plotly.graph_objects as go
+
+    lines = [
+        ("largest patch", patches.max(axis=(1, 2)), "#ff8c00"),
+        ("median patch", np.median(patches, axis=(1, 2)), "#8a8f98"),
+    ]
+    registers = prefix[:, int(has_cls) :]
+    if registers.shape[1]:
+        lines.append(("registers, mean", registers.mean(axis=1), "#2ca58d"))
+    if has_cls:
+        lines.append(("CLS", prefix[:, 0], "#2878ff"))
+    figure = go.Figure()
+    blocks = np.arange(len(patches))
+    for name, values, colour in lines:
+        line, marker = {"color": colour}, {"size": 5}
+        figure.add_scatter(
+            x=blocks, y=values, name=name, mode="lines+markers", line=line, marker=marker
+        )
+    figure.add_vline(x=layer, line={"color": "rgba(128,128,128,0.6)", "dash": "dot"})
+    figure.update_layout(
+        xaxis={"title": "block"},
+        yaxis={"title": "norm after it", "rangemode": "tozero"},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        height=260,
+    )
+    return figure
+
+
 def standalone_html(figure: Any) -> bytes:
     """The figure as one HTML file that needs no network."""
     import plotly.graph_objects as go

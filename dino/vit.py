@@ -4,6 +4,7 @@ Written out so that nothing has to be hooked, positions are interpolated as the 
 the asked rows of an N×N attention map ever exist.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from dino.position import interpolate_positions
 # Query rows per slice of the bfloat16 path on a CPU, whose fused attention is slower than plain
 # products there (measured at ViT-S/8, 480 px: 114 ms a block fused, 43 ms in slices of 128).
 _CHUNK_ROWS = 128
+# Where queries and keys stand in the rows of a block's one projection.
+_Q, _K = 0, 1
 
 
 def is_plain(model: Any) -> bool:
@@ -63,12 +66,20 @@ def embed(model: Any, images: Tensor, grid: tuple[int, int], dtype: torch.dtype)
     return model.norm_pre(torch.cat([*prefix, x], dim=1) + positions)
 
 
-def block(model: Any, index: int, x: Tensor) -> Tensor:
-    """One block on tokens [B,N,D]."""
+def states(model: Any, x: Tensor, *, until: int) -> Iterator[Tensor]:
+    """The tokens [B,N,D] that enter block 0, 1, … `until`; `until` = depth gives what leaves the last."""
+    yield x
+    for index in range(until):
+        x = block(model, index, x)
+        yield x
+
+
+def block(model: Any, index: int, x: Tensor, *, silent: int | None = None) -> Tensor:
+    """One block on tokens [B,N,D]; the head `silent` adds nothing: zeros enter the projection for it."""
     part = model.blocks[index]
-    if not (x.dtype == torch.bfloat16 and x.device.type == "cpu"):
+    if silent is None and not _is_slow_fused(x):
         return part(x)
-    x = x + part.ls1(_chunked_attention(part.attn, part.norm1(x)))
+    x = x + part.ls1(_self_attention(part.attn, part.norm1(x), silent))
     return x + part.ls2(part.mlp(part.norm2(x)))
 
 
@@ -93,37 +104,94 @@ def last_block_cls(model: Any, x: Tensor) -> Tensor:
     return x + part.drop_path2(part.ls2(part.mlp(part.norm2(x))))
 
 
-def attention_rows(model: Any, index: int, x: Tensor, positions: list[int]) -> Tensor:
-    """softmax(q·k/√d) of the tokens at `positions` over all tokens, in block `index`.
+def queries_keys_values(model: Any, index: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k and v of every token in block `index`, as they meet in q·k/√d: each float32 [B,A,N,d]."""
+    attn = model.blocks[index].attn
+    y = _normalised(model, index, x)
+    q, k, v = (_per_head(attn, y, part) for part in range(3))
+    return q, k, v
+
+
+def attention_logits(model: Any, index: int, x: Tensor, positions: Sequence[int]) -> Tensor:
+    """q·k/√d of the tokens at `positions` with all tokens, in block `index`.
 
     Args:
         x: [B,N,D], what enters the block.
     Returns:
-        [B,Q,A,N] float32; the last step is float32 whatever the precision of the stream.
+        [B,Q,A,N] float32; this step is float32 whatever the precision of the stream.
     """
-    attn, norm = model.blocks[index].attn, model.blocks[index].norm1
-    dim = attn.num_heads * attn.head_dim
-    weight = attn.qkv.weight.float()
-    bias = attn.qkv.bias.float() if attn.qkv.bias is not None else weight.new_zeros(3 * dim)
+    attn = model.blocks[index].attn
+    y = _normalised(model, index, x)
+    q, k = _per_head(attn, y[:, list(positions)], _Q), _per_head(attn, y, _K)
+    return ((q * attn.scale) @ k.transpose(-2, -1)).transpose(1, 2)
+
+
+def attention_rows(model: Any, index: int, x: Tensor, positions: Sequence[int]) -> Tensor:
+    """softmax(q·k/√d) of the tokens at `positions` over all tokens: [B,Q,A,N] as `attention_logits`."""
+    return attention_logits(model, index, x, positions).softmax(dim=-1)
+
+
+def attention_slices(
+    model: Any, index: int, x: Tensor, positions: Sequence[int]
+) -> Iterator[tuple[list[int], Tensor]]:
+    """`attention_rows` of many tokens, some at a time: (their positions, rows [B,C,A,N])."""
+    attn = model.blocks[index].attn
+    y = _normalised(model, index, x)
+    keys = _per_head(attn, y, _K).transpose(-2, -1)
+    for start in range(0, len(positions), _CHUNK_ROWS):
+        chunk = list(positions[start : start + _CHUNK_ROWS])
+        q = _per_head(attn, y[:, chunk], _Q) * attn.scale
+        yield chunk, (q @ keys).softmax(dim=-1).transpose(1, 2)
+
+
+def _normalised(model: Any, index: int, x: Tensor) -> Tensor:
+    """What the block's queries, keys and values are projected from, float32 [B,N,D]."""
+    norm = model.blocks[index].norm1
     scale, shift = norm.weight.float(), norm.bias.float()
-    x = F.layer_norm(x.float(), norm.normalized_shape, scale, shift, norm.eps)
-    q = F.linear(x[:, positions], weight[:dim], bias[:dim])
-    k = F.linear(x, weight[dim : 2 * dim], bias[dim : 2 * dim])
-    q, k = (t.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for t in (q, k))
-    if not isinstance(attn.q_norm, torch.nn.Identity):  # its weights are in the stream's precision
-        q, k = attn.q_norm(q.to(attn.qkv.weight.dtype)), attn.k_norm(k.to(attn.qkv.weight.dtype))
-    rows = (q.float() * attn.scale) @ k.float().transpose(-2, -1)
-    return rows.softmax(dim=-1).transpose(1, 2)
+    return F.layer_norm(x.float(), norm.normalized_shape, scale, shift, norm.eps)
 
 
-def _chunked_attention(attn: Any, x: Tensor) -> Tensor:
-    """Self-attention as plain products over slices of query rows; see `_CHUNK_ROWS`."""
-    batch, length, _ = x.shape
+def _per_head(attn: Any, y: Tensor, part: int) -> Tensor:
+    """Queries (`part` 0), keys (1) or values (2) of tokens [B,N,D], normalised as the block does."""
+    dim = attn.num_heads * attn.head_dim
+    own = slice(part * dim, (part + 1) * dim)
+    bias = None if attn.qkv.bias is None else attn.qkv.bias[own].float()
+    out = F.linear(y, attn.qkv.weight[own].float(), bias)
+    out = out.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
+    norm = (attn.q_norm, attn.k_norm, torch.nn.Identity())[part]
+    if isinstance(norm, torch.nn.Identity):
+        return out
+    return norm(out.to(attn.qkv.weight.dtype)).float()  # its weights are in the stream's precision
+
+
+def _is_slow_fused(x: Tensor) -> bool:
+    return x.dtype == torch.bfloat16 and x.device.type == "cpu"
+
+
+def _self_attention(attn: Any, x: Tensor, silent: int | None) -> Tensor:
+    """Self-attention of normalised tokens [B,N,D], the projection included."""
     qkv = attn.qkv(x).unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
     q, k, v = attn.q_norm(qkv[0]), attn.k_norm(qkv[1]), qkv[2]
-    q, keys = q * attn.scale, k.transpose(-2, -1)
+    if _is_slow_fused(x):
+        out = _chunked_attention(q * attn.scale, k, v)
+    else:
+        out = F.scaled_dot_product_attention(q, k, v)
+    out = attn.norm(out.transpose(1, 2).flatten(2))
+    if silent is not None:
+        out = out.index_fill(-1, _channels(attn, silent, out.device), 0.0)
+    return attn.proj(out)
+
+
+def _channels(attn: Any, head: int, device: torch.device) -> Tensor:
+    """Indices of the channels a head writes."""
+    return torch.arange(head * attn.head_dim, (head + 1) * attn.head_dim, device=device)
+
+
+def _chunked_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Scaled q, k and v [B,A,N,d] as plain products over slices of query rows; see `_CHUNK_ROWS`."""
+    keys = k.transpose(-2, -1)
     out = torch.empty_like(v)
-    for start in range(0, length, _CHUNK_ROWS):
+    for start in range(0, q.shape[2], _CHUNK_ROWS):
         rows = slice(start, start + _CHUNK_ROWS)
         out[:, :, rows] = (q[:, :, rows] @ keys).softmax(dim=-1) @ v
-    return attn.proj(attn.norm(out.transpose(1, 2).reshape(batch, length, -1)))
+    return out

@@ -1,140 +1,149 @@
-"""Attention: what each head of the last block looks at, as the paper's Figure 1 draws it."""
+"""Attention: what each head looks at, as the paper's Figure 1 draws it, for any block and query."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 import torch
 
-from app import services
+from app import attention_services, services
+from app.components.patch_picker import patch_picker
 from app.state import Choice
-from app.views import layout
+from app.views import (
+    attention_ablation,
+    attention_controls,
+    attention_downloads,
+    attention_grid,
+    attention_norms,
+    attention_ranking,
+    layout,
+)
+from app.views.attention_scene import LOGITS, PROBABILITIES, ROLLOUT, Scene, rows
 from app.views.layout import SHOWN_PX, TILE_PX, Tile
 from dino import export, render
 from dino.backbone import Backbone
 from dino.explore import Attention
-from dino.masks import DEFAULT_MASS, entropy
+from dino.masks import entropy
 
-
-@dataclass(frozen=True)
-class Scene:
-    """What a map is drawn from: the page's choice and how it is drawn."""
-
-    choice: Choice
-    backbone: Backbone
-    attention: Attention
-    style: export.Style
-
-    def draw(self, values: np.ndarray, width: int) -> np.ndarray:
-        """One scaled map [h,w] over the photo, `width` px wide."""
-        photo = services.shown(self.choice.photo, width)
-        pixels = export.head_picture(values, self.attention, photo, self.style, width=width)
-        return self.marked(pixels)
-
-    def marked(self, pixels: np.ndarray) -> np.ndarray:
-        """The picture, saying so if it was made with random weights."""
-        return render.mark_random(pixels) if self.backbone.is_random else pixels
+PANELS = ("heads", "layers", "ranking", "head off", "norms")
+HEADS, LAYERS, RANKING, ABLATION, NORMS = PANELS
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """The page: one large map, the gallery of heads, numbers, downloads."""
-    layout.header("Attention", choice, backbone)
-    attention, seconds = services.attention(choice, backbone)
-    _explore(choice, backbone, attention)
+    head = st.container()
+    choice, backbone, flags = attention_controls.network(choice, backbone)
+    with head:
+        layout.header("Attention", choice, backbone)
+    backbone.check_attention()
+    grid = services.geometry(choice, backbone).grid
+    if attention_controls.asked(backbone, grid).is_default(backbone):
+        seconds = services.attention(choice, backbone)[1]
+    else:
+        seconds = attention_services.trace(choice, backbone)[1]
+    _explore(choice, backbone, flags)
     layout.footer(choice, backbone, seconds)
 
 
 @st.fragment
-def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
-    """Everything a control changes; nothing here runs the backbone."""
-    labels = [*(str(head) for head in range(attention.num_heads)), "mean", "max"]
-    large, heads = st.columns([5, 6], gap="medium")
+def _explore(choice: Choice, backbone: Backbone, flags: list[str]) -> None:
+    """Everything a control changes; past the first look at another block or query nothing here
+    runs the backbone. `flags` name the network in the command."""
+    asked = attention_controls.asked(backbone, services.geometry(choice, backbone).grid)
+    attention = rows(choice, backbone, asked)
+    scene = Scene(choice, backbone, asked, attention, export.Style())
+    labels = [*(str(head) for head in range(backbone.num_heads)), "mean", "max"]
+    large, panel = st.columns([5, 6], gap="medium")
     with large:
-        chosen = st.pills(
-            "Head", labels, default="mean", key="head", bind="query-params", required=True
-        )
+        chosen = attention_controls.head(labels, visible=scene.has_heads)
         place = st.container()
-        style, side_by_side = _controls()
-        scene = Scene(choice, backbone, attention, style)
+        attention_controls.rows(backbone, asked)
+        style, beside = attention_controls.style()
+        scene = replace(scene, style=style)
+        index = labels.index(chosen) if scene.has_heads else 0
         with place:
-            _large(scene, labels.index(chosen), side_by_side=side_by_side)
-    with heads:
-        _gallery(scene, labels.index(chosen))
-    _downloads(scene, labels.index(chosen))
+            _large(scene, index, beside)
+    with panel:
+        shown = _panel(scene, index)
+    attention_downloads.show(scene, index, every_layer=shown == LAYERS, flags=flags)
 
 
-def _controls() -> tuple[export.Style, bool]:
-    """How maps are drawn, and whether the photo stands beside the large one."""
-    opacity = st.slider(
-        "Map over photo",
-        0.0,
-        1.0,
-        0.8,
-        0.05,
-        key="opacity",
+def _panel(scene: Scene, index: int) -> str:
+    """The right half: the gallery of heads, or one of the closer looks."""
+    shown = st.segmented_control(
+        "Look at",
+        PANELS,
+        default=HEADS,
+        required=True,
+        key="panel",
         bind="query-params",
-        help="0 shows the photo, 1 the map alone.",
+        label_visibility="collapsed",
     )
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        scale = st.segmented_control(
-            "Scale",
-            ["each its own", "shared"],
-            default="each its own",
-            required=True,
-            key="scale",
-            bind="query-params",
-            help="Shared: one scale for all pictures, so that brightness compares between heads.",
-        )
-        colormap = st.selectbox(
-            "Colours", list(render.COLORMAPS), key="colours", bind="query-params", width=140
-        )
-        smooth = st.toggle(
-            "Smooth", key="smooth", bind="query-params", help="Blend between patches."
-        )
-        side = st.toggle(
-            "Side by side", key="side", bind="query-params", help="The photo beside the map."
-        )
-    style = export.Style(
-        colormap=colormap,
-        opacity=opacity,
-        interpolation="bilinear" if smooth else "nearest",
-        shared_scale=scale == "shared",
-    )
-    return style, side
+    if shown == LAYERS:
+        attention_grid.show(scene, index)
+    elif shown == RANKING:
+        attention_ranking.show(scene)
+    elif shown == ABLATION:
+        attention_ablation.show(scene)
+    elif shown == NORMS:
+        attention_norms.show(scene)
+    else:
+        _gallery(scene, index)
+    return shown
 
 
-def _large(scene: Scene, index: int, *, side_by_side: bool) -> None:
-    names, scaled, ranges = export.head_maps(scene.attention, scene.style)
+def _large(scene: Scene, index: int, beside: str) -> None:
+    names, scaled, ranges = scene.maps()
     name, (low, high) = names[index], ranges[index]
-    photo = scene.choice.photo
-    places = st.columns(2, gap="small") if side_by_side else [st.container()]
-    if side_by_side:
+    photo, asked, backbone = scene.choice.photo, scene.asked, scene.backbone
+    plain = services.shown(photo, SHOWN_PX)
+    places = st.columns(2, gap="small") if beside == "side" else [st.container()]
+    if beside == "side":
         with places[0]:
-            layout.picture(services.shown(photo, SHOWN_PX), alt=photo.alt)
+            layout.picture(plain, alt=photo.alt)
     with places[-1]:
-        layout.picture(
-            scene.draw(scaled[index], SHOWN_PX),
-            alt=f"{_title(name)} of the last block's attention over: {photo.alt}",
+        patch_picker(
+            "picker",
+            picture=render.encode_jpeg(scene.draw(scaled[index], SHOWN_PX)),
+            alt=f"{_title(name)} of {_block(scene)}, query {asked.token}, over: {photo.alt}",
+            grid=scene.attention.geometry.grid,
+            query=asked.query,
+            has_cls=backbone.num_prefix > backbone.num_registers,
+            on_pick=lambda query: attention_controls.choose(query=query),
+            photo=render.encode_jpeg(plain) if beside == "wipe" else None,
+            photo_alt=photo.alt,
         )
-    layout.colour_bar(scene.style.colormap, 100 * low, 100 * high, "%")
+    factor, unit = scene.unit
+    layout.colour_bar(scene.style.colormap, factor * low, factor * high, unit)
+    st.caption(_caption(scene, name))
+
+
+def _caption(scene: Scene, name: str) -> str:
+    asked = scene.asked
     scale = "one scale for all pictures" if scene.style.shared_scale else "on its own scale"
-    st.caption(
+    if asked.method == ROLLOUT:
+        return (
+            f"Rollout up to block {asked.layer}: how much of each patch of the input {asked.token} "
+            "holds, in %, if attention mixes tokens and half of each block is the residual."
+        )
+    if asked.method == LOGITS:
+        return f"{_title(name)}, {scale}; q·k/√d before the softmax. {_explain(name, scene)}"
+    return (
         f"{_title(name)}, {scale}; each patch in % of all the attention a head gives, CLS included. "
-        f"{_explain(name)}"
+        f"{_explain(name, scene)}"
     )
 
 
 def _gallery(scene: Scene, chosen: int) -> None:
     attention = scene.attention
-    bits = entropy(torch.from_numpy(attention.weights)).tolist()
-    most = np.log2(attention.weights[0].size)
-    names, scaled, _ = export.head_maps(attention, scene.style)
+    names, scaled, _ = scene.maps()
+    shares = scene.probabilities()
+    bits = entropy(torch.from_numpy(shares)).tolist()
     tiles = []
     for index, (name, values) in enumerate(zip(names, scaled, strict=True)):
         note = "over all heads"
-        if index < attention.num_heads:
-            note = f"{_prefix_share(attention, index)} · entropy {bits[index]:.1f} bits"
+        if index < len(bits) and scene.has_heads:
+            note = f"{_prefix_note(scene, index)} · entropy {bits[index]:.1f} bits"
         tiles.append(
             Tile(
                 picture=scene.draw(values, TILE_PX),
@@ -145,76 +154,52 @@ def _gallery(scene: Scene, chosen: int) -> None:
             )
         )
     layout.gallery(tiles)
-    st.caption(
-        f"Below each head: the share of its attention that stays on the CLS token"
-        f"{' and the registers' if attention.prefix.shape[1] > 1 else ''}, and its entropy over the "
-        f"patches; {most:.1f} bits would be attention spread evenly."
-    )
+    if scene.has_heads:
+        most = np.log2(shares[0].size)
+        told = _prefix_told(attention)
+        if scene.asked.method == LOGITS:
+            told = "the logit of the CLS token"
+        st.caption(
+            f"Below each head: {told}, and its entropy over the patches; {most:.1f} bits would be "
+            "attention spread evenly."
+        )
 
 
-def _downloads(scene: Scene, index: int) -> None:
-    choice, attention = scene.choice, scene.attention
-
-    def files() -> Iterator[export.File]:
-        photo = services.pixels(choice.photo)
-        random = scene.backbone.is_random
-        return export.attention_files(attention, photo, DEFAULT_MASS, scene.style, random=random)
-
-    names, scaled, _ = export.head_maps(attention, scene.style)
-
-    def this_map() -> bytes:
-        photo = services.pixels(choice.photo)
-        picture = export.head_picture(scaled[index], attention, photo, scene.style)
-        return render.encode_png(scene.marked(picture))
-
-    stem = export.stem(choice.photo.file_name, choice.photo.id)
-    layout.downloads(
-        ("This map (PNG)", f"{stem}-{names[index]}.png", "image", this_map),
-        (
-            "All pictures (ZIP)",
-            f"{stem}-attention.zip",
-            "folder_zip",
-            lambda: export.zip_files(files()),
-        ),
-        ("Sheet (PNG)", f"{stem}-sheet.png", "grid_view", lambda: dict(files())["sheet.png"]),
-        (
-            "Numbers (NPZ)",
-            f"{stem}-attention.npz",
-            "data_array",
-            lambda: export.attention_npz(attention),
-        ),
-    )
-    layout.command("attend", choice, _options(scene.style))
+def _prefix_told(attention: Attention) -> str:
+    registers = " and the registers" if attention.prefix.shape[1] > 1 else ""
+    return f"the share of its attention that stays on the CLS token{registers}"
 
 
-def _options(style: export.Style) -> list[str]:
-    """Flags of `attend` where the style differs from its defaults."""
-    default, flags = export.Style(), []
-    if style.colormap != default.colormap:
-        flags += ["--colormap", style.colormap]
-    if style.opacity != default.opacity:
-        flags += ["--opacity", f"{style.opacity:g}"]
-    if style.interpolation == "bilinear":
-        flags.append("--smooth")
-    if style.shared_scale:
-        flags.append("--shared-scale")
-    return flags
+def _prefix_note(scene: Scene, head: int) -> str:
+    """What a head gives CLS and the registers."""
+    values = scene.attention.prefix[head]
+    if not len(values):
+        return "no CLS token"
+    if scene.asked.method != PROBABILITIES:
+        return f"CLS {values[0]:.1f}"
+    text = f"CLS {values[0]:.0%}"
+    return text + (f", registers {values[1:].sum():.0%}" if len(values) > 1 else "")
 
 
-def _prefix_share(attention: Attention, head: int) -> str:
-    """The share of a head's attention that stays on CLS and registers."""
-    shares = attention.prefix[head]
-    text = f"CLS {shares[0]:.0%}"
-    return text + (f", registers {shares[1:].sum():.0%}" if len(shares) > 1 else "")
+def _block(scene: Scene) -> str:
+    if scene.asked.layer == scene.backbone.depth - 1:
+        return "the last block's attention"
+    return f"the attention of block {scene.asked.layer}"
 
 
 def _title(name: str) -> str:
-    return {"mean": "Mean", "max": "Max"}.get(name, name.replace("head-", "Head "))
+    titles = {"mean": "Mean", "max": "Max", "rollout": "Rollout"}
+    return titles.get(name, name.replace("head-", "Head "))
 
 
-def _explain(name: str) -> str:
-    if name == "mean":
-        return "The mean of all heads: where the network looks altogether."
+def _explain(name: str, scene: Scene) -> str:
+    asked = scene.asked
     if name == "max":
         return "The strongest head at each patch."
-    return "Where the CLS token looks in this head."
+    if asked.is_default(scene.backbone):
+        if name == "mean":
+            return "The mean of all heads: where the network looks altogether."
+        return "Where the CLS token looks in this head."
+    if name == "mean":
+        return f"The mean of all heads: where {asked.token} looks in block {asked.layer}."
+    return f"Where {asked.token} looks in this head of block {asked.layer}."

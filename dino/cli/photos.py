@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dino.cli.attend import Layers, Logits, Queries, Rollout, WithProjections, layered
 from dino.cli.options import (
     Colormap,
     Combine,
@@ -61,6 +62,11 @@ def attend(
         bool,
         typer.Option("--shared-scale", help="One scale for all heads instead of each its own."),
     ] = False,
+    layers: Layers = None,
+    queries: Queries = None,
+    rollout: Rollout = False,
+    qkv: WithProjections = False,
+    logits: Logits = False,
     fit: FitOption = Fit.floor,
     key: Key = "teacher",
     device: Device = "auto",
@@ -68,12 +74,14 @@ def attend(
 ) -> None:
     """Draw what each head of the last block attends to.
 
-    Writes maps, masks, a contact sheet and attention.npz, a folder a photo.
+    Writes maps, masks, a contact sheet and attention.npz, a folder a photo; with --layers,
+    --queries, --rollout, --qkv or --logits a sheet of layers by heads a query and layers.npz.
     """
     from dino import explore, export
     from dino.masks import check_mass
 
     check_mass(mass)
+    request = layered(layers, queries, rollout=rollout, qkv=qkv, logits=logits)
     found = _find(photos)
     backbone = _load(weights, key, device, precision)
     style = export.Style(
@@ -82,6 +90,13 @@ def attend(
         interpolation="bilinear" if smooth else "nearest",
         shared_scale=shared_scale,
     )
+
+    if request is not None:
+        wanted = request.layers_of(backbone)
+        _each_photo(
+            found, out, lambda rgb, _: request.files(backbone, rgb, wanted, size, fit.value, style)
+        )
+        return
 
     def results(rgb: "np.ndarray", _: str) -> Iterator["File"]:
         attention = explore.attend(backbone, rgb, size=size, fit=fit.value)
