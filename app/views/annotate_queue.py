@@ -202,9 +202,9 @@ def _without_photo(opened: Opened, index: int) -> None:
     name = opened.session.name
     with st.container(horizontal=True):
         for action, label, shortcut in (
-            ("previous", "Previous", "ArrowLeft"),
-            ("reject", "Reject", "r"),
-            ("next", "Next", "ArrowRight"),
+            ("previous", "Previous", "p"),
+            ("reject", "Reject", None),  # Streamlit keeps R to itself
+            ("next", "Next", "n"),
         ):
             st.button(
                 label,

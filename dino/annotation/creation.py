@@ -98,7 +98,9 @@ def settings_from_json(document: dict[str, Any]) -> MaskSettings:
     Raises:
         UserError: names this version does not know.
     """
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in document.items()
+    }
     try:
         return MaskSettings(**values)
     except TypeError as error:

@@ -36,10 +36,12 @@ class Overview:
         """Notice what was written since, by this process or another."""
         with self._lock:
             stamps = self._stamps()
-            before = self._seen or [None] * len(self._session.photos)
+            known = dict(enumerate(self._seen))
             self._seen = [
-                seen if seen is not None and seen.stamp == stamps.get(index) else self._read(index)
-                for index, seen in enumerate(before)
+                seen
+                if (seen := known.get(index)) is not None and seen.stamp == stamps.get(index)
+                else self._read(index)
+                for index in range(len(self._session.photos))
             ]
 
     @property
