@@ -9,7 +9,8 @@ import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -43,6 +44,18 @@ def require_work() -> None:
     """Raise a `UserError` where `may_work` says no."""
     if not may_work():
         raise UserError(OFF)
+
+
+def for_work(view: Callable[..., None]) -> Callable[..., None]:
+    """A page that reads or writes folders of the machine: where it may not, it says so instead."""
+
+    def guarded(*arguments: Any) -> None:
+        if may_work():
+            view(*arguments)
+        else:
+            st.info(OFF + ".", icon=":material/lock:")
+
+    return guarded
 
 
 def reachable_address(address: str) -> str:

@@ -17,8 +17,8 @@ wait_politely()
 
 import streamlit as st  # noqa: E402
 
-from app import sidebar  # noqa: E402
-from app.views import attention, features, masks, start, training  # noqa: E402
+from app import access, sidebar  # noqa: E402
+from app.views import annotate, attention, features, masks, start, training  # noqa: E402
 
 APP = Path(__file__).parent
 # Pictures of our own: Streamlit would fetch a Material icon for the tab from the internet.
@@ -39,6 +39,7 @@ def _look(weights: str) -> None:
 pages = [
     _page(attention.show, "Attention", ":material/visibility:", "attention"),
     _page(masks.show, "Masks", ":material/content_cut:", "masks"),
+    _page(access.for_work(annotate.show), "Annotate", ":material/draw:", "annotate"),
     _page(features.show, "Features", ":material/scatter_plot:", "features"),
     st.Page(
         lambda: training.show(selection, _look),

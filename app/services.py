@@ -15,7 +15,9 @@ from app import data_root
 from app.fetching import WeightsFetch
 from app.state import Choice, Photo
 from app.weights_menu import OPENED, stamp, weights_location
-from dino import explore, export, render
+from dino import explore, export, proposals, render
+from dino.annotation.editing import proposed_state
+from dino.annotation.states import PhotoState
 from dino.backbone import Backbone
 from dino.errors import WeightsError
 from dino.geometry import Geometry
@@ -187,6 +189,12 @@ def features(choice: Choice, backbone: Backbone) -> tuple[explore.PatchFeatures,
     with st.spinner("Computing the features …"):
         timed = _features(*_key(choice, backbone), choice.photo, backbone)
     return timed.result, timed.seconds
+
+
+def proposed(backbone: Backbone, rgb: np.ndarray, settings: proposals.MaskSettings) -> PhotoState:
+    """The state of a photo to annotate with a mask as it is proposed; forwards take turns."""
+    with _one_forward():
+        return proposed_state(backbone, rgb, settings)
 
 
 def patch_colours(

@@ -174,7 +174,7 @@ def coco_json(items: Iterable[tuple[str, Mask]]) -> bytes:
                 "id": len(annotations) + 1,
                 "image_id": number,
                 "category_id": 1,
-                "iscrowd": 1,  # COCO's mark for run lengths in place of polygons
+                "iscrowd": 0,  # an object to count; the readers tell run lengths by their form
                 "area": int(np.count_nonzero(mask.pixels)),
                 "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
                 "segmentation": {"size": [height, width], "counts": run_lengths(mask.pixels)},

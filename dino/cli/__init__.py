@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from dino.cli import evaluate, photos, train, weights
+from dino.cli import annotate, evaluate, photos, train, weights
 
 app = typer.Typer(
     name="dino",
@@ -23,6 +23,7 @@ photos.register(app)
 train.register(app)
 app.add_typer(weights.app, name="weights")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(annotate.app, name="annotate")
 
 
 def run() -> None:

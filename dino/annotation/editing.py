@@ -1,0 +1,113 @@
+"""Masks to a screen and back: painted on a smaller copy, kept at the photo's own size.
+
+Only what was painted over is taken from the smaller copy. A pixel of the mask that nobody touched is
+the one that was there, however small the copy was.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dino.annotation import runlengths
+from dino.annotation.states import (
+    EDITED,
+    MAX_OBJECTS,
+    PROPOSED,
+    TODO,
+    MaskObject,
+    PhotoState,
+)
+from dino.backbone import Backbone
+from dino.errors import UserError
+from dino.proposals import MaskSettings, propose
+
+# Longer side in px of the copy that is painted on; a photo up to this is painted on as it is.
+EDIT_PX = 1600
+
+
+@dataclass(frozen=True)
+class Painted:
+    """An object as it comes back: `mask` [h,w] bool at the size that was painted on."""
+
+    id: int
+    class_index: int
+    mask: np.ndarray
+
+
+def edit_size(size: tuple[int, int], longest: int = EDIT_PX) -> tuple[int, int]:
+    """(h, w) of the copy of a photo of `size` (H, W) that is painted on, in px."""
+    share = min(1.0, longest / max(size))
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+
+
+def reduce(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask [H,W] bool at a smaller `size` (h, w): set where half of what a pixel covers is."""
+    if mask.shape == size:
+        return mask
+    pixels = mask.astype(np.uint8) * 255
+    height, width = size
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) >= 128
+
+
+def apply_painting(mask: np.ndarray, painted: np.ndarray) -> np.ndarray:
+    """The mask [H,W] with what `painted` [h,w] changed of its smaller copy; itself where nothing."""
+    changed = reduce(mask, painted.shape) != painted
+    if not changed.any():
+        return mask
+    if mask.shape == painted.shape:
+        return painted
+    return np.where(_enlarge(changed, mask.shape), _enlarge(painted, mask.shape), mask)
+
+
+def apply_paintings(
+    state: PhotoState, paintings: Sequence[Painted], *, size: tuple[int, int], num_classes: int
+) -> PhotoState:
+    """The state of a photo with the objects as they were painted, in that order.
+
+    Args:
+        size: (H, W) of the photo; num_classes: how many there are to choose from.
+    Raises:
+        UserError: too many objects, two of one number, or a class that does not exist.
+    """
+    if len(paintings) > MAX_OBJECTS or len({p.id for p in paintings}) < len(paintings):
+        raise UserError(f"{len(paintings)} objects came back; expected up to {MAX_OBJECTS}")
+    before = {o.id: o for o in state.objects}
+    return PhotoState(
+        state.status,
+        size,
+        tuple(_merged(before.get(p.id), p, size, num_classes) for p in paintings),
+    )
+
+
+def proposed_state(
+    backbone: Backbone, rgb: np.ndarray, settings: MaskSettings, *, status: str = TODO
+) -> PhotoState:
+    """The state of a photo, uint8 [H,W,3], with one object as it is proposed; one forward.
+
+    Raises:
+        UserError: as `propose`.
+    """
+    mask = propose(backbone, rgb, settings).pixels
+    height, width = mask.shape
+    proposal = MaskObject(1, 0, runlengths.encode(mask), PROPOSED)
+    return PhotoState(status, (height, width), (proposal,))
+
+
+def _merged(
+    before: MaskObject | None, painted: Painted, size: tuple[int, int], num_classes: int
+) -> MaskObject:
+    if not 0 <= painted.class_index < num_classes:
+        raise UserError(f"class {painted.class_index + 1} does not exist; there are {num_classes}")
+    old = np.zeros(size, bool) if before is None else runlengths.decode(before.counts, size)
+    new = apply_painting(old, painted.mask)
+    if before is not None and new is old:
+        return MaskObject(before.id, painted.class_index, before.counts, before.made)
+    return MaskObject(painted.id, painted.class_index, runlengths.encode(new), EDITED)
+
+
+def _enlarge(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    height, width = size
+    pixels = mask.astype(np.uint8)
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_NEAREST) > 0
