@@ -1,10 +1,14 @@
 """Plotly figures, shared by the app's pages and the stand-alone HTML files."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dino.projections import Projection
+
+if TYPE_CHECKING:
+    from dino.embedding.joint import JointPca
 
 
 def patch_scatter(
@@ -50,6 +54,50 @@ def patch_scatter(
         figure.update_yaxes(title=names[1], zeroline=False)
     figure.update_layout(
         title=title or None, margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8}
+    )
+    return figure
+
+
+# Signs for photos in one plot, so that they are told apart without colour.
+_SIGNS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "pentagon")
+
+
+def joint_scatter(joint: "JointPca", names: Sequence[str], *, title: str = "") -> Any:
+    """Patches of several photos by their first two joint components, in their joint colours.
+
+    Args:
+        names: of the photos; each has a sign of its own (eight of them, in turn). Patches outside the
+            foreground are left out.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for number, name in enumerate(names):
+        kept = joint.kept[number]
+        rows, columns = np.nonzero(kept)
+        points, colours = joint.scores[number][kept.ravel()], joint.colours[number][kept]
+        figure.add_scattergl(
+            x=points[:, 0],
+            y=points[:, 1],
+            mode="markers",
+            name=name,
+            marker={
+                "color": [f"rgb({r},{g},{b})" for r, g, b in colours],
+                "size": 7,
+                "symbol": _SIGNS[number % len(_SIGNS)],
+                "line": {"width": 0.5, "color": "rgba(128,128,128,0.6)"},
+            },
+            customdata=np.stack([np.full(len(rows), number), rows, columns], axis=-1),
+            hovertemplate="patch row %{customdata[1]}, column %{customdata[2]}"
+            "<extra>%{fullData.name}</extra>",
+        )
+    shares = joint.basis.explained_variance
+    figure.update_xaxes(title=f"component 1 ({shares[0]:.0%} of variance)", zeroline=False)
+    figure.update_yaxes(title=f"component 2 ({shares[1]:.0%} of variance)", zeroline=False)
+    figure.update_layout(
+        title=title or None,
+        margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
     )
     return figure
 

@@ -394,7 +394,7 @@ NAN = np.where(np.arange(40).reshape(10, 4) == 13, np.nan, GOOD)
             r"1 rows with NaN or infinity, the first at 0",
         ),
         ([["a"], ["b"]], {}, r"list that cannot be read as numbers; expected an array"),
-        (GOOD, {"method": "umap"}, r"method is 'umap'; expected one of"),
+        (GOOD, {"method": "isomap"}, r"method is 'isomap'; expected one of"),
         (GOOD, {"dims": 4}, r"dims is 4; expected 2 or 3"),
         (GOOD, {"seed": -1}, r"seed is -1; expected a whole number"),
         (GOOD, {"seed": 0.5}, r"seed is 0.5; expected a whole number"),
