@@ -18,7 +18,7 @@ wait_politely()
 import streamlit as st  # noqa: E402
 
 from app import sidebar  # noqa: E402
-from app.views import attention, features, masks, start, training  # noqa: E402
+from app.views import attention, features, gallery, masks, start, training  # noqa: E402
 
 APP = Path(__file__).parent
 # Pictures of our own: Streamlit would fetch a Material icon for the tab from the internet.
@@ -40,6 +40,7 @@ pages = [
     _page(attention.show, "Attention", ":material/visibility:", "attention"),
     _page(masks.show, "Masks", ":material/content_cut:", "masks"),
     _page(features.show, "Features", ":material/scatter_plot:", "features"),
+    _page(gallery.show, "Gallery", ":material/photo_library:", "gallery"),
     st.Page(
         lambda: training.show(selection, _look),
         title="Training",

@@ -73,6 +73,7 @@ def start(
     size: int,
     batch_size: int = 32,
     workers: int = 1,
+    precision: str = "auto",
     threads: int | None = None,
     nice: int = DEFAULT_NICE,
 ) -> None:
@@ -87,6 +88,7 @@ def start(
         "size": size,
         "batch-size": batch_size,
         "workers": workers,
+        "precision": precision,
         "nice": nice,
         **({"threads": threads} if threads else {}),
     }
