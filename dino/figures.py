@@ -1,24 +1,29 @@
 """Plotly figures, shared by the app's pages and the stand-alone HTML files."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from dino.geometry import Geometry
 from dino.projections import Projection
-
-if TYPE_CHECKING:
-    from dino.embedding.joint import JointPca
+from dino.render import encode_jpeg
 
 
 def patch_scatter(
-    projection: Projection, grid: tuple[int, int], colours: np.ndarray, *, title: str = ""
+    projection: Projection,
+    grid: tuple[int, int],
+    colours: np.ndarray,
+    *,
+    title: str = "",
+    lit: Sequence[int] = (),
 ) -> Any:
     """Scatter of a photo's patches in 2 or 3 dimensions, each drawn in the colour of its patch.
 
     Args:
         grid: (h, w); points are row by row.
         colours: uint8 [N,3].
+        lit: patches to ring.
     Returns:
         A `plotly.graph_objects.Figure`; hover names the patch's row and column.
     """
@@ -38,7 +43,7 @@ def patch_scatter(
         "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
     }
     points = projection.points
-    names = _axis_names(projection)
+    names = axis_names(projection)
     if points.shape[1] == 3:
         figure = go.Figure(go.Scatter3d(x=points[:, 0], y=points[:, 1], z=points[:, 2], **common))
         axes = {
@@ -52,156 +57,82 @@ def patch_scatter(
         figure = go.Figure(go.Scattergl(x=points[:, 0], y=points[:, 1], **common))
         figure.update_xaxes(title=names[0], zeroline=False)
         figure.update_yaxes(title=names[1], zeroline=False)
-    figure.update_layout(
-        title=title or None, margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8}
-    )
-    return figure
-
-
-# Signs for photos in one plot, so that they are told apart without colour.
-_SIGNS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "pentagon")
-
-
-def joint_scatter(joint: "JointPca", names: Sequence[str], *, title: str = "") -> Any:
-    """Patches of several photos by their first two joint components, in their joint colours.
-
-    Args:
-        names: of the photos; each has a sign of its own (eight of them, in turn). Patches outside the
-            foreground are left out.
-    """
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    for number, name in enumerate(names):
-        kept = joint.kept[number]
-        rows, columns = np.nonzero(kept)
-        points, colours = joint.scores[number][kept.ravel()], joint.colours[number][kept]
-        figure.add_scattergl(
-            x=points[:, 0],
-            y=points[:, 1],
-            mode="markers",
-            name=name,
-            marker={
-                "color": [f"rgb({r},{g},{b})" for r, g, b in colours],
-                "size": 7,
-                "symbol": _SIGNS[number % len(_SIGNS)],
-                "line": {"width": 0.5, "color": "rgba(128,128,128,0.6)"},
-            },
-            customdata=np.stack([np.full(len(rows), number), rows, columns], axis=-1),
-            hovertemplate="patch row %{customdata[1]}, column %{customdata[2]}"
-            "<extra>%{fullData.name}</extra>",
-        )
-    shares = joint.basis.explained_variance
-    figure.update_xaxes(title=f"component 1 ({shares[0]:.0%} of variance)", zeroline=False)
-    figure.update_yaxes(title=f"component 2 ({shares[1]:.0%} of variance)", zeroline=False)
+    if len(lit):
+        figure.add_trace(_rings(points[np.asarray(lit)], common["customdata"][np.asarray(lit)]))
     figure.update_layout(
         title=title or None,
         margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        showlegend=False,
     )
     return figure
 
 
-# Groups that get a colour of their own: the largest ones; the others share grey.
-MAX_GROUPS = 20
-_OTHERS = "#8a8f98"
-# Ten colours told apart by most eyes (Okabe and Ito's eight among them), light and dark.
-_GROUP_COLOURS = (
-    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b8a900", "#7f5af0", "#8c564b", "#e5446d",
-)  # fmt: skip
-
-
-def photo_scatter(
-    projection: Projection,
-    names: Sequence[str],
-    *,
-    groups: Sequence[str] | None = None,
-    dates: np.ndarray | None = None,
-    title: str = "",
-) -> Any:
-    """Scatter of photos in two dimensions, by WebGL; made for some thousands of points.
-
-    Args:
-        names: of the photos, shown on hover.
-        groups: of each photo, for a colour and an entry in the legend, largest group first.
-        dates: datetime64 of each photo, for a colour from early to late, where there are no groups.
-    Returns:
-        A `plotly.graph_objects.Figure`; `customdata` of a point is the photo's row.
-    """
+def _rings(points: np.ndarray, places: np.ndarray) -> Any:
+    """Rings around chosen patches, which say and give the same as the points below them."""
     import plotly.graph_objects as go
 
-    figure = go.Figure()
-    common = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
-    size = 8 if len(names) < 500 else 5
-    for label, rows, marker in _point_groups(groups, dates, len(names)):
-        points = projection.points[rows]
-        figure.add_scattergl(
-            x=points[:, 0],
-            y=points[:, 1],
-            customdata=rows,
-            text=[names[row] for row in rows],
-            name=label,
-            marker={**marker, "size": size, "opacity": 0.85},
-            **common,
-        )
-    axes = _axis_names(projection)
-    shown = projection.method == "pca"  # elsewhere the numbers mean nothing
-    figure.update_xaxes(title=axes[0], zeroline=False, showticklabels=shown)
-    figure.update_yaxes(title=axes[1], zeroline=False, showticklabels=shown)
-    figure.update_layout(
-        title=title or None,
-        margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
-        legend={
-            "orientation": "h",
-            "y": 1.0,
-            "yanchor": "bottom",
-            "x": 0,
-            "itemsizing": "constant",
-        },
-        showlegend=groups is not None,
-        dragmode="lasso",
-        hoverdistance=12,
-    )
-    return figure
-
-
-def _point_groups(
-    groups: Sequence[str] | None, dates: np.ndarray | None, count: int
-) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
-    """(label, rows, marker) of each trace."""
-    if groups is None:
-        return [("photos", np.arange(count), _date_marker(dates))]
-    labels = np.asarray(groups)
-    found, counts = np.unique(labels, return_counts=True)
-    order = found[np.lexsort((found, -counts))]
-    traces = []
-    for number, label in enumerate(order[:MAX_GROUPS]):
-        colour = _GROUP_COLOURS[number % len(_GROUP_COLOURS)]
-        symbol = "circle" if number < len(_GROUP_COLOURS) else "diamond"
-        rows = np.flatnonzero(labels == label)
-        traces.append((str(label) or "no folder", rows, {"color": colour, "symbol": symbol}))
-    if len(order) > MAX_GROUPS:
-        rows = np.flatnonzero(~np.isin(labels, order[:MAX_GROUPS]))
-        traces.append((f"{len(order) - MAX_GROUPS} others", rows, {"color": _OTHERS}))
-    return traces
-
-
-def _date_marker(dates: np.ndarray | None) -> dict[str, Any]:
-    if dates is None or not len(dates):
-        return {"color": _GROUP_COLOURS[0]}
-    seconds = dates.astype("datetime64[s]").astype(np.int64)
-    low, high = np.percentile(seconds, (1, 99)).astype(np.int64)
-    ticks = np.linspace(low, high, 5 if high > low else 1).astype(np.int64)
-    unit = "D" if high - low < 400 * 86400 else "M"
-    words = [str(tick.astype("datetime64[s]").astype(f"datetime64[{unit}]")) for tick in ticks]
-    bar = {"tickvals": ticks.tolist(), "ticktext": words, "thickness": 12, "title": {"text": ""}}
-    return {
-        "color": seconds.tolist(),
-        "colorscale": "Viridis",
-        "cmin": int(low),
-        "cmax": int(max(high, low + 1)),
-        "colorbar": bar,
+    look: dict[str, Any] = {
+        "mode": "markers",
+        "customdata": places,
+        "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
     }
+    ring = {"symbol": "circle-open", "color": _LIT}
+    if points.shape[1] == 3:
+        x, y, z = points.T
+        return go.Scatter3d(x=x, y=y, z=z, marker={**ring, "size": 7, "line": {"width": 3}}, **look)
+    x, y = points.T
+    return go.Scattergl(x=x, y=y, marker={**ring, "size": 14, "line": {"width": 3}}, **look)
+
+
+def patch_photo(photo: np.ndarray, geometry: Geometry, *, lit: Sequence[int] = ()) -> Any:
+    """A photo whose patches can be chosen by click, box or lasso; the lit ones stand out.
+
+    Args:
+        photo: uint8 [H,W,3], of the size of `geometry.original`.
+        lit: patches, row by row.
+    Returns:
+        A `plotly.graph_objects.Figure`; `customdata` of a point is its patch's row and column.
+    """
+    import base64
+
+    import plotly.graph_objects as go
+
+    height, width = geometry.original
+    rows, columns = np.indices(geometry.grid).reshape(2, -1)
+    boxes = np.array(
+        [geometry.photo_box(r, c) for r, c in zip(rows.tolist(), columns.tolist(), strict=True)]
+    )
+    picture = photo
+    if len(lit):
+        mask = np.zeros(geometry.grid, dtype=bool)
+        mask.ravel()[list(lit)] = True
+        inside = geometry.to_photo(mask)[..., None]
+        picture = np.where(inside, photo, (photo * 0.3).astype(np.uint8))
+    figure = go.Figure(
+        go.Scattergl(
+            x=boxes[:, [1, 3]].mean(axis=1),
+            y=boxes[:, [0, 2]].mean(axis=1),
+            mode="markers",
+            marker={"color": "rgba(0,0,0,0)", "symbol": "square", "size": 12},
+            customdata=np.stack([rows, columns], axis=-1),
+            hovertemplate="patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
+        )
+    )
+    source = "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture)).decode()
+    figure.add_layout_image(
+        source=source, x=0, y=0, sizex=width, sizey=height, xref="x", yref="y",
+        sizing="stretch", layer="below",
+    )  # fmt: skip
+    hidden = {"visible": False, "constrain": "domain"}
+    figure.update_xaxes(range=[0, width], **hidden)
+    figure.update_yaxes(range=[height, 0], scaleanchor="x", **hidden)
+    figure.update_layout(
+        margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="select", showlegend=False
+    )
+    return figure
+
+
+_LIT = "#ff8c00"
 
 
 def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
@@ -252,7 +183,8 @@ def standalone_html(figure: Any) -> bytes:
     return alone.to_html(default_height="95vh", include_plotlyjs=True, full_html=True).encode()
 
 
-def _axis_names(projection: Projection) -> list[str]:
+def axis_names(projection: Projection) -> list[str]:
+    """What the axes of a projection are, with their share of the variance for PCA."""
     dims = projection.points.shape[1]
     if projection.method != "pca" or projection.explained_variance is None:
         return [f"{projection.method} {axis + 1}" for axis in range(dims)]

@@ -14,7 +14,8 @@ from app.views import gallery_pictures as pictures
 from app.views import gallery_sorting as sorting
 from app.views import layout
 from dino import render
-from dino.figures import photo_scatter, standalone_html
+from dino.embedding.figures import photo_scatter
+from dino.figures import standalone_html
 from dino.projections import Projection, has_umap
 
 METHODS = {"PCA": "pca", "t-SNE": "tsne", "UMAP": "umap"}

@@ -1,16 +1,17 @@
 """What joint PCA writes: one picture of all photos, a table, a plot and the numbers."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dino import explore, render
 from dino.backbone import Backbone
+from dino.embedding.figures import joint_scatter
 from dino.embedding.joint import JointPca, foreground_mask, joint_pca
 from dino.explore import PatchFeatures
 from dino.export import File, npz
-from dino.figures import joint_scatter, standalone_html
+from dino.figures import standalone_html
 
 _TILE_PX = 360
 
@@ -48,9 +49,9 @@ def paint(looks: Sequence[Look]) -> JointPca:
 
 
 def joint_picture(look: Look, colours: np.ndarray, *, width: int | None = None) -> np.ndarray:
-    """The joint colours of a photo's patches over its frame, uint8 [H,W,3]."""
-    geometry = look.features.geometry
-    geometry = geometry if width is None else render.scaled(geometry, width)
+    """The joint colours of a photo's patches, uint8, of the photo's shape at most `width` px wide."""
+    height, full = (look.rgb if width is None else render.shrink(look.rgb, width)).shape[:2]
+    geometry = replace(look.features.geometry, original=(height, full))
     return np.ascontiguousarray(np.moveaxis(geometry.to_photo(np.moveaxis(colours, -1, 0)), 0, -1))
 
 
