@@ -36,10 +36,11 @@ def patch_scatter(
         "size": 3.5 if solid else 8,
         "line": {"width": 0 if solid else 0.5, "color": "rgba(128,128,128,0.6)"},
     }
-    common = {
+    common: dict[str, Any] = {
         "mode": "markers",
         "marker": marker,
-        "customdata": np.stack([rows, columns], axis=-1),
+        # Lists: of an array, Plotly would give a selected point its place as an object of "0" and "1".
+        "customdata": np.stack([rows, columns], axis=-1).tolist(),
         "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
     }
     points = projection.points
@@ -58,7 +59,7 @@ def patch_scatter(
         figure.update_xaxes(title=names[0], zeroline=False)
         figure.update_yaxes(title=names[1], zeroline=False)
     if len(lit):
-        figure.add_trace(_rings(points[np.asarray(lit)], common["customdata"][np.asarray(lit)]))
+        figure.add_trace(_rings(points[list(lit)], [common["customdata"][patch] for patch in lit]))
     figure.update_layout(
         title=title or None,
         margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
@@ -67,13 +68,13 @@ def patch_scatter(
     return figure
 
 
-def _rings(points: np.ndarray, places: np.ndarray) -> Any:
+def _rings(points: np.ndarray, places: Sequence[list[int]]) -> Any:
     """Rings around chosen patches, which say and give the same as the points below them."""
     import plotly.graph_objects as go
 
     look: dict[str, Any] = {
         "mode": "markers",
-        "customdata": places,
+        "customdata": list(places),
         "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
     }
     ring = {"symbol": "circle-open", "color": _LIT}
@@ -114,7 +115,7 @@ def patch_photo(photo: np.ndarray, geometry: Geometry, *, lit: Sequence[int] = (
             y=boxes[:, [0, 2]].mean(axis=1),
             mode="markers",
             marker={"color": "rgba(0,0,0,0)", "symbol": "square", "size": 12},
-            customdata=np.stack([rows, columns], axis=-1),
+            customdata=np.stack([rows, columns], axis=-1).tolist(),
             hovertemplate="patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
         )
     )
