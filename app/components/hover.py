@@ -19,7 +19,6 @@ export default function ({ parentElement, data }) {
     const sheet = data.sheets[Math.floor(row / perSheet)];
     if (row === undefined || sheet === undefined) return;
     const cell = row % perSheet, last = data.columns - 1;
-    picture.hidden = false;
     picture.style.backgroundImage = `url("${sheet}")`;
     picture.style.backgroundSize = `${data.columns * 100}%`;
     picture.style.backgroundPosition =
@@ -47,9 +46,12 @@ export default function ({ parentElement, data }) {
 
 _component = st.components.v2.component(
     "dino_hover",
-    html='<div id="root"><div id="picture" role="img" hidden></div>'
+    html='<div id="root"><div id="picture" role="img" aria-label="no photo yet"></div>'
     '<div id="name">Point at a photo to see it.</div></div>',
-    css="#picture { width: min(100%, 192px); aspect-ratio: 1; border-radius: 6px }"
+    css="#root { display: flex; flex-flow: row wrap; gap: 6px }"
+    "#picture { flex: 0 0 min(100%, 192px); aspect-ratio: 1; border-radius: 6px;"
+    " background-color: var(--st-secondary-background-color) }"
+    "@media (max-width: 640px) { #root { flex-wrap: nowrap } #picture { flex-basis: 96px } }"
     "#name { font: 0.85rem var(--st-font); color: var(--st-text-color); opacity: 0.8;"
     " overflow-wrap: anywhere; padding-top: 4px; min-height: 2.6em }",
     js=_JS,

@@ -38,14 +38,14 @@ def near_duplicates(of: Gallery) -> None:
     threshold = st.slider(
         "Cosine above",
         0.70,
-        0.995,
+        0.999,
         0.95,
-        step=0.005,
+        step=0.001,
         format="%.3f",
         key=ALIKE,
         bind="query-params",
-        help="Photos above it hang together. What is high depends on the weights: lower it until "
-        "groups hold what you would not call the same.",
+        help="Photos above it hang together, also by way of others. What is high depends on the "
+        "weights: raise it until groups hold only what you would call the same.",
     )
     groups = services.duplicates(of, threshold)
     if not groups:

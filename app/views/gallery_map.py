@@ -46,15 +46,16 @@ def show(of: Gallery, *, random: bool) -> None:
     if projection is None:
         return
     drawn = Map(of, projection, _groups(of, tint, k), tint, random)
-    left, right = st.columns([4, 1], gap="medium")
-    with right:
+    # First, so that a phone has it above the chart and not below all of it.
+    left, right = st.columns([1, 4], gap="medium")
+    with left:
         hovered_photo(
             "gallery_hover",
             chart=CHART,
             sheets=services.sheet_addresses(of),
             names=of.photos.paths,
         )
-    with left:
+    with right:
         _chart(drawn)
 
 
