@@ -1,20 +1,29 @@
 """Plotly figures, shared by the app's pages and the stand-alone HTML files."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from dino.geometry import Geometry
 from dino.projections import Projection
+from dino.render import encode_jpeg
 
 
 def patch_scatter(
-    projection: Projection, grid: tuple[int, int], colours: np.ndarray, *, title: str = ""
+    projection: Projection,
+    grid: tuple[int, int],
+    colours: np.ndarray,
+    *,
+    title: str = "",
+    lit: Sequence[int] = (),
 ) -> Any:
     """Scatter of a photo's patches in 2 or 3 dimensions, each drawn in the colour of its patch.
 
     Args:
         grid: (h, w); points are row by row.
         colours: uint8 [N,3].
+        lit: patches to ring.
     Returns:
         A `plotly.graph_objects.Figure`; hover names the patch's row and column.
     """
@@ -27,14 +36,15 @@ def patch_scatter(
         "size": 3.5 if solid else 8,
         "line": {"width": 0 if solid else 0.5, "color": "rgba(128,128,128,0.6)"},
     }
-    common = {
+    common: dict[str, Any] = {
         "mode": "markers",
         "marker": marker,
-        "customdata": np.stack([rows, columns], axis=-1),
+        # Lists: of an array, Plotly would give a selected point its place as an object of "0" and "1".
+        "customdata": np.stack([rows, columns], axis=-1).tolist(),
         "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
     }
     points = projection.points
-    names = _axis_names(projection)
+    names = axis_names(projection)
     if points.shape[1] == 3:
         figure = go.Figure(go.Scatter3d(x=points[:, 0], y=points[:, 1], z=points[:, 2], **common))
         axes = {
@@ -48,10 +58,82 @@ def patch_scatter(
         figure = go.Figure(go.Scattergl(x=points[:, 0], y=points[:, 1], **common))
         figure.update_xaxes(title=names[0], zeroline=False)
         figure.update_yaxes(title=names[1], zeroline=False)
+    if len(lit):
+        figure.add_trace(_rings(points[list(lit)], [common["customdata"][patch] for patch in lit]))
     figure.update_layout(
-        title=title or None, margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8}
+        title=title or None,
+        margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
+        showlegend=False,
     )
     return figure
+
+
+def _rings(points: np.ndarray, places: Sequence[list[int]]) -> Any:
+    """Rings around chosen patches, which say and give the same as the points below them."""
+    import plotly.graph_objects as go
+
+    look: dict[str, Any] = {
+        "mode": "markers",
+        "customdata": list(places),
+        "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
+    }
+    ring = {"symbol": "circle-open", "color": _LIT}
+    if points.shape[1] == 3:
+        x, y, z = points.T
+        return go.Scatter3d(x=x, y=y, z=z, marker={**ring, "size": 7, "line": {"width": 3}}, **look)
+    x, y = points.T
+    return go.Scattergl(x=x, y=y, marker={**ring, "size": 14, "line": {"width": 3}}, **look)
+
+
+def patch_photo(photo: np.ndarray, geometry: Geometry, *, lit: Sequence[int] = ()) -> Any:
+    """A photo whose patches can be chosen by click, box or lasso; the lit ones stand out.
+
+    Args:
+        photo: uint8 [H,W,3], of the size of `geometry.original`.
+        lit: patches, row by row.
+    Returns:
+        A `plotly.graph_objects.Figure`; `customdata` of a point is its patch's row and column.
+    """
+    import base64
+
+    import plotly.graph_objects as go
+
+    height, width = geometry.original
+    rows, columns = np.indices(geometry.grid).reshape(2, -1)
+    boxes = np.array(
+        [geometry.photo_box(r, c) for r, c in zip(rows.tolist(), columns.tolist(), strict=True)]
+    )
+    picture = photo
+    if len(lit):
+        mask = np.zeros(geometry.grid, dtype=bool)
+        mask.ravel()[list(lit)] = True
+        inside = geometry.to_photo(mask)[..., None]
+        picture = np.where(inside, photo, (photo * 0.3).astype(np.uint8))
+    figure = go.Figure(
+        go.Scattergl(
+            x=boxes[:, [1, 3]].mean(axis=1),
+            y=boxes[:, [0, 2]].mean(axis=1),
+            mode="markers",
+            marker={"color": "rgba(0,0,0,0)", "symbol": "square", "size": 12},
+            customdata=np.stack([rows, columns], axis=-1).tolist(),
+            hovertemplate="patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
+        )
+    )
+    source = "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture)).decode()
+    figure.add_layout_image(
+        source=source, x=0, y=0, sizex=width, sizey=height, xref="x", yref="y",
+        sizing="stretch", layer="below",
+    )  # fmt: skip
+    hidden = {"visible": False, "constrain": "domain"}
+    figure.update_xaxes(range=[0, width], **hidden)
+    figure.update_yaxes(range=[height, 0], scaleanchor="x", **hidden)
+    figure.update_layout(
+        margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="select", showlegend=False
+    )
+    return figure
+
+
+_LIT = "#ff8c00"
 
 
 def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
@@ -139,7 +221,8 @@ def standalone_html(figure: Any) -> bytes:
     return alone.to_html(default_height="95vh", include_plotlyjs=True, full_html=True).encode()
 
 
-def _axis_names(projection: Projection) -> list[str]:
+def axis_names(projection: Projection) -> list[str]:
+    """What the axes of a projection are, with their share of the variance for PCA."""
     dims = projection.points.shape[1]
     if projection.method != "pca" or projection.explained_variance is None:
         return [f"{projection.method} {axis + 1}" for axis in range(dims)]

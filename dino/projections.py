@@ -1,4 +1,4 @@
-"""Features → points: PCA and t-SNE in 2 or 3 dimensions, and patches painted by their PCA.
+"""Features → points: PCA, t-SNE and, if umap-learn is installed, UMAP in 2 or 3 dimensions, and patches painted by their PCA.
 
     points = project(tokens.patches[0], method="tsne", dims=2, seed=0).points
     picture = pca_rgb(tokens.patches[0], tokens.grid)
@@ -7,6 +7,7 @@ Axes have no sign of their own: each is turned so that its largest loading is po
 not depend on the order of the rows. Two axes of equal variance remain a plane without directions.
 """
 
+import importlib.util
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 
 Features: TypeAlias = "np.ndarray | Tensor"
 
-METHODS = ("pca", "tsne")
+METHODS = ("pca", "tsne", "umap")
 # t-SNE measures distances among this many PCA scores (van der Maaten & Hinton 2008, §4.2: 30).
 TSNE_PCA_DIMS = 50
 # Loadings this close to the largest count as equal; the first of them decides the sign.
 _TIE = 1e-6
 _MID_GREY = 128
+_UMAP_MIN_DIST = 0.1  # umap-learn's own default
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class PcaBasis:
 class Projection:
     """Points that stand for features, and how they were made.
 
-    `points` [M,dims] float32, `method` "pca" or "tsne", `parameters` fit for JSON,
-    `explained_variance` ratios: of each axis for PCA, of each score t-SNE was given for t-SNE.
+    `points` [M,dims] float32, `method` "pca", "tsne" or "umap", `parameters` fit for JSON,
+    `explained_variance` ratios: of each axis for PCA, of each score the others were given.
     """
 
     points: np.ndarray
@@ -86,17 +88,19 @@ def project(
 
     Args:
         features: [M,D], at least 2 rows, finite; NumPy or torch.
-        method: "pca", or "tsne" (PCA to 50 scores, then t-SNE by Barnes and Hut).
+        method: "pca", "tsne" (PCA to 50 scores, then t-SNE by Barnes and Hut), or "umap" (PCA
+            likewise, then UMAP of McInnes et al. 2018; umap-learn must be installed).
         dims: 2 or 3. Where the features span fewer, the other axes of PCA are 0.
-        seed: of t-SNE, 0 to 2³² − 1; PCA has no use for it.
+        seed: of t-SNE and UMAP, 0 to 2³² − 1; PCA has no use for it.
         perplexity: t-SNE's neighbourhood size in rows, at least 1. Lowered to (M − 1) / 3, the most
-            that M rows allow; what was used is in the parameters.
+            that M rows allow; what was used is in the parameters. UMAP takes it, in whole rows from
+            2 to M − 1, as its number of neighbours.
         progress: called with the share done, never falling and 1.0 at the end, and what is being
             done. t-SNE then runs in a process of its own, to the same points; an exception raised
-            here stops it and goes on to the caller.
+            here stops it and goes on to the caller. UMAP tells of its beginning only.
     Raises:
-        UserError: fewer than 2 rows, a value that is not finite, or a bad method, dims, seed or
-            perplexity.
+        UserError: fewer than 2 rows, a value that is not finite, a bad method, dims, seed or
+            perplexity, or UMAP where umap-learn is not installed.
     """
     _check(method, dims, seed, perplexity)
     matrix = _matrix(features, at_least=2)
@@ -107,6 +111,9 @@ def project(
     points, parameters = basis.scores(matrix), {"solver": basis.solver}
     if method == "tsne":
         points, parameters = _tsne(points, dims, seed, perplexity, progress)
+    elif method == "umap":
+        report(0.1, "UMAP")
+        points, parameters = _umap(points, dims, seed, perplexity)
     points = points.astype(np.float32)
     report(1.0, f"{len(points)} points in {dims} dimensions")
     return Projection(points, method, parameters, int(seed), basis.explained_variance)
@@ -202,6 +209,34 @@ def _tsne(
     return tsne_worker.embed_in_child(reduced, progress=progress, **settings), parameters
 
 
+def has_umap() -> bool:
+    """Whether umap-learn is installed."""
+    return importlib.util.find_spec("umap") is not None
+
+
+def _umap(
+    scores: np.ndarray, dims: int, seed: int, neighbours: float
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Points and parameters, as `_tsne`."""
+    used = int(np.clip(round(neighbours), 2, max(2, len(scores) - 1)))
+    parameters = {"n_neighbors": used, "pca_dims": scores.shape[1], "min_dist": _UMAP_MIN_DIST}
+    if len(scores) <= dims + 1 or not scores.any():  # too few for its graph, or all in one place
+        points = np.zeros((len(scores), dims))
+        points[:, : scores.shape[1]] = scores[:, :dims]
+        return points, parameters
+    import umap
+
+    model = umap.UMAP(
+        n_components=int(dims),
+        n_neighbors=used,
+        min_dist=_UMAP_MIN_DIST,
+        init="random" if len(scores) <= 2 * dims + 2 else "spectral",
+        random_state=int(seed),
+        n_jobs=1,
+    )
+    return np.asarray(model.fit_transform(scores.astype(np.float32))), parameters
+
+
 def _turned(components: np.ndarray) -> np.ndarray:
     """Components [K,D] with the first of each one's largest loadings made positive."""
     size = np.abs(components)
@@ -250,11 +285,16 @@ def _matrix(features: Features, *, at_least: int) -> np.ndarray:
 def _check(method: str, dims: int, seed: int, perplexity: float) -> None:
     if method not in METHODS:
         raise UserError(f"method is {method!r}; expected one of {METHODS}: try 'pca'")
+    if method == "umap" and not has_umap():
+        raise UserError(
+            "UMAP needs umap-learn, which is not installed; expected a method that is: try 'tsne', "
+            "or `pip install umap-learn`"
+        )
     if dims not in (2, 3):
         raise UserError(f"dims is {dims!r}; expected 2 or 3: choose 2 for a flat picture")
     if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
         raise UserError(f"seed is {seed!r}; expected a whole number from 0 to 2³² − 1: try 0")
-    if method == "tsne" and not (isinstance(perplexity, Real) and 1 <= perplexity < np.inf):
+    if method != "pca" and not (isinstance(perplexity, Real) and 1 <= perplexity < np.inf):
         raise UserError(
             f"perplexity is {perplexity!r}; expected a number of rows, at least 1: try 30"
         )

@@ -7,6 +7,8 @@ import streamlit as st
 
 from app import services
 from app.state import Choice
+from app.views import features_joint as joint
+from app.views import features_linked as linked
 from app.views import layout
 from app.views.layout import SHOWN_PX
 from dino import export, render
@@ -16,35 +18,51 @@ from dino.figures import patch_scatter, standalone_html
 from dino.projections import Projection, pca_rgb
 
 METHODS = {"PCA": "pca", "t-SNE": "tsne"}
+PARTS = ("One photo", "Several photos")
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: principal components on the photo beside a scatter of its patches."""
+    """The page: the patches of one photo, or those of several in one basis."""
     layout.header("Features", choice, backbone)
+    part = st.segmented_control(
+        "Patches of",
+        PARTS,
+        default=PARTS[0],
+        required=True,
+        key="patches",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if part == PARTS[1]:
+        joint.show(choice, backbone)
+        return
     features, seconds = services.features(choice, backbone)
-    left, right = st.columns([5, 6], gap="medium")
-    with left:
-        _pictures(choice, backbone, features)
-    with right:
-        _scatter(choice, backbone, features)
+    _explore(choice, backbone, features)
     layout.footer(choice, backbone, seconds)
 
 
 @st.fragment
-def _pictures(choice: Choice, backbone: Backbone, features: PatchFeatures) -> None:
-    layout.picture(
-        export.pca_picture(features, random=backbone.is_random, width=SHOWN_PX),
-        alt=f"First three principal components of the patch features as colours, over: {choice.photo.alt}",
-    )
-    st.caption(
-        "The first three principal components of the patch features as red, green and blue: "
-        "patches of one colour look alike to the network. Colours belong to this photo alone."
-    )
-    layout.picture(services.shown(choice.photo, SHOWN_PX), alt=choice.photo.alt)
+def _explore(choice: Choice, backbone: Backbone, features: PatchFeatures) -> None:
+    """Pictures beside the scatter; patches that are chosen in one light up in both."""
+    scene = linked.Linked(choice, backbone, features)
+    left, right = st.columns([5, 6], gap="medium")
+    with left:
+        layout.picture(
+            export.pca_picture(features, random=backbone.is_random, width=SHOWN_PX),
+            alt="First three principal components of the patch features as colours, over: "
+            f"{choice.photo.alt}",
+        )
+        st.caption(
+            "The first three principal components of the patch features as red, green and blue: "
+            "patches of one colour look alike to the network. Colours belong to this photo alone."
+        )
+        linked.photo(scene)
+    with right:
+        _scatter(scene)
 
 
-@st.fragment
-def _scatter(choice: Choice, backbone: Backbone, features: PatchFeatures) -> None:
+def _scatter(scene: linked.Linked) -> None:
+    choice, backbone, features = scene.choice, scene.backbone, scene.features
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         method = st.segmented_control(
             "Projection",
@@ -85,11 +103,11 @@ def _scatter(choice: Choice, backbone: Backbone, features: PatchFeatures) -> Non
     else:
         colours = services.patch_colours(choice, backbone, features)
     mark = render.RANDOM_MARK if backbone.is_random else ""
-    figure = patch_scatter(projection, features.geometry.grid, colours, title=mark)
-    figure.update_layout(height=620)
-    st.plotly_chart(
+    figure = patch_scatter(projection, features.geometry.grid, colours, title=mark, lit=scene.lit)
+    figure.update_layout(height=620, dragmode="lasso" if dims == 2 else None)
+    linked.chart(
+        scene,
         figure,
-        width="stretch",
         key="patch_scatter",
         alt=f"{method} of {len(projection.points)} patch features in {dims} dimensions.",
     )

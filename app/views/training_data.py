@@ -102,8 +102,8 @@ def labelled_for(data: Path) -> str | None:
     return None
 
 
-def upload() -> None:
-    """Widgets that unpack a ZIP of photos and choose it."""
+def upload(chosen: str = DATA) -> None:
+    """Widgets that unpack a ZIP of photos and choose it, in the session under the key `chosen`."""
     with st.expander("Upload a ZIP of photos", icon=":material/upload:"):
         file = st.file_uploader(
             "ZIP",
@@ -115,13 +115,13 @@ def upload() -> None:
         )
         if file is not None:
             st.text_input("Name", _free_name(file.name), max_chars=MAX_NAME, key=_ZIP_NAME)
-            st.button("Unpack", icon=":material/unarchive:", on_click=_unpack)
+            st.button("Unpack", icon=":material/unarchive:", on_click=_unpack, args=(chosen,))
         kind, said = st.session_state.pop(_ZIP_SAID, (None, ""))
         if kind:
             {"error": st.error, "success": st.success}[kind](plain_text(sentence(said)))
 
 
-def _unpack() -> None:
+def _unpack(chosen: str) -> None:
     file, name = st.session_state[_ZIP], st.session_state[_ZIP_NAME]
     try:
         done = unpack_photos(file, data_root.uploads_folder() / check_name(name))
@@ -130,7 +130,7 @@ def _unpack() -> None:
         return
     left_out = f"; {done.num_skipped:,} other files left out" if done.num_skipped else ""
     st.session_state[_ZIP_SAID] = ("success", f"{done.num_photos:,} photos unpacked{left_out}")
-    st.session_state[DATA] = f"{data_root.UPLOAD}{name}"
+    st.session_state[chosen] = f"{data_root.UPLOAD}{name}"
     services.photo_folders.clear()
 
 

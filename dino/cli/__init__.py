@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from dino.cli import annotate, evaluate, photos, train, weights
+from dino.cli import annotate, embed, evaluate, photos, train, weights
 
 app = typer.Typer(
     name="dino",
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 photos.register(app)
+embed.register(app)
 train.register(app)
 app.add_typer(weights.app, name="weights")
 app.add_typer(evaluate.app, name="eval")

@@ -43,17 +43,43 @@ def knn_accuracy(
     votes = knn_votes(train, train_labels, test, k=k, temperature=temperature)
     if len(test_labels) != len(test):
         raise UserError(f"got {len(test)} test features and {len(test_labels)} labels")
+    return _accuracy(votes, test_labels)
+
+
+def leave_one_out_accuracy(
+    features: Tensor, labels: Tensor, *, k: int = 20, temperature: float = 0.07
+) -> Accuracy:
+    """`knn_accuracy` of one set by itself: each image asks all others, never itself.
+
+    Raises:
+        UserError: as `knn_accuracy`, or fewer than 2 images.
+    """
+    if len(features) < 2:
+        raise UserError(f"got {len(features)} images; leaving one out needs at least 2")
+    votes = knn_votes(features, labels, features, k=k, temperature=temperature, same=True)
+    return _accuracy(votes, labels)
+
+
+def _accuracy(votes: Tensor, labels: Tensor) -> Accuracy:
     # Classes without a vote tie at 0; the original takes them in their order, and counts them too.
     ranked = votes.sort(dim=1, descending=True, stable=True).indices[:, :5]
-    best = ranked == test_labels.to(votes.device)[:, None]
-    found = best.sum(dim=0)
-    return Accuracy(100 * int(found[0]) / len(test), 100 * int(found.sum()) / len(test))
+    found = (ranked == labels.to(votes.device)[:, None]).sum(dim=0)
+    return Accuracy(100 * int(found[0]) / len(votes), 100 * int(found.sum()) / len(votes))
 
 
 def knn_votes(
-    train: Tensor, train_labels: Tensor, test: Tensor, *, k: int, temperature: float
+    train: Tensor,
+    train_labels: Tensor,
+    test: Tensor,
+    *,
+    k: int,
+    temperature: float,
+    same: bool = False,
 ) -> Tensor:
-    """Summed weights of each class [T, classes], from the `k` nearest; arguments as `knn_accuracy`."""
+    """Summed weights of each class [T, classes], from the `k` nearest; arguments as `knn_accuracy`.
+
+    `same`: test is train, row by row, and no row votes for itself.
+    """
     if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1]:
         raise UserError(
             f"got features of shape {tuple(train.shape)} and {tuple(test.shape)}; expected [M,D] and "
@@ -69,7 +95,13 @@ def knn_votes(
     train, test = F.normalize(train.float(), dim=1), F.normalize(test.float(), dim=1)
     labels = train_labels.to(train.device)
     votes = test.new_zeros(len(test), int(labels.max()) + 1)
-    for rows, out in zip(test.split(_CHUNK_ROWS), votes.split(_CHUNK_ROWS), strict=True):
-        near = (rows @ train.T).topk(min(k, len(train)), dim=1)
+    k = min(k, len(train) - same)
+    for number, (rows, out) in enumerate(
+        zip(test.split(_CHUNK_ROWS), votes.split(_CHUNK_ROWS), strict=True)
+    ):
+        cosines = rows @ train.T
+        if same:
+            cosines.diagonal(number * _CHUNK_ROWS).fill_(float("-inf"))
+        near = cosines.topk(k, dim=1)
         out.scatter_add_(1, labels[near.indices], (near.values / temperature).exp())
     return votes

@@ -1,0 +1,82 @@
+"""One choice of patches, made among the points or on the photo, and lit up in both."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from app import services
+from app.state import Choice
+from dino import render
+from dino.backbone import Backbone
+from dino.explore import PatchFeatures
+from dino.figures import patch_photo
+
+_LIT, _PHOTO = "lit_patches", "patch_photo"
+_SHOWN_PX = 640
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A photo's patches, as a network sees them."""
+
+    choice: Choice
+    backbone: Backbone
+    features: PatchFeatures
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.choice.photo.id, self.backbone.fingerprint, self.choice.size
+
+    @property
+    def lit(self) -> tuple[int, ...]:
+        """The chosen patches, row by row; those of another photo or size are forgotten."""
+        key, patches = st.session_state.get(_LIT, (None, ()))
+        return patches if key == self.key else ()
+
+
+def photo(scene: Linked) -> None:
+    """The photo, on which patches are chosen by click, box or lasso."""
+    geometry = render.scaled(scene.features.geometry, _SHOWN_PX)
+    pixels = services.shown(scene.choice.photo, _SHOWN_PX)
+    figure = patch_photo(pixels, geometry, lit=scene.lit)
+    figure.update_layout(height=min(round(480 * pixels.shape[0] / pixels.shape[1]), 560))
+    chart(scene, figure, key=_PHOTO, alt=scene.choice.photo.alt)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if scene.lit:
+            st.caption(f"{len(scene.lit)} of {len(scene.features.patches)} patches chosen.")
+            st.button("Choose none", icon=":material/deselect:", on_click=_clear)
+        else:
+            st.caption(
+                "Draw a box on the photo, or round points in a plot of 2 dimensions: the patches light "
+                "up in both."
+            )
+
+
+def chart(scene: Linked, figure: Any, *, key: str, alt: str) -> None:
+    """A chart whose selection becomes the choice of patches."""
+    st.plotly_chart(
+        figure,
+        width="stretch",
+        key=key,
+        on_select=lambda: _take(scene, key),
+        selection_mode=("points", "box", "lasso"),
+        config={"displaylogo": False},
+        alt=alt,
+    )
+
+
+def _take(scene: Linked, key: str) -> None:
+    """For the callback: the patches that a chart's selection holds, whichever trace they are of."""
+    points = st.session_state[key].selection.points
+    height, width = scene.features.geometry.grid
+    found = set()
+    for point in points:
+        row, column = (int(value) for value in point.get("customdata", (-1, -1)))
+        if 0 <= row < height and 0 <= column < width:
+            found.add(row * width + column)
+    st.session_state[_LIT] = (scene.key, tuple(sorted(found)))
+
+
+def _clear() -> None:
+    st.session_state.pop(_LIT, None)

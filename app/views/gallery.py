@@ -1,0 +1,70 @@
+"""Gallery: a folder of photos as a network sees it: a map, neighbours, near-duplicates, comparisons."""
+
+import html
+import shlex
+
+import streamlit as st
+
+from app import gallery_services as services
+from app import weights_menu
+from app.gallery_services import Gallery
+from app.state import Choice
+from app.views import gallery_alike as alike
+from app.views import gallery_compare as compare
+from app.views import gallery_data as data
+from app.views import gallery_job as job
+from app.views import gallery_map, layout
+from dino.backbone import Backbone
+
+PARTS = ("Map", "Neighbours", "Near-duplicates", "Before and after")
+PART = "see"
+
+
+def show(choice: Choice, backbone: Backbone) -> None:
+    """The page: choose a folder, embed it, look around in it."""
+    layout.heading(
+        "Gallery",
+        "What a network finds alike in a whole folder of photos.",
+        f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}",
+    )
+    if backbone.is_random:
+        st.warning(
+            "These are random weights: nothing was learned, so what is near means nothing.",
+            icon=":material/casino:",
+        )
+    folder, facts, crop = data.choose()
+    if folder is None or facts is None:
+        return
+    of = services.gallery(folder, choice.weights, backbone, crop)
+    if job.show(of, facts.num_photos):
+        _parts(of, facts.num_photos, random=backbone.is_random)
+    _command(of)
+    st.caption(f"weights sha256 `{backbone.weights_sha256[:16]}` · {backbone.precision}")
+
+
+def _parts(of: Gallery, num_photos: int, *, random: bool) -> None:
+    part = st.segmented_control(
+        "Part",
+        PARTS,
+        default=PARTS[0],
+        required=True,
+        key=PART,
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if part == "Map":
+        gallery_map.show(of, random=random)
+    elif part == "Neighbours":
+        alike.neighbours(of)
+    elif part == "Near-duplicates":
+        alike.near_duplicates(of)
+    else:
+        compare.show(of, num_photos)
+
+
+def _command(of: Gallery) -> None:
+    weights = weights_menu.weights_location(of.weights, st.session_state)
+    words = ["python", "-m", "dino", "embed", str(of.folder), "--weights", weights]
+    with st.expander("Copy as command", icon=":material/terminal:"):
+        line = shlex.join([*words, "--size", str(of.size), "--out", "out"])
+        st.code(line, language="bash", wrap_lines=True)

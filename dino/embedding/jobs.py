@@ -1,0 +1,155 @@
+"""Embeddings as processes of their own: start, stop and watch them from outside.
+
+    start("photos/", "out", weights="dino_vits16", size=224)
+    stop("out")                       # it keeps what is done; start() goes on there
+
+What is known of one is read from its folder: OUT/{launch.json, console.txt} are written here, the rest
+by the process, which outlives whoever started it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dino.embedding.files import FEATURES
+from dino.embedding.progress import Progress, read_progress
+from dino.errors import UserError
+from dino.training.jobs import COMMAND, DEFAULT_NICE, PROJECT_FOLDER
+from dino.training.processes import is_alive, read_json
+from dino.training.runs import process_start_time
+
+_LAUNCH, _CONSOLE = "launch.json", "console.txt"
+
+
+@dataclass(frozen=True)
+class Job:
+    """An embedding as its folder tells it: `status` "none", "starting", "running", "stopping",
+    "stopped", "finished" or "failed", its last `progress`, and why it failed (`reason`).
+
+    `done` says whether there are features to read, of this or an earlier pass.
+    """
+
+    status: str
+    progress: Progress | None
+    reason: str
+    done: bool
+
+    @property
+    def active(self) -> bool:
+        return self.status in ("starting", "running", "stopping")
+
+
+def read_job(out: str | Path) -> Job:
+    """How an embedding is doing."""
+    out = Path(out)
+    launch, progress = read_json(out / _LAUNCH), read_progress(out)
+    done = (out / FEATURES).exists()
+    if launch and is_alive(launch["pid"], launch["start_time"]):
+        own = progress is not None and progress.pid == launch["pid"]
+        if own and progress and progress.status in ("finished", "stopped", "failed"):
+            return Job("stopping", progress, "", done)  # its last breath
+        status = "stopping" if launch.get("stopping") else "running" if own else "starting"
+        return Job(status, progress if own else None, "", done)
+    if progress is not None and progress.alive:  # started on a terminal
+        return Job("running", progress, "", done)
+    if launch and (progress is None or progress.pid != launch["pid"]):
+        return Job("failed", None, _last_words(out), done)
+    if progress is None:
+        return Job("none", None, "", done)
+    return Job(progress.status, progress, progress.reason, done)
+
+
+def start(
+    photos: str | Path,
+    out: str | Path,
+    *,
+    weights: str,
+    size: int,
+    batch_size: int = 32,
+    workers: int = 1,
+    precision: str = "auto",
+    threads: int | None = None,
+    nice: int = DEFAULT_NICE,
+) -> None:
+    """Embed in a process of its own and return at once; arguments as `python -m dino embed`.
+
+    Raises:
+        UserError: it is at work already.
+    """
+    out = Path(out).absolute()
+    options: dict[str, Any] = {
+        "weights": weights,
+        "size": size,
+        "batch-size": batch_size,
+        "workers": workers,
+        "precision": precision,
+        "nice": nice,
+        **({"threads": threads} if threads else {}),
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    with _alone(out):
+        if read_job(out).active:
+            raise UserError("these photos are being embedded already; wait, or stop it first")
+        with (out / _CONSOLE).open("wb") as console:
+            process = subprocess.Popen(  # noqa: S603 (our own command, no shell)
+                [*COMMAND, "embed", str(Path(photos).absolute()), "--out", str(out), *words],
+                cwd=PROJECT_FOLDER,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        _write(out, {"pid": process.pid, "start_time": process_start_time(process.pid)})
+        process.returncode = (
+            0  # nobody waits for it: it may outlive us, and `is_alive` takes it away
+        )
+
+
+def stop(out: str | Path) -> None:
+    """Ask an embedding to keep what is done and end; it does so after its batch.
+
+    Raises:
+        UserError: it is not at work.
+    """
+    out = Path(out).absolute()
+    with _alone(out):
+        job, launch = read_job(out), read_json(out / _LAUNCH)
+        if not job.active:
+            raise UserError("these photos are not being embedded; there is nothing to stop")
+        alive = launch is not None and is_alive(launch["pid"], launch["start_time"])
+        if alive and launch:
+            _write(out, {**launch, "stopping": True})
+            os.kill(launch["pid"], signal.SIGTERM)
+        elif job.progress:
+            os.kill(job.progress.pid, signal.SIGTERM)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """One start or stop at a time, whichever server asks for it."""
+    import fcntl
+
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".launching").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write(out: Path, values: dict[str, Any]) -> None:
+    part = out / f".{_LAUNCH}.part"
+    part.write_text(json.dumps(values))
+    part.replace(out / _LAUNCH)
+
+
+def _last_words(out: Path) -> str:
+    """The error that a process ended with before it had begun."""
+    path = out / _CONSOLE
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1].removeprefix("error: ") if lines else "it ended without a word"

@@ -1,0 +1,116 @@
+"""The Gallery and the linked patches of Features in a real browser: lasso, hover, and what lights up."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_browser import browser, check_frame, pytestmark, server, tab  # noqa: F401
+
+CHART = ".st-key-gallery_scatter"
+
+
+def drag(page, selector: str, *shares: tuple[float, float]) -> None:
+    """Press at the first place in a chart (shares of its width and height), go through the others."""
+    area = page.locator(f"{selector} .nsewdrag").first
+    area.wait_for(timeout=30_000)
+    area.scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)
+    box = area.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in shares]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
+
+
+ALL_ROUND = ((0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02))
+
+
+@pytest.fixture(scope="module")
+def photos(server, tmp_path_factory):  # noqa: F811
+    """Colourful photos in the folder of pets that the server has."""
+    found = tmp_path_factory.getbasetemp().glob("server*/data/pets")
+    pets = max({path.resolve() for path in found}, key=lambda path: path.stat().st_ctime)
+    rng = np.random.default_rng(0)
+    for label, colour in (("cat", (200, 60, 60)), ("dog", (60, 60, 200))):
+        for number in range(12):
+            rgb = np.clip(np.array(colour) + rng.normal(0, 25, (48, 48, 3)), 0, 255)
+            Image.fromarray(rgb.astype(np.uint8)).save(pets / label / f"{number}.png")
+    return "pets"
+
+
+def test_a_folder_is_embedded_lassoed_and_looked_at(tab, photos):  # noqa: F811
+    page = tab(f"/gallery?folder={photos}&crop=96", ready="are not there yet")
+    check_frame(page)
+    page.get_by_role("button", name="Embed the photos").click()
+    page.get_by_text("The axes hold").wait_for(timeout=120_000)
+    page.get_by_text("24 photos as small sees them").wait_for()
+
+    drag(page, CHART, *ALL_ROUND)
+    page.get_by_text("24 photos chosen").wait_for(timeout=30_000)
+    assert page.locator(".dx-thumbs img").count() == 24
+    check_frame(page)
+
+    # A lasso round the left half holds what lies there, and nothing else.
+    left = page.evaluate(
+        f"""() => {{ const g = document.querySelector("{CHART} .js-plotly-plot");
+        const [low, high] = g._fullLayout.xaxis.range;
+        return g._fullData.flatMap(t => [...t.x].filter(x => x < (low + high) / 2)).length }}"""
+    )
+    assert 0 < left < 24
+    drag(page, CHART, (0.5, 0.001), (0.5, 0.999), (0.001, 0.999), (0.001, 0.001), (0.49, 0.001))
+    page.get_by_text(f"{left} photos chosen").wait_for(timeout=30_000)
+
+
+def test_the_photo_under_the_pointer_is_shown(tab, photos):  # noqa: F811
+    page = tab(f"/gallery?folder={photos}&crop=96", ready="The axes hold")
+    page.locator(f"{CHART} .nsewdrag").first.wait_for(timeout=30_000)
+    page.locator("#root[data-attached=true]").wait_for(timeout=30_000)
+    page.wait_for_timeout(1500)
+    x, y, name = page.evaluate(
+        f"""() => {{ const g = document.querySelector("{CHART} .js-plotly-plot");
+        const l = g._fullLayout, t = g._fullData[0], r = g.getBoundingClientRect();
+        const i = t.x.indexOf(Math.max(...t.x)); // at the edge of its group
+        return [r.left + l.xaxis._offset + l.xaxis.l2p(t.x[i]),
+                r.top + l.yaxis._offset + l.yaxis.l2p(t.y[i]), t.text[i]] }}"""
+    )
+    page.mouse.move(x - 40, y)
+    page.mouse.move(x, y, steps=4)
+    picture = page.locator("#picture")
+    page.get_by_role("img", name=name, exact=True).wait_for(timeout=10_000)
+    address = re.search(r'url\("(.+)"\)', picture.evaluate("e => e.style.backgroundImage"))[1]
+    loaded = page.evaluate(
+        "async (u) => { const i = new Image(); i.src = u; await i.decode(); return i.width }",
+        address,
+    )
+    assert loaded == 960
+
+
+def test_the_gallery_fits_a_phone_in_the_dark(tab, photos):  # noqa: F811
+    page = tab(
+        f"/gallery?folder={photos}&crop=96&tint=cluster", "phone", "dark", ready="The axes hold"
+    )
+    check_frame(page)
+
+
+def test_lassoed_points_light_up_on_the_photo_and_patches_among_the_points(tab):  # noqa: F811
+    page = tab("/features?size=224")
+    drag(page, ".st-key-patch_scatter", *ALL_ROUND)
+    everything = page.get_by_text(re.compile(r"^(\d+) of \1 patches chosen"))
+    everything.wait_for(timeout=30_000)
+    page.get_by_role("button", name="Choose none").click()
+    page.get_by_text("Draw a box on the photo").wait_for(timeout=30_000)
+    drag(page, ".st-key-patch_photo", (0.02, 0.02), (0.48, 0.48))
+    said = page.get_by_text(re.compile(r"^\d+ of \d+ patches chosen"))
+    said.wait_for(timeout=30_000)
+    chosen, total = map(int, re.findall(r"\d+", said.inner_text())[:2])
+    assert 0.15 * total < chosen < 0.3 * total  # a quarter of the photo
+    page.wait_for_function(  # the plot is drawn anew, with as many rings
+        """(count) => { const g = document.querySelector(".st-key-patch_scatter .js-plotly-plot");
+        return g?._fullData?.[1]?.x.length === count }""",
+        arg=chosen,
+        timeout=30_000,
+    )
+    check_frame(page)
