@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import os
 import re
 import time
 import zipfile
@@ -133,6 +135,9 @@ def test_an_embedding_is_paused_and_resumed(paint, small_weights, tmp_path):
     jobs.start(paint, out, **{**options, "batch_size": 64})
     wait_for(out, "finished")
     job = jobs.read_job(out)
+    pid = json.loads((out / "launch.json").read_text())["pid"]
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    assert str(pid) not in children  # a child of ours would stay as a zombie
     assert (job.done, job.progress.done) == (True, 418)
 
 

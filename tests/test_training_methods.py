@@ -374,18 +374,39 @@ def test_the_bundled_weights_open_and_know_their_settings():
     backbone = dino.load(place / "dino_vitti16_imagenette.safetensors", precision="fp32")
     assert (backbone.patch_size, backbone.embed_dim, backbone.num_heads) == (16, 192, 3)
     assert not backbone.is_random
-    config = TrainConfig.from_json((place / "dino_vitti16_imagenette.json").read_text())
-    assert (config.arch, config.epochs, config.targets) == ("vit_tiny", 30, "sinkhorn")
+    configs = [
+        TrainConfig.from_json((place / f"dino_vitti16_imagenette-{number}.json").read_text())
+        for number in (1, 2)
+    ]
+    assert [(c.arch, c.epochs, c.global_size) for c in configs] == [
+        ("vit_tiny", 30, 64),
+        ("vit_tiny", 12, 96),
+    ]
     with Image.open(place / "filmstrip" / "photo.png") as picture:
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (backbone.mean, backbone.std))
     maps = backbone.attention(((pixels - mean) / std)[None]).weights[0, 0, 0]
-    with np.load(place / "filmstrip" / "epoch-0030" / "attention.npz") as saved:
+    with np.load(place / "filmstrip" / "epoch-0042" / "attention.npz") as saved:
         drawn = torch.from_numpy(saved["photo"]).float()
     correlations = [
         np.corrcoef(a.flatten(), b.flatten())[0, 1] for a, b in zip(maps, drawn, strict=True)
     ]
     assert min(correlations) > 0.98  # drawn in bfloat16, from weights in float32
+
+
+def test_the_supervised_twin_comes_second_and_is_another_network():
+    from dino.weights.default import bundled_files
+
+    place = Path(__file__).resolve().parents[1] / "checkpoints"
+    assert [path.stem for path in bundled_files(place)] == [
+        "dino_vitti16_imagenette",
+        "supervised_vitti16_imagenette",
+    ]
+    twin, ours = (dino.load(path, precision="fp32") for path in reversed(bundled_files(place)))
+    assert (twin.patch_size, twin.embed_dim) == (ours.patch_size, ours.embed_dim)
+    assert twin.weights_sha256 != ours.weights_sha256
+    config = TrainConfig.from_json((place / "supervised_vitti16_imagenette.json").read_text())
+    assert (config.method, config.arch, config.epochs) == ("supervised", "vit_tiny", 20)
 
 
 @pytest.mark.skipif(

@@ -10,19 +10,18 @@ by the process, which outlives whoever started it.
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dino.detached import launch
 from dino.embedding.files import FEATURES
 from dino.embedding.progress import Progress, read_progress
 from dino.errors import UserError
 from dino.training.jobs import COMMAND, DEFAULT_NICE, PROJECT_FOLDER
 from dino.training.processes import is_alive, read_json
-from dino.training.runs import process_start_time
 
 _LAUNCH, _CONSOLE = "launch.json", "console.txt"
 
@@ -96,20 +95,9 @@ def start(
     with _alone(out):
         if read_job(out).active:
             raise UserError("these photos are being embedded already; wait, or stop it first")
-        with (out / _CONSOLE).open("wb") as console:
-            process = subprocess.Popen(  # noqa: S603 (our own command, no shell)
-                [*COMMAND, "embed", str(Path(photos).absolute()), "--out", str(out), *words],
-                cwd=PROJECT_FOLDER,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        _write(out, {"pid": process.pid, "start_time": process_start_time(process.pid)})
-        process.returncode = (
-            0  # nobody waits for it: it may outlive us, and `is_alive` takes it away
-        )
+        command = [*COMMAND, "embed", str(Path(photos).absolute()), "--out", str(out), *words]
+        pid, start_time = launch(command, console=out / _CONSOLE, folder=PROJECT_FOLDER)
+        _write(out, {"pid": pid, "start_time": start_time})
 
 
 def stop(out: str | Path) -> None:

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dino.detached import launch
 from dino.errors import UserError
 from dino.training.config import TrainConfig
 from dino.training.data import open_photos
@@ -36,19 +37,6 @@ MAX_NAME = 64
 # Names that Windows keeps for devices, with any suffix.
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{n}" for d in ("com", "lpt") for n in range(10)}
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-# A process between us and the run, gone at once: the run then has no parent that must wait for it,
-# or it would stay a zombie of the app's server.
-_DETACH = """
-import subprocess, sys
-with open(sys.argv[1], "wb") as console:
-    process = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=console,
-                               stderr=subprocess.STDOUT, start_new_session=True)
-try:
-    stat = open(f"/proc/{process.pid}/stat").read()
-except OSError:  # not Linux
-    stat = ") " + "- " * 20
-print(process.pid, stat.rsplit(")", 1)[1].split()[19])
-"""
 
 
 def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -224,17 +212,8 @@ def _locked(root: Path) -> Iterator[None]:
 
 
 def _launch(run: Path, words: Sequence[str], *, num_photos: int | None) -> None:
-    command = [sys.executable, "-I", "-c", _DETACH, str(run / "console.txt"), *COMMAND, *words]
-    done = subprocess.run(  # noqa: S603 (our own command, no shell)
-        command,
-        cwd=PROJECT_FOLDER,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    pid, start_time = done.stdout.split()
-    launched = {"pid": int(pid), "start_time": start_time, "stopping": False}
+    pid, start_time = launch([*COMMAND, *words], console=run / "console.txt", folder=PROJECT_FOLDER)
+    launched = {"pid": pid, "start_time": start_time, "stopping": False}
     _write_json(run / "launch.json", {**launched, "num_photos": num_photos})
 
 
