@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 from test_browser import browser, check_frame, pytestmark, server, tab  # noqa: F401
 
 import dino
@@ -49,6 +50,10 @@ def test_a_patch_is_picked_by_click_and_moved_by_arrow_keys(tab, small_weights):
     for _ in range(10):
         frame.press("ArrowUp")
     page.wait_for_url(re.compile("query=0(:|%3A)23"), timeout=20_000)  # stays inside
+    page.get_by_text("where patch 0:23 looks in block 1").wait_for()
+    # A file that the end of a run replaces cannot be fetched any more.
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    page.wait_for_timeout(500)
 
     with page.expect_download() as started:
         page.get_by_role("button", name="Numbers (NPZ)").click()
@@ -86,7 +91,7 @@ def test_a_map_of_the_grid_leads_to_its_layer_and_head(tab):  # noqa: F811
     small.click()
     page.wait_for_url(re.compile(r"(?=.*layer=0)(?=.*head=2)"), timeout=20_000)
     page.get_by_text("Where the CLS token looks in this head of block 0.").wait_for()
-    assert small.get_attribute("aria-pressed") == "true"
+    expect(small).to_have_attribute("aria-pressed", "true", timeout=20_000)
     small.press("ArrowUp")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 from test_browser import browser, check_frame, pytestmark, server, tab  # noqa: F401
 
 CHART = ".st-key-gallery_scatter"
@@ -50,7 +51,7 @@ def test_a_folder_is_embedded_lassoed_and_looked_at(tab, photos):  # noqa: F811
 
     drag(page, CHART, *ALL_ROUND)
     page.get_by_text("24 photos chosen").wait_for(timeout=30_000)
-    assert page.locator(".dx-thumbs img").count() == 24
+    expect(page.locator(".dx-thumbs img")).to_have_count(24, timeout=20_000)
     check_frame(page)
 
     # A lasso round the left half holds what lies there, and nothing else.
