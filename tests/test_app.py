@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from app_cases import TIMEOUT_S, count_calls, open_page, start_afresh, text
 from streamlit.testing.v1 import AppTest
 
 from app.state import MAX_OWN_PHOTOS, add_photo, all_photos, bundled_photos, own_photos
@@ -10,67 +11,23 @@ from dino.errors import ImageError
 from dino.weights import ZOO
 
 PAGES = ("attention", "masks", "features")
-TIMEOUT_S = 60
-
-
-def page(name: str) -> None:
-    """The script AppTest runs: the sidebar and one page, as app/main.py does."""
-    import importlib
-
-    from app import sidebar
-    from app.views import start
-
-    view = importlib.import_module(f"app.views.{name}")
-    start.guarded(view.show, sidebar.choose())
 
 
 @pytest.fixture(autouse=True)
 def weights(monkeypatch, tmp_path, small_weights):
-    """Small weights by default, and an empty checkpoints folder."""
-    import streamlit as st
-
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    start_afresh(monkeypatch, tmp_path, small_weights)
 
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    """Names of the forwards made since the test began."""
-    made: list[str] = []
-    for name in ("attend", "features"):
-        real = getattr(explore, name)
-
-        def counted(*args, _real=real, _name=name, **kwargs):
-            made.append(_name)
-            return _real(*args, **kwargs)
-
-        monkeypatch.setattr(explore, name, counted)
-    return made
-
-
-def opened(name: str, **params: str) -> AppTest:
-    at = AppTest.from_function(page, args=(name,), default_timeout=TIMEOUT_S)
-    for key, value in params.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception, at.exception
-    return at
-
-
-def text(at: AppTest) -> str:
-    """Everything the page says, as it reads: without the backslashes that keep Markdown literal."""
-    kinds = ("markdown", "caption", "error", "warning", "info", "html")
-    said = "\n".join(str(element.value) for kind in kinds for element in at.get(kind))
-    return said.replace("\\", "")
+    return count_calls(monkeypatch, (explore, "attend"), (explore, "features"))
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_names_photo_weights_and_digest(name, small_weights):
     import dino
 
-    at = opened(name)
+    at = open_page(name)
     said = text(at)
     assert "macaw.jpg" in said
     assert "a small network for tests" in said
@@ -85,7 +42,7 @@ def test_the_main_script_opens_attention():
 
 
 def test_attention_controls_never_run_the_backbone(forwards):
-    at = opened("attention")
+    at = open_page("attention")
     assert forwards == ["attend"]
     at.pills(key="head").set_value("1").run()
     at.slider(key="opacity").set_value(0.3).run()
@@ -103,7 +60,7 @@ def test_attention_controls_never_run_the_backbone(forwards):
 
 
 def test_masks_controls_never_run_the_backbone(forwards):
-    at = opened("masks")
+    at = open_page("masks")
     before = text(at)
     at.slider(key="mass").set_value(90).run()
     assert text(at) != before
@@ -122,7 +79,7 @@ def test_masks_controls_never_run_the_backbone(forwards):
 def test_the_mask_named_is_the_one_the_library_makes(small_weights):
     import dino
 
-    at = opened("masks", mass="50", heads="2")
+    at = open_page("masks", mass="50", heads="2")
     backbone = dino.load(small_weights)
     photo = bundled_photos()["macaw"]
     attention = explore.attend(backbone, dino.decode(photo.data), size=480)
@@ -133,7 +90,7 @@ def test_the_mask_named_is_the_one_the_library_makes(small_weights):
 
 
 def test_features_projections_and_colours(forwards):
-    at = opened("features", size="224")
+    at = open_page("features", size="224")
     at.segmented_control(key="dims").set_value(3).run()
     assert "the axes shown hold" in text(at)
     at.segmented_control(key="points").set_value("components").run()
@@ -146,7 +103,7 @@ def test_features_projections_and_colours(forwards):
 
 
 def test_a_link_restores_the_view():
-    at = opened("masks", photo="cat", size="224", mass="75", view="outline", combine="union")
+    at = open_page("masks", photo="cat", size="224", mass="75", view="outline", combine="union")
     said = text(at)
     assert "cat.jpg" in said
     assert "224×168 px" in said
@@ -154,7 +111,7 @@ def test_a_link_restores_the_view():
 
 
 def test_a_new_size_or_photo_runs_the_backbone_once_and_the_old_ones_not_again(forwards):
-    at = opened("attention")
+    at = open_page("attention")
     at.sidebar.select_slider(key="size").set_value(224).run()
     at.sidebar.selectbox(key="photo").set_value("cat").run()
     assert forwards == ["attend"] * 3
@@ -164,7 +121,7 @@ def test_a_new_size_or_photo_runs_the_backbone_once_and_the_old_ones_not_again(f
 
 @pytest.mark.parametrize("name", PAGES)
 def test_an_upload_is_shown(name, photo_file):
-    at = opened(name)
+    at = open_page(name)
     at.file_uploader(key="upload").upload("disc.png", photo_file.read_bytes(), "image/png").run()
     assert not at.exception
     assert "disc.png" in text(at)
@@ -173,7 +130,7 @@ def test_an_upload_is_shown(name, photo_file):
 
 
 def test_a_bad_upload_is_one_sentence_and_changes_nothing():
-    at = opened("attention")
+    at = open_page("attention")
     at.file_uploader(key="upload").upload("notes.png", b"no picture", "image/png").run()
     assert not at.exception
     said = text(at)
@@ -183,13 +140,13 @@ def test_a_bad_upload_is_one_sentence_and_changes_nothing():
 
 
 def test_a_link_to_someone_elses_photo_says_so():
-    at = opened("attention", photo="holiday-1234abcd")
+    at = open_page("attention", photo="holiday-1234abcd")
     assert "only the session that added it can see" in text(at)
     assert at.sidebar.selectbox(key="photo").value == "macaw"
 
 
 def test_too_large_is_refused_with_numbers_and_the_page_stays():
-    at = opened("attention", size="2048", photo="astronaut")
+    at = open_page("attention", size="2048", photo="astronaut")
     said = text(at)
     assert "Too large: size 2048 px at patch 8 means 65,536 patches" in said
     assert "choose 1024 px or less" in said
@@ -199,7 +156,7 @@ def test_too_large_is_refused_with_numbers_and_the_page_stays():
 
 def test_no_weights_offers_three_ways(monkeypatch):
     monkeypatch.setenv("DINO_WEIGHTS", "none")
-    at = opened("attention")
+    at = open_page("attention")
     assert "No weights yet" in text(at)
     labels = [button.label for button in at.main.button]
     assert labels == ["Fetch the default weights", "Look around with random weights"]
@@ -211,7 +168,7 @@ def test_no_weights_offers_three_ways(monkeypatch):
 
 def test_weights_can_be_opened_from_a_file(monkeypatch, small_weights):
     monkeypatch.setenv("DINO_WEIGHTS", "none")
-    at = opened("masks")
+    at = open_page("masks")
     uploader = at.file_uploader(key="weights_file")
     uploader.upload("mine.safetensors", small_weights.read_bytes()).run()
     assert not at.exception
@@ -229,7 +186,7 @@ def test_unsafe_or_broken_weights_are_refused_in_one_sentence(tmp_path):
         def __reduce__(self):
             return os.system, (f"touch {canary}",)
 
-    at = opened("attention")
+    at = open_page("attention")
     for data in (pickle.dumps({"model": Bad()}), b"", b"not weights"):
         at.file_uploader(key="weights_file").upload("bad.pth", data).run()
         assert not at.exception
@@ -262,7 +219,7 @@ def test_one_pixel_makes_another_photo():
 
 
 def test_text_from_a_link_is_never_markup():
-    at = opened(
+    at = open_page(
         "attention", photo="![x](https://example.invalid/x.png) [y](https://example.invalid)"
     )
     (error,) = (element.value for element in at.error)
@@ -272,7 +229,7 @@ def test_text_from_a_link_is_never_markup():
 
 
 def test_file_names_and_descriptions_are_never_html(photo_file):
-    at = opened("attention")
+    at = open_page("attention")
     at.file_uploader(key="upload").upload(
         "<img src=x onerror=1>.png", photo_file.read_bytes()
     ).run()
@@ -281,7 +238,7 @@ def test_file_names_and_descriptions_are_never_html(photo_file):
 
 
 def test_a_link_to_weights_that_are_not_here_says_so():
-    at = opened("attention", weights="dino_vitb8")
+    at = open_page("attention", weights="dino_vitb8")
     assert "dino_vitb8”, which are not on this machine" in text(at)
     at.sidebar.selectbox(key="weights").set_value("random_vitt16").run()
     assert "not on this machine" not in text(at)
@@ -295,9 +252,9 @@ def test_the_same_tensors_with_other_heads_are_other_weights(monkeypatch, tmp_pa
     other = tmp_path / "other.safetensors"
     metadata = {"name": "small", "description": "six heads", "num_heads": 6}
     save(load_file(small_weights), other, dtype="fp32", metadata=metadata)
-    opened("attention")
+    open_page("attention")
     monkeypatch.setenv("DINO_WEIGHTS", str(other))
-    at = opened("attention")
+    at = open_page("attention")
     assert not at.exception
     assert at.pills(key="head").options == [*"012345", "mean", "max"]
 
@@ -310,7 +267,7 @@ def test_the_page_s_mark_of_random_weights_is_on_every_picture(monkeypatch):
     monkeypatch.setattr(render, "mark_random", lambda p: (marked.append(p.shape), real(p))[1])
     for name, pictures in (("attention", 1 + 3 + 2), ("masks", 1 + 3), ("features", 1)):
         marked.clear()
-        opened(name, weights="random_vitt16", size="224")
+        open_page(name, weights="random_vitt16", size="224")
         assert len(marked) == pictures, name
 
 
@@ -319,7 +276,7 @@ def test_a_damaged_bundled_file_does_not_take_the_app_down(monkeypatch, tmp_path
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     (folder / "ours.safetensors").write_bytes(b"damaged")
-    at = opened("attention")
+    at = open_page("attention")
     assert "ours.safetensors" in text(at)
     assert at.sidebar.selectbox(key="photo").value == "macaw"
 

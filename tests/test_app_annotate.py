@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from annotation_cases import begin, disc, state_of, write_photos
+from app_cases import TIMEOUT_S, count_calls, open_page, page, start_afresh, text
 from streamlit.testing.v1 import AppTest
 
 import dino
@@ -18,27 +19,22 @@ from dino.annotation.session import annotations_folder, open_session
 from dino.errors import UserError
 from dino.proposals import MaskSettings, propose
 
-TIMEOUT_S = 60
 SIZE = (120, 160)
 
 
-def page() -> None:
-    """The script AppTest runs: the sidebar and the page, as app/main.py does."""
-    from app import sidebar
-    from app.views import annotate, start
+@pytest.fixture
+def forwards(monkeypatch) -> list[str]:
+    return count_calls(monkeypatch, (explore, "attend"))
 
-    start.guarded(annotate.show, sidebar.choose())
+
+def opened(**params: str) -> AppTest:
+    return open_page("annotate", **params)
 
 
 @pytest.fixture(autouse=True)
 def folders(monkeypatch, tmp_path, small_weights):
     """Small weights, photos below the data root, and an empty checkpoints folder."""
-    import streamlit as st
-
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    start_afresh(monkeypatch, tmp_path, small_weights)
     monkeypatch.setenv("DINO_DATA_ROOT", str(tmp_path / "data"))
     write_photos(tmp_path / "data" / "pets", 3)
 
@@ -51,32 +47,6 @@ def session(tmp_path, small_weights):
     return begin(
         folder, tmp_path / "data" / "pets", weights=str(small_weights), weights_sha256=digest
     )
-
-
-@pytest.fixture
-def forwards(monkeypatch) -> list[int]:
-    made: list[int] = []
-    real = explore.attend
-    monkeypatch.setattr(
-        explore, "attend", lambda *args, **options: (made.append(1), real(*args, **options))[1]
-    )
-    return made
-
-
-def opened(**params: str) -> AppTest:
-    at = AppTest.from_function(page, default_timeout=TIMEOUT_S)
-    for key, value in params.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception, at.exception
-    return at
-
-
-def text(at: AppTest) -> str:
-    kinds = ("markdown", "caption", "error", "warning", "info", "success", "html")
-    said = [str(element.value) for kind in kinds for element in at.get(kind)]
-    said += [element.proto.text for element in at.get("progress")]
-    return "\n".join(said).replace("\\", "")
 
 
 def event(action: str, index: int, *masks: np.ndarray) -> dict:
@@ -129,7 +99,7 @@ def test_a_session_begins_from_a_zip(tmp_path):
 
 def test_a_folder_outside_the_data_root_cannot_be_chosen(tmp_path):
     write_photos(tmp_path / "secret", 1)
-    at = AppTest.from_function(page, default_timeout=TIMEOUT_S)
+    at = AppTest.from_function(page, args=("annotate",), default_timeout=TIMEOUT_S)
     at.session_state["annotate_folder"] = "../secret"  # as if typed
     at.run()
     assert "is not below" in text(at)

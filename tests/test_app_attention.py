@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from app_cases import count_calls, open_page, start_afresh, text
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -16,42 +17,23 @@ from dino.heads import agreement, mean_distance, ranked
 from dino.masks import entropy
 from dino.stream import token_norms
 
-TIMEOUT_S = 120
 SIZE = 96  # 9×12 patches of 8 px on the macaw
-
-
-def page() -> None:
-    from app import sidebar
-    from app.views import attention, start
-
-    start.guarded(attention.show, sidebar.choose())
 
 
 @pytest.fixture(autouse=True)
 def weights(monkeypatch, tmp_path, small_weights):
-    import streamlit as st
-
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    start_afresh(monkeypatch, tmp_path, small_weights)
     monkeypatch.setattr("app.state.SIZES", (SIZE, 480))
     monkeypatch.setattr("app.sidebar.SIZES", (SIZE, 480))
 
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    """Names of the forwards made since the test began."""
-    made: list[str] = []
-    for module, name in ((explore, "attend"), (layers, "trace")):
-        real = getattr(module, name)
+    return count_calls(monkeypatch, (explore, "attend"), (layers, "trace"))
 
-        def counted(*args, _real=real, _name=name, **kwargs):
-            made.append(_name)
-            return _real(*args, **kwargs)
 
-        monkeypatch.setattr(module, name, counted)
-    return made
+def opened(**params: str) -> AppTest:
+    return open_page("attention", **{"size": str(SIZE), **params})
 
 
 @pytest.fixture
@@ -60,21 +42,6 @@ def kept(small_weights):
     backbone = dino.load(small_weights)
     rgb = dino.decode(bundled_photos()["macaw"].data)
     return backbone, layers.trace(backbone, rgb, size=SIZE)
-
-
-def opened(**params: str) -> AppTest:
-    at = AppTest.from_function(page, default_timeout=TIMEOUT_S)
-    for key, value in {"size": str(SIZE), **params}.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception, at.exception
-    return at
-
-
-def text(at: AppTest) -> str:
-    kinds = ("markdown", "caption", "error", "warning", "info", "html")
-    said = "\n".join(str(element.value) for kind in kinds for element in at.get(kind))
-    return said.replace("\\", "")
 
 
 def command(at: AppTest) -> str:

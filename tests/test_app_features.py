@@ -1,25 +1,15 @@
 """Patches of the Features page chosen without a mouse."""
 
 import pytest
+from app_cases import open_page, start_afresh
 from streamlit.testing.v1 import AppTest
-
-
-def page() -> None:
-    """The script AppTest runs: the sidebar and the page, as app/main.py does."""
-    from app import sidebar
-    from app.views import features, start
-
-    start.guarded(features.show, sidebar.choose())
 
 
 @pytest.fixture
 def at(monkeypatch, tmp_path, small_weights):
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    opened = AppTest.from_function(page, default_timeout=60)
-    opened.query_params["photo"] = "cat"  # 168×224 px: 21 rows, 28 columns of 8 px
-    opened.query_params["size"] = "224"
-    return opened.run()
+    start_afresh(monkeypatch, tmp_path, small_weights)
+    # 168×224 px: 21 rows, 28 columns of 8 px
+    return open_page("features", photo="cat", size="224")
 
 
 def captions(at: AppTest) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app_cases import open_page, start_afresh, text
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -24,30 +25,17 @@ from dino.errors import UserError
 from dino.projections import project
 from dino.weights.saving import save
 
-TIMEOUT_S = 60
 COLOURS = {"blue": (40, 60, 210), "green": (50, 190, 60), "red": (210, 50, 40)}
 
 
-def page(name: str) -> None:
-    """The script AppTest runs: the sidebar and one page, as app/main.py does."""
-    import importlib
-
-    from app import sidebar
-    from app.views import start
-
-    view = importlib.import_module(f"app.views.{name}")
-    start.guarded(view.show, sidebar.choose())
+def opened(name: str = "gallery", **params: str) -> AppTest:
+    return open_page(name, **params)
 
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path, small_weights):
     """Small weights, empty folders, and 18 photos of three classes below the data root."""
-    import streamlit as st
-
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    start_afresh(monkeypatch, tmp_path, small_weights)
     monkeypatch.setenv("DINO_DATA_ROOT", str(tmp_path / "data"))
     rng = np.random.default_rng(0)
     for name, colour in COLOURS.items():
@@ -74,21 +62,6 @@ def embed(folder: Path, weights: Path, name: str = "small"):
     of = gallery(folder, name, backbone, 96)
     embed_photos(backbone, folder, of.out, preparation=Preparation(size=96), workers=0)
     return gallery(folder, name, backbone, 96)
-
-
-def opened(name: str = "gallery", **params: str) -> AppTest:
-    at = AppTest.from_function(page, args=(name,), default_timeout=TIMEOUT_S)
-    for key, value in params.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception, at.exception
-    return at
-
-
-def text(at: AppTest) -> str:
-    kinds = ("markdown", "caption", "error", "warning", "info", "html")
-    said = "\n".join(str(element.value) for kind in kinds for element in at.get(kind))
-    return said.replace("\\", "")
 
 
 def wait_for(out: Path, *statuses: str) -> None:

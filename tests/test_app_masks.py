@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from app_cases import count_calls, open_page, start_afresh, text
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -18,41 +19,19 @@ from dino.masks import jaccard
 from dino.proposals import MaskSettings, patch_masks, propose
 from dino.reference import score_heads
 
-TIMEOUT_S = 60
-
-
-def page() -> None:
-    """The script AppTest runs: the sidebar and the page, as app/main.py does."""
-    from app import sidebar
-    from app.views import masks, start
-
-    start.guarded(masks.show, sidebar.choose())
-
 
 @pytest.fixture(autouse=True)
 def weights(monkeypatch, tmp_path, small_weights):
-    """Small weights by default, and an empty checkpoints folder."""
-    import streamlit as st
-
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    start_afresh(monkeypatch, tmp_path, small_weights)
 
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    """Names of the forwards made since the test began."""
-    made: list[str] = []
-    for name in ("attend", "features"):
-        real = getattr(explore, name)
+    return count_calls(monkeypatch, (explore, "attend"), (explore, "features"))
 
-        def counted(*args, _real=real, _name=name, **kwargs):
-            made.append(_name)
-            return _real(*args, **kwargs)
 
-        monkeypatch.setattr(explore, name, counted)
-    return made
+def opened(**params: str) -> AppTest:
+    return open_page("masks", **{"size": "224", **params})
 
 
 @pytest.fixture
@@ -66,21 +45,6 @@ def offered(monkeypatch) -> dict:
 
     monkeypatch.setattr(layout, "downloads", kept)
     return files
-
-
-def opened(**params: str) -> AppTest:
-    at = AppTest.from_function(page, default_timeout=TIMEOUT_S)
-    for key, value in {"size": "224", **params}.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception, at.exception
-    return at
-
-
-def text(at: AppTest) -> str:
-    kinds = ("markdown", "caption", "error", "warning", "info", "html")
-    said = "\n".join(str(element.value) for kind in kinds for element in at.get(kind))
-    return said.replace("\\", "")
 
 
 def command(at: AppTest) -> str:

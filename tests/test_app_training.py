@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from app_cases import text
 from run_cases import STAND_IN, kill_left_over, wait_for
 from streamlit.testing.v1 import AppTest
 
@@ -134,14 +135,6 @@ def opened(session: dict | None = None, **params: str) -> AppTest:
     at.run()
     assert not at.exception, at.exception
     return at
-
-
-def text(at: AppTest) -> str:
-    """Everything the page says, as it reads."""
-    kinds = ("markdown", "caption", "error", "warning", "info", "success", "html")
-    said = [str(element.value) for kind in kinds for element in at.get(kind)]
-    said += [bar.proto.text for bar in at.get("progress")]
-    return "\n".join(said).replace("\\", "")
 
 
 def button(at: AppTest, label: str, where: str = "main"):
