@@ -24,9 +24,9 @@ from PIL import Image  # noqa: E402
 from bench import plain  # noqa: E402
 from dino.images import decode  # noqa: E402
 from dino.precision import choose_precision, dtype_of  # noqa: E402
+from dino.processes import World  # noqa: E402
 from dino.training.build import build_crops, build_schedules  # noqa: E402
 from dino.training.config import TrainConfig  # noqa: E402
-from dino.training.distributed import World  # noqa: E402
 from dino.training.methods import build_method  # noqa: E402
 from dino.training.step import StepOptions  # noqa: E402
 

@@ -91,7 +91,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(photos, tmp_path):
 
 
 def test_the_mean_over_one_process_is_the_value_itself():
-    from dino.training.distributed import any_process, mean_over_processes
+    from dino.processes import any_process, mean_over_processes
 
     value = torch.tensor([1.0, 2.0])
     assert mean_over_processes(value) is value

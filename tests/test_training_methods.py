@@ -17,11 +17,11 @@ from training_cases import TINY, write_photos
 import dino
 from dino.errors import UserError
 from dino.folders import open_folder, open_labelled
+from dino.processes import World
 from dino.training import checkpoint
 from dino.training.build import build_optimizer, build_schedules, set_drop_path
 from dino.training.config import GROUPS, TrainConfig
 from dino.training.data import open_photos
-from dino.training.distributed import World
 from dino.training.events import open_events
 from dino.training.exports import read_head
 from dino.training.loop import fit

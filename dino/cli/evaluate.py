@@ -93,21 +93,23 @@ def knn(
         )
     folders = open_classes(train, val, "k-NN")
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    run = Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache)
-    crop: Row = {"size": whole_patches(size, run.backbone.patch_size), "resize": resize}
-    a, b = (run.cache.cls(run.backbone, f, **crop, **reading(f, workers)) for f in folders)
-    rows = []
-    for number in neighbours:
-        found = knn_accuracy(a.cls, a.labels, b.cls, b.labels, k=number, temperature=temperature)
-        rows.append({"k": number, "top1": found.top1, "top5": found.top5})
-    run.finish(
-        "knn",
-        data=data_row(folders, len(a.labels), len(b.labels)),
-        settings={**crop, "temperature": temperature},
-        rows=rows,
-        shown=[{"k": str(row["k"]), **_percents(row, "top1", "top5")} for row in rows],
-        unreadable=[*a.unreadable, *b.unreadable],
-    )
+    with Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache) as run:
+        crop: Row = {"size": whole_patches(size, run.backbone.patch_size), "resize": resize}
+        a, b = (run.cache.cls(run.backbone, f, **crop, **reading(f, workers)) for f in folders)
+        rows = []
+        for number in neighbours:
+            found = knn_accuracy(
+                a.cls, a.labels, b.cls, b.labels, k=number, temperature=temperature
+            )
+            rows.append({"k": number, "top1": found.top1, "top5": found.top5})
+        run.finish(
+            "knn",
+            data=data_row(folders, len(a.labels), len(b.labels)),
+            settings={**crop, "temperature": temperature},
+            rows=rows,
+            shown=[{"k": str(row["k"]), **_percents(row, "top1", "top5")} for row in rows],
+            unreadable=[*a.unreadable, *b.unreadable],
+        )
 
 
 @app.command()
@@ -160,24 +162,24 @@ def linear(
     settings = ProbeSettings(chosen, epochs, batch_size, held_out, seed)
     folders = open_classes(train, val, "a linear probe")
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    run = Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache)
-    crop = CenterCrop(whole_patches(size, run.backbone.patch_size), resize, flip)
-    probe = _probe_frozen if frozen_features else _probe_crops
-    result = probe(run, folders, crop, settings, workers)
-    rows = [_rate_row(result, number) for number in range(len(result.rates))]
-    run.finish(
-        "linear",
-        data=data_row(folders, result.num_train, result.num_val),
-        settings={
-            "protocol": result.protocol,
-            "num_held_out": result.num_held_out,
-            **asdict(settings),
-            **asdict(crop),
-        },
-        rows=rows,
-        shown=[_rate_words(row) for row in rows],
-        unreadable=result.unreadable,
-    )
+    with Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache) as run:
+        crop = CenterCrop(whole_patches(size, run.backbone.patch_size), resize, flip)
+        probe = _probe_frozen if frozen_features else _probe_crops
+        result = probe(run, folders, crop, settings, workers)
+        rows = [_rate_row(result, number) for number in range(len(result.rates))]
+        run.finish(
+            "linear",
+            data=data_row(folders, result.num_train, result.num_val),
+            settings={
+                "protocol": result.protocol,
+                "num_held_out": result.num_held_out,
+                **asdict(settings),
+                **asdict(crop),
+            },
+            rows=rows,
+            shown=[_rate_words(row) for row in rows],
+            unreadable=result.unreadable,
+        )
 
 
 evaluate_attention.register(app)
@@ -225,6 +227,7 @@ def _probe_crops(
         settings=settings,
         workers=workers,
         progress=progress("linear probe", "photos"),
+        world=run.world,
     )
     return replace(result, unreadable=result.unreadable + b.unreadable)
 

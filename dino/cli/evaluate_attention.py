@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dino.backbone import Backbone
     from dino.evaluation.mask_data import MaskData
     from dino.evaluation.segmentation import SegmentationResult
+    from dino.processes import World
 
 _ORACLE = (
     "J: mean over a photo's objects, then over photos. Best head: an oracle, which knows each object "
@@ -81,41 +82,44 @@ def segmentation(
         check_mass(mass)
     found = open_masks(data, photos=photos, split=split)
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    run = Measurement(weights, **loading, out=out)
-    networks = {"weights": run.backbone}
-    if twin:
-        networks["twin"] = run.load(twin)
-    if random:
-        networks["random weights"] = random_twin(run.backbone)
-    options: Row = {"size": size, "masses": named, "resample": resample.value}
-    measured = {role: _measure(role, n, found, **options) for role, n in networks.items()}
-    first = measured["weights"]
-    run.finish(
-        "segmentation",
-        data={
-            "path": str(data),
-            "layout": found.layout,
-            "num_images": first.num_photos,
-            "num_objects": first.num_objects,
-            "num_without_object": first.num_without_object,
-        },
-        settings={
-            **options,
-            "size": whole_patches(size, run.backbone.patch_size),
-            "networks": {role: [n.name, n.weights_sha256] for role, n in networks.items()},
-            "best_head": "oracle: the best head of each object",
-        },
-        rows=_rows(measured),
-        shown=_words(measured, named),
-        note=_ORACLE,
-        unreadable=first.unreadable,
-    )
+    with Measurement(weights, **loading, out=out) as run:
+        networks = {"weights": run.backbone}
+        if twin:
+            networks["twin"] = run.load(twin)
+        if random:
+            networks["random weights"] = random_twin(run.backbone)
+        options: Row = {"size": size, "masses": named, "resample": resample.value}
+        measured = {
+            role: _measure(role, n, found, run.world, **options) for role, n in networks.items()
+        }
+        first = measured["weights"]
+        run.finish(
+            "segmentation",
+            data={
+                "path": str(data),
+                "layout": found.layout,
+                "num_images": first.num_photos,
+                "num_objects": first.num_objects,
+                "num_without_object": first.num_without_object,
+            },
+            settings={
+                **options,
+                "size": whole_patches(size, run.backbone.patch_size),
+                "networks": {role: [n.name, n.weights_sha256] for role, n in networks.items()},
+                "best_head": "oracle: the best head of each object",
+            },
+            rows=_rows(measured),
+            shown=_words(measured, named),
+            note=_ORACLE,
+            unreadable=first.unreadable,
+        )
 
 
 def _measure(
     role: str,
     network: "Backbone",
     data: "MaskData",
+    world: "World",
     *,
     size: int,
     masses: list[float],
@@ -131,6 +135,7 @@ def _measure(
         masses=sorted({*masses, *CURVE_MASSES}),
         resample=resample,
         progress=progress(role, "photos"),
+        world=world,
     )
 
 

@@ -3,13 +3,14 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from dino.cli.options import Precision
-from dino.cli.progress import progress
+from dino.cli.progress import is_first, progress
 
 if TYPE_CHECKING:
     from dino.backbone import Backbone
@@ -28,7 +29,12 @@ Row = dict[str, Any]
 class Measurement:
     """One evaluation, from the loading of its weights to its report below `out`.
 
-    `threads` of torch (None: as many as cores); `cache` keeps features (None: in the checkpoints
+        with Measurement(weights, …) as run:
+            … run.backbone, run.cache, run.world …
+            run.finish("knn", …)
+
+    Processes that torchrun started join `world` on entering; only the first of them writes and
+    prints. `threads` of torch (None: as many as cores); `cache` keeps features (None: in the checkpoints
     folder), unless `no_cache`.
     """
 
@@ -60,7 +66,29 @@ class Measurement:
             torch.set_num_threads(threads)
         self.out, self._cache, self._no_cache = out, cache, no_cache
         self._loading: Row = {"key": key, "device": device, "precision": precision.value}
-        self.backbone = self.load(weights or default_source())
+        self._weights, self._joined = weights or default_source(), ExitStack()
+
+    def __enter__(self) -> Self:
+        from dino.processes import joined
+
+        with ExitStack() as stack:
+            device = self._loading["device"]
+            self.world = stack.enter_context(joined(device, exchange_on="cpu"))
+            self.backbone = self._load_alike()
+            self._joined = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._joined.close()
+
+    def _load_alike(self) -> "Backbone":
+        """The weights; where "auto" is measured, in the arithmetic the first process chose."""
+        from dino.processes import of_first_process
+
+        backbone = self.load(self._weights)
+        self._loading["precision"] = of_first_process(backbone.precision)
+        same = backbone.precision == self._loading["precision"]
+        return backbone if same else self.load(self._weights)
 
     def load(self, weights: Any) -> "Backbone":
         """Weights in the same arithmetic, on the same device as the others."""
@@ -77,7 +105,7 @@ class Measurement:
         from dino.weights import checkpoints_folder
 
         folder = self._cache or checkpoints_folder() / "cache"
-        return FeatureCache(None if self._no_cache else folder, say)
+        return FeatureCache(None if self._no_cache else folder, say, self.world)
 
     def finish(
         self,
@@ -91,6 +119,23 @@ class Measurement:
         note: str = "",
     ) -> None:
         """Write the report, print `shown` as a table and `note`; exit 1 if photos were unreadable."""
+        if self.world.leads:
+            self._write(task, data, settings, rows, shown, note)
+        if unreadable:
+            names = ", ".join(str(path) for path in unreadable[:10])
+            more = f" and {len(unreadable) - 10} more" if len(unreadable) > 10 else ""
+            say(f"{len(unreadable)} photos could not be read and were left out: {names}{more}")
+            raise typer.Exit(1)
+
+    def _write(
+        self,
+        task: str,
+        data: Row,
+        settings: Row,
+        rows: list[Row],
+        shown: Sequence[dict[str, str]],
+        note: str,
+    ) -> None:
         from dino.evaluation.report import make_report, table, write_report
 
         seconds = time.perf_counter() - self.started
@@ -100,11 +145,6 @@ class Measurement:
         write_report(report, self.out)
         print(table(shown), note, sep="\n", end="\n" if note else "")
         say(f"{self.out / 'results.json'}, {seconds:.1f} s, {report.threads} threads")
-        if unreadable:
-            names = ", ".join(str(path) for path in unreadable[:10])
-            more = f" and {len(unreadable) - 10} more" if len(unreadable) > 10 else ""
-            say(f"{len(unreadable)} photos could not be read and were left out: {names}{more}")
-            raise typer.Exit(1)
 
 
 def open_classes(train: Path, val: Path, purpose: str) -> "tuple[PhotoFolder, PhotoFolder]":
@@ -149,5 +189,6 @@ def numbers(text: str, kind: Callable[[str], Any], option: str) -> list[Any]:
 
 
 def say(line: str) -> None:
-    """A line on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    """A line on stderr, of the first process only."""
+    if is_first():
+        print(line, file=sys.stderr, flush=True)

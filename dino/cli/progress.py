@@ -1,5 +1,6 @@
 """How far a long command is: a line renewed in place on a terminal, else one now and then."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -8,12 +9,21 @@ _RENEW_S = 0.1  # on a terminal
 _SPARSE_S = 30.0  # elsewhere, and no sooner than a tenth of the way
 
 
+def is_first() -> bool:
+    """Whether this process is alone, or the first of those torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def progress(label: str, unit: str) -> Callable[[int, int], None]:
     """A function of (done, total) that writes `label`, the share, and the time left to stderr.
+
+    Of several processes that torchrun started only the first writes.
 
     Args:
         unit: what is counted, such as "photos".
     """
+    if not is_first():
+        return lambda done, total: None
     terminal = sys.stderr.isatty()
     started = time.monotonic()
     last = {"time": started, "share": 0.0}

@@ -15,7 +15,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from dino.evaluation.probe_features import (
 )
 from dino.evaluation.reading import CenterCrop
 from dino.folders import PhotoFolder
+from dino.processes import World
 from dino.weights.saving import write_atomically
 
 # To be raised when the same settings come to mean other numbers.
@@ -43,10 +44,14 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Features below `folder`; None keeps nothing. `say` is told what was found or could not be kept."""
+    """Features below `folder`; None keeps nothing. `say` is told what was found or could not be kept.
+
+    Processes of one `world` share the photos; the first writes, and all read or none.
+    """
 
     folder: Path | None
     say: Callable[[str], None] = lambda line: None
+    world: World = field(default_factory=World)
 
     def cls(
         self,
@@ -60,7 +65,9 @@ class FeatureCache:
         """`embed_folder`, from disk where it is there; `reading` goes to it as it is."""
 
         def compute() -> Arrays:
-            found = embed_folder(backbone, folder, size=size, resize=resize, **reading)
+            found = embed_folder(
+                backbone, folder, size=size, resize=resize, world=self.world, **reading
+            )
             return {"features": found.cls.numpy()[None], "kept": _rows(folder, found.paths)}
 
         crop = CenterCrop(whole_patches(size, backbone.patch_size), resize)
@@ -73,7 +80,7 @@ class FeatureCache:
         """`embed_views`, from disk where it is there; `reading` goes to it as it is."""
 
         def compute() -> Arrays:
-            found = embed_views(backbone, folder, crop, **reading)
+            found = embed_views(backbone, folder, crop, world=self.world, **reading)
             return {"features": found.features.numpy(), "kept": _rows(folder, found.paths)}
 
         return self._views(_key("probe", backbone, folder, crop), folder, compute)
@@ -93,10 +100,14 @@ class FeatureCache:
         text = json.dumps({"version": _VERSION, **key}, sort_keys=True)
         path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
         found = _read(path, text)
-        if found is not None:
+        # Machines need not share a disk: where one has no file, all compute.
+        everywhere = self.world.gathered({self.world.rank: found is not None})
+        if found is not None and all(everywhere.values()):
             self.say(f"{what}: computed before, {path}")
             return found
         arrays = compute()
+        if not self.world.leads:
+            return arrays
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, key=np.array(text), **arrays)
         try:

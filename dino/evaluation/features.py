@@ -10,6 +10,7 @@ from torch import Tensor
 from dino.backbone import Backbone
 from dino.evaluation.reading import CenterCrop, read_views, short_side_of
 from dino.folders import PhotoFolder
+from dino.processes import World
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def embed_folder(
     workers: int = 2,
     reduced: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    world: World | None = None,
 ) -> Features:
     """CLS tokens of a folder's photos; unreadable ones are listed and left out.
 
@@ -42,13 +44,16 @@ def embed_folder(
         reduced: read large JPEGs at a fraction of their size; quicker, and not to the last bit what
             the whole picture gives.
         progress: called with (photos done, photos in all) after each batch.
+        world: processes that share the photos; each gets all features.
     """
+    world = world or World()
     size = max(size // backbone.patch_size, 1) * backbone.patch_size
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (backbone.mean, backbone.std))
+    share = world.rows(len(folder))
     batches = read_views(
         folder.paths,
         CenterCrop(size, resize),
-        range(len(folder)),
+        share,
         batch_size=batch_size,
         workers=workers,
         short_side=short_side_of(size, resize) if reduced else None,
@@ -60,10 +65,11 @@ def embed_folder(
             features.append(backbone.tokens((images - mean) / std).cls.cpu())
         kept += rows
         if progress:
-            progress(min(done * batch_size, len(folder)), len(folder))
+            progress(min(done * batch_size, len(share)), len(share))
+    kept, found = world.gathered_rows(kept, torch.cat(features) if features else None)
     readable = set(kept)
     return Features(
-        torch.cat(features) if features else torch.empty(0, backbone.embed_dim),
+        torch.empty(0, backbone.embed_dim) if found is None else found,
         torch.tensor([folder.labels[i] if folder.labels else -1 for i in kept], dtype=torch.long),
         tuple(folder.paths[i] for i in kept),
         tuple(path for i, path in enumerate(folder.paths) if i not in readable),

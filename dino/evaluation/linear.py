@@ -34,6 +34,7 @@ from dino.evaluation.probe_settings import ProbeSettings, held_out_rows
 from dino.evaluation.reading import CenterCrop
 from dino.evaluation.softmax import Probes, TakenBatch, fit_probes, score
 from dino.folders import PhotoFolder
+from dino.processes import World
 
 FROZEN, CROPS = "frozen features", "random crops"
 
@@ -121,6 +122,7 @@ def linear_crops(
     settings: ProbeSettings | None = None,
     workers: int = 2,
     progress: Progress | None = None,
+    world: World | None = None,
 ) -> LinearResult:
     """The paper's probe: new random crops and flips of the training photos in every epoch.
 
@@ -129,6 +131,7 @@ def linear_crops(
         size: side of the crops in px, taken down to whole patches.
         resize: short side before the centre crop of what is held out; default `size` · 256/224.
         progress: called with (photos seen, photos to see in all epochs).
+        world: processes that share each batch; each ends with the same probes.
     Raises: as `linear_frozen`.
     """
     settings = settings or ProbeSettings()
@@ -147,13 +150,16 @@ def linear_crops(
             batch_size=settings.batch_size,
             workers=workers,
             progress=progress and partial(_of_all_epochs, progress, epoch, settings.epochs),
+            world=world,
         ):
             readable.update(rows)
             yield features, labels[rows], held[rows]
 
     probes = _train(batches, settings, int(labels.max()) + 1, backbone.device)
     chosen_on = train.subset(torch.nonzero(held)[:, 0].tolist())
-    held_out = embed_views(backbone, chosen_on, CenterCrop(side, resize), workers=workers)
+    held_out = embed_views(
+        backbone, chosen_on, CenterCrop(side, resize), workers=workers, world=world
+    )
     return LinearResult(
         protocol=CROPS,
         **_choose(probes, held_out, val, settings),

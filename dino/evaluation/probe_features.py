@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from dino.backbone import Backbone
-from dino.evaluation.reading import Drawer, read_views
+from dino.evaluation.reading import Drawer, read_batches, read_views
 from dino.folders import PhotoFolder
+from dino.processes import World
 from dino.training.crops import View, draw
 
 # A photo uint8 [H,W,3] and a random generator → its views, each uint8 [size,size,3].
@@ -89,6 +90,7 @@ def embed_views(
     batch_size: int = 64,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
+    world: World | None = None,
 ) -> ViewFeatures:
     """Probe features of every photo in a folder; unreadable ones are listed and left out.
 
@@ -96,8 +98,10 @@ def embed_views(
         view: `CenterCrop` of whole patches; see `whole_patches`.
         workers: processes that read photos; the result does not depend on it.
         progress: called with (photos done, photos in all) after each batch.
+        world: processes that share the photos; each gets all features.
     """
-    features, kept, order = [], [], range(len(folder.paths))
+    world = world or World()
+    features, kept, order = [], list[int](), world.rows(len(folder.paths))
     batches = read_views(folder.paths, view, order, batch_size=batch_size, workers=workers)
     for number, (rows, views) in enumerate(batches, start=1):
         if rows:
@@ -105,7 +109,9 @@ def embed_views(
         kept += rows
         if progress:
             progress(min(number * batch_size, len(order)), len(order))
-    return view_features(folder, torch.cat(features, dim=1) if features else None, kept)
+    mine = torch.cat(features, dim=1).transpose(0, 1) if features else None
+    kept, found = world.gathered_rows(kept, mine)
+    return view_features(folder, None if found is None else found.transpose(0, 1), kept)
 
 
 def embed_random_crops(
@@ -117,21 +123,29 @@ def embed_random_crops(
     batch_size: int,
     workers: int,
     progress: Callable[[int, int], None] | None = None,
+    world: World | None = None,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Batches of (rows of the folder, probe features [B,F]) in an order of their own.
 
     Args:
         seed: (seed, epoch) of the order and the crops.
         progress: called with (photos done, photos in all) after each batch.
+        world: processes that share each batch; each gets the whole of it.
     """
-    num = len(folder.paths)
+    world, num = world or World(), len(folder.paths)
     order = np.random.default_rng(seed).permutation(num).tolist()
-    batches = read_views(
-        folder.paths, view, order, batch_size=batch_size, workers=workers, seed=seed
-    )
+    place = {row: at for at, row in enumerate(order)}
+    # Each batch is shared out, so that all processes step through the same batches.
+    shares = [
+        [order[start + at] for at in world.rows(min(batch_size, num - start))]
+        for start in range(0, num, batch_size)
+    ]
+    batches = read_batches(folder.paths, view, shares, workers=workers, seed=seed)
     for number, (rows, views) in enumerate(batches, start=1):
-        if rows:
-            yield rows, embed_batch(backbone, views)[0]
+        mine = embed_batch(backbone, views)[0] if rows else None
+        places, features = world.gathered_rows([place[row] for row in rows], mine)
+        if features is not None:
+            yield [order[at] for at in places], features
         if progress:
             progress(min(number * batch_size, num), num)
 

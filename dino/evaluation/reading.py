@@ -83,19 +83,35 @@ def read_views(
 
     Args:
         order: rows of `paths`, `batch_size` of them at a time; an unreadable one is left out.
+        seed, short_side: as `read_batches`.
+    """
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return read_batches(paths, view, batches, workers=workers, seed=seed, short_side=short_side)
+
+
+def read_batches(
+    paths: Sequence[Path],
+    view: Drawer,
+    batches: Sequence[Sequence[int]],
+    *,
+    workers: int,
+    seed: tuple[int, int] = (0, 0),
+    short_side: int | None = None,
+) -> Iterator[tuple[list[int], Tensor]]:
+    """The same of given batches of rows; one without a readable photo comes as ([], empty).
+
+    Args:
         seed: (seed, epoch); what is drawn depends on it and the row only, not on the workers.
         short_side: px that are enough of a large JPEG, as in `images.decode`.
     """
     loader = torch.utils.data.DataLoader(
         _Views(paths, view, seed, short_side),
         generator=torch.Generator(),  # torch's own stays where a training run has it
-        sampler=order,
-        batch_size=batch_size,
+        batch_sampler=[list(rows) for rows in batches],
         num_workers=workers,
         collate_fn=list,
     )
-    for number, items in enumerate(loader):
-        rows = order[number * batch_size : (number + 1) * batch_size]
+    for rows, items in zip(batches, loader, strict=True):
         good = [(row, item) for row, item in zip(rows, items, strict=True) if item is not None]
         views = torch.stack([torch.stack(item) for _, item in good]) if good else torch.empty(0)
         yield [row for row, _ in good], views

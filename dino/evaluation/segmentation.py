@@ -22,6 +22,7 @@ from dino.images import read
 from dino.limits import check_fits
 from dino.masks import check_mass, mass_mask
 from dino.preprocessing import preprocess
+from dino.processes import World
 
 # The shares of attention the paper gives figures for, and a curve around them.
 DEFAULT_MASSES = (0.6, 0.8)
@@ -70,6 +71,7 @@ def attention_jaccard(
     masses: Sequence[float] = (*DEFAULT_MASSES, *CURVE_MASSES),
     resample: str = "bicubic",
     progress: Callable[[int, int], None] | None = None,
+    world: World | None = None,
 ) -> SegmentationResult:
     """Jaccard index of the last block's CLS attention, thresholded by mass, with outlined objects.
 
@@ -78,6 +80,7 @@ def attention_jaccard(
         masses: shares of a head's attention to keep, each in (0, 1]; doubles count once.
         resample: "bicubic" or "bilinear".
         progress: called with (photos done, photos in all) after each photo.
+        world: processes that share the photos; each gets the whole result.
     Raises:
         UserError: a network without attention, a mass or size out of range, masks of another size
             than their photo, or no object in any photo.
@@ -86,32 +89,59 @@ def attention_jaccard(
     kept = tuple(dict.fromkeys(masses))
     for mass in kept:
         check_mass(mass)
-    scores, foreground, unreadable, num_objects = [], [], [], 0
-    for done, path in enumerate(data.paths, start=1):
-        try:
-            rgb = read(path)
-        except (ImageError, OSError):
-            unreadable.append(path)
-        else:
-            objects = data.objects(path)
-            _check_sizes(path, objects, rgb)
-            if len(objects.masks):
-                maps, geometry = _attend(backbone, rgb, size, resample)
-                scores.append(_mean_over_objects(jaccards(maps, objects, geometry, kept)))
-                foreground.append(foreground_jaccards(objects).mean())
-                num_objects += len(objects.masks)
+    world, found = world or World(), dict[int, _PhotoScores | None]()
+    share = world.rows(len(data.paths))
+    for done, row in enumerate(share, start=1):
+        found[row] = _score_photo(
+            backbone, data, data.paths[row], size=size, resample=resample, masses=kept
+        )
         if progress:
-            progress(done, len(data.paths))
+            progress(done, len(share))
+    everything = world.gathered(found)
+    read_ones = [one for one in everything.values() if one is not None]
+    scores = [one for one in read_ones if one.num_objects]
     if not scores:
         raise UserError(f"{data.root} has no readable photo with an object; check the folder")
     return SegmentationResult(
-        masses=_mean_over_photos(kept, np.stack(scores)),
-        all_foreground=float(np.mean(foreground)),
+        masses=_mean_over_photos(kept, np.stack([one.heads for one in scores])),
+        all_foreground=float(np.mean([one.foreground for one in scores])),
         num_photos=len(scores),
-        num_objects=num_objects,
-        num_without_object=len(data.paths) - len(scores) - len(unreadable),
-        unreadable=tuple(unreadable),
+        num_objects=sum(one.num_objects for one in scores),
+        num_without_object=len(read_ones) - len(scores),
+        unreadable=tuple(data.paths[row] for row, one in everything.items() if one is None),
     )
+
+
+@dataclass(frozen=True)
+class _PhotoScores:
+    """J [masses, 1+A] of one photo, what marking all of it gives, and of how many objects."""
+
+    heads: np.ndarray
+    foreground: float
+    num_objects: int
+
+
+def _score_photo(
+    backbone: Backbone,
+    data: MaskData,
+    path: Path,
+    *,
+    size: int,
+    resample: str,
+    masses: Sequence[float],
+) -> _PhotoScores | None:
+    """None where the photo cannot be read."""
+    try:
+        rgb = read(path)
+    except (ImageError, OSError):
+        return None
+    objects = data.objects(path)
+    _check_sizes(path, objects, rgb)
+    if not len(objects.masks):
+        return _PhotoScores(np.empty(0), 0.0, 0)
+    maps, geometry = _attend(backbone, rgb, size, resample)
+    scores = _mean_over_objects(jaccards(maps, objects, geometry, masses))
+    return _PhotoScores(scores, float(foreground_jaccards(objects).mean()), len(objects.masks))
 
 
 def jaccards(

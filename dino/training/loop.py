@@ -9,6 +9,12 @@ from typing import Any
 
 from dino.errors import UserError
 from dino.precision import choose_device, choose_precision
+from dino.processes import (
+    any_process,
+    joined,
+    of_first_process,
+    wait_for_all,
+)
 from dino.training import checkpoint
 from dino.training.build import build_crops
 from dino.training.config import TrainConfig
@@ -20,12 +26,6 @@ from dino.training.data import (
     normalize,
     open_photos,
     start_reading,
-)
-from dino.training.distributed import (
-    any_process,
-    joined,
-    of_first_process,
-    wait_for_all,
 )
 from dino.training.report import Reporter
 from dino.training.runs import (

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dino.errors import UserError
+from dino.processes import World
 from dino.training import metrics
 from dino.training.build import (
     build_backbone,
@@ -22,7 +23,6 @@ from dino.training.build import (
     start_head,
 )
 from dino.training.config import TrainConfig
-from dino.training.distributed import World
 from dino.training.groups import freeze_blocks
 from dino.training.network import Network, prefer_plain_attention
 from dino.training.step import (

@@ -14,10 +14,10 @@ import torch
 from dino.errors import ImageError, UserError
 from dino.limits import free_bytes
 from dino.precision import choose_device, choose_precision, dtype_of
+from dino.processes import World
 from dino.training.build import ARCHITECTURES, build_crops, build_schedules
 from dino.training.config import TrainConfig
 from dino.training.data import Photos, normalize
-from dino.training.distributed import World
 from dino.training.methods import Method, build_method
 from dino.training.step import StepOptions, unwrapped
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dino.errors import UserError
+from dino.processes import World, wait_for_all
 from dino.training import checkpoint
 from dino.training.config import TrainConfig
 from dino.training.data import Batch, Photos
-from dino.training.distributed import World, wait_for_all
 from dino.training.events import Events, open_events
 from dino.training.exports import export_head, export_weights
 from dino.training.methods import Method, frozen_copy

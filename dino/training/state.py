@@ -6,15 +6,15 @@ import torch
 
 from dino.errors import UserError
 from dino.precision import choose_device, dtype_of
+from dino.processes import (
+    World,
+)
 from dino.training import checkpoint
 from dino.training.build import Schedules, build_schedules
 from dino.training.config import TrainConfig
 from dino.training.data import (
     Photos,
     check_shares,
-)
-from dino.training.distributed import (
-    World,
 )
 from dino.training.methods import Method, build_method
 from dino.training.step import StepOptions
