@@ -19,6 +19,7 @@ LEAVES = [
     "precision",
     "preprocessing",
     "projections",
+    "propagation",
     "queries",
     "render",
     "reference",
