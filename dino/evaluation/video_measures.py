@@ -6,7 +6,7 @@
 
 Source: Perazzi et al. 2016, "A Benchmark Dataset and Evaluation Methodology for Video Object
 Segmentation", as the official evaluators compute it (DAVIS 2016's toolkit and davis2017-evaluation):
-a whole mask's first and last frame are left out, which is the caller's to do (`scored_frames`).
+both leave out a sequence's first and last frame, which is the caller's to do (`scored_frames`).
 """
 
 import math
@@ -42,23 +42,20 @@ class Statistics:
     decay: float
 
 
-def region_similarity(mask: Mask, truth: Mask, *, void: Mask | None = None) -> float:
+def region_similarity(mask: Mask, truth: Mask) -> float:
     """J: what both masks hold, as a share of what either holds; 1 where both are empty.
 
     Args:
         mask, truth: bool [H,W].
-        void: bool [H,W], pixels that do not count.
     Raises:
         UserError: shapes that differ.
     """
-    mask, truth = _checked(mask, truth, void)
+    mask, truth = _checked(mask, truth)
     either = np.count_nonzero(mask | truth)
     return np.count_nonzero(mask & truth) / either if either else 1.0
 
 
-def boundary_accuracy(
-    mask: Mask, truth: Mask, *, void: Mask | None = None, tolerance: float = TOLERANCE
-) -> float:
+def boundary_accuracy(mask: Mask, truth: Mask, *, tolerance: float = TOLERANCE) -> float:
     """F: the harmonic mean of two shares, of the mask's boundary that lies near the true one
     (precision) and of the true one that lies near the mask's (recall).
 
@@ -67,12 +64,12 @@ def boundary_accuracy(
     frame has no boundary.
 
     Args:
-        mask, truth, void: as in `region_similarity`; void pixels count as background.
+        mask, truth: bool [H,W].
         tolerance: share of the diagonal, above 0.
     Raises:
         UserError: shapes that differ.
     """
-    mask, truth = _checked(mask, truth, void)
+    mask, truth = _checked(mask, truth)
     radius = math.ceil(tolerance * math.hypot(*mask.shape))
     ours, theirs = boundary(mask), boundary(truth)
     num_ours, num_theirs = np.count_nonzero(ours), np.count_nonzero(theirs)
@@ -127,15 +124,13 @@ def scored_frames(num_frames: int) -> range:
     return range(1, num_frames - 1)
 
 
-def _checked(mask: Mask, truth: Mask, void: Mask | None) -> tuple[Mask, Mask]:
-    """Both as bool, without void pixels."""
+def _checked(mask: Mask, truth: Mask) -> tuple[Mask, Mask]:
     mask, truth = np.asarray(mask, dtype=bool), np.asarray(truth, dtype=bool)
-    shapes = [array.shape for array in (mask, truth, void) if array is not None]
-    if len(set(shapes)) > 1 or mask.ndim != 2 or not mask.size:
-        raise UserError(f"masks have shapes {shapes}; expected one shape [H, W] for all")
-    if void is None:
-        return mask, truth
-    return mask & ~void, truth & ~void
+    if mask.shape != truth.shape or mask.ndim != 2 or not mask.size:
+        raise UserError(
+            f"masks have shapes {mask.shape} and {truth.shape}; expected the same [H, W] for both"
+        )
+    return mask, truth
 
 
 def _widened(line: Mask, radius: int) -> Mask:
