@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from video_cases import COLORS, SHAPE, ColorBackbone, scene
+from video_cases import SHAPE, ColorBackbone, colored, scene
 
 from dino.errors import TooLargeError, UserError
 from dino.masks import jaccard
@@ -27,13 +27,14 @@ def test_the_network_s_size(frame, short_side, patch_size, expected):
     assert network_size(frame, short_side=short_side, patch_size=patch_size) == expected
 
 
-def frames(count):
-    return (COLORS[scene(number)] for number in range(count))
+def frames(*numbers):
+    rng = np.random.default_rng(0)
+    return (colored(scene(number), rng) for number in numbers)
 
 
 def test_a_square_is_followed_where_it_goes():
     backbone = ColorBackbone()
-    found = list(track(backbone, frames(6), scene(0), short_side=64))
+    found = list(track(backbone, frames(*range(6)), scene(0), short_side=64))
     assert len(found) == 6
     np.testing.assert_array_equal(found[0], scene(0))
     for number, labels in enumerate(found):
@@ -46,12 +47,11 @@ def test_a_square_is_followed_where_it_goes():
 
 def test_settings_are_heeded():
     """A square that jumps 5 patches is lost to a window of 2."""
-    jump = [COLORS[scene(0)], COLORS[scene(5)]]
     near, far = (
         list(
             track(
                 ColorBackbone(),
-                iter(jump),
+                frames(0, 5),
                 scene(0),
                 short_side=64,
                 settings=PropagationSettings(window=window, top_k=1),
@@ -67,7 +67,7 @@ def test_frames_are_taken_as_they_are_needed():
     taken = []
 
     def counted():
-        for number, frame in enumerate(frames(4)):
+        for number, frame in enumerate(frames(*range(4))):
             taken.append(number)
             yield frame
 
@@ -80,12 +80,13 @@ def test_frames_are_taken_as_they_are_needed():
 
 def test_labels_of_another_size_and_frames_that_change_theirs_are_refused():
     with pytest.raises(UserError, match="frame 0 is 64×128 px and the first labels 32×64"):
-        list(track(ColorBackbone(), frames(2), scene(0)[::2, ::2], short_side=64))
-    mixed = iter([COLORS[scene(0)], COLORS[scene(1)][:32]])
+        list(track(ColorBackbone(), frames(0, 1), scene(0)[::2, ::2], short_side=64))
+    first, second = frames(0, 1)
+    mixed = iter([first, second[:32]])
     with pytest.raises(UserError, match="frame 1 is 32×128"):
         list(track(ColorBackbone(), mixed, scene(0), short_side=64))
     with pytest.raises(UserError, match="expected a patch at least"):
-        list(track(ColorBackbone(), frames(2), scene(0), short_side=7))
+        list(track(ColorBackbone(), frames(0, 1), scene(0), short_side=7))
 
 
 def test_a_size_beyond_memory_is_refused_before_a_frame_is_taken():

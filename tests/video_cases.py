@@ -23,6 +23,12 @@ def scene(number: int) -> np.ndarray:
     return labels
 
 
+def colored(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A frame of labels in their colours, with noise, so that no two patches tie."""
+    noise = rng.normal(0, 4, (*labels.shape, 3))
+    return np.clip(COLORS[labels] + noise, 0, 255).astype(np.uint8)
+
+
 def write_davis(root: Path, *, year: int = 2017, num_frames: int = 6, names=("one", "two")) -> Path:
     """A DAVIS folder in which the squares are coloured; both sequences are alike but for noise."""
     rng = np.random.default_rng(0)
@@ -32,8 +38,8 @@ def write_davis(root: Path, *, year: int = 2017, num_frames: int = 6, names=("on
         masks.mkdir(parents=True)
         for number in range(num_frames):
             labels = scene(number)
-            rgb = np.clip(COLORS[labels] + rng.normal(0, 4, (*SHAPE, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(rgb).save(frames / f"{number:05}.jpg", quality=95)
+            picture = Image.fromarray(colored(labels, rng))
+            picture.save(frames / f"{number:05}.jpg", quality=95)
             if year == 2017:
                 (masks / f"{number:05}.png").write_bytes(indexed_png(labels))
             else:
@@ -52,8 +58,8 @@ class ColorBackbone:
     num_registers: int = 0
     precision: str = "fp32"
     device: torch.device = torch.device("cpu")  # noqa: RUF009
-    mean: tuple[float, float, float] = (0.35, 0.35, 0.35)
-    std: tuple[float, float, float] = (0.2, 0.2, 0.2)
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def tokens(self, images: torch.Tensor) -> Tokens:
         means = torch.nn.functional.avg_pool2d(images, self.patch_size)
