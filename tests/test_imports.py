@@ -14,11 +14,13 @@ LEAVES = [
     "errors",
     "geometry",
     "images",
+    "label_maps",
     "masks",
     "position",
     "precision",
     "preprocessing",
     "projections",
+    "propagation",
     "queries",
     "render",
     "reference",
@@ -57,6 +59,12 @@ def test_leaves_import_leaves_only(name):
     assert modules <= ALLOWED_IN_LEAVES
 
 
+@pytest.mark.parametrize("name", ["reading", "writing"])
+def test_video_files_know_of_nothing_but_errors(name):
+    own = {n for n in imported(ROOT / "dino" / "video" / f"{name}.py") if n.startswith("dino.")}
+    assert {".".join(n.split(".")[:2]) for n in own} == {"dino.errors"}
+
+
 def test_only_services_caches():
     for path in (ROOT / "app").rglob("*.py"):
         if not path.name.endswith("services.py"):
@@ -72,7 +80,7 @@ def test_no_hooks():
 def test_help_imports_no_heavy_library():
     code = (
         "import sys; import dino, dino.cli, dino.weights; "
-        "print([m for m in ('torch', 'timm', 'streamlit', 'cv2', 'sklearn', 'onnx', 'PIL') if m in sys.modules])"
+        "print([m for m in ('torch', 'timm', 'streamlit', 'cv2', 'sklearn', 'onnx', 'PIL', 'av') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli import evaluate_attention
+from dino.cli import evaluate_attention, evaluate_video
 from dino.cli.measurement import (
     Measurement,
     Out,
@@ -183,6 +183,7 @@ def linear(
 
 
 evaluate_attention.register(app)
+evaluate_video.register(app)
 
 
 def _probe_frozen(
