@@ -13,7 +13,7 @@ from dino.errors import UserError
 
 DEFAULT_TAU = 0.15
 DEFAULT_OBJECTS = 3
-MAX_OBJECTS = 16
+MAX_OBJECTS = 9
 # Objects after the first are no objects where they take up no more than this share of the photo,
 # as in the authors' own program.
 _MIN_SHARE = 0.01
@@ -38,7 +38,7 @@ def maskcut(
         keys: [N,D] of the last block, all heads side by side, row by row over the grid.
         grid: (h, w) in patches.
         tau: a cosine, from -1 to below 1.
-        objects: how many at most, 1 to 16.
+        objects: how many at most, 1 to 9.
     Raises:
         UserError: `tau` or `objects` out of range; keys as in `discover`.
     Source: Wang et al. 2023, Cut and Learn for Unsupervised Object Detection and Instance
