@@ -25,7 +25,16 @@ _METHODS: dict[str, Callable[..., Discovery]] = {
 }
 METHODS = tuple(_METHODS)
 
-__all__ = ["DEFAULT_OBJECTS", "METHODS", "Discovery", "discover", "lost", "maskcut", "tokencut"]
+__all__ = [
+    "DEFAULT_OBJECTS",
+    "METHODS",
+    "Discovery",
+    "check_method",
+    "discover",
+    "lost",
+    "maskcut",
+    "tokencut",
+]
 
 
 def discover(
@@ -40,6 +49,11 @@ def discover(
         UserError: an unknown method, keys that are not finite or do not fill the grid, or too many
             patches.
     """
+    check_method(method)
+    return _METHODS[method](keys, grid, **options)
+
+
+def check_method(method: str) -> None:
+    """Raise a `UserError` unless `method` is one of `METHODS`."""
     if method not in _METHODS:
         raise UserError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
-    return _METHODS[method](keys, grid, **options)
