@@ -254,3 +254,29 @@ def test_a_flat_photo_counts_as_nothing_found(tmp_path, small_weights):
     cut, lost, _ = found.discovery
     assert (cut.best_mask, cut.corloc, cut.num_found) == (0, 0, 0)
     assert (lost.best_mask, lost.corloc, lost.num_found) == (1, 1, 1)
+
+
+def test_discovery_on_a_voc_folder(tmp_path, small_weights, photo_file):
+    """Two objects and a border that counts nowhere, as VOC2012 has them."""
+    y, x = np.mgrid[0:120, 0:160]
+    distance = (y - 60) ** 2 + (x - 100) ** 2
+    labels = np.where(distance < 30**2, 1, np.where(distance < 34**2, 255, 0)).astype(np.uint8)
+    labels[:20, :40] = 2
+    for folder in ("JPEGImages", "SegmentationObject", "ImageSets/Segmentation"):
+        (tmp_path / folder).mkdir(parents=True)
+    with Image.open(photo_file) as picture:
+        picture.save(tmp_path / "JPEGImages" / "x.jpg")
+    Image.fromarray(labels).save(tmp_path / "SegmentationObject" / "x.png")
+    (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text("x\n")
+    data = open_masks(tmp_path)
+    np.testing.assert_array_equal(
+        data.objects(data.paths[0]).boxes, [[31, 71, 90, 130], [0, 0, 20, 40]]
+    )
+    backbone = dino.load(small_weights, precision="fp32")
+    found = attention_jaccard(backbone, data, size=64, masses=[0.6], discovery=("maskcut",))
+    whole = found.discovery[-1]
+    counts = (labels != 255).sum()
+    shares = [(labels == number).sum() / counts for number in (1, 2)]
+    assert whole.best_mask == pytest.approx(np.mean(shares))
+    assert whole.iou == pytest.approx(sum(shares))
+    assert found.num_objects == 2

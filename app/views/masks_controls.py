@@ -177,6 +177,7 @@ def _method() -> str:
         required=True,
         key="method",
         bind="query-params",
+        wrap=True,
         help="mass, Otsu and k-means keep patches by their attention; LOST, TokenCut and MaskCut "
         "find objects by the keys the attention is made from.",
     )
