@@ -65,6 +65,15 @@ def test_video_files_know_of_nothing_but_errors(name):
     assert {".".join(n.split(".")[:2]) for n in own} == {"dino.errors"}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "dino" / "discovery").glob("*.py")), ids=str)
+def test_discovery_works_on_arrays_alone(path):
+    names = imported(path)
+    own = {name for name in names if name.startswith("dino")}
+    assert all(name.startswith(("dino.discovery", "dino.errors")) for name in own)
+    others = {name.split(".")[0] for name in names - own} - set(sys.stdlib_module_names)
+    assert others <= {"numpy", "scipy", "torch"}
+
+
 def test_only_services_caches():
     for path in (ROOT / "app").rglob("*.py"):
         if not path.name.endswith("services.py"):
