@@ -212,6 +212,11 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """Stands in for bytes(), by which old protocols keep empty ones."""
+    return b""
+
+
 def _from_buffer(raw: Any, dtype: _DType, *_: Any) -> _Array:
     """Stands in for numpy's _frombuffer of protocol 5."""
     array = _Array()
@@ -223,6 +228,8 @@ _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _DType,
     ("numpy", "ndarray"): _Array,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("builtins", "bytes"): _no_bytes,
     **{
         (f"numpy.{core}.{module}", name): stand_in
         for core in ("core", "_core")
