@@ -101,9 +101,7 @@ def test_a_search_scores_the_ranking_of_all_queries():
     found = search(database, queries, {"all": truths}, kappas=(1, 5), top=3)
     cosines = F.normalize(database, dim=1) @ F.normalize(queries, dim=1).T
     ranks = np.argsort(-cosines.numpy(), axis=0, kind="stable")
-    expected = mean_average_precision(
-        ranks, [{"ok": t.ok, "junk": t.junk} for t in truths], (1, 5)
-    )
+    expected = mean_average_precision(ranks, [{"ok": t.ok, "junk": t.junk} for t in truths], (1, 5))
     np.testing.assert_allclose(found.scores["all"].aps, expected.aps, atol=1e-6)
     np.testing.assert_allclose(found.scores["all"].pr, expected.pr, atol=1e-6)
     for q in (0, 150, 299):
