@@ -32,19 +32,19 @@ def class_folder(root: Path, *, num_classes: int = 3, num_photos: int = 4) -> Pa
 def benchmark(root: Path) -> dict:
     """jpg/ with five photos and two queries, and the ground truth as the original names its parts.
 
-    Query 0 is a box of its photo, in which the photo's rows 0 (easy) and 1 (hard) lie; the rest of
-    the photo is another pattern.
+    The box of query 0 is image 0; the rest of its photo is image 4, which is nothing to it.
     """
-    for number in range(5):
-        save(pattern(number), root / "jpg" / f"image_{number}.png")
-    both = np.concatenate([pattern(40, width=64), pattern(0)], axis=1)
+    for number, rgb in enumerate([*map(pattern, range(4)), pattern(40, width=256)]):
+        save(rgb, root / "jpg" / f"image_{number}.png")
+    both = pattern(40, width=256)
+    both[:, 192:] = pattern(0)
     save(both, root / "jpg" / "query_a.png")
     save(pattern(1), root / "jpg" / "query_b.png")
     return {
         "imlist": [f"image_{number}" for number in range(5)],
         "qimlist": ["query_a", "query_b"],
         "gnd": [
-            {"bbx": [64.0, 0.0, 128.0, 48.0], "easy": [0], "hard": [2], "junk": [3]},
+            {"bbx": [192.0, 0.0, 256.0, 48.0], "easy": [0], "hard": [2], "junk": [3]},
             {"bbx": [0.0, 0.0, 64.0, 48.0], "easy": [1], "hard": [], "junk": []},
         ],
     }

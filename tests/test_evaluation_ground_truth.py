@@ -71,7 +71,7 @@ def test_protocols_say_what_counts(document, tmp_path):
         name: (list(truths[0].ok), list(truths[0].junk)) for name, truths in data.protocols.items()
     }
     assert first == {"easy": ([0], [3, 2]), "medium": ([0, 2], [3]), "hard": ([2], [3, 0])}
-    assert data.queries.boxes[0] == (64.0, 0.0, 128.0, 48.0)
+    assert data.queries.boxes[0] == (192.0, 0.0, 256.0, 48.0)
     assert open_benchmark(tmp_path, crop=False).queries.boxes == (None, None)
 
 

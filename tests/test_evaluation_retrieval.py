@@ -190,9 +190,9 @@ def test_a_box_cuts_the_query(backbone, tmp_path):
     alone = save(pattern(4), tmp_path / "alone.png")
     expected, _ = multiscale_features(backbone, photo_set([alone]), size=64)
     np.testing.assert_allclose(boxed, expected, atol=1e-6)
+    outside = photo_set([path], [(130.0, 0.0, 140.0, 10.0)])
     for workers in (0, 1):
         with pytest.raises(UserError, match=r"^\S+both.png: got the box .* inside it") as caught:
-            outside = photo_set([path], [(130.0, 0.0, 140.0, 10.0)])
             multiscale_features(backbone, outside, size=64, workers=workers)
         assert "Traceback" not in str(caught.value)
 
