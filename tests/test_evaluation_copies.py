@@ -210,7 +210,9 @@ def test_a_small_random_network_finds_light_copies_first(backbone, photos):
     assert plain.scores["strong"].map < 0.5
 
 
-def test_copies_of_another_seed_are_others_and_cached_apart(backbone, photos, tmp_path):
+def test_copies_of_another_kind_are_others_and_cached_apart(
+    backbone, photos, tmp_path, monkeypatch
+):
     said = []
     cache = FeatureCache(tmp_path / "cache", said.append)
     data = open_photos(photos)
@@ -223,6 +225,11 @@ def test_copies_of_another_seed_are_others_and_cached_apart(backbone, photos, tm
     first, kept = measure(0)
     assert kept == 0
     assert measure(0) == (first, 3)
+    with monkeypatch.context() as patch:  # a distortion is changed
+        patch.setitem(DISTORTIONS, "text", DISTORTIONS["strong"])
+        other, kept = measure(0)
+    assert kept == 2
+    assert other.scores["text"] != first.scores["text"]
     again, kept = measure(1)
     assert kept == 2  # the originals and the distractors are the same
     assert again.scores != first.scores

@@ -21,7 +21,7 @@ from dino.errors import UserError
 from dino.evaluation.cache import FeatureCache
 from dino.evaluation.copies_data import CopyData
 from dino.evaluation.descriptors import fit_whitening, kept_descriptors
-from dino.evaluation.distortions import DISTORTIONS, Square, SquareCopies
+from dino.evaluation.distortions import DISTORTIONS, Square, SquareCopies, digest
 from dino.evaluation.retrieval import RetrievalScores, Truth, search
 from dino.folders import PhotoFolder
 
@@ -118,9 +118,8 @@ class _Descriptors:
         """Descriptors [M,F] of a folder's photos, and their rows."""
         if folder.paths not in self._known:
             features, rows = self._read(folder, Square(self._size))
-            self.unreadable += [
-                path for row, path in enumerate(folder.paths) if row not in set(rows)
-            ]
+            readable = set(rows)
+            self.unreadable += [p for row, p in enumerate(folder.paths) if row not in readable]
             self._known[folder.paths] = features[:, 0], rows
         return self._known[folder.paths]
 
@@ -132,7 +131,7 @@ class _Descriptors:
         if data.blocks is None:
             names = tuple(DISTORTIONS)
             features, rows = self._read(
-                data.originals, SquareCopies(self._size), seed=seed, names=names
+                data.originals, SquareCopies(self._size), seed=seed, views=digest()
             )
             asking = [at for at, row in enumerate(rows) if row in place]
             originals = [place[rows[at]] for at in asking]

@@ -6,7 +6,7 @@ whitening.apply(descriptors(backbone, others))      # [B,C], uncorrelated on wha
 Source: Caron et al. 2021, section 4.1 and Table 4; eval_copy_detection.py of facebookresearch/dino.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,10 +137,13 @@ def kept_descriptors(
     *,
     size: int,
     seed: int = 0,
-    names: Sequence[str] = (),
+    views: str = "",
     **reading: Any,
 ) -> tuple[Tensor, list[int]]:
-    """`embed_descriptors`, from disk where they are there; `names` tell what the views are."""
+    """`embed_descriptors`, from disk where they are there.
+
+    `views` tells apart what views draw by `seed`; "" for a view that draws nothing.
+    """
 
     def compute() -> dict[str, np.ndarray]:
         features, rows = embed_descriptors(
@@ -153,9 +156,9 @@ def kept_descriptors(
         "weights": backbone.fingerprint,
         "photos": photos_digest(folder),
         "size": size,
-        "views": list(names),
-        "seed": seed if names else None,
+        "views": views,
+        "seed": seed if views else None,
     }
-    what = f"{'copies' if names else 'descriptors'} of {folder.root} by {backbone.name}"
+    what = f"{'copies' if views else 'descriptors'} of {folder.root} by {backbone.name}"
     arrays = cache.arrays(key, compute, what=what)
     return torch.from_numpy(arrays["features"]), arrays["kept"].tolist()
