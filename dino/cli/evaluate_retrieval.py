@@ -240,18 +240,22 @@ def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, path: Pat
     from dino.render import encode_png
     from dino.weights.saving import write_atomically
 
+    def name(path: Path) -> str:
+        return path.parent.name if protocol == "class" else path.stem
+
     protocol, truths = next(iter(searched.protocols.items()))
     asked, found = [], []
     for at in spread(len(searched.queries), num):
         row = searched.queries[at]
         photo, box = data.asking.paths[row], data.asking.boxes[row]
-        asked.append((f"query: {photo.stem}", thumbnail(read(photo), 320, box)))
+        asked.append((f"query: {name(photo)}", thumbnail(read(photo), 320, box)))
         relevant = set(truths[at].ok) - set(truths[at].junk)
         found.append(
             [
-                (data.database.paths[searched.database[near]], near in relevant)
+                (name(path), path, near in relevant)
                 for near in searched.result.first[at].tolist()
                 if near >= 0
+                for path in [data.database.paths[searched.database[near]]]
             ]
         )
     title = f"{searched.network.name}: what each query finds first ({protocol})"

@@ -25,7 +25,7 @@ def framed(photo: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 
 def search_sheet(
     asked: Sequence[tuple[str, np.ndarray]],
-    found: Sequence[Sequence[tuple[Path, bool]]],
+    found: Sequence[Sequence[tuple[str, Path, bool]]],
     *,
     title: str,
 ) -> np.ndarray:
@@ -33,14 +33,15 @@ def search_sheet(
 
     Args:
         asked: caption and photo [H,W,3] of each query.
-        found: for each query the photos found, best first, and whether each is relevant.
+        found: for each query caption and photo of what was found, best first, and whether it is
+            relevant.
     """
     lines = []
     for (caption, photo), answers in zip(asked, found, strict=True):
         line = [(caption, framed(photo, ASKED))]
-        for rank, (path, right) in enumerate(answers, start=1):
+        for rank, (name, path, right) in enumerate(answers, start=1):
             verdict, colour = ("right", RIGHT) if right else ("wrong", WRONG)
-            line.append((f"{rank} {verdict}: {path.stem}", framed(_photo(path), colour)))
+            line.append((f"{rank} {verdict}: {name}", framed(_photo(path), colour)))
         lines.append(line)
     return _grid(lines, title=title, columns=max(map(len, lines)))
 
