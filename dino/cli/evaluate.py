@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli import evaluate_attention, evaluate_video
+from dino.cli import evaluate_attention, evaluate_copies, evaluate_retrieval, evaluate_video
+from dino.cli.feature_options import Cache, NoCache, Workers
 from dino.cli.measurement import (
     Measurement,
     Out,
@@ -50,15 +51,6 @@ Resize = Annotated[
     int | None,
     typer.Option(help="Short side in px before the centre crop. Default: size · 256/224.", min=1),
 ]
-Cache = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder that keeps features. Default: cache/ in the checkpoints folder.",
-        show_default=False,
-    ),
-]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep no features, use no kept ones.")]
-Workers = Annotated[int, typer.Option(help="Processes that read photos.", min=0)]
 
 
 @app.command()
@@ -184,6 +176,8 @@ def linear(
 
 evaluate_attention.register(app)
 evaluate_video.register(app)
+evaluate_retrieval.register(app)
+evaluate_copies.register(app)
 
 
 def _probe_frozen(

@@ -3,6 +3,7 @@
 from dino.evaluation.knn import Accuracy, knn_accuracy
 from dino.evaluation.linear import linear_crops, linear_frozen
 from dino.evaluation.mask_data import open_masks
+from dino.evaluation.retrieval import mean_average_precision
 from dino.evaluation.segmentation import attention_jaccard
 from dino.evaluation.video_measures import boundary_accuracy, region_similarity
 from dino.propagation import PropagationSettings, propagate
@@ -15,6 +16,7 @@ __all__ = [
     "knn_accuracy",
     "linear_crops",
     "linear_frozen",
+    "mean_average_precision",
     "open_masks",
     "propagate",
     "region_similarity",
