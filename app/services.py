@@ -180,14 +180,14 @@ def thumbnail(photo: Photo) -> bytes:
 def attention(choice: Choice, backbone: Backbone) -> tuple[explore.Attention, float]:
     """Last-block CLS attention on the chosen photo, and the seconds it took when computed."""
     with st.spinner("Looking at the photo …"):
-        timed = _attention(*_key(choice, backbone), choice.photo, backbone)
+        timed = _attention(*key_of(choice, backbone), choice.photo, backbone)
     return timed.result, timed.seconds
 
 
 def features(choice: Choice, backbone: Backbone) -> tuple[explore.PatchFeatures, float]:
     """Last-block patch features of the chosen photo, and the seconds they took when computed."""
     with st.spinner("Computing the features …"):
-        timed = _features(*_key(choice, backbone), choice.photo, backbone)
+        timed = _features(*key_of(choice, backbone), choice.photo, backbone)
     return timed.result, timed.seconds
 
 
@@ -201,7 +201,7 @@ def patch_colours(
     choice: Choice, backbone: Backbone, patch_features: explore.PatchFeatures
 ) -> np.ndarray:
     """Mean colour of the chosen photo under each patch, uint8 [N,3]."""
-    return _patch_colours(*_key(choice, backbone), choice.photo, patch_features)
+    return _patch_colours(*key_of(choice, backbone), choice.photo, patch_features)
 
 
 def projection(
@@ -217,7 +217,7 @@ def projection(
     Kept in the session, since a function under st.cache_data may not draw a progress bar.
     """
     kept = st.session_state.setdefault(_PROJECTIONS, {})
-    key = (*_key(choice, backbone), *sorted(options.items()))
+    key = (*key_of(choice, backbone), *sorted(options.items()))
     if key not in kept:
         while len(kept) >= _MAX_PROJECTIONS:
             kept.pop(next(iter(kept)))
@@ -225,7 +225,8 @@ def projection(
     return kept[key]
 
 
-def _key(choice: Choice, backbone: Backbone) -> tuple[str, str, int]:
+def key_of(choice: Choice, backbone: Backbone) -> tuple[str, str, int]:
+    """What a result depends on: photo, weights and arithmetic, size."""
     return choice.photo.id, backbone.fingerprint, choice.size
 
 
