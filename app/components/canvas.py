@@ -117,6 +117,8 @@ def canvas(
         "chosen": asdict(chosen) if chosen else None,
         "lines": [list(line) for line in lines],
         "wipe": wipe,
+        "picks": on_pick is not None,
+        "map_on_pick": on_pick is not None and any(panel.map for panel in panels),
         "tools": list(tools),
         "points": [list(point) for point in shown.points],
         "box": list(shown.box) if shown.box else None,
@@ -149,13 +151,14 @@ def read_prompts(told: Any, panel: Panel) -> Prompts:
         UserError: it is not within the panel, or too many points.
     """
     try:
-        points, box = told["points"], told["box"]
-        if len(points) > MAX_POINTS:
-            raise UserError(f"got {len(points)} points, expected {MAX_POINTS} at most; undo some")
-        kept = tuple(_point(point, panel) for point in points)
-        return Prompts(kept, _box(box, panel) if box is not None else None)
+        points, box = list(told["points"]), told["box"]
+        found = None if box is None else _box(box, panel)
+        kept = tuple(_point(point, panel) for point in points[: MAX_POINTS + 1])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("the browser sent points that are not there; reload the page") from error
+    if len(points) > MAX_POINTS:
+        raise UserError(f"got {len(points)} points, expected {MAX_POINTS} at most; undo some")
+    return Prompts(kept, found)
 
 
 def _point(told: Sequence[Any], panel: Panel) -> tuple[int, int, int]:

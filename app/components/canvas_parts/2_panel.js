@@ -28,10 +28,14 @@ class Panel {
       this.photo.src = data.photo;
       this.zoomTo(1);
     }
-    this.map.hidden = !data.map;
+    this.map.hidden = !data.map || !this.heat.hidden;
     if (data.map) this.map.src = data.map;
-    this.heat.width = columns;
-    this.heat.height = rows;
+    this.clip();
+    if (this.heat.width !== columns || this.heat.height !== rows) {
+      this.heat.width = columns; // which clears it
+      this.heat.height = rows;
+      this.heat.hidden = true;
+    }
     this.caption.textContent = data.caption ?? "";
     this.caption.hidden = !data.caption;
     this.load();
@@ -141,6 +145,7 @@ class Panel {
     const within = (value, size) => Math.min(0, Math.max(size * (1 - scale), value));
     this.zoom = { scale, x: within(x, clientWidth), y: within(y, clientHeight) };
     this.stage.style.transform = scale === 1 ? "" : `translate(${this.zoom.x}px, ${this.zoom.y}px) scale(${scale})`;
+    this.stage.style.setProperty("--thin", 1 / scale); // frames of patches stay as thick as they were
     this.frame.classList.toggle("close", scale > 1);
     this.canvas.moved?.();
   }

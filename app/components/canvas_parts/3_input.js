@@ -101,8 +101,9 @@ class Input {
       Math.min(rows - 1, Math.max(0, row + down)),
       Math.min(columns - 1, Math.max(0, column + right)),
     ];
+    if (this.picked === panel) this.picked = null;
     this.point(panel, next);
-    if (this.tool === "pick") this.pickLater(panel, next);
+    if (this.tool === "pick" && this.data.picks) this.pickLater(panel, next);
   }
 
   zoomAt(panel, factor) {

@@ -25,6 +25,7 @@ class Canvas extends Input {
     this.lines = new Lines(this.find("lines"), this.board);
     this.panels = [];
     this.cursor = null;
+    this.picked = null;
     this.tools = ["pick"];
     this.tool = "pick";
     this.points = [];
@@ -52,13 +53,14 @@ class Canvas extends Input {
     this.panels.forEach((panel, number) => {
       panel.update(data.panels[number]);
       panel.fit();
-      panel.frame.setAttribute("aria-label", `${data.panels[number].alt} ${data.help}`);
+      const { alt, rows, columns } = data.panels[number];
+      panel.frame.setAttribute("aria-label", `${alt}. ${rows} rows and ${columns} columns of patches. ${data.help}`);
     });
     this.setTools(data.tools);
     this.lines.set(data.lines ?? []);
     if (!this.unsent) Object.assign(this, { points: data.points ?? [], box: data.box ?? null });
     this.find("wipe").hidden = !data.wipe;
-    this.hint(data.hint);
+    if (!this.cursor || this.picked) this.hint(data.hint);
     this.show();
   }
 
@@ -109,8 +111,10 @@ class Canvas extends Input {
     void panel;
   }
 
-  // Look at a patch; pictures are drawn once a frame at most.
+  // Look at a patch; pictures are drawn once a frame at most. A panel whose patch was just picked
+  // shows what that brought until the pointer leaves it.
   point(panel, patch, again = false) {
+    if (this.picked === panel) return this.hover(panel, patch);
     const same = this.cursor?.panel === panel && this.cursor.patch.join() === patch.join();
     if (same && !again) return;
     this.cursor = { panel, patch };
@@ -119,6 +123,12 @@ class Canvas extends Input {
       this.frame = 0;
       if (this.cursor) this.compare();
     });
+  }
+
+  // The patch under the cursor framed, and nothing compared.
+  hover(panel, patch) {
+    this.cursor = { panel, patch };
+    this.show();
   }
 
   // Similarity with the patch under the cursor, in every panel that has features.
@@ -154,6 +164,7 @@ class Canvas extends Input {
   }
 
   leave(panel) {
+    if (this.picked === panel) this.picked = null;
     if (this.cursor?.panel !== panel) return;
     this.cursor = null;
     for (const one of this.panels) {
@@ -165,8 +176,11 @@ class Canvas extends Input {
   }
 
   click(panel, patch, minus) {
+    if (this.tool === "pick") {
+      if (!this.data.map_on_pick) this.point(panel, patch);
+      return this.pick(panel, patch);
+    }
     this.point(panel, patch);
-    if (this.tool === "pick") return this.pick(panel, patch);
     if (this.tool === "box") return;
     const sign = (this.tool === "minus") !== minus ? -1 : 1;
     const kept = this.points.filter(([row, column]) => row !== patch[0] || column !== patch[1]);
@@ -209,7 +223,15 @@ class Canvas extends Input {
   }
 
   pick(panel, patch) {
+    if (!this.data.picks) return;
     clearTimeout(this.timer);
+    if (this.data.map_on_pick) {
+      this.hover(panel, patch);
+      cancelAnimationFrame(this.frame);
+      this.frame = 0;
+      this.picked = panel;
+      for (const one of this.panels) one.rest();
+    }
     this.trigger("picked", `${panel.number}:${patch[0]}:${patch[1]}`);
   }
 
@@ -224,7 +246,7 @@ class Canvas extends Input {
     this.box = null;
     if (this.tools.length > 1) return this.prompt();
     clearTimeout(this.timer);
-    this.trigger("picked", "clear");
+    if (this.data.picks && this.data.chosen) this.trigger("picked", "clear");
   }
 
   // Marks on every panel, and the lines between them.
