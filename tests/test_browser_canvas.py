@@ -27,9 +27,8 @@ def compared(page) -> int:
 def point(page, frame, row: int, column: int, grid: tuple[int, int]) -> str:
     """Move the pointer to a patch and return what is read out of it."""
     box = frame.bounding_box()
-    x = box["x"] + box["width"] * (column + 0.5) / grid[1]
-    y = box["y"] + box["height"] * (row + 0.5) / grid[0]
-    page.mouse.move(x, y)
+    x, y = box["width"] * (column + 0.5) / grid[1], box["height"] * (row + 0.5) / grid[0]
+    frame.hover(position={"x": x, "y": y})  # which scrolls to it
     readout = page.locator("#readout")
     readout.get_by_text(f"Row {row}, column {column}").wait_for(timeout=10_000)
     return readout.inner_text()
