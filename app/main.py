@@ -21,6 +21,7 @@ from app import access, sidebar  # noqa: E402
 from app.views import (  # noqa: E402
     annotate,
     attention,
+    compare,
     correspondence,
     features,
     gallery,
@@ -51,6 +52,7 @@ pages = [
     _page(access.for_work(annotate.show), "Annotate", ":material/draw:", "annotate"),
     _page(features.show, "Features", ":material/scatter_plot:", "features"),
     _page(correspondence.show, "Correspondence", ":material/compare_arrows:", "correspondence"),
+    _page(compare.show, "Compare", ":material/view_column:", "compare"),
     _page(access.for_work(gallery.show), "Gallery", ":material/photo_library:", "gallery"),
     st.Page(
         lambda: training.show(selection, _look),

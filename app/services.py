@@ -43,7 +43,7 @@ class Timed:
     seconds: float
 
 
-@st.cache_resource(max_entries=3, show_spinner="Loading the weights …")
+@st.cache_resource(max_entries=4, show_spinner="Loading the weights …")
 def _backbone(source: str, stamp: str) -> Backbone:
     from dino.weights import load
 

@@ -136,12 +136,12 @@ class Canvas extends Input {
     const { panel, patch: [row, column] } = this.cursor;
     const { columns } = panel.data, told = [];
     const vector = panel.features?.of(row * columns + column);
+    panel.best = null;
     for (const one of this.panels) {
       const asked = this.data.link === "position" ? this.placed(one, panel, row, column) : vector;
       if (!one.features || !asked || asked.length !== one.features.width) continue;
       if (this.data.link === null && one !== panel) continue;
       const cosines = one.features.compare(asked), { low } = one.paint(cosines);
-      one.best = null;
       if (one !== panel && this.data.link === "match") {
         const best = indexOfLargest(cosines);
         one.best = [Math.floor(best / one.data.columns), best % one.data.columns];
@@ -159,7 +159,7 @@ class Canvas extends Input {
       Math.floor(((row + 0.5) / panel.data.rows) * one.data.rows),
       Math.floor(((column + 0.5) / panel.data.columns) * one.data.columns),
     ];
-    if (one !== panel) one.best = at;
+    one.best = one === panel ? null : at;
     return one.features?.of(at[0] * one.data.columns + at[1]);
   }
 
