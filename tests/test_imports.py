@@ -20,6 +20,7 @@ LEAVES = [
     "precision",
     "preprocessing",
     "projections",
+    "prompts",
     "queries",
     "render",
     "reference",
