@@ -23,6 +23,7 @@ from app.views import (  # noqa: E402
     attention,
     compare,
     correspondence,
+    evolution,
     features,
     gallery,
     masks,
@@ -54,6 +55,7 @@ pages = [
     _page(correspondence.show, "Correspondence", ":material/compare_arrows:", "correspondence"),
     _page(compare.show, "Compare", ":material/view_column:", "compare"),
     _page(access.for_work(gallery.show), "Gallery", ":material/photo_library:", "gallery"),
+    st.Page(evolution.show, title="Evolution", icon=":material/movie:", url_path="evolution"),
     st.Page(
         lambda: training.show(selection, _look),
         title="Training",
