@@ -18,7 +18,18 @@ wait_politely()
 import streamlit as st  # noqa: E402
 
 from app import access, sidebar  # noqa: E402
-from app.views import annotate, attention, features, gallery, masks, start, training  # noqa: E402
+from app.views import (  # noqa: E402
+    annotate,
+    attention,
+    compare,
+    correspondence,
+    evolution,
+    features,
+    gallery,
+    masks,
+    start,
+    training,
+)
 
 APP = Path(__file__).parent
 # Pictures of our own: Streamlit would fetch a Material icon for the tab from the internet.
@@ -41,7 +52,10 @@ pages = [
     _page(masks.show, "Masks", ":material/content_cut:", "masks"),
     _page(access.for_work(annotate.show), "Annotate", ":material/draw:", "annotate"),
     _page(features.show, "Features", ":material/scatter_plot:", "features"),
+    _page(correspondence.show, "Correspondence", ":material/compare_arrows:", "correspondence"),
+    _page(compare.show, "Compare", ":material/view_column:", "compare"),
     _page(access.for_work(gallery.show), "Gallery", ":material/photo_library:", "gallery"),
+    st.Page(evolution.show, title="Evolution", icon=":material/movie:", url_path="evolution"),
     st.Page(
         lambda: training.show(selection, _look),
         title="Training",

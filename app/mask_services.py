@@ -73,7 +73,7 @@ def _reference(sha256: str, shape: tuple[int, int], _data: bytes) -> Reference:
 def labels(choice: Choice, backbone: Backbone, settings: MaskSettings) -> np.ndarray | None:
     """The cluster of each patch, int32 [h,w], where the settings are k-means; else None.
 
-    Takes one forward for the features the first time, which the Features page has in common.
+    Takes no forward of its own: features come with the attention.
     """
     if settings.method != "kmeans":
         return None

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LEAVES = [
     "cleanup",
     "colors",
+    "correspondence",
     "errors",
     "geometry",
     "images",
@@ -20,6 +21,7 @@ LEAVES = [
     "precision",
     "preprocessing",
     "projections",
+    "prompts",
     "propagation",
     "queries",
     "render",
