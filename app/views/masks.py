@@ -10,7 +10,7 @@ from app import mask_services, services
 from app.mask_services import NamedReference
 from app.state import Choice
 from app.text import plain_text, sentence
-from app.views import layout, masks_controls, masks_downloads, masks_reference
+from app.views import layout, masks_controls, masks_downloads, masks_points, masks_reference
 from app.views.layout import SHOWN_PX, TILE_PX, Tile
 from app.views.masks_scene import VIEWS, Scene
 from dino import render
@@ -23,13 +23,29 @@ from dino.masks import jaccard
 from dino.proposals import MaskSettings
 from dino.reference import HeadScores, score_heads
 
+WAYS = ("by attention or discovery", "by pointing")
+POINTING = WAYS[1]
+
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """The page: how masks are made; the mask, each head's or object's own, scores, downloads."""
     layout.header("Masks", choice, backbone)
-    attention, seconds = services.attention(choice, backbone)
-    _explore(choice, backbone, attention)
+    by = st.segmented_control(
+        "Masks by", WAYS, default=WAYS[0], required=True, key="by", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if by == POINTING:
+        seconds = services.features(choice, backbone)[1]
+        _point(choice, backbone)
+    else:
+        attention, seconds = services.attention(choice, backbone)
+        _explore(choice, backbone, attention)
     layout.footer(choice, backbone, seconds)
+
+
+@st.fragment
+def _point(choice: Choice, backbone: Backbone) -> None:
+    masks_points.show(choice, backbone)
 
 
 @st.fragment

@@ -119,6 +119,30 @@ def convert(
 
 
 @app.command()
+def average(
+    sources: Annotated[list[str], typer.Argument(help="Two or more, of one shape.")],
+    out: Annotated[Path, typer.Option(help="File to write, .safetensors.", show_default=False)],
+    shares: Annotated[
+        str | None, typer.Option(help="One a source, such as 1,2. Default: all alike.")
+    ] = None,
+    dtype: Annotated[Dtype, typer.Option(help="fp16 halves the file.")] = Dtype.fp16,
+    key: Key = "teacher",
+) -> None:
+    """Write the mean of several weights, such as of a run and of one that went on from it."""
+    from dino.errors import UserError
+    from dino.weights.averaging import average as average_weights
+
+    if out.suffix != ".safetensors":
+        raise UserError(f"{out} would hold safetensors; name it so: {out.stem}.safetensors")
+    try:
+        parts = [float(word) for word in shares.split(",")] if shares else None
+    except ValueError:
+        raise UserError(f"--shares is {shares!r}; expected numbers with commas between") from None
+    path = average_weights(sources, out, shares=parts, dtype=dtype.value, key=key)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+@app.command()
 def info(source: Source, key: Key = "teacher") -> None:
     """Architecture, layout and digest of any readable checkpoint."""
     from dino.weights import info as weights_info

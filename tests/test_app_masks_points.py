@@ -1,0 +1,82 @@
+"""Masks by pointing: what a point makes, its link, several objects, and files."""
+
+import numpy as np
+import pytest
+from app_cases import open_page, start_afresh, text
+
+import dino
+from app.components.canvas import Prompts
+from app.state import bundled_photos
+from app.views.masks_points import link, mask_of_their_own, read_link
+from dino import explore
+from dino.prompts import prompted_mask
+
+POINTING = "by pointing"
+
+
+@pytest.fixture(autouse=True)
+def weights(monkeypatch, tmp_path, small_weights):
+    start_afresh(monkeypatch, tmp_path, small_weights)
+
+
+def expected(small_weights, *points: tuple[int, int, int]) -> np.ndarray:
+    rgb = dino.decode(bundled_photos()["cat"].data)
+    features = explore.features(dino.load(small_weights), rgb, size=224)
+    return prompted_mask(features.patches, features.geometry.grid, points=points)
+
+
+def test_a_link_has_the_points_and_makes_the_librarys_mask(small_weights):
+    at = open_page("masks", photo="cat", size="224", by=POINTING, points="8:10:+,0:0:-")
+    share = expected(small_weights, (8, 10, 1), (0, 0, -1)).mean()
+    assert f"Object 1: 1 points on it, 1 off it; {share:.0%} of the photo" in text(at)
+
+
+def test_nothing_pointed_at_says_what_to_do():
+    at = open_page("masks", photo="cat", size="224", by=POINTING)
+    assert "Point at an object" in text(at)
+    assert at.button[0].label == "Another object"
+
+
+def test_objects_are_added_and_removed(small_weights):
+    at = open_page("masks", photo="cat", size="224", by=POINTING, points="8:10:+")
+    buttons = {button.label: button for button in at.button}
+    buttons["Another object"].click().run()
+    assert "Object 2: 0 points on it" in text(at)
+    next(b for b in at.button if b.label == "Remove it").click().run()
+    assert "Object 2" not in text(at)
+    assert "Object 1: 1 points on it" in text(at)
+    next(b for b in at.button if b.label == "Remove it").click().run()
+    assert not at.exception
+    assert "Point at an object" in text(at)
+
+
+def test_files_hold_each_object(small_weights):
+    at = open_page("masks", photo="cat", size="224", by=POINTING, points="8:10:+|0:0:+")
+    assert not at.exception
+    first = expected(small_weights, (8, 10, 1))
+    second = expected(small_weights, (0, 0, 1)) & ~first
+    assert f"Object 2: 1 points on it, 0 off it; {second.mean():.0%}" in text(at)
+
+
+def test_points_go_to_a_link_and_back():
+    objects = [Prompts(((12, 7, 1), (3, 4, -1)), (2, 1, 9, 8)), Prompts(((5, 5, 1),))]
+    assert link(objects) == "12:7:+,3:4:-,b2:1:9:8|5:5:+"
+    assert read_link(link(objects)) == objects
+    assert read_link("") == [Prompts()]
+
+
+@pytest.mark.parametrize("damaged", ["x", "1:2", "1:2:*", "b1:2:3", "1:2:+:3", "9999:1:+"])
+def test_what_a_link_garbles_is_left_out(damaged):
+    assert read_link(f"{damaged},1:2:+") == [Prompts(((1, 2, 1),))]
+
+
+def test_a_link_may_point_outside_the_grid_of_another_size():
+    at = open_page("masks", photo="cat", size="224", by=POINTING, points="900:900:+,b0:0:900:900")
+    assert not at.exception
+    assert "Point at an object" in text(at)
+
+
+def test_what_two_objects_would_have_is_the_firsts():
+    masks = np.array([[[1, 1, 0]], [[0, 1, 1]], [[1, 1, 1]]], dtype=bool)
+    alone = mask_of_their_own(masks)
+    assert alone.astype(int).tolist() == [[[1, 1, 0]], [[0, 0, 1]], [[0, 0, 0]]]
