@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli import evaluate_attention
+from dino.cli import evaluate_ablation, evaluate_attention, evaluate_cost, evaluate_report
 from dino.cli.measurement import (
     Measurement,
     Out,
@@ -183,6 +183,9 @@ def linear(
 
 
 evaluate_attention.register(app)
+evaluate_ablation.register(app)
+evaluate_cost.register(app)
+evaluate_report.register(app)
 
 
 def _probe_frozen(
