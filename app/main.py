@@ -18,7 +18,16 @@ wait_politely()
 import streamlit as st  # noqa: E402
 
 from app import access, sidebar  # noqa: E402
-from app.views import annotate, attention, features, gallery, masks, start, training  # noqa: E402
+from app.views import (  # noqa: E402
+    annotate,
+    attention,
+    evaluation,
+    features,
+    gallery,
+    masks,
+    start,
+    training,
+)
 
 APP = Path(__file__).parent
 # Pictures of our own: Streamlit would fetch a Material icon for the tab from the internet.
@@ -42,6 +51,12 @@ pages = [
     _page(access.for_work(annotate.show), "Annotate", ":material/draw:", "annotate"),
     _page(features.show, "Features", ":material/scatter_plot:", "features"),
     _page(access.for_work(gallery.show), "Gallery", ":material/photo_library:", "gallery"),
+    st.Page(
+        evaluation.show,
+        title="Evaluation",
+        icon=":material/monitoring:",
+        url_path="evaluation",
+    ),
     st.Page(
         lambda: training.show(selection, _look),
         title="Training",

@@ -120,8 +120,8 @@ def test_masks_are_compared_at_60_percent_and_drawn_over_mass():
     (group,) = section.groups
     ours = [group.comparison.rows[i][1:3] for i in group.comparison.strong]
     assert ours == [
-        ("weights, 60% of mass", "50.0"),
-        ("random weights, 60% of mass", "30.0"),
+        ("weights", "50.0"),
+        ("random weights", "30.0"),
         ("all foreground", "25.0"),
     ]
     lines = next(chart for chart in group.charts if isinstance(chart, Lines))

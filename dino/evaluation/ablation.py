@@ -112,8 +112,10 @@ def run_variant(
         UserError: the folder holds a run of other settings or photos, is in use, or there is
             nothing to train on. What breaks off a run under way is no error here, but its state.
     """
-    with joined(device, exchange_on="cpu"):  # what the first sees counts, whoever comes later
-        state = of_first_process(_state(config, data, knn, folder))
+    with joined(device, exchange_on="cpu") as world:  # what the first sees counts for all
+        state = of_first_process(_state_or_error(config, data, knn, folder) if world.leads else "")
+    if state not in (_NEW, _UNFINISHED, _FINISHED):
+        raise UserError(state)
     if state != _FINISHED:
         resume = state == _UNFINISHED
         options: dict[str, Any] = {"knn": knn, "device": device, "workers": workers, "say": say}
@@ -121,8 +123,18 @@ def run_variant(
             fit(config, data, folder, resume=resume, **options)
         except UserError:
             if not (folder / "state.json").exists() or read_run(folder).state != "failed":
-                raise
+                raise  # it never got under way
     return read_run(folder)
+
+
+def _state_or_error(
+    config: TrainConfig, data: str | Path, knn: str | Path | None, folder: Path
+) -> str:
+    """The state, or why there is none: an error of one process must reach the others too."""
+    try:
+        return _state(config, data, knn, folder)
+    except UserError as error:
+        return str(error)
 
 
 def _state(config: TrainConfig, data: str | Path, knn: str | Path | None, folder: Path) -> str:
@@ -133,8 +145,9 @@ def _state(config: TrainConfig, data: str | Path, knn: str | Path | None, folder
         raise UserError(
             f"{folder} holds a run with other settings; choose another --runs or delete that folder"
         )
-    if not (folder / "state.json").exists():  # it ended before its first step
-        return _UNFINISHED
+    if not (folder / "state.json").exists():  # it ended while it was being made
+        (folder / "config.json").unlink()
+        return _NEW
     run = read_run(folder)
     wanted = (os.path.abspath(data), None if knn is None else os.path.abspath(knn))
     if (run.inputs.data, run.inputs.knn) != wanted:

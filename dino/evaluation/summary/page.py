@@ -36,8 +36,8 @@ summary { cursor: pointer; font-weight: 600; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .87rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 @media (min-width: 800px) { dl { grid-template-columns: max-content 1fr max-content 1fr; } }
-@media (max-width: 640px) { th, td { padding: .35rem .5rem; } td.long, td:first-child { white-space: normal;
-  min-width: 7.5rem; overflow-wrap: anywhere; } }
+@media (max-width: 640px) { th, td { padding: .35rem .5rem; } thead th { white-space: normal; }
+  td.long, td:first-child, td:nth-child(2) { white-space: normal; min-width: 6.2rem; overflow-wrap: anywhere; } }
 @media print { :root { --ground: #ffffff; --panel: #f1f5f5; --text: #000000; --soft: #333333; --edge: #bbbbbb; }
   nav { display: none; } main { max-width: none; padding: 0; } .wide { overflow: visible; }
   details, figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } }
@@ -77,7 +77,7 @@ def _section(section: Section, anchor: str) -> str:
 
 
 def _group(group: Group) -> str:
-    compared = _table(group.comparison, group.data) if group.comparison else ""
+    compared = table_html(group.comparison, group.data) if group.comparison else ""
     figures = "".join(f"<figure>{svg_chart(chart)}</figure>" for chart in group.charts)
     charts = f'<div class="charts">{figures}</div>' if figures else ""
     each = "".join(_measured(one) for one in group.measured)
@@ -86,11 +86,11 @@ def _group(group: Group) -> str:
 
 def _measured(one: Measured) -> str:
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in one.facts)
-    table = _table(one.table, one.title)
+    table = table_html(one.table, one.title)
     return f"<details open><summary>{escape(one.title)}</summary><dl>{facts}</dl>{table}</details>"
 
 
-def _table(contents: Table, name: str) -> str:
+def table_html(contents: Table, name: str) -> str:
     """A table in a frame that scrolls by itself where the page is narrow, by keyboard too."""
     right = [is_numeric(contents, column) for column in range(len(contents.columns))]
     head = "".join(

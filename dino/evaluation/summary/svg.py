@@ -93,7 +93,7 @@ def _lines(chart: Lines) -> tuple[list[str], float]:
     for name, height in chart.levels:
         y = y_of(height)
         body.append(f'<path class="level" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
-        body.append(_text(_WIDTH - _RIGHT, y - 3, f"{name} {number(height)}", anchor="end"))
+        body.append(_text(_LEFT + 3, y - 3, f"{name} {number(height)}"))
     for series in chart.series:
         path = "L".join(f"{x_of(x):.1f} {y_of(y):.1f}" for x, y in series.points)
         dashed = " dashed" if series.dashed else ""

@@ -74,7 +74,7 @@ def _segmentation(report: Report) -> list[Figure]:
 
 def _network(row: Row, mass: float) -> str:
     name = str(row.get("network"))
-    return name if row.get("mass") is None else f"{name}, {mass:.0%} of mass"
+    return name if row.get("mass") in (None, _MASS) else f"{name}, {mass:.0%} of mass"
 
 
 def _asked_masses(report: Report) -> list[Row]:
@@ -187,7 +187,7 @@ TASKS: dict[str, Task] = {
         "Attention as masks",
         "How well the attention of the last block, cut at a share of its mass, covers outlined "
         "objects (Jaccard index J); the best head is an oracle that knows each object.",
-        (Metric("jaccard", "J of the best head (oracle), %", "%"),),
+        (Metric("jaccard", "J at 60 % mass, best head (oracle), %", "%"),),
         _segmentation,
         _asked_masses,
     ),
