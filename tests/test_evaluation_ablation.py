@@ -248,7 +248,7 @@ def test_two_processes_run_the_variants_together(photos, tmp_path):
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for _ in range(2):
         done = subprocess.run(
-            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
     lines = (tmp_path / "results" / "history.jsonl").read_text().splitlines()

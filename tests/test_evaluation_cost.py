@@ -12,6 +12,7 @@ import torch
 from training_cases import TINY
 
 from dino.cli import run
+from dino.cli.evaluate_cost import note
 from dino.errors import UserError
 from dino.evaluation.cost import StepCost, crops_config, crops_name, measure_apart
 from dino.evaluation.cost_step import noise, step_times
@@ -40,6 +41,11 @@ def test_the_median_counts_and_the_spread_is_told():
     assert found.seconds == 2.5
     assert found.spread == pytest.approx((9 - 1) / 2.5)
     assert found.images_per_s == pytest.approx(6 / 2.5)
+
+
+def test_times_of_a_busy_machine_are_told_as_such():
+    assert "idle" not in note(cost_of(1.0), [{"spread": 0.05}, {"spread": 0.2}])
+    assert "measure again when the machine is idle" in note(cost_of(1.0), [{"spread": 0.6}])
 
 
 def test_configurations_are_named_as_the_paper_does():

@@ -57,6 +57,13 @@ def test_leaves_import_leaves_only(name):
     assert modules <= ALLOWED_IN_LEAVES
 
 
+def test_the_summary_reads_reports_and_measures_nothing():
+    allowed = ("dino.errors", "dino.evaluation.published", "dino.evaluation.report")
+    for path in (ROOT / "dino" / "evaluation" / "summary").glob("*.py"):
+        own = {name for name in imported(path) if name.startswith("dino.")}
+        assert all(name.startswith((*allowed, "dino.evaluation.summary")) for name in own), path
+
+
 def test_only_services_caches():
     for path in (ROOT / "app").rglob("*.py"):
         if not path.name.endswith("services.py"):

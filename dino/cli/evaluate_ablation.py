@@ -116,14 +116,13 @@ def _base(
     from dino.training.presets import preset_config
 
     given = parse_settings(words)
-    fitted = given | ({} if epochs is None else {"epochs": epochs})
+    # Presets of long runs have warm-ups that a short one would be shorter than.
+    fitted = {"warmup_epochs": 0} | ({} if epochs is None else {"epochs": epochs}) | given
     config = preset_config(preset.value, num_photos=num_photos, **fitted)
     per_epoch = build_schedules(config, num_photos).steps_per_epoch
     if steps is not None:
         fitted |= {"epochs": -(-steps // per_epoch), "max_steps": steps}
-        # Presets of long runs have warm-ups that a short one would be shorter than.
-        warmup = {"warmup_epochs": 0, **given}
-        config = preset_config(preset.value, num_photos=num_photos, **fitted | warmup)
+        config = preset_config(preset.value, num_photos=num_photos, **fitted)
     total = min(config.epochs * per_epoch, config.max_steps or config.epochs * per_epoch)
     own: Row = {
         "warmup_epochs": total / per_epoch / 10,
@@ -154,22 +153,24 @@ def _run_all(
 ) -> "dict[str, Run]":
     """Every variant in turn; a signal ends the one at work in order, and the others with it."""
     from dino.evaluation.ablation import run_variant
+    from dino.processes import joined
 
     found = {}
-    for number, (name, config) in enumerate(configs.items(), start=1):
-        say(f"{name}, {number} of {len(configs)}: {runs / name}")
-        found[name] = run_variant(
-            config,
-            data,
-            runs / name,
-            knn=knn,
-            device=device,
-            workers=workers,
-            say=_sparse(name),
-        )
-        if found[name].state == "stopped":
-            say(f"stopped in {name}; the same command goes on there")
-            raise typer.Exit(1)
+    with joined(device):  # once: every run is then of these processes
+        for number, (name, config) in enumerate(configs.items(), start=1):
+            say(f"{name}, {number} of {len(configs)}: {runs / name}")
+            found[name] = run_variant(
+                config,
+                data,
+                runs / name,
+                knn=knn,
+                device=device,
+                workers=workers,
+                say=_sparse(name),
+            )
+            if found[name].state == "stopped":
+                say(f"stopped in {name}; the same command goes on there")
+                raise typer.Exit(1)
     return found
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dino.evaluation.cost import StepCost
 
 _GB = 2**30
+# Steps of an idle machine differ by a few percent.
+_QUIET_SPREAD = 0.25
 
 
 def cost(
@@ -98,16 +100,23 @@ def _finish(
         seconds=time.perf_counter() - started,
         threads=first.threads,
     )
-    note = (
-        "median step; spread: slowest less fastest, over the median; memory: "
-        + (
-            "what torch allocated on the GPU"
-            if first.device.startswith("cuda")
-            else "the whole process, libraries included"
+    leave(report, out, [_words(row) for row in report.rows], note(first, report.rows))
+
+
+def note(machine: "StepCost", rows: list[Row]) -> str:
+    """What the figures are of, and whether something else was running meanwhile."""
+    on_gpu = machine.device.startswith("cuda")
+    held = "what torch allocated on the GPU" if on_gpu else "the whole process, libraries included"
+    lines = [
+        f"median step; spread: slowest less fastest, over the median; memory: {held}. "
+        f"{machine.device_name}, {machine.precision}, {machine.threads} threads, torch {machine.torch}"
+    ]
+    if max(row["spread"] for row in rows) > _QUIET_SPREAD:
+        lines.append(
+            f"The spread is above {_QUIET_SPREAD:.0%}: something else was running; measure again "
+            "when the machine is idle before comparing these times."
         )
-        + f". {first.device_name}, {first.precision}, {first.threads} threads, torch {first.torch}"
-    )
-    leave(report, out, [_words(row) for row in report.rows], note)
+    return "\n".join(lines)
 
 
 def _row(num_locals: int, name: str, found: "StepCost") -> Row:

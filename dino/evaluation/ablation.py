@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
-from dino.processes import joined, of_first_process
+from dino.processes import joined, of_first_process, wait_for_all
 from dino.training.config import TrainConfig
 from dino.training.loop import fit
 from dino.training.metrics import collapse
@@ -112,19 +112,21 @@ def run_variant(
         UserError: the folder holds a run of other settings or photos, is in use, or there is
             nothing to train on. What breaks off a run under way is no error here, but its state.
     """
-    with joined(device, exchange_on="cpu") as world:  # what the first sees counts for all
+    with joined(device) as world:
+        # What the first process sees counts for all, whoever of them comes later.
         state = of_first_process(_state_or_error(config, data, knn, folder) if world.leads else "")
-    if state not in (_NEW, _UNFINISHED, _FINISHED):
-        raise UserError(state)
-    if state != _FINISHED:
-        resume = state == _UNFINISHED
-        options: dict[str, Any] = {"knn": knn, "device": device, "workers": workers, "say": say}
-        try:
-            fit(config, data, folder, resume=resume, **options)
-        except UserError:
-            if not (folder / "state.json").exists() or read_run(folder).state != "failed":
-                raise  # it never got under way
-    return read_run(folder)
+        if state not in (_NEW, _UNFINISHED, _FINISHED):
+            raise UserError(state)
+        if state != _FINISHED:
+            resume = state == _UNFINISHED
+            options: dict[str, Any] = {"knn": knn, "device": device, "workers": workers, "say": say}
+            try:
+                fit(config, data, folder, resume=resume, **options)
+            except UserError:
+                if not (folder / "state.json").exists() or read_run(folder).state != "failed":
+                    raise  # it never got under way
+        wait_for_all()  # the first process has written how it ended
+        return read_run(folder)
 
 
 def _state_or_error(

@@ -10,6 +10,8 @@ from dino.evaluation.summary.svg import svg_file
 from dino.evaluation.summary.tasks import ends
 from dino.evaluation.summary.wording import number
 
+# After Okabe and Ito, dark enough for white; one a variant.
+COLOURS = ("#0b6e69", "#D55E00", "#0072B2", "#CC79A7", "#7f7f7f", "#b8860b", "#b3261e", "#5b4bb5")
 _TITLE = "Ablation of DINO"
 _HEIGHT_PX = 330
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -54,7 +56,8 @@ def ablation_figure(charts: Sequence[Chart]) -> Any:
         if isinstance(chart, Bars):
             labels = [bar.label for bar in chart.bars]
             values = [bar.value for bar in chart.bars]
-            figure.add_bar(x=labels, y=values, showlegend=False, row=row, col=1)
+            marker = {"color": COLOURS[0]}
+            figure.add_bar(x=labels, y=values, marker=marker, showlegend=False, row=row, col=1)
             continue
         for series in chart.series:
             first = series.name not in colours
@@ -67,7 +70,7 @@ def ablation_figure(charts: Sequence[Chart]) -> Any:
                 legendgroup=series.name,
                 showlegend=first,
                 mode="lines+markers" if len(xs) < 2 else "lines",
-                line={"color": colours[series.name], "dash": _DASHES[series.look % 4]},
+                line={"color": colours[series.name], "dash": _DASHES[series.look % len(_DASHES)]},
                 row=row,
                 col=1,
             )
@@ -80,7 +83,3 @@ def ablation_figure(charts: Sequence[Chart]) -> Any:
         figure.update_xaxes(title_text=chart.x, row=row, col=1)
     figure.update_layout(title=_TITLE, height=_HEIGHT_PX * len(charts), template="plotly_white")
     return figure
-
-
-# After Okabe and Ito, dark enough for white; one a variant.
-COLOURS = ("#0b6e69", "#D55E00", "#0072B2", "#CC79A7", "#7f7f7f", "#b8860b", "#b3261e", "#5b4bb5")

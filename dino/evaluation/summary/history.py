@@ -33,7 +33,8 @@ def read_histories(folders: Sequence[Path]) -> History:
     """Read every history.jsonl in and below some folders; a file itself does too.
 
     Raises:
-        UserError: no such folder, none of the files, or one that cannot be read.
+        UserError: no such folder, none of the files, nothing but damaged lines, or a file that
+            cannot be read.
     """
     files = find_histories(folders)
     if not files:
@@ -47,6 +48,9 @@ def read_histories(folders: Sequence[Path]) -> History:
         found, bad = _read(file)
         reports += found
         damaged += [(file, number) for number in bad]
+    if not reports and damaged:
+        places = ", ".join(str(file) for file in files)
+        raise UserError(f"{places}: no line of it says anything; measure again")
     latest = latest_of_each(reports)
     return History(latest, len(reports) - len(latest), tuple(damaged))
 

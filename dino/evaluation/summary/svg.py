@@ -14,7 +14,7 @@ from dino.evaluation.summary.wording import number
 # Made for a phone's width: there letters are about 10 px high, on a desk larger.
 _WIDTH, _PLOT_H = 440, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 36
-_LETTER = 6.1  # mean width of a letter of 11 px
+_LETTER = 6.6  # mean width of a letter of 11 px
 _ROW = 24
 _LEGEND_ROW = 17
 _LABEL_W = 190
@@ -152,12 +152,13 @@ def _bars(chart: Bars) -> tuple[list[str], float]:
             f'style="fill:var({_colour(0 if bar.look == 0 else 4)})"/>'
         )
         body.append(_text(_LABEL_W + width + 5, y + 14, number(bar.value, chart.digits)))
-    y = _TOP + len(chart.bars) * _ROW + 14
-    for x, look, name in ((_LABEL_W, 0, "ours"), (_LABEL_W + 70, 4, "published")):
-        body.append(
-            f'<rect x="{x}" y="{y - 9}" width="10" height="10" style="fill:var({_colour(look)})"/>'
-        )
-        body.append(_text(x + 15, y, name))
+    y = _TOP + len(chart.bars) * _ROW
+    if len({bar.look for bar in chart.bars}) > 1:
+        y += 14
+        for x, look, name in ((_LABEL_W, 0, "ours"), (_LABEL_W + 70, 4, "published")):
+            fill = f'style="fill:var({_colour(look)})"'
+            body.append(f'<rect x="{x}" y="{y - 9}" width="10" height="10" {fill}/>')
+            body.append(_text(x + 15, y, name))
     return body, y + 8.0
 
 

@@ -185,9 +185,9 @@ TASKS: dict[str, Task] = {
     ),
     "segmentation": Task(
         "Attention as masks",
-        "How well the attention of the last block, cut at a share of its mass, covers outlined "
-        "objects (Jaccard index J); the best head is an oracle that knows each object.",
-        (Metric("jaccard", "J at 60 % mass, best head (oracle), %", "%"),),
+        "How well the attention of the last block, cut at a share of its mass (60 % unless said), "
+        "covers outlined objects (Jaccard index J); the best head is an oracle that knows each one.",
+        (Metric("jaccard", "J, best head (oracle), %", "%"),),
         _segmentation,
         _asked_masses,
     ),
