@@ -21,7 +21,10 @@ from app import access, sidebar  # noqa: E402
 from app.views import (  # noqa: E402
     annotate,
     attention,
+    compare,
+    correspondence,
     evaluation,
+    evolution,
     features,
     gallery,
     masks,
@@ -50,7 +53,10 @@ pages = [
     _page(masks.show, "Masks", ":material/content_cut:", "masks"),
     _page(access.for_work(annotate.show), "Annotate", ":material/draw:", "annotate"),
     _page(features.show, "Features", ":material/scatter_plot:", "features"),
+    _page(correspondence.show, "Correspondence", ":material/compare_arrows:", "correspondence"),
+    _page(compare.show, "Compare", ":material/view_column:", "compare"),
     _page(access.for_work(gallery.show), "Gallery", ":material/photo_library:", "gallery"),
+    st.Page(evolution.show, title="Evolution", icon=":material/movie:", url_path="evolution"),
     st.Page(
         evaluation.show,
         title="Evaluation",

@@ -1,4 +1,5 @@
-"""What the Masks page keeps: clusters and finished masks by sha256 and settings, and references."""
+"""What the Masks page keeps: clusters, keys, objects and finished masks by sha256 and settings, and
+references."""
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ import streamlit as st
 
 from app import services
 from app.state import MAX_PHOTO_BYTES, Choice, Photo
-from dino import explore, proposals
+from dino import explore, objects, proposals
 from dino.backbone import Backbone
+from dino.discovery import Discovery
 from dino.errors import UserError
-from dino.explore import Attention
+from dino.objects import PatchKeys
 from dino.proposals import MaskSettings
 from dino.reference import Reference, read_reference
 
@@ -36,21 +38,31 @@ def _labels(
     return proposals.cluster_labels(_features, MaskSettings(method="kmeans", clusters=clusters))
 
 
+@st.cache_data(max_entries=8, show_spinner=False)
+def _keys(
+    photo_sha256: str, backbone_sha256: str, size: int, _photo: Photo, _backbone: Backbone
+) -> PatchKeys:
+    rgb = services.pixels(_photo)
+    with services.forward_lock():
+        return objects.photo_keys(_backbone, rgb, size=size)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _found(photo_sha256: str, backbone_sha256: str, settings: str, _kept: PatchKeys) -> Discovery:
+    return proposals.discovered(_kept, MaskSettings.from_json(settings))
+
+
 @st.cache_data(max_entries=24, show_spinner=False)
 def _finished(
-    photo_sha256: str,
-    backbone_sha256: str,
-    settings: str,
-    _photo: Photo,
-    _attention: Attention,
-    _clusters: np.ndarray | None,
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """A mask at the photo's size, eight pixels a byte, and its (H, W)."""
-    read = MaskSettings.from_json(settings)
-    kept = proposals.patch_mask(_attention, read, labels=_clusters)
-    pixels = _attention.geometry.to_photo(kept)
-    pixels = proposals.finish(services.pixels(_photo), pixels, read)
-    return np.packbits(pixels), pixels.shape
+    photo_sha256: str, backbone_sha256: str, settings: str, _photo: Photo, _masks: np.ndarray
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Masks at the photo's size, eight pixels a byte, and their shape [n,H,W]."""
+    read, rgb = MaskSettings.from_json(settings), services.pixels(_photo)
+    if read.discovers:
+        done = proposals.finish_objects(rgb, _masks, read)
+    else:
+        done = np.stack([proposals.finish(rgb, mask, read) for mask in _masks])
+    return np.packbits(done), done.shape
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -61,7 +73,7 @@ def _reference(sha256: str, shape: tuple[int, int], _data: bytes) -> Reference:
 def labels(choice: Choice, backbone: Backbone, settings: MaskSettings) -> np.ndarray | None:
     """The cluster of each patch, int32 [h,w], where the settings are k-means; else None.
 
-    Takes one forward for the features the first time, which the Features page has in common.
+    Takes no forward of its own: features come with the attention.
     """
     if settings.method != "kmeans":
         return None
@@ -70,17 +82,40 @@ def labels(choice: Choice, backbone: Backbone, settings: MaskSettings) -> np.nda
     return _labels(*key, settings.clusters, features)
 
 
+def found(choice: Choice, backbone: Backbone, settings: MaskSettings) -> Discovery | None:
+    """The objects in patches, where the settings seek some; else None.
+
+    Takes one forward for the keys the first time.
+
+    Raises:
+        UserError: too many patches.
+    """
+    if not settings.discovers:
+        return None
+    with st.spinner("Looking for objects …"):
+        kept = _keys(choice.photo.id, backbone.fingerprint, choice.size, choice.photo, backbone)
+        seeks = MaskSettings(
+            size=choice.size,
+            method=settings.method,
+            heads=settings.heads,
+            objects=settings.objects,
+            keys=settings.keys,
+        )
+        return _found(choice.photo.id, backbone.fingerprint, seeks.to_json(), kept)
+
+
 def finished(
-    choice: Choice,
-    backbone: Backbone,
-    attention: Attention,
-    settings: MaskSettings,
-    clusters: np.ndarray | None,
+    choice: Choice, backbone: Backbone, settings: MaskSettings, masks: np.ndarray
 ) -> np.ndarray:
-    """The mask of the chosen photo at its own size, bool [H,W], tidied and refined."""
+    """Masks of the chosen photo, tidied and refined at its own size, bool [n,H,W].
+
+    Args:
+        masks: as patches, at the photo's size, [n,H,W]; objects of which nothing is left are left
+            out of the result.
+    """
     key = choice.photo.id, backbone.fingerprint, settings.to_json()
-    bits, (height, width) = _finished(*key, choice.photo, attention, clusters)
-    return np.unpackbits(bits, count=height * width).view(bool).reshape(height, width)
+    bits, shape = _finished(*key, choice.photo, masks)
+    return np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
 
 
 def add_reference(

@@ -39,11 +39,11 @@ _THUMBNAIL_PX = 480
 class Timed:
     """A result and the seconds its forward took when it was made."""
 
-    result: object
+    result: Any
     seconds: float
 
 
-@st.cache_resource(max_entries=3, show_spinner="Loading the weights …")
+@st.cache_resource(max_entries=4, show_spinner="Loading the weights …")
 def _backbone(source: str, stamp: str) -> Backbone:
     from dino.weights import load
 
@@ -126,23 +126,8 @@ def forward_lock() -> threading.Lock:
     return _one_forward()
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _attention(
-    photo_sha256: str,
-    backbone_sha256: str,
-    size: int,
-    _photo: Photo,
-    _backbone: Backbone,
-) -> Timed:
-    rgb = _pixels(photo_sha256, _photo.data)
-    with _one_forward():
-        started = time.perf_counter()
-        attention = explore.attend(_backbone, rgb, size=size)
-        return Timed(attention, time.perf_counter() - started)
-
-
 @st.cache_data(max_entries=32, show_spinner=False)
-def _features(
+def _look(
     photo_sha256: str,
     backbone_sha256: str,
     size: int,
@@ -152,8 +137,11 @@ def _features(
     rgb = _pixels(photo_sha256, _photo.data)
     with _one_forward():
         started = time.perf_counter()
-        features = explore.features(_backbone, rgb, size=size)
-        return Timed(features, time.perf_counter() - started)
+        if _backbone.has_attention:
+            found: Any = explore.look(_backbone, rgb, size=size)
+        else:
+            found = None, explore.features(_backbone, rgb, size=size)
+        return Timed(found, time.perf_counter() - started)
 
 
 def pixels(photo: Photo) -> np.ndarray:
@@ -179,15 +167,23 @@ def thumbnail(photo: Photo) -> bytes:
 
 def attention(choice: Choice, backbone: Backbone) -> tuple[explore.Attention, float]:
     """Last-block CLS attention on the chosen photo, and the seconds it took when computed."""
-    with st.spinner("Looking at the photo …"):
-        timed = _attention(*_key(choice, backbone), choice.photo, backbone)
-    return timed.result, timed.seconds
+    backbone.check_attention()
+    (found, _), seconds = _looked(choice, backbone)
+    return found, seconds
 
 
 def features(choice: Choice, backbone: Backbone) -> tuple[explore.PatchFeatures, float]:
     """Last-block patch features of the chosen photo, and the seconds they took when computed."""
-    with st.spinner("Computing the features …"):
-        timed = _features(*_key(choice, backbone), choice.photo, backbone)
+    (_, found), seconds = _looked(choice, backbone)
+    return found, seconds
+
+
+def _looked(
+    choice: Choice, backbone: Backbone
+) -> tuple[tuple[explore.Attention, explore.PatchFeatures], float]:
+    """Both from the one forward a photo needs, and its seconds when it was made."""
+    with st.spinner("Looking at the photo …"):
+        timed = _look(*key_of(choice, backbone), choice.photo, backbone)
     return timed.result, timed.seconds
 
 
@@ -201,7 +197,7 @@ def patch_colours(
     choice: Choice, backbone: Backbone, patch_features: explore.PatchFeatures
 ) -> np.ndarray:
     """Mean colour of the chosen photo under each patch, uint8 [N,3]."""
-    return _patch_colours(*_key(choice, backbone), choice.photo, patch_features)
+    return _patch_colours(*key_of(choice, backbone), choice.photo, patch_features)
 
 
 def projection(
@@ -217,7 +213,7 @@ def projection(
     Kept in the session, since a function under st.cache_data may not draw a progress bar.
     """
     kept = st.session_state.setdefault(_PROJECTIONS, {})
-    key = (*_key(choice, backbone), *sorted(options.items()))
+    key = (*key_of(choice, backbone), *sorted(options.items()))
     if key not in kept:
         while len(kept) >= _MAX_PROJECTIONS:
             kept.pop(next(iter(kept)))
@@ -225,7 +221,8 @@ def projection(
     return kept[key]
 
 
-def _key(choice: Choice, backbone: Backbone) -> tuple[str, str, int]:
+def key_of(choice: Choice, backbone: Backbone) -> tuple[str, str, int]:
+    """What a result depends on: photo, weights and arithmetic, size."""
     return choice.photo.id, backbone.fingerprint, choice.size
 
 

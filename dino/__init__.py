@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dino.geometry import Geometry
     from dino.images import decode
     from dino.masks import Mask, attention_mask, jaccard, mass_mask
+    from dino.objects import discover
     from dino.preprocessing import preprocess
     from dino.projections import Projection, pca_rgb, project
     from dino.training.loop import fit
@@ -32,6 +33,7 @@ _HOME = {
     "attention_mask": "dino.masks",
     "jaccard": "dino.masks",
     "Mask": "dino.masks",
+    "discover": "dino.objects",
     "project": "dino.projections",
     "fit": "dino.training.loop",
     "pca_rgb": "dino.projections",
@@ -53,6 +55,7 @@ __all__ = [
     "UserError",
     "attention_mask",
     "decode",
+    "discover",
     "fit",
     "jaccard",
     "load",

@@ -13,6 +13,10 @@ class ImageError(UserError):
     """Bytes that are not a picture we read, or a picture of a refused size."""
 
 
+class VideoError(UserError):
+    """A file that is not a video we read, or a video of a refused size or length."""
+
+
 class WeightsError(UserError):
     """Weights that cannot be loaded: unknown source or layout, missing or extra keys, unsafe file."""
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dino.backbone import Backbone
+from dino.backbone import AttentionMaps, Backbone, Tokens
 from dino.geometry import Geometry
 from dino.limits import check_fits
 from dino.preprocessing import preprocess
+from dino.stream import last_block
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,7 @@ def attend(backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor"
         UserError: too large for this machine, or a network without attention.
     """
     image, geometry = prepare(backbone, rgb, size, fit)
-    maps = backbone.attention(image)
-    return Attention(
-        weights=maps.weights[0, 0, 0].cpu().numpy(),
-        prefix=maps.prefix[0, 0, 0].cpu().numpy(),
-        geometry=geometry,
-        weights_sha256=backbone.weights_sha256,
-        precision=backbone.precision,
-    )
+    return _attention(backbone, backbone.attention(image), geometry)
 
 
 def features(
@@ -72,14 +66,16 @@ def features(
 ) -> PatchFeatures:
     """Patch tokens of the last block on a photo; arguments and errors as in `attend`."""
     image, geometry = prepare(backbone, rgb, size, fit)
-    tokens = backbone.tokens(image)
-    return PatchFeatures(
-        patches=tokens.patches[0].cpu().numpy(),
-        cls=tokens.cls[0].cpu().numpy(),
-        geometry=geometry,
-        weights_sha256=backbone.weights_sha256,
-        precision=backbone.precision,
-    )
+    return _features(backbone, backbone.tokens(image), geometry)
+
+
+def look(
+    backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor"
+) -> tuple[Attention, PatchFeatures]:
+    """`attend` and `features` from one forward; arguments and errors as in `attend`."""
+    image, geometry = prepare(backbone, rgb, size, fit)
+    maps, tokens = last_block(backbone, image)
+    return _attention(backbone, maps, geometry), _features(backbone, tokens, geometry)
 
 
 def prepare(
@@ -94,4 +90,24 @@ def prepare(
         fit=fit,
         mean=backbone.mean,
         std=backbone.std,
+    )
+
+
+def _attention(backbone: Backbone, maps: AttentionMaps, geometry: Geometry) -> Attention:
+    return Attention(
+        weights=maps.weights[0, 0, 0].cpu().numpy(),
+        prefix=maps.prefix[0, 0, 0].cpu().numpy(),
+        geometry=geometry,
+        weights_sha256=backbone.weights_sha256,
+        precision=backbone.precision,
+    )
+
+
+def _features(backbone: Backbone, tokens: Tokens, geometry: Geometry) -> PatchFeatures:
+    return PatchFeatures(
+        patches=tokens.patches[0].cpu().numpy(),
+        cls=tokens.cls[0].cpu().numpy(),
+        geometry=geometry,
+        weights_sha256=backbone.weights_sha256,
+        precision=backbone.precision,
     )

@@ -7,7 +7,7 @@ very same content.
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -137,11 +137,17 @@ def attention_files(
     yield "attention.npz", attention_npz(attention)
 
 
-def mask_files(photo: np.ndarray, mask: Mask, *, random: bool = False) -> Iterator[File]:
+def mask_files(
+    photo: np.ndarray, mask: Mask, *, objects: Sequence[Mask] = (), random: bool = False
+) -> Iterator[File]:
     """`mask.png` (0/255, data rather than a picture) and `cutout.png` (RGBA) at the photo's size.
 
-    `random` marks the cut-out as made with random weights.
+    Where `mask` is of several `objects`, each has its own too, `object-1.png` and so on. `random`
+    marks the cut-out as made with random weights.
     """
+    if len(objects) > 1:
+        for number, one in enumerate(objects, start=1):
+            yield f"object-{number}.png", render.encode_png(one.pixels)
     yield "mask.png", render.encode_png(mask.pixels)
     cutout = render.cutout(photo, mask.pixels)
     yield "cutout.png", render.encode_png(render.mark_random(cutout) if random else cutout)
@@ -154,36 +160,39 @@ def run_lengths(mask: np.ndarray) -> list[int]:
     return np.diff(np.concatenate([[0], edges, [mask.size]])).tolist()
 
 
-def coco_json(items: Iterable[tuple[str, Mask]]) -> bytes:
-    """A COCO annotation file, one object a photo; `items` are (file name, mask).
+def coco_json(items: Iterable[tuple[str, Mask | Sequence[Mask]]]) -> bytes:
+    """A COCO annotation file; `items` are (file name, the mask or the masks of a photo's objects).
 
     Masks are run lengths (exact, holes included), boxes [x, y, width, height] in px. Photos whose
     mask is empty are listed without an annotation.
     """
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
-    for number, (file_name, mask) in enumerate(items, start=1):
-        height, width = mask.pixels.shape
+    for number, (file_name, masks) in enumerate(items, start=1):
+        own = [masks] if isinstance(masks, Mask) else masks
+        height, width = own[0].pixels.shape
         images.append({"id": number, "file_name": file_name, "height": height, "width": width})
-        rows, columns = np.flatnonzero(mask.pixels.any(1)), np.flatnonzero(mask.pixels.any(0))
-        if not len(rows):
-            continue
-        left, top = int(columns[0]), int(rows[0])
-        annotations.append(
-            {
-                "id": len(annotations) + 1,
-                "image_id": number,
-                "category_id": 1,
-                "iscrowd": 0,  # an object to count; the readers tell run lengths by their form
-                "area": int(np.count_nonzero(mask.pixels)),
-                "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
-                "segmentation": {"size": [height, width], "counts": run_lengths(mask.pixels)},
-            }
-        )
+        for mask in own:
+            if mask.pixels.any():
+                annotations.append(_annotation(len(annotations) + 1, number, mask.pixels))
     categories = [{"id": 1, "name": "object", "supercategory": ""}]
     return json.dumps(
         {"images": images, "annotations": annotations, "categories": categories}, indent=1
     ).encode()
+
+
+def _annotation(number: int, image: int, pixels: np.ndarray) -> dict[str, object]:
+    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+    left, top = int(columns[0]), int(rows[0])
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": 1,
+        "iscrowd": 0,  # an object to count; the readers tell run lengths by their form
+        "area": int(np.count_nonzero(pixels)),
+        "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
+        "segmentation": {"size": list(pixels.shape), "counts": run_lengths(pixels)},
+    }
 
 
 def patch_colours(photo: np.ndarray, features: PatchFeatures) -> np.ndarray:

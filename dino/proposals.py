@@ -3,138 +3,100 @@ photos to annotate and `segment` all start from.
 
     mask = propose(backbone, rgb, MaskSettings(method="kmeans", largest=True, refine="guided"))
     mask = propose_from(attention, rgb, settings, features=features)     # without another forward
+    masks = propose_objects(backbone, rgb, MaskSettings(method="maskcut"))   # one an object
 
 In steps: `patch_masks` says which patches, `finish` tidies and refines at the photo's size.
 """
 
-import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dino import explore, thresholds
+from dino import discovery, explore, objects, thresholds
 from dino.backbone import Backbone
-from dino.cleanup import check_min_area, clean
+from dino.cleanup import clean
+from dino.discovery import Discovery
 from dino.errors import UserError
 from dino.explore import Attention, PatchFeatures
-from dino.masks import COMBINATIONS, DEFAULT_MASS, Mask, check_heads, check_mass, mass_mask
-from dino.preprocessing import FITS
-from dino.refine import check_refinement, refined
+from dino.mask_settings import METHODS, MaskSettings
+from dino.masks import Mask, check_heads, mass_mask
+from dino.objects import PatchKeys
+from dino.refine import refined
 
-METHODS = ("mass", "otsu", "kmeans")
-
-
-@dataclass(frozen=True)
-class MaskSettings:
-    """How a mask is made.
-
-    `size` the longer side in px and `fit` how that becomes whole patches, as in `preprocess`;
-    `method` "mass" (the fewest patches that hold `mass`, a share of the attention), "otsu" or
-    "kmeans" (of the patch features, into `clusters`); `heads` that take part (None: all) and
-    `combine` "mean" or "union" of them; `min_area` (a share of the photo), `largest` and
-    `fill_holes` as in `cleanup.clean`; `refine` "none", "guided" or "grabcut".
-
-    Raises:
-        UserError: a value out of its range, at once; heads that do not exist, once a network is
-            known.
-    """
-
-    size: int = 480
-    mass: float = DEFAULT_MASS
-    heads: tuple[int, ...] | None = None
-    combine: str = "mean"
-    method: str = "mass"
-    clusters: int = thresholds.DEFAULT_CLUSTERS
-    largest: bool = False
-    fill_holes: bool = False
-    min_area: float = 0.0
-    refine: str = "none"
-    fit: str = "floor"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.heads, list):  # JSON has lists
-            object.__setattr__(self, "heads", tuple(self.heads))
-        for name, choices in (("combine", COMBINATIONS), ("method", METHODS), ("fit", FITS)):
-            if getattr(self, name) not in choices:
-                raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {choices}")
-        if not _is_whole(self.size) or self.size < 1:
-            raise UserError(f"size is {self.size!r}; expected a whole number of px, such as 480")
-        if isinstance(self.mass, bool) or not isinstance(self.mass, int | float):
-            raise UserError(f"mass is {self.mass!r}; expected a share, such as {DEFAULT_MASS}")
-        check_mass(self.mass)
-        if self.heads is not None and (not self.heads or not all(map(_is_whole, self.heads))):
-            raise UserError(f"heads is {self.heads!r}; expected numbers such as 0, 3, or none")
-        thresholds.check_clusters(self.clusters)
-        for name in ("largest", "fill_holes"):
-            if not isinstance(getattr(self, name), bool):
-                raise UserError(f"{name} is {getattr(self, name)!r}; expected true or false")
-        check_min_area(self.min_area)
-        check_refinement(self.refine)
-
-    @property
-    def cleans(self) -> bool:
-        """Whether pieces or holes may be changed."""
-        return bool(self.min_area or self.largest or self.fill_holes)
-
-    @property
-    def words(self) -> str:
-        """How the mask is made, such as "otsu, mean of heads, largest piece, guided edge"."""
-        method = f"kmeans of {self.clusters}" if self.method == "kmeans" else self.method
-        steps = [method, f"{self.combine} of heads"]
-        if self.min_area:
-            steps.append(f"pieces of at least {100 * self.min_area:g} % of the photo")
-        steps += ["largest piece"] * self.largest + ["holes filled"] * self.fill_holes
-        return ", ".join(steps + [f"{self.refine} edge"] * (self.refine != "none"))
-
-    def to_json(self) -> str:
-        """The settings as one line of JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "MaskSettings":
-        """Read what `to_json` wrote; settings that are not named take their defaults.
-
-        Raises:
-            UserError: not JSON, settings that do not exist, or values out of their range.
-        """
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise UserError(
-                f"the mask settings are not JSON ({error}); restore the file"
-            ) from error
-        return cls.from_dict(values)
-
-    @classmethod
-    def from_dict(cls, values: Any) -> "MaskSettings":
-        """As `MaskSettings(**values)`, with unknown settings named in one sentence."""
-        if not isinstance(values, dict):
-            raise UserError(
-                f"the mask settings are {values!r:.40}; expected an object such as {{}}"
-            )
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise UserError(
-                f"unknown mask settings {', '.join(unknown)}; known: {', '.join(known)}"
-            )
-        return cls(**values)
+__all__ = [
+    "METHODS",
+    "MaskSettings",
+    "cluster_labels",
+    "described",
+    "discovered",
+    "finish",
+    "finish_objects",
+    "objects_from",
+    "patch_mask",
+    "patch_masks",
+    "propose",
+    "propose_from",
+    "propose_objects",
+    "together",
+]
 
 
 def propose(backbone: Backbone, rgb: NDArray[np.uint8], settings: MaskSettings) -> Mask:
-    """The mask of a photo, uint8 [H,W,3], at the photo's size.
+    """The mask of a photo, uint8 [H,W,3], at the photo's size; of several objects all together.
 
     Raises:
         UserError: heads that do not exist, a photo too large for this machine, or a network
             without attention.
     """
+    if settings.discovers:
+        masks = propose_objects(backbone, rgb, settings)
+        return together(masks, (rgb.shape[0], rgb.shape[1]), settings)
     attention = explore.attend(backbone, rgb, size=settings.size, fit=settings.fit)
     features = None
     if settings.method == "kmeans":
         features = explore.features(backbone, rgb, size=settings.size, fit=settings.fit)
     return propose_from(attention, rgb, settings, features=features)
+
+
+def propose_objects(
+    backbone: Backbone, rgb: NDArray[np.uint8], settings: MaskSettings
+) -> list[Mask]:
+    """A mask for each object found, which may be none; where no objects are sought, the one mask.
+
+    Raises:
+        UserError: as `propose`.
+    """
+    if not settings.discovers:
+        return [propose(backbone, rgb, settings)]
+    kept = objects.photo_keys(backbone, rgb, size=settings.size, fit=settings.fit)
+    return objects_from(kept, rgb, settings)
+
+
+def objects_from(kept: PatchKeys, rgb: NDArray[np.uint8], settings: MaskSettings) -> list[Mask]:
+    """As `propose_objects`, from keys of this photo that are there already."""
+    masks = kept.geometry.to_photo(discovered(kept, settings).masks)
+    return [described(pixels, kept, settings) for pixels in finish_objects(rgb, masks, settings)]
+
+
+def discovered(kept: PatchKeys, settings: MaskSettings) -> Discovery:
+    """The objects in patches, by the settings' method, before they are tidied or refined.
+
+    Raises:
+        UserError: heads that do not exist, too many patches, or a method that seeks no objects.
+    """
+    limit = {"objects": settings.objects} if settings.method == "maskcut" else {}
+    joined = kept.last.joined(settings.heads, kind=settings.keys)
+    return discovery.discover(joined, kept.geometry.grid, method=settings.method, **limit)
+
+
+def together(masks: Sequence[Mask], shape: tuple[int, int], settings: MaskSettings) -> Mask:
+    """The objects of a photo of `shape` (H, W) as one mask; empty where there are none."""
+    if not masks:
+        return Mask(np.zeros(shape, dtype=bool), settings.words)
+    return replace(masks[0], pixels=np.logical_or.reduce([mask.pixels for mask in masks]))
 
 
 def propose_from(
@@ -172,8 +134,10 @@ def patch_masks(
     Args:
         labels: `cluster_labels` for k-means.
     Raises:
-        UserError: k-means without labels.
+        UserError: k-means without labels, or a method that does not start from attention.
     """
+    if settings.discovers:
+        raise UserError(f"{settings.method} needs the photo's keys, not its attention; pass those")
     if settings.method == "otsu":
         return thresholds.otsu_mask(maps)
     if settings.method == "kmeans":
@@ -208,9 +172,20 @@ def finish(
     return _clean(refined(rgb, tidy, settings.refine), settings)
 
 
-def described(pixels: NDArray[np.bool_], attention: Attention, settings: MaskSettings) -> Mask:
-    """The `Mask` of these pixels, saying how it was made."""
-    chosen = range(attention.num_heads) if settings.heads is None else settings.heads
+def finish_objects(
+    rgb: NDArray[np.uint8], masks: NDArray[np.bool_], settings: MaskSettings
+) -> NDArray[np.bool_]:
+    """`finish` for each of [n,H,W]; those of which nothing is left are left out."""
+    done = [finish(rgb, pixels, settings) for pixels in masks]
+    kept = [pixels for pixels in done if pixels.any()]
+    return np.stack(kept) if kept else masks[:0]
+
+
+def described(
+    pixels: NDArray[np.bool_], seen: Attention | PatchKeys, settings: MaskSettings
+) -> Mask:
+    """The `Mask` of these pixels, saying how it was made from what was `seen`."""
+    chosen = range(seen.num_heads) if settings.heads is None else settings.heads
     return Mask(
         pixels=pixels,
         method=settings.words,
@@ -226,7 +201,3 @@ def _clean(pixels: NDArray[np.bool_], settings: MaskSettings) -> NDArray[np.bool
         largest=settings.largest,
         fill_holes=settings.fill_holes,
     )
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

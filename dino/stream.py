@@ -7,6 +7,7 @@
 Nothing here keeps an N×N map.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dino import vit
-from dino.backbone import AttentionMaps, Backbone
+from dino.backbone import AttentionMaps, Backbone, Tokens
 from dino.errors import UserError
 from dino.precision import dtype_of
 from dino.queries import Query
@@ -61,6 +62,24 @@ def trace(backbone: Backbone, images: Tensor) -> Stream:
     grid = backbone.check_images(images)
     with torch.no_grad():
         return Stream(tuple(backbone.states(images, grid, until=backbone.depth)), grid)
+
+
+def last_block(backbone: Backbone, images: Tensor) -> tuple[AttentionMaps, Tokens]:
+    """The last block's CLS attention and the tokens that leave it, from one forward that keeps no more.
+
+    The same as `Backbone.attention` and `Backbone.tokens`; arguments and errors as in `trace`.
+    """
+    backbone.check_attention()
+    grid = backbone.check_images(images)
+    position = backbone.query_position("cls", grid)
+    with torch.no_grad():
+        states = deque(backbone.states(images, grid, until=backbone.depth), maxlen=2)
+        row = vit.attention_logits(backbone.module, backbone.depth - 1, states[0], [position])
+        tokens = backbone.split(states[1], grid)
+    maps = AttentionMaps.from_logits(
+        row[:, None], layers=[backbone.depth - 1], queries=("cls",), grid=grid, keep=False
+    )
+    return maps, tokens
 
 
 def stream_bytes(backbone: Backbone, grid: tuple[int, int], batch: int = 1) -> int:

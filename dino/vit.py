@@ -112,6 +112,20 @@ def queries_keys_values(model: Any, index: int, x: Tensor) -> tuple[Tensor, Tens
     return q, k, v
 
 
+def key_bias(model: Any, index: int) -> Tensor:
+    """What block `index` adds to the key of every token alike, float32 [A,d].
+
+    Attention does not depend on it: it moves all logits of a query by the same amount. It is 0 where
+    there is none, or where keys are normalised after it.
+    """
+    attn = model.blocks[index].attn
+    shape = attn.num_heads, attn.head_dim
+    if attn.qkv.bias is None or not isinstance(attn.k_norm, torch.nn.Identity):
+        return torch.zeros(shape)
+    dim = attn.num_heads * attn.head_dim
+    return attn.qkv.bias[dim : 2 * dim].float().reshape(shape)
+
+
 def attention_logits(model: Any, index: int, x: Tensor, positions: Sequence[int]) -> Tensor:
     """q·k/√d of the tokens at `positions` with all tokens, in block `index`.
 

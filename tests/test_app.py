@@ -20,7 +20,7 @@ def weights(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    return count_calls(monkeypatch, (explore, "attend"), (explore, "features"))
+    return count_calls(monkeypatch, (explore, "look"))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -43,7 +43,7 @@ def test_the_main_script_opens_attention():
 
 def test_attention_controls_never_run_the_backbone(forwards):
     at = open_page("attention")
-    assert forwards == ["attend"]
+    assert forwards == ["look"]
     at.pills(key="head").set_value("1").run()
     at.slider(key="opacity").set_value(0.3).run()
     at.selectbox(key="colours").set_value("viridis").run()
@@ -51,7 +51,7 @@ def test_attention_controls_never_run_the_backbone(forwards):
     at.toggle(key="smooth").set_value(True).run()
     at.toggle(key="side").set_value(True).run()
     assert not at.exception
-    assert forwards == ["attend"]
+    assert forwards == ["look"]
     said = text(at)
     assert "Head 1, one scale for all pictures" in said
     (command,) = (code.value for code in at.code)
@@ -73,7 +73,7 @@ def test_masks_controls_never_run_the_backbone(forwards):
     at.pills(key="heads").set_value([]).run()
     assert "Choose at least one head." in text(at)
     assert not at.exception
-    assert forwards == ["attend"]
+    assert forwards == ["look"]
 
 
 def test_the_mask_named_is_the_one_the_library_makes(small_weights):
@@ -97,7 +97,7 @@ def test_features_projections_and_colours(forwards):
     at.segmented_control(key="projection").set_value("t-SNE").run()
     assert "perplexity 30, seed 0" in text(at)
     assert not at.exception
-    assert forwards == ["features"]
+    assert forwards == ["look"]
     (command,) = (code.value for code in at.code)
     assert "--size 224 --method tsne --dims 3 --perplexity 30" in command
 
@@ -114,9 +114,9 @@ def test_a_new_size_or_photo_runs_the_backbone_once_and_the_old_ones_not_again(f
     at = open_page("attention")
     at.sidebar.select_slider(key="size").set_value(224).run()
     at.sidebar.selectbox(key="photo").set_value("cat").run()
-    assert forwards == ["attend"] * 3
+    assert forwards == ["look"] * 3
     at.sidebar.selectbox(key="photo").set_value("macaw").run()
-    assert forwards == ["attend"] * 3
+    assert forwards == ["look"] * 3
 
 
 @pytest.mark.parametrize("name", PAGES)

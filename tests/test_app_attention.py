@@ -29,7 +29,7 @@ def weights(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    return count_calls(monkeypatch, (explore, "attend"), (layers, "trace"))
+    return count_calls(monkeypatch, (explore, "look"), (layers, "trace"))
 
 
 def opened(**params: str) -> AppTest:
@@ -56,7 +56,7 @@ def figures_of(at: AppTest) -> str:
 
 def test_the_first_view_makes_one_forward_and_keeps_no_tokens(forwards):
     at = opened()
-    assert forwards == ["attend"]
+    assert forwards == ["look"]
     assert "--layers" not in command(at)
     (expander,) = (e for e in at.expander if e.label.startswith("Query"))
     assert expander.label == "Query: the CLS token · layer 1 of 1 · probabilities"
@@ -75,7 +75,7 @@ def test_query_layer_and_method_need_one_more_forward_for_all(forwards):
     for panel in ("layers", "ranking", "head off", "norms", "heads"):
         at.segmented_control(key="panel").set_value(panel).run()
         assert not at.exception, panel
-    assert forwards == ["attend", "trace"]
+    assert forwards == ["look", "trace"]
     linked = {key: at.query_params[key] for key in ("query", "layer", "method")}
     assert linked == {"query": "0:0", "layer": "0", "method": "rollout"}
 

@@ -63,7 +63,7 @@ def test_a_link_opens_a_task_and_weights(tmp_path):
     at = opened(task="segmentation")
     assert at.selectbox(key="evaluation_task").value == "segmentation"
     assert "oracle" in text(at)
-    assert len(at.get("plotly_chart")) == 2
+    assert len(at.get("plotly_chart")) == 3
     at = opened(of="other")
     expanders = [e.label for e in at.expander]
     assert any(label.startswith("other on") for label in expanders)
@@ -147,7 +147,7 @@ def test_everything_can_be_taken_away(tmp_path):
     assert report_html(history).startswith(b"<!doctype html>")
     assert b"not the same data" in report_markdown(history)
     rows = list(csv.DictReader(io.StringIO(report_csv(history).decode())))
-    assert [row["task"] for row in rows] == ["knn"] * 2 + ["segmentation"] * 7
+    assert [row["task"] for row in rows] == ["knn"] * 2 + ["segmentation"] * 8
     at = opened()
     labels = [button.proto.label for button in at.get("download_button")]
     assert labels == ["Report, HTML", "Report, Markdown", "All rows, CSV"]

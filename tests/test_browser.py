@@ -29,6 +29,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+BUNDLED = "dino_vitti16_imagenette.safetensors"
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 
 pytestmark = [
@@ -41,7 +42,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def server(small_weights, tmp_path_factory, photo_file):
-    """Address of the app, started as the README does, with small weights and photos to train on."""
+    """Address of the app, started as the README does, with small weights, the bundled ones beside
+    them, and photos to train on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -51,6 +53,8 @@ def server(small_weights, tmp_path_factory, photo_file):
         folder.mkdir(parents=True)
         for number in range(12):
             shutil.copy(photo_file, folder / f"{number}.png")
+    (log.parent / "checkpoints").mkdir()
+    shutil.copy(ROOT / "checkpoints" / BUNDLED, log.parent / "checkpoints" / BUNDLED)
     environment = os.environ | {
         "DINO_WEIGHTS": str(small_weights),
         "DINO_CHECKPOINTS": str(log.parent / "checkpoints"),

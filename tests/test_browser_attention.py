@@ -22,10 +22,10 @@ def asked(page) -> str:
 
 def picker(page):
     """The picture that patches are picked from, once its script has run."""
-    frame = page.locator("#frame")
+    frame = page.locator(".frame")
     page.wait_for_function(
         "() => [...document.querySelectorAll('*')].some(e =>"
-        " e.shadowRoot?.querySelector('#frame')?.ariaLabel)",
+        " e.shadowRoot?.querySelector('.frame')?.ariaLabel)",
         timeout=30_000,
     )
     return frame
@@ -105,11 +105,11 @@ def test_panels_fit_a_phone_in_the_dark(tab, panel):  # noqa: F811
     frame = picker(page)
     check_frame(page)
     slider = page.get_by_role("slider", name="How much of the photo")
-    before = page.locator("#photo").evaluate("e => e.style.clipPath")
+    before = page.locator(".map").evaluate("e => e.style.clipPath")
     slider.focus()
     slider.press("ArrowRight")
-    assert page.locator("#photo").evaluate("e => e.style.clipPath") != before
+    assert page.locator(".map").evaluate("e => e.style.clipPath") != before
     frame.click(position={"x": 20, "y": 20})
     page.wait_for_url(re.compile("query="), timeout=20_000)
-    page.get_by_role("button", name="Back to CLS").click()
+    page.get_by_role("button", name="Clear").click()
     page.wait_for_function("() => !location.search.includes('query')", timeout=20_000)

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -189,7 +190,7 @@ def test_linear_separates_two_colours(cli, photos, tmp_path, protocol):
 def test_segmentation_reports_what_the_library_computes(cli, masks, small_weights, tmp_path):
     code, out, err = cli(
         "segmentation", "--data", masks, "--size", 70, "--masses", "0.5", "--precision", "fp32",
-        "--twin", small_weights,
+        "--twin", small_weights, "--discovery", "none",
     )  # fmt: skip
     assert code == 0, err
     backbone = dino.load(small_weights, precision="fp32")
@@ -208,6 +209,42 @@ def test_segmentation_reports_what_the_library_computes(cli, masks, small_weight
     assert "oracle" in out.splitlines()[0]
     assert "an oracle, which knows each object" in out
     assert len(out.splitlines()) == 6
+
+
+def test_segmentation_reports_objects_found_without_labels(cli, masks, small_weights, tmp_path):
+    options = ("--size", 64, "--precision", "fp32", "--twin", small_weights, "--keys", "plain")
+    code, out, err = cli("segmentation", "--data", masks, *options)
+    assert code == 0, err
+    backbone = dino.load(small_weights, precision="fp32")
+    methods = ("lost", "tokencut", "maskcut")
+    expected = attention_jaccard(
+        backbone, open_masks(masks), size=64, masses=[0.6], discovery=methods, keys="plain"
+    )
+    found = results(tmp_path / "results")
+    rows = {(row["network"], row["method"]): row for row in found["rows"]}
+    networks = ("weights", "twin", "random weights")
+    assert {key for key in rows if key[1] in methods} == {(n, m) for n in networks for m in methods}
+    for one in expected.discovery[:-1]:
+        for network in ("weights", "twin"):
+            row = rows[network, one.method]
+            assert {name: row[name] for name in asdict(one)} == asdict(one)
+    whole = rows["all foreground", "all foreground"]
+    assert whole["best_head"] == whole["best_mask"] == pytest.approx(expected.all_foreground)
+    assert whole["corloc"] == expected.discovery[-1].corloc
+    assert found["settings"]["discovery"] == list(methods)
+    assert found["settings"]["keys"] == "plain"
+    with (tmp_path / "results" / "results.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(found["rows"])
+    table = [line for line in out.splitlines() if "tokencut" in line]
+    assert len(table) == 3
+    assert f"{expected.discovery[1].iou:.3f}" in table[0]
+    assert "an oracle where there are several" in out
+
+
+def test_an_unknown_method_of_discovery_is_named(cli, masks):
+    code, _, err = cli("segmentation", "--data", masks, "--discovery", "lost,sam")
+    assert code == 2
+    assert "method is 'sam'; expected one of lost, tokencut, maskcut" in err
 
 
 def test_an_unreadable_photo_is_named_and_the_rest_is_reported(cli, photos, tmp_path):

@@ -108,7 +108,7 @@ def test_unknown_fields_of_a_later_version_do_no_harm():
 
 def test_csv_of_several_reports_has_the_columns_of_all():
     lines = results_csv(knn_report(), masks_report()).splitlines()
-    assert len(lines) == 1 + 2 + 7
+    assert len(lines) == 1 + 2 + 8
     head = lines[0].split(",")
     assert head[:4] == ["task", "weights", "weights_sha256", "data"]
     assert {"k", "top1", "network", "best_head"} <= set(head)

@@ -89,6 +89,9 @@ def test_two_processes_report_what_one_does(words, photos, small_weights, tmp_pa
         assert (done.returncode != 0) == (words[0] != "segmentation"), done.stderr[-3000:]
         assert ("could not be read" in done.stderr) == (words[0] != "segmentation")
     compare(rows_of(tmp_path / "out-1"), rows_of(tmp_path / "out-2"))
+    if words[0] == "segmentation":
+        methods = {row["method"] for row in rows_of(tmp_path / "out-2")}
+        assert methods == {"attention", "lost", "tokencut", "maskcut", "all foreground"}
     # One report, one table, however many processes.
     assert len((tmp_path / "out-2" / "history.jsonl").read_text().splitlines()) == 1
 

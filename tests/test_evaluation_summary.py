@@ -118,19 +118,24 @@ def test_figures_on_the_same_data_share_a_table():
 def test_masks_are_compared_at_60_percent_and_drawn_over_mass():
     (section,) = build_sections([masks_report()])
     (group,) = section.groups
-    ours = [group.comparison.rows[i][1:3] for i in group.comparison.strong]
+    assert group.comparison.columns[1:4] == ("what", "J, best head (oracle), %", "CorLoc, %")
+    ours = [group.comparison.rows[i][1:4] for i in group.comparison.strong]
     assert ours == [
-        ("weights", "50.0"),
-        ("random weights", "30.0"),
-        ("all foreground", "25.0"),
+        ("weights", "50.0", "–"),
+        ("random weights", "30.0", "–"),
+        ("weights, lost", "–", "60.0"),
+        ("all foreground", "25.0", "–"),
     ]
+    found = [row for row in group.comparison.rows if row[1] == "LOST" and "VOC07" in row]
+    assert [(row[3], NOT_THE_SAME in row) for row in found] == [("61.9", True)]
     lines = next(chart for chart in group.charts if isinstance(chart, Lines))
     assert lines.series[0].points == ((0.5, 0.4), (0.6, 0.5), (0.7, 0.45))
     assert lines.levels == (("all foreground", 0.25),)
     assert "weights, best head at most 0.500, at 0.6" in lines.told
     # The curve's masses and single heads stay out of the table.
-    assert group.measured[0].table.columns == ("network", "mass", "best head", "mean head")
-    assert len(group.measured[0].table.rows) == 3
+    columns = ("network", "method", "mass", "best head", "mean head", "corloc", "iou")
+    assert group.measured[0].table.columns == columns
+    assert len(group.measured[0].table.rows) == 4
 
 
 def test_an_ablation_shows_ends_in_the_table_and_curves_as_lines():
@@ -219,7 +224,7 @@ def test_the_page_tells_everything_and_fetches_nothing():
     assert "@import" not in text
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
-    assert text.count("<svg") == 2 + 1 + 3
+    assert text.count("<svg") == 1 + 3 + 3
     assert all("aria-label=" in svg for svg in text.split("<svg")[1:])
 
 

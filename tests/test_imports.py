@@ -11,14 +11,18 @@ ROOT = Path(__file__).resolve().parents[1]
 LEAVES = [
     "cleanup",
     "colors",
+    "correspondence",
     "errors",
     "geometry",
     "images",
+    "label_maps",
     "masks",
     "position",
     "precision",
     "preprocessing",
     "projections",
+    "prompts",
+    "propagation",
     "queries",
     "render",
     "reference",
@@ -64,6 +68,21 @@ def test_the_summary_reads_reports_and_measures_nothing():
         assert all(name.startswith((*allowed, "dino.evaluation.summary")) for name in own), path
 
 
+@pytest.mark.parametrize("name", ["reading", "writing"])
+def test_video_files_know_of_nothing_but_errors(name):
+    own = {n for n in imported(ROOT / "dino" / "video" / f"{name}.py") if n.startswith("dino.")}
+    assert {".".join(n.split(".")[:2]) for n in own} == {"dino.errors"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dino" / "discovery").glob("*.py")), ids=str)
+def test_discovery_works_on_arrays_alone(path):
+    names = imported(path)
+    own = {name for name in names if name.startswith("dino")}
+    assert all(name.startswith(("dino.discovery", "dino.errors")) for name in own)
+    others = {name.split(".")[0] for name in names - own} - set(sys.stdlib_module_names)
+    assert others <= {"numpy", "scipy", "torch"}
+
+
 def test_only_services_caches():
     for path in (ROOT / "app").rglob("*.py"):
         if not path.name.endswith("services.py"):
@@ -79,7 +98,7 @@ def test_no_hooks():
 def test_help_imports_no_heavy_library():
     code = (
         "import sys; import dino, dino.cli, dino.weights; "
-        "print([m for m in ('torch', 'timm', 'streamlit', 'cv2', 'sklearn', 'onnx', 'PIL') if m in sys.modules])"
+        "print([m for m in ('torch', 'timm', 'streamlit', 'cv2', 'sklearn', 'onnx', 'PIL', 'av') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

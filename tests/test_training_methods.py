@@ -227,11 +227,14 @@ def test_stochastic_depth_rises_over_the_blocks(small_weights):
     assert model.blocks[1].drop_path2.drop_prob == pytest.approx(0.3)
 
 
-def test_shards_are_opened_like_folders(photos, tmp_path):
-    from dino.shards import write_shards
+def test_shards_are_opened_like_folders(photos, tmp_path, monkeypatch):
+    from dino.shards import cache, write_shards
 
+    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
     write_shards(open_folder(photos), tmp_path / "shards", samples_per_shard=7)
     assert len(open_photos(tmp_path / "shards")) == 20
+    # The headers were read for the last time.
+    monkeypatch.setattr(cache, "build_index", lambda paths: pytest.fail("indexed anew"))
     run = fit(SMALL, tmp_path / "shards", tmp_path / "run", workers=0, say=quiet)
     assert read_run(run).state == "finished"
     assert json.loads((run / "data.json").read_text())["data"] == str(tmp_path / "shards")

@@ -1,13 +1,14 @@
 """Attention: what each head looks at, as the paper's Figure 1 draws it, for any block and query."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import streamlit as st
 import torch
 
-from app import attention_services, services
-from app.components.patch_picker import patch_picker
+from app import attention_services, canvas_services, services
+from app.components.canvas import Picked, canvas
 from app.state import Choice
 from app.views import (
     attention_ablation,
@@ -20,13 +21,18 @@ from app.views import (
 )
 from app.views.attention_scene import LOGITS, PROBABILITIES, ROLLOUT, Scene, rows
 from app.views.layout import SHOWN_PX, TILE_PX, Tile
-from dino import export, render
+from dino import export
 from dino.backbone import Backbone
 from dino.explore import Attention
 from dino.masks import entropy
+from dino.queries import Query, query_name
 
 PANELS = ("heads", "layers", "ranking", "head off", "norms")
 HEADS, LAYERS, RANKING, ABLATION, NORMS = PANELS
+_HELP = (
+    "Arrow keys move over the patches and ask what the one reached looks at, Escape returns to the CLS "
+    "token, plus and minus zoom."
+)
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
@@ -96,26 +102,49 @@ def _large(scene: Scene, index: int, beside: str) -> None:
     names, scaled, ranges = scene.maps()
     name, (low, high) = names[index], ranges[index]
     photo, asked, backbone = scene.choice.photo, scene.asked, scene.backbone
-    plain = services.shown(photo, SHOWN_PX)
     places = st.columns(2, gap="small") if beside == "side" else [st.container()]
     if beside == "side":
         with places[0]:
-            layout.picture(plain, alt=photo.alt)
+            layout.picture(services.shown(photo, SHOWN_PX), alt=photo.alt)
     with places[-1]:
-        patch_picker(
+        canvas(
             "picker",
-            picture=render.encode_jpeg(scene.draw(scaled[index], SHOWN_PX)),
-            alt=f"{_title(name)} of {_block(scene)}, query {asked.token}, over: {photo.alt}",
-            grid=scene.attention.geometry.grid,
-            query=asked.query,
-            has_cls=backbone.num_prefix > backbone.num_registers,
-            on_pick=lambda query: attention_controls.choose(query=query),
-            photo=render.encode_jpeg(plain) if beside == "wipe" else None,
-            photo_alt=photo.alt,
+            [
+                canvas_services.panel(
+                    scene.choice,
+                    backbone,
+                    "attention",
+                    map_picture=scene.draw(scaled[index], SHOWN_PX),
+                    alt=f"{_title(name)} of {_block(scene)}, query {asked.token}, over: {photo.alt}",
+                )
+            ],
+            hint=_hint(asked.query),
+            help_text=_HELP,
+            colormap=scene.style.colormap,
+            chosen=Picked(0, *asked.query) if isinstance(asked.query, tuple) else None,
+            wipe=beside == "wipe",
+            on_pick=partial(_pick, backbone),
         )
     factor, unit = scene.unit
     layout.colour_bar(scene.style.colormap, factor * low, factor * high, unit)
     st.caption(_caption(scene, name))
+
+
+def _pick(backbone: Backbone, picked: Picked | None) -> None:
+    """Ask for the picked patch, or for CLS again where there is one."""
+    if picked:
+        attention_controls.choose(query=f"{picked.row}:{picked.column}")
+    elif backbone.num_prefix > backbone.num_registers:
+        attention_controls.choose(query="cls")
+
+
+def _hint(query: Query) -> str:
+    if isinstance(query, tuple):
+        return (
+            f"What patch {query_name(query)} looks at: arrow keys move it, Esc goes back to CLS. Leave the "
+            "picture and come back to compare patches."
+        )
+    return "Point at a patch to see which are like it; click it to see what it looks at."
 
 
 def _caption(scene: Scene, name: str) -> str:

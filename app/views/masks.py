@@ -1,8 +1,6 @@
-"""Masks: the patches that hold the attention, per head and combined, tidied and refined."""
+"""Masks: the patches that hold the attention, or the objects in a photo, tidied and refined."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
@@ -11,79 +9,23 @@ import torch
 from app import mask_services, services
 from app.mask_services import NamedReference
 from app.state import Choice
-from app.views import layout, masks_controls, masks_reference
+from app.text import plain_text, sentence
+from app.views import layout, masks_controls, masks_downloads, masks_reference
 from app.views.layout import SHOWN_PX, TILE_PX, Tile
-from dino import export, proposals, render
+from app.views.masks_scene import VIEWS, Scene
+from dino import render
 from dino.backbone import Backbone
+from dino.diverging import diverging_heat
+from dino.errors import UserError
 from dino.explore import Attention
 from dino.figures import attention_histogram
 from dino.masks import jaccard
 from dino.proposals import MaskSettings
 from dino.reference import HeadScores, score_heads
 
-VIEWS = ("overlay", "outline", "cut-out")
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a mask is drawn from: the page's choice, how masks are made, and how they are shown.
-
-    `labels` [h,w] the cluster of each patch for k-means.
-    """
-
-    choice: Choice
-    backbone: Backbone
-    attention: Attention
-    settings: MaskSettings
-    labels: np.ndarray | None
-    view: str = VIEWS[0]
-
-    @property
-    def heads(self) -> tuple[int, ...]:
-        """The chosen heads."""
-        assert self.settings.heads is not None
-        return self.settings.heads
-
-    @cached_property
-    def grid_mask(self) -> np.ndarray:
-        """The patches the chosen heads keep, bool [h,w], before clean-up and refinement."""
-        return proposals.patch_mask(self.attention, self.settings, labels=self.labels)
-
-    @cached_property
-    def head_masks(self) -> np.ndarray:
-        """The patches each head keeps by itself, bool [A,h,w]."""
-        return proposals.patch_masks(self.attention.weights, self.settings, labels=self.labels)
-
-    @property
-    def is_patches(self) -> bool:
-        """Whether the mask is whole patches, neither tidied nor refined."""
-        return not self.settings.cleans and self.settings.refine == "none"
-
-    def mask(self) -> np.ndarray:
-        """The mask at the photo's size, bool [H,W]."""
-        made = self.choice, self.backbone, self.attention, self.settings, self.labels
-        return mask_services.finished(*made)
-
-    def shown_mask(self, width: int) -> np.ndarray:
-        """The mask over the photo at most `width` px wide."""
-        if self.is_patches:
-            return render.scaled(self.attention.geometry, width).to_photo(self.grid_mask)
-        return render.shrink(self.mask().astype(np.uint8) * 255, width) >= 128
-
-    def draw(self, mask: np.ndarray, width: int) -> np.ndarray:
-        """A mask drawn over the photo at most `width` px wide, as the view says."""
-        photo = services.shown(self.choice.photo, width)
-        if self.view == "outline":
-            pixels = render.mask_outline(photo, mask)
-        elif self.view == "cut-out":
-            pixels = render.on_checkers(render.cutout(photo, mask))
-        else:
-            pixels = render.mask_overlay(photo, mask)
-        return render.mark_random(pixels) if self.backbone.is_random else pixels
-
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: how masks are made; the mask, each head's own, scores, downloads."""
+    """The page: how masks are made; the mask, each head's or object's own, scores, downloads."""
     layout.header("Masks", choice, backbone)
     attention, seconds = services.attention(choice, backbone)
     _explore(choice, backbone, attention)
@@ -92,17 +34,24 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 @st.fragment
 def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
-    """Everything a control changes; attention is here already, features are where k-means asks."""
+    """Everything a control changes; attention is here already, features and keys are where asked."""
     large, side = st.columns([6, 5], gap="medium")
     with side:
         settings = masks_controls.settings(attention.num_heads, choice.size)
     if settings is None:
         large.info("Choose at least one head.", icon=":material/touch_app:")
         return
-    labels = mask_services.labels(choice, backbone, settings)
-    scene = Scene(choice, backbone, attention, settings, labels)
+    try:
+        with large:
+            labels = mask_services.labels(choice, backbone, settings)
+            found = mask_services.found(choice, backbone, settings)
+    except UserError as error:
+        large.error(plain_text(sentence(str(error))), icon=":material/error:")
+        return
+    scene = Scene(choice, backbone, attention, settings, labels, found)
     with side:
-        _histogram(scene)
+        if found is None:
+            _histogram(scene)
         scores = _reference(scene)
     with large:
         view, before = _view(settings)
@@ -110,8 +59,7 @@ def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
         _large(replace(scene, settings=replace(settings, refine="none")) if before else scene)
         if before:
             st.caption("Shown before refinement; downloads hold the refined mask.")
-        _downloads(scene)
-    st.markdown("**Each head's own mask**" + ("" if scene.is_patches else " · patches as kept"))
+        masks_downloads.show(scene)
     _gallery(scene, scores)
 
 
@@ -133,30 +81,22 @@ def _view(settings: MaskSettings) -> tuple[str, bool]:
 
 
 def _large(scene: Scene) -> None:
-    mask = scene.shown_mask(SHOWN_PX)
-    share = scene.grid_mask.mean() if scene.is_patches else mask.mean()
+    masks = scene.shown_masks(SHOWN_PX)
+    share = (scene.grid_mask if scene.is_patches else np.logical_or.reduce(masks, axis=0)).mean()
     layout.picture(
-        scene.draw(mask, SHOWN_PX),
+        scene.draw(masks, SHOWN_PX),
         alt=f"Mask covering {share:.0%} of: {scene.choice.photo.alt}",
     )
     grid = scene.grid_mask
     kept = f"{np.count_nonzero(grid)} of {grid.size} patches"
     steps = "" if scene.is_patches else f", then {_steps(scene.settings)}"
-    st.caption(f"{_name(scene)}: {kept}{steps}, {share:.0%} of the photo.")
-
-
-def _name(scene: Scene) -> str:
-    """The mask in words."""
-    settings, heads = scene.settings, scene.heads
-    if len(heads) == 1:
-        which = f"Head {heads[0]}"
-    else:
-        which = f"{settings.combine.title()} of heads {', '.join(map(str, heads))}"
-    if settings.method == "otsu":
-        return f"{which} above Otsu's threshold"
-    if settings.method == "kmeans":
-        return f"{which} in {settings.clusters} groups by k-means"
-    return f"{which} at {settings.mass:.0%}"
+    st.caption(f"{scene.name}: {kept}{steps}, {share:.0%} of the photo.")
+    if not len(scene.grid_masks):
+        st.info(
+            "Nothing stands out: to these weights all patches are alike. Try other keys under "
+            "*Keys and clean-up*, other heads, or LOST, which always answers.",
+            icon=":material/search_off:",
+        )
 
 
 def _steps(settings: MaskSettings) -> str:
@@ -170,21 +110,48 @@ def _steps(settings: MaskSettings) -> str:
 
 
 def _gallery(scene: Scene, scores: HeadScores | None) -> None:
-    geometry = render.scaled(scene.attention.geometry, TILE_PX)
-    tiles = []
-    for index, mask in enumerate(scene.head_masks):
+    """Each head's own mask; or each object's, beside the map it was cut from."""
+    if scene.found is not None and not len(scene.found.masks):
+        return
+    title = (
+        "Each head's own mask" if scene.found is None else "Each object, and what it was cut from"
+    )
+    st.markdown(f"**{title}**" + ("" if scene.is_patches else " · patches as kept"))
+    geometry, tiles = render.scaled(scene.attention.geometry, TILE_PX), []
+    for index, mask in enumerate(scene.each):
         note = f"{mask.mean():.0%} of the photo"
         note += f" · J {scores.heads[index]:.2f}" if scores else ""
+        is_object = scene.found is not None
+        title = f"Object {index + 1}" if is_object else f"Head {index}"
         tiles.append(
             Tile(
-                picture=scene.draw(geometry.to_photo(mask), TILE_PX),
-                title=f"Head {index}",
+                picture=scene.draw(
+                    geometry.to_photo(mask)[None], TILE_PX, first=index if is_object else 0
+                ),
+                title=title,
                 note=note,
-                alt=f"Mask of head {index}, {note}",
-                chosen=index in scene.heads,
+                alt=f"Mask of {title.lower()}, {note}",
+                chosen=not is_object and index in scene.heads,
             )
         )
+        if scene.found is not None:
+            tiles.append(_cut(scene, index))
     layout.gallery(tiles)
+
+
+def _cut(scene: Scene, index: int) -> Tile:
+    """The map an object was cut from."""
+    assert scene.found is not None
+    photo = services.shown(scene.choice.photo, TILE_PX)
+    pixels, _ = diverging_heat(scene.found.scores[index], scene.attention.geometry, photo)
+    kind = "summed similarity" if scene.settings.method == "lost" else "second eigenvector"
+    row, column = scene.found.seeds[index]
+    return Tile(
+        picture=render.mark_random(pixels) if scene.backbone.is_random else pixels,
+        title=kind.capitalize(),
+        note=f"cut at 0 · seed at {row}:{column}",
+        alt=f"Map of the {kind} that object {index + 1} was cut from: orange is the object's side",
+    )
 
 
 def _reference(scene: Scene) -> HeadScores | None:
@@ -194,8 +161,12 @@ def _reference(scene: Scene) -> HeadScores | None:
         named = masks_reference.choose(scene.choice.photo)
         if named is None:
             return None
-        scores = score_heads(scene.head_masks, named.reference.pixels, scene.attention.geometry)
-        masks_reference.show_scores(_present(scene, named), scores)
+        scores = None
+        if len(scene.each):
+            truth = named.reference.pixels
+            scores = score_heads(scene.each, truth, scene.attention.geometry)
+        kind = "Head" if scene.found is None else "Object"
+        masks_reference.show_scores(_present(scene, named), scores, kind=kind)
     return scores
 
 
@@ -230,42 +201,3 @@ def _histogram(scene: Scene) -> None:
         alt=f"Histogram of attention per patch for {which}; {told}.",
     )
     st.caption(f"Patches by attention, {which}; {told}.")
-
-
-def _downloads(scene: Scene) -> None:
-    choice, attention, settings = scene.choice, scene.attention, scene.settings
-    random = scene.backbone.is_random
-
-    def files() -> Iterator[export.File]:
-        mask = proposals.described(scene.mask(), attention, settings)
-        return export.mask_files(services.pixels(choice.photo), mask, random=random)
-
-    def every_head() -> bytes:
-        photo, collected = services.pixels(choice.photo), []
-        for head, patches in enumerate(scene.head_masks):
-            pixels = proposals.finish(photo, attention.geometry.to_photo(patches), settings)
-            own = replace(settings, heads=(head,))
-            mask = proposals.described(pixels, attention, own)
-            named = export.mask_files(photo, mask, random=random)
-            collected += [(f"head-{head}-{name}", data) for name, data in named]
-        return export.zip_files([*files(), *collected])
-
-    stem = export.stem(choice.photo.file_name, choice.photo.id)
-
-    def this_view() -> bytes:
-        full = services.pixels(choice.photo).shape[1]
-        return render.encode_png(scene.draw(scene.mask(), full))
-
-    layout.downloads(
-        ("This view (PNG)", f"{stem}-{scene.view}.png", "image", this_view),
-        ("Mask (PNG)", f"{stem}-mask.png", "contrast", lambda: dict(files())["mask.png"]),
-        ("Cut-out (PNG)", f"{stem}-cutout.png", "content_cut", lambda: dict(files())["cutout.png"]),
-        ("All heads (ZIP)", f"{stem}-masks.zip", "folder_zip", every_head),
-        (
-            "Numbers (NPZ)",
-            f"{stem}-attention.npz",
-            "data_array",
-            lambda: export.attention_npz(attention),
-        ),
-    )
-    layout.command("segment", choice, masks_controls.flags(settings, attention.num_heads))

@@ -49,13 +49,19 @@ def choose(photo: Photo) -> NamedReference | None:
     return named
 
 
-def show_scores(present: Sequence[tuple[str, float]], scores: HeadScores) -> None:
-    """A sorted table of J: masks at hand by name, the best union of heads, and each head."""
-    rows = [
-        *present,
-        ("Oracle: best union", scores.union),
-        *((f"Head {index}", value) for index, value in enumerate(scores.heads)),
-    ]
+def show_scores(
+    present: Sequence[tuple[str, float]], scores: HeadScores | None, *, kind: str = "Head"
+) -> None:
+    """A sorted table of J: masks at hand by name, the best union of heads, and each head.
+
+    Args:
+        scores: of the heads' masks, or where `kind` is "Object" of the objects'; None without any.
+    """
+    rows = list(present)
+    if scores is not None:
+        rows.append(("Oracle: best union", scores.union))
+        names = (_name(kind, index) for index in range(len(scores.heads)))
+        rows += zip(names, scores.heads, strict=True)
     ordered = sorted(rows, key=lambda row: -row[1])
     st.dataframe(
         {"Mask": [name for name, _ in ordered], "J": [value for _, value in ordered]},
@@ -66,13 +72,22 @@ def show_scores(present: Sequence[tuple[str, float]], scores: HeadScores) -> Non
             "J": st.column_config.ProgressColumn(format="%.3f", min_value=0.0, max_value=1.0),
         },
     )
-    union = ", ".join(map(str, sorted(scores.union_heads)))
-    heads = f"heads {union}" if len(scores.union_heads) > 1 else f"head {union} alone"
-    st.caption(
-        "J: what mask and reference share, over what either covers; 1 is the same. Heads are scored "
-        f"by their patches, before clean-up and refinement. The best union is of {heads}: an oracle, "
-        "since heads are taken by looking at the reference, as long as each raises J."
-    )
+    told = "J: what mask and reference share, over what either covers; 1 is the same."
+    if scores is not None:
+        numbers = [_name(kind, index).split()[-1] for index in sorted(scores.union_heads)]
+        plural = f"{kind.lower()}s"
+        union = f"{plural} {', '.join(numbers)}" if len(numbers) > 1 else ""
+        told += (
+            f" {plural.capitalize()} are scored by their patches, before clean-up and refinement. "
+            f"The best union is of {union or f'{kind.lower()} {numbers[0]} alone'}: an oracle, since "
+            f"{plural} are taken by looking at the reference, as long as each raises J."
+        )
+    st.caption(told)
+
+
+def _name(kind: str, index: int) -> str:
+    """Heads are counted from 0, objects from 1."""
+    return f"{kind} {index + (kind == 'Object')}"
 
 
 def _take(photo: Photo, key: str) -> None:

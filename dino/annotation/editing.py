@@ -21,7 +21,7 @@ from dino.annotation.states import (
 )
 from dino.backbone import Backbone
 from dino.errors import UserError
-from dino.proposals import MaskSettings, propose
+from dino.proposals import MaskSettings, propose_objects
 
 # Longer side in px of the copy that is painted on; a photo up to this is painted on as it is.
 EDIT_PX = 1600
@@ -84,15 +84,17 @@ def apply_paintings(
 def proposed_state(
     backbone: Backbone, rgb: np.ndarray, settings: MaskSettings, *, status: str = TODO
 ) -> PhotoState:
-    """The state of a photo, uint8 [H,W,3], with one object as it is proposed; one forward.
+    """The state of a photo, uint8 [H,W,3], with the objects as they are proposed; one forward.
 
     Raises:
         UserError: as `propose`.
     """
-    mask = propose(backbone, rgb, settings).pixels
-    height, width = mask.shape
-    proposal = MaskObject(1, 0, runlengths.encode(mask), PROPOSED)
-    return PhotoState(status, (height, width), (proposal,))
+    masks = [mask.pixels for mask in propose_objects(backbone, rgb, settings)]
+    proposals = (
+        MaskObject(number, 0, runlengths.encode(mask), PROPOSED)
+        for number, mask in enumerate(masks, start=1)
+    )
+    return PhotoState(status, (rgb.shape[0], rgb.shape[1]), tuple(proposals))
 
 
 def _merged(

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli import evaluate_ablation, evaluate_attention, evaluate_cost, evaluate_report
+from dino.cli import (
+    evaluate_ablation,
+    evaluate_attention,
+    evaluate_copies,
+    evaluate_cost,
+    evaluate_report,
+    evaluate_retrieval,
+    evaluate_video,
+)
+from dino.cli.feature_options import Cache, NoCache, Workers
 from dino.cli.measurement import (
     Measurement,
     Out,
@@ -50,15 +59,6 @@ Resize = Annotated[
     int | None,
     typer.Option(help="Short side in px before the centre crop. Default: size · 256/224.", min=1),
 ]
-Cache = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder that keeps features. Default: cache/ in the checkpoints folder.",
-        show_default=False,
-    ),
-]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep no features, use no kept ones.")]
-Workers = Annotated[int, typer.Option(help="Processes that read photos.", min=0)]
 
 
 @app.command()
@@ -186,6 +186,9 @@ evaluate_attention.register(app)
 evaluate_ablation.register(app)
 evaluate_cost.register(app)
 evaluate_report.register(app)
+evaluate_video.register(app)
+evaluate_retrieval.register(app)
+evaluate_copies.register(app)
 
 
 def _probe_frozen(

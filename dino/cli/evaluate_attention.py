@@ -1,5 +1,6 @@
-"""`eval segmentation`: how well thresholded attention covers outlined objects."""
+"""`eval segmentation`: how well thresholded attention, and objects found in keys, meet outlined ones."""
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli.measurement import Measurement, Out, Row, Threads, numbers
-from dino.cli.options import Device, Key, Precision, PrecisionOption, Weights
+from dino.cli.options import Device, Key, Keys, KeysOption, Precision, PrecisionOption, Weights
 from dino.cli.progress import progress
 
 if TYPE_CHECKING:
     from dino.backbone import Backbone
+    from dino.evaluation.discovery_scores import DiscoveryResult
     from dino.evaluation.mask_data import MaskData
     from dino.evaluation.segmentation import SegmentationResult
     from dino.processes import World
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 _ORACLE = (
     "J: mean over a photo's objects, then over photos. Best head: an oracle, which knows each object "
     "and takes the head that covers it best."
+)
+_FOUND = (
+    "J best: of the masks found, the best for each object (an oracle where there are several). J "
+    "first and CorLoc (box IoU above 0.5 with any object's): of the first mask. IoU, accuracy and F "
+    "(β² = 0.3): of all masks together with all objects together; max F: of the score map."
 )
 
 
@@ -60,6 +67,10 @@ def segmentation(
             help="Folder of a COCO JSON's photos. Default: beside it.", show_default=False
         ),
     ] = None,
+    discovery: Annotated[
+        str, typer.Option(help="Methods that find objects in keys, or none.")
+    ] = "lost,tokencut,maskcut",
+    keys: KeysOption = Keys.auto,
     split: Annotated[str, typer.Option(help="Which list of a VOC folder.")] = "val",
     resample: Annotated[Resample, typer.Option(help="How photos are resized.")] = Resample.bicubic,
     out: Out = Path("results"),
@@ -70,7 +81,8 @@ def segmentation(
 ) -> None:
     """Jaccard index of last-block attention with outlined objects, as in the paper's Fig. 4.
 
-    The best head is an oracle: it is chosen for each object, knowing the answer.
+    The best head is an oracle: it is chosen for each object, knowing the answer. Beside it what
+    LOST, TokenCut and MaskCut find: J, CorLoc, IoU, accuracy and F.
     """
     from dino.evaluation.mask_data import open_masks
     from dino.evaluation.probe_features import whole_patches
@@ -80,6 +92,7 @@ def segmentation(
     named = numbers(masses, float, "--masses")
     for mass in named:
         check_mass(mass)
+    methods = _methods(discovery)
     found = open_masks(data, photos=photos, split=split)
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
     with Measurement(weights, **loading, out=out) as run:
@@ -88,7 +101,13 @@ def segmentation(
             networks["twin"] = run.load(twin)
         if random:
             networks["random weights"] = random_twin(run.backbone)
-        options: Row = {"size": size, "masses": named, "resample": resample.value}
+        options: Row = {
+            "size": size,
+            "masses": named,
+            "resample": resample.value,
+            "discovery": methods,
+            "keys": keys.value,
+        }
         measured = {
             role: _measure(role, n, found, run.world, **options) for role, n in networks.items()
         }
@@ -107,10 +126,11 @@ def segmentation(
                 "size": whole_patches(size, run.backbone.patch_size),
                 "networks": {role: [n.name, n.weights_sha256] for role, n in networks.items()},
                 "best_head": "oracle: the best head of each object",
+                "best_mask": "oracle: the best mask found for each object",
             },
             rows=_rows(measured),
             shown=_words(measured, named),
-            note=_ORACLE,
+            note=_ORACLE if not methods else f"{_ORACLE}\n\n{_found_table(measured)}\n{_FOUND}",
             unreadable=first.unreadable,
         )
 
@@ -124,6 +144,8 @@ def _measure(
     size: int,
     masses: list[float],
     resample: str,
+    discovery: list[str],
+    keys: str,
 ) -> "SegmentationResult":
     """The masses asked for and the curve around them, with progress."""
     from dino.evaluation.segmentation import CURVE_MASSES, attention_jaccard
@@ -134,6 +156,8 @@ def _measure(
         size=size,
         masses=sorted({*masses, *CURVE_MASSES}),
         resample=resample,
+        discovery=discovery,
+        keys=keys,
         progress=progress(role, "photos"),
         world=world,
     )
@@ -144,11 +168,24 @@ def register(app: typer.Typer) -> None:
     app.command()(segmentation)
 
 
+def _methods(text: str) -> list[str]:
+    """The methods between commas, each once; none for "none"."""
+    from dino.discovery import check_method
+
+    if text.strip() == "none":
+        return []
+    methods = list(dict.fromkeys(word.strip() for word in text.split(",")))
+    for method in methods:
+        check_method(method)
+    return methods
+
+
 def _rows(results: "dict[str, SegmentationResult]") -> list[Row]:
-    """Every mass of every network, and the baseline that marks whole photos."""
+    """Every mass and method of every network, and the baseline that marks whole photos."""
     rows: list[Row] = [
         {
             "network": role,
+            "method": "attention",
             "mass": at.mass,
             "best_head": at.best_head,
             "mean_head": at.mean_head,
@@ -158,8 +195,48 @@ def _rows(results: "dict[str, SegmentationResult]") -> list[Row]:
         for at in result.masses
     ]
     everything = results["weights"].all_foreground
-    baseline = {"mass": None, "best_head": everything, "mean_head": everything}
-    return [*rows, {"network": "all foreground", **baseline}]
+    baseline: Row = {
+        "network": "all foreground",
+        "method": "all foreground",
+        "mass": None,
+        "best_head": everything,
+        "mean_head": everything,
+    }
+    for role, one in _found(results):
+        measured = asdict(one)
+        if role == "all foreground":
+            baseline |= measured
+        else:
+            rows.append({"network": role, "method": one.method, "mass": None, **measured})
+    return [*rows, baseline]
+
+
+def _found(results: "dict[str, SegmentationResult]") -> "list[tuple[str, DiscoveryResult]]":
+    """Each network's methods by its role; last the whole photo as an object, which needs none."""
+    methods = [(role, one) for role, result in results.items() for one in result.discovery[:-1]]
+    return methods + [("all foreground", one) for one in results["weights"].discovery[-1:]]
+
+
+def _found_table(results: "dict[str, SegmentationResult]") -> str:
+    from dino.evaluation.report import table
+
+    return table(
+        [
+            {
+                "network": role,
+                "method": "–" if role == one.method else one.method,
+                "J best": f"{one.best_mask:.3f}",
+                "J first": f"{one.first_mask:.3f}",
+                "CorLoc": f"{one.corloc:.3f}",
+                "IoU": f"{one.iou:.3f}",
+                "accuracy": f"{one.accuracy:.3f}",
+                "F": f"{one.f_beta:.3f}",
+                "max F": "–" if one.max_f is None else f"{one.max_f:.3f}",
+                "found": f"{one.num_found:.1f}",
+            }
+            for role, one in _found(results)
+        ]
+    )
 
 
 def _words(results: "dict[str, SegmentationResult]", masses: list[float]) -> list[dict[str, str]]:

@@ -165,6 +165,18 @@ def leave(report: "Report", out: Path, shown: Sequence[dict[str, str]], note: st
     say(f"{out / 'results.json'}, {report.seconds:.1f} s, {report.threads} threads")
 
 
+def with_random_twin(run: Measurement, *, random: bool) -> "dict[str, Backbone]":
+    """The network measured and, with `random`, its twin of random weights, by their names in reports."""
+    from dino.evaluation.random_twin import random_twin
+
+    networks = {"weights": run.backbone}
+    if random and run.backbone.has_attention:
+        networks["random weights"] = random_twin(run.backbone)
+    elif random:
+        say(f"{run.backbone.name} is no ViT: no random weights beside it")
+    return networks
+
+
 def open_classes(train: Path, val: Path, purpose: str) -> "tuple[PhotoFolder, PhotoFolder]":
     """Two folders with the same classes, numbered alike."""
     from dino.folders import open_folder, require_classes

@@ -66,6 +66,18 @@ class MaskMethod(StrEnum):
     mass = "mass"
     otsu = "otsu"
     kmeans = "kmeans"
+    lost = "lost"
+    tokencut = "tokencut"
+    maskcut = "maskcut"
+
+
+class Keys(StrEnum):
+    """What is taken out of keys before objects are sought in them."""
+
+    auto = "auto"
+    plain = "plain"
+    unbiased = "unbiased"
+    centered = "centered"
 
 
 class Refine(StrEnum):
@@ -97,6 +109,14 @@ FitOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[Precision, typer.Option(help="auto measures what is fast here.")]
+KeysOption = Annotated[
+    Keys,
+    typer.Option(
+        help="What lost, tokencut and maskcut compare. plain: keys as they are, as the papers; "
+        "unbiased: less the block's bias; centered: less the photo's mean; auto: unbiased, and "
+        "centered where the mean outweighs the rest."
+    ),
+]
 Mass = Annotated[
     float, typer.Option(help="Share of a head's attention a mask holds, above 0 up to 1.")
 ]

@@ -16,6 +16,8 @@ from dino.cli.options import (
     Fit,
     FitOption,
     Key,
+    Keys,
+    KeysOption,
     MaskMethod,
     Mass,
     Method,
@@ -28,6 +30,7 @@ from dino.cli.options import (
     Size,
     Weights,
 )
+from dino.cli.progress import show_share
 from dino.cli.segment import (
     Clusters,
     FillHoles,
@@ -35,6 +38,7 @@ from dino.cli.segment import (
     Largest,
     MethodOption,
     MinArea,
+    Objects,
     RefineOption,
     parse_heads,
 )
@@ -117,6 +121,8 @@ def segment(
     ] = Combine.mean,
     method: MethodOption = MaskMethod.mass,
     clusters: Clusters = 4,
+    objects: Objects = 3,
+    keys: KeysOption = Keys.auto,
     min_area: MinArea = 0.0,
     largest: Largest = False,
     fill_holes: FillHoles = False,
@@ -126,13 +132,14 @@ def segment(
     device: Device = "auto",
     precision: PrecisionOption = Precision.auto,
 ) -> None:
-    """Cut out what the heads attend to.
+    """Cut out what the heads attend to, or the objects in a photo.
 
-    Writes mask.png and cutout.png, a folder a photo, and one coco.json.
+    Writes mask.png and cutout.png, a folder a photo, and one coco.json; of several objects
+    object-1.png and so on too.
     """
     from dino import export
     from dino.masks import check_heads
-    from dino.proposals import MaskSettings, propose
+    from dino.proposals import MaskSettings, propose_objects, together
 
     settings = MaskSettings(
         size=size,
@@ -141,6 +148,8 @@ def segment(
         combine=combine.value,
         method=method.value,
         clusters=clusters,
+        objects=objects,
+        keys=keys.value,
         largest=largest,
         fill_holes=fill_holes,
         min_area=min_area,
@@ -151,12 +160,13 @@ def segment(
     backbone = _load(weights, key, device, precision)
     if settings.heads is not None and backbone.has_attention:
         check_heads(settings.heads, backbone.num_heads)
-    masks: list[tuple[str, Mask]] = []
+    masks: list[tuple[str, list[Mask]]] = []
 
     def results(rgb: "np.ndarray", name: str) -> Iterator["File"]:
-        mask = propose(backbone, rgb, settings)
-        masks.append((name, mask))
-        return export.mask_files(rgb, mask, random=backbone.is_random)
+        found = propose_objects(backbone, rgb, settings)
+        mask = together(found, (rgb.shape[0], rgb.shape[1]), settings)
+        masks.append((name, found or [mask]))
+        return export.mask_files(rgb, mask, objects=found, random=backbone.is_random)
 
     def finish() -> None:
         _write(out / "coco.json", export.coco_json(masks))
@@ -199,7 +209,7 @@ def project(
             dims=dims,
             seed=seed,
             perplexity=perplexity,
-            progress=_show_share if method is Method.tsne else None,
+            progress=show_share if method is Method.tsne else None,
         )
         return export.projection_files(
             projection,
@@ -280,13 +290,6 @@ def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_bytes(content)
     temporary.replace(path)
-
-
-def _show_share(done: float, message: str) -> None:
-    """One line on a terminal, renewed in place; nothing where stderr is a file."""
-    if sys.stderr.isatty():
-        end = "\r" if done < 1 else "\n"
-        print(f"  {done:4.0%} {message:40}", end=end, file=sys.stderr, flush=True)
 
 
 def _say(line: str) -> None:

@@ -48,3 +48,10 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def show_share(done: float, message: str) -> None:
+    """One line on a terminal, renewed in place; nothing where stderr is a file."""
+    if sys.stderr.isatty():
+        end = "\r" if done < 1 else "\n"
+        print(f"  {done:4.0%} {message:40}", end=end, file=sys.stderr, flush=True)

@@ -14,10 +14,12 @@ MethodOption = Annotated[
     MaskMethod,
     typer.Option(
         help="mass: the fewest patches that hold --mass; otsu: those above Otsu's threshold; "
-        "kmeans: clusters of features with more attention than the photo's mean."
+        "kmeans: clusters of features with more attention than the photo's mean; lost, tokencut: "
+        "one object from the last block's keys; maskcut: up to --objects of them."
     ),
 ]
 Clusters = Annotated[int, typer.Option(help="Clusters of --method kmeans, 2 to 32.")]
+Objects = Annotated[int, typer.Option(help="Objects that --method maskcut finds at most, 1 to 9.")]
 MinArea = Annotated[
     float, typer.Option(help="Drop pieces of a smaller share of the photo, such as 0.01.")
 ]

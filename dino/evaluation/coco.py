@@ -17,19 +17,23 @@ import numpy as np
 
 from dino.errors import UserError
 
+Box = tuple[float, float, float, float]
+
 
 @dataclass(frozen=True)
 class CocoImage:
     """One photo of a COCO file.
 
     `shape` (H, W) in px; `outlines` of its objects and `crowds` (regions of many objects drawn as
-    one), both as the file has them: polygons, or run lengths.
+    one), both as the file has them: polygons, or run lengths; `boxes` of the objects, (top, left,
+    bottom, right) in px, None where the file has none.
     """
 
     file_name: str
     shape: tuple[int, int]
     outlines: tuple[Any, ...]
     crowds: tuple[Any, ...]
+    boxes: tuple[Box | None, ...] = ()
 
 
 def read_coco(path: str | Path) -> tuple[CocoImage, ...]:
@@ -41,24 +45,36 @@ def read_coco(path: str | Path) -> tuple[CocoImage, ...]:
     path = Path(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        found: dict[Any, tuple[list[Any], list[Any]]] = {}
+        found: dict[Any, tuple[list[Any], list[Any], list[Box | None]]] = {}
         for annotation in document["annotations"]:
-            objects, crowds = found.setdefault(annotation["image_id"], ([], []))
-            (crowds if annotation.get("iscrowd") else objects).append(annotation["segmentation"])
+            objects, crowds, boxes = found.setdefault(annotation["image_id"], ([], [], []))
+            if annotation.get("iscrowd"):
+                crowds.append(annotation["segmentation"])
+            else:
+                objects.append(annotation["segmentation"])
+                boxes.append(_box(annotation.get("bbox")))
         return tuple(
             CocoImage(
                 image["file_name"],
                 (int(image["height"]), int(image["width"])),
-                *(tuple(outlines) for outlines in found[image["id"]]),
+                *map(tuple, found[image["id"]]),
             )
             for image in document["images"]
-            if found.get(image["id"], ((), ()))[0]
+            if found.get(image["id"], ((),))[0]
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} is not a COCO annotation file ({type(error).__name__}: {error}); expected JSON "
             "with images (id, file_name, height, width) and annotations (image_id, segmentation)"
         ) from error
+
+
+def _box(bbox: Any) -> Box | None:
+    """COCO's [left, top, width, height] as (top, left, bottom, right)."""
+    if not bbox:
+        return None
+    left, top, width, height = map(float, bbox)
+    return top, left, top + height, left + width
 
 
 def decode_outline(outline: Any, shape: tuple[int, int]) -> np.ndarray:

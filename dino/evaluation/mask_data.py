@@ -6,7 +6,7 @@ data = open_masks("coco/instances.json")         # photos beside it, or photos=F
 data.objects(data.paths[0]).masks                # bool [O, H, W]
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from dino.errors import UserError
-from dino.evaluation.coco import CocoImage, decode_outline, read_coco
+from dino.evaluation.coco import Box, CocoImage, decode_outline, read_coco
 from dino.images import find_images
 
 # Pascal's label of borders and of what is too hard to tell.
@@ -27,11 +27,22 @@ class Objects:
     """The outlined objects of one photo.
 
     `masks` [O,H,W] bool, each with a pixel at least; `ignore` [H,W] bool, pixels that count neither
-    as object nor as background.
+    as object nor as background; `told` the objects' boxes as far as a file tells them, else None.
     """
 
     masks: np.ndarray
     ignore: np.ndarray
+    told: tuple[Box | None, ...] = ()
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """(top, left, bottom, right) of each object in px, float64 [O,4]: as told, else its mask's."""
+        told = self.told or (None,) * len(self.masks)
+        boxes = [
+            _box_of(mask) if box is None else box
+            for mask, box in zip(self.masks, told, strict=True)
+        ]
+        return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
 
 @dataclass(frozen=True)
@@ -160,10 +171,22 @@ def _read_outlines(photo: Path, *, known: dict[Path, CocoImage]) -> Objects:
     except UserError as error:
         raise UserError(f"{photo.name}: {error}") from error
     ignore = np.any(crowds, axis=0) if crowds else np.zeros(image.shape, dtype=bool)
-    return _objects(masks, ignore)
+    return _objects(masks, ignore, image.boxes)
 
 
-def _objects(masks: list[np.ndarray], ignore: np.ndarray) -> Objects:
+def _objects(
+    masks: list[np.ndarray], ignore: np.ndarray, told: Sequence[Box | None] = ()
+) -> Objects:
     """Stack what has a pixel that counts."""
-    kept = [mask for mask in masks if (mask & ~ignore).any()]
-    return Objects(np.stack(kept) if kept else np.zeros((0, *ignore.shape), bool), ignore)
+    kept = [number for number, mask in enumerate(masks) if (mask & ~ignore).any()]
+    stacked = np.stack([masks[number] for number in kept]) if kept else None
+    return Objects(
+        np.zeros((0, *ignore.shape), bool) if stacked is None else stacked,
+        ignore,
+        tuple(told[number] for number in kept) if told else (),
+    )
+
+
+def _box_of(mask: np.ndarray) -> Box:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return float(rows[0]), float(columns[0]), float(rows[-1]) + 1, float(columns[-1]) + 1

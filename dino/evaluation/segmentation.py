@@ -1,8 +1,9 @@
 """How well the attention of single heads covers objects: the Jaccard index of the paper's Fig. 4.
 
     data = open_masks("caltech-masks")
-    result = attention_jaccard(backbone, data, size=280)
+    result = attention_jaccard(backbone, data, size=280, discovery=("tokencut",))
     result.at(0.6).best_head                       # an oracle: the best head of each object
+    result.discovery[0].corloc                     # beside it, objects found without labels
 
 python -m dino eval segmentation --data caltech-masks --size 280
 """
@@ -15,12 +16,22 @@ import numpy as np
 from torch import Tensor
 
 from dino.backbone import Backbone
+from dino.discovery import check_method, discover
 from dino.errors import ImageError, UserError
+from dino.evaluation.discovery_scores import (
+    DiscoveryResult,
+    FoundScores,
+    everything_found,
+    mean_scores,
+    score_found,
+)
 from dino.evaluation.mask_data import MaskData, Objects
+from dino.evaluation.patch_counts import PatchCounts
 from dino.geometry import Geometry
 from dino.images import read
 from dino.limits import check_fits
 from dino.masks import check_mass, mass_mask
+from dino.objects import LastKeys, attention_and_keys, check_keys
 from dino.preprocessing import preprocess
 from dino.processes import World
 
@@ -48,7 +59,8 @@ class SegmentationResult:
     """J of attention masks on a set: the mean over a photo's objects, then over photos.
 
     `masses` in the order asked for, `all_foreground` what marking the whole photo gives, and what
-    was counted: photos without an object count nowhere, unreadable ones are listed.
+    was counted: photos without an object count nowhere, unreadable ones are listed. `discovery` is
+    of the methods asked for, and last of the whole photo as an object.
     """
 
     masses: tuple[MassResult, ...]
@@ -57,6 +69,7 @@ class SegmentationResult:
     num_objects: int
     num_without_object: int
     unreadable: tuple[Path, ...]
+    discovery: tuple[DiscoveryResult, ...] = ()
 
     def at(self, mass: float) -> MassResult:
         """The result at one of the masses asked for."""
@@ -70,6 +83,8 @@ def attention_jaccard(
     size: int = 480,
     masses: Sequence[float] = (*DEFAULT_MASSES, *CURVE_MASSES),
     resample: str = "bicubic",
+    discovery: Sequence[str] = (),
+    keys: str = "auto",
     progress: Callable[[int, int], None] | None = None,
     world: World | None = None,
 ) -> SegmentationResult:
@@ -79,22 +94,23 @@ def attention_jaccard(
         size: px of both sides the photos are stretched to, taken down to whole patches.
         masses: shares of a head's attention to keep, each in (0, 1]; doubles count once.
         resample: "bicubic" or "bilinear".
+        discovery: methods of `dino.discovery` to measure too, in the same forward.
+        keys: what these compare, of `dino.objects.KEYS`.
         progress: called with (photos done, photos in all) after each photo.
         world: processes that share the photos; each gets the whole result.
     Raises:
-        UserError: a network without attention, a mass or size out of range, masks of another size
-            than their photo, or no object in any photo.
+        UserError: a network without attention, a mass or size out of range, an unknown method,
+            masks of another size than their photo, or no object in any photo.
     Source: Caron et al. 2021, Fig. 4; masks are enlarged to the photo by nearest neighbour.
     """
-    kept = tuple(dict.fromkeys(masses))
-    for mass in kept:
-        check_mass(mass)
+    how = _Protocol(
+        size, resample, tuple(dict.fromkeys(masses)), tuple(dict.fromkeys(discovery)), keys
+    )
+    how.check()
     world, found = world or World(), dict[int, _PhotoScores | None]()
     share = world.rows(len(data.paths))
     for done, row in enumerate(share, start=1):
-        found[row] = _score_photo(
-            backbone, data, data.paths[row], size=size, resample=resample, masses=kept
-        )
+        found[row] = _score_photo(backbone, data, data.paths[row], how)
         if progress:
             progress(done, len(share))
     everything = world.gathered(found)
@@ -103,32 +119,49 @@ def attention_jaccard(
     if not scores:
         raise UserError(f"{data.root} has no readable photo with an object; check the folder")
     return SegmentationResult(
-        masses=_mean_over_photos(kept, np.stack([one.heads for one in scores])),
+        masses=_mean_over_photos(how.masses, np.stack([one.heads for one in scores])),
         all_foreground=float(np.mean([one.foreground for one in scores])),
         num_photos=len(scores),
         num_objects=sum(one.num_objects for one in scores),
         num_without_object=len(read_ones) - len(scores),
         unreadable=tuple(data.paths[row] for row, one in everything.items() if one is None),
+        discovery=tuple(
+            mean_scores(method, [one.found[method] for one in scores]) for method in scores[0].found
+        ),
     )
 
 
 @dataclass(frozen=True)
+class _Protocol:
+    """What is done with each photo, as `attention_jaccard` has it."""
+
+    size: int
+    resample: str
+    masses: tuple[float, ...]
+    discovery: tuple[str, ...]
+    keys: str
+
+    def check(self) -> None:
+        for mass in self.masses:
+            check_mass(mass)
+        for method in self.discovery:
+            check_method(method)
+        check_keys(self.keys)
+
+
+@dataclass(frozen=True)
 class _PhotoScores:
-    """J [masses, 1+A] of one photo, what marking all of it gives, and of how many objects."""
+    """J [masses, 1+A] of one photo, what marking all of it gives, of how many objects, and what
+    each method of discovery has found."""
 
     heads: np.ndarray
     foreground: float
     num_objects: int
+    found: dict[str, FoundScores]
 
 
 def _score_photo(
-    backbone: Backbone,
-    data: MaskData,
-    path: Path,
-    *,
-    size: int,
-    resample: str,
-    masses: Sequence[float],
+    backbone: Backbone, data: MaskData, path: Path, how: _Protocol
 ) -> _PhotoScores | None:
     """None where the photo cannot be read."""
     try:
@@ -138,10 +171,23 @@ def _score_photo(
     objects = data.objects(path)
     _check_sizes(path, objects, rgb)
     if not len(objects.masks):
-        return _PhotoScores(np.empty(0), 0.0, 0)
-    maps, geometry = _attend(backbone, rgb, size, resample)
-    scores = _mean_over_objects(jaccards(maps, objects, geometry, masses))
-    return _PhotoScores(scores, float(foreground_jaccards(objects).mean()), len(objects.masks))
+        return _PhotoScores(np.empty(0), 0.0, 0, {})
+    maps, keys, geometry = _look(backbone, rgb, how)
+    scores = _mean_over_objects(jaccards(maps, objects, geometry, how.masses))
+    found = {} if keys is None else _score_discovery(keys, objects, geometry, how)
+    foreground = float(foreground_jaccards(objects).mean())
+    return _PhotoScores(scores, foreground, len(objects.masks), found)
+
+
+def _score_discovery(
+    keys: LastKeys, objects: Objects, geometry: Geometry, how: _Protocol
+) -> dict[str, FoundScores]:
+    """Each method's objects against the outlined ones, and the whole photo's."""
+    features = keys.joined(kind=how.keys)
+    found = [discover(features, geometry.grid, method=method) for method in how.discovery]
+    found.append(everything_found(geometry))
+    counts, boxes = PatchCounts.of(objects, geometry), objects.boxes
+    return {one.method: score_found(one, counts, boxes, geometry) for one in found}
 
 
 def jaccards(
@@ -149,24 +195,13 @@ def jaccards(
 ) -> np.ndarray:
     """J of each head's mask with each object, at the photo's size: float64 [masses, A, O].
 
-    Nearest-neighbour enlarging gives every pixel the value of one patch, so pixels are counted by
-    patch once, and each mask's pixels are sums of those counts: the same numbers as `dino.jaccard`
-    of masks enlarged one by one, some hundred times faster.
+    The same numbers as `dino.jaccard` of masks enlarged one by one; see `patch_counts`.
 
     Args:
         maps: attention over patches [A,h,w].
     """
-    num_patches = geometry.grid[0] * geometry.grid[1]
-    patch_of = geometry.to_photo(np.arange(num_patches).reshape(geometry.grid))
-    counted = patch_of[~objects.ignore]
-    pixels = np.bincount(counted, minlength=num_patches)  # [N]
-    inside = np.stack(
-        [np.bincount(counted[m[~objects.ignore]], minlength=num_patches) for m in objects.masks]
-    )  # [O,N]
     kept = np.stack([mass_mask(maps, mass).flatten(1).cpu().numpy() for mass in masses])  # [M,A,N]
-    both = kept.astype(np.int64) @ inside.T
-    either = (kept @ pixels)[..., None] + inside.sum(axis=1) - both
-    return both / either
+    return PatchCounts.of(objects, geometry).jaccards(kept)
 
 
 def foreground_jaccards(objects: Objects) -> np.ndarray:
@@ -175,22 +210,26 @@ def foreground_jaccards(objects: Objects) -> np.ndarray:
     return (objects.masks & counts).sum(axis=(1, 2)) / counts.sum()
 
 
-def _attend(
-    backbone: Backbone, rgb: np.ndarray, size: int, resample: str
-) -> tuple[Tensor, Geometry]:
-    """CLS attention of the last block [A,h,w] on a photo stretched to whole patches."""
-    side = size // backbone.patch_size * backbone.patch_size or size
+def _look(
+    backbone: Backbone, rgb: np.ndarray, how: _Protocol
+) -> tuple[Tensor, LastKeys | None, Geometry]:
+    """CLS attention of the last block [A,h,w] on a photo stretched to whole patches, and the keys
+    where objects are sought in them."""
+    side = how.size // backbone.patch_size * backbone.patch_size or how.size
     check_fits(backbone, (rgb.shape[0], rgb.shape[1]), size=side, fit="stretch")
     image, geometry = preprocess(
         rgb,
         size=side,
         patch_size=backbone.patch_size,
         fit="stretch",
-        resample=resample,
+        resample=how.resample,
         mean=backbone.mean,
         std=backbone.std,
     )
-    return backbone.attention(image).weights[0, 0, 0], geometry
+    if not how.discovery:
+        return backbone.attention(image).weights[0, 0, 0], None, geometry
+    maps, keys = attention_and_keys(backbone, image)
+    return maps.weights[0, 0, 0], keys, geometry
 
 
 def _check_sizes(path: Path, objects: Objects, rgb: np.ndarray) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +17,10 @@ _CACHE_VERSION = 1
 
 
 def cached_index(shards: Sequence[Path], cache: Path) -> dict[str, np.ndarray]:
-    """The index from the cache folder, made and kept there if it is not there or damaged."""
+    """The index from the cache folder, made and kept there if it is not there or damaged.
+
+    Where nothing can be written, the index is made all the same: what is lost is time.
+    """
     facts = [(str(path.absolute()), path.stat()) for path in shards]
     key = json.dumps([_CACHE_VERSION, [(p, s.st_size, s.st_mtime_ns) for p, s in facts]])
     path = cache / f"shards-{hashlib.sha256(key.encode()).hexdigest()}.npz"
@@ -26,7 +29,7 @@ def cached_index(shards: Sequence[Path], cache: Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in COLUMNS}
     except Exception:  # absent, or damaged: zip, zlib and numpy raise about as many types
         columns = build_index(shards)
-    with written_whole(path) as file:
+    with suppress(UserError), written_whole(path) as file:
         np.savez(file, allow_pickle=False, **columns)
     return columns
 

@@ -84,10 +84,10 @@ def open_shards(
         classes: names that labels must have, in the order that numbers them; None takes those there
             are, sorted, as numbers where all are integers.
         cache: folder to keep the index in, found again while paths, sizes and times of the shards
-            are the same; None keeps it nowhere.
+            are the same; None, or one that cannot be written, keeps it nowhere.
     Raises:
-        UserError: shards that are missing or compressed, no picture in any, a label outside
-            `classes`, or a cache that cannot be written.
+        UserError: shards that are missing or compressed, no picture in any, or a label outside
+            `classes`.
     """
     shards = find_shards(str(pattern))
     index = build_index(shards) if cache is None else cached_index(shards, Path(cache))

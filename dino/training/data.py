@@ -19,6 +19,7 @@ from torch import Tensor
 from dino.errors import ImageError, UserError
 from dino.folders import open_folder
 from dino.training.crops import MultiCrop
+from dino.weights import checkpoints_folder
 
 # Names of tar files, also compressed ones, which the shards' reader refuses in a sentence.
 _SHARDS = re.compile(r"\.(tar|tar\.\w+|tgz)$")
@@ -51,6 +52,8 @@ class Photos(Protocol):
 def open_photos(data: str | Path) -> Photos:
     """A folder of photos, or shards: a folder of .tar files, a glob, or `train-{000..099}.tar`.
 
+    The index of shards is kept in the checkpoints folder, so that only the first start reads all of
+    their headers.
     Raises:
         UserError: nothing there.
     """
@@ -58,7 +61,7 @@ def open_photos(data: str | Path) -> Photos:
     if _SHARDS.search(str(data)) or (path.is_dir() and any(path.glob("*.tar"))):
         from dino.shards import open_shards
 
-        return open_shards(data)
+        return open_shards(data, cache=checkpoints_folder() / "cache" / "shards")
     return open_folder(path)
 
 

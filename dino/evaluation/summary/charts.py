@@ -46,7 +46,8 @@ def _bars(
     published: Sequence[tuple[Published, Figure]],
 ) -> Bars | None:
     """Ours and then published figures; the same data's alone where there are any."""
-    kinds = {figure.what for _, figure in ours}  # said where it tells ours apart
+    shown = [figure for _, figure in ours if is_number(figure.values.get(metric.name))]
+    kinds = {figure.what for figure in shown}  # said where it tells ours apart
     mine = [
         Bar(_label(figure.what if len(kinds) > 1 else "", report.weights["name"]), value, 0)
         for report, figure in ours

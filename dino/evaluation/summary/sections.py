@@ -82,7 +82,12 @@ def _comparison(
 ) -> Table | None:
     if not ours and not published:
         return None
-    present = {name for _, figure in [*ours, *published] for name in figure.values}
+    present = {
+        name
+        for _, figure in [*ours, *published]
+        for name, value in figure.values.items()
+        if value is not None
+    }
     metrics = [metric for metric in task.metrics if metric.name in present]
     rows = [
         (report.weights["name"], figure.what, *_cells(figure, metrics), "", data_name(report), OURS)

@@ -63,28 +63,35 @@ def _linear(report: Report) -> list[Figure]:
 
 
 def _segmentation(report: Report) -> list[Figure]:
-    """The best head at 60 % of the mass, or at the first mass asked for."""
+    """The best head at 60 % of the mass, or at the first mass asked for; and objects discovered."""
     asked = report.settings.get("masses") or [_MASS]
     mass = _MASS if _MASS in asked else asked[0]
-    rows = [row for row in report.rows if row.get("mass") in (mass, None)]
-    return [
-        Figure(_network(row, mass), {"jaccard": _percent(row.get("best_head"))}) for row in rows
-    ]
+    figures = []
+    for row in report.rows:
+        values = {
+            "jaccard": _percent(row.get("best_head")),
+            "corloc": _percent(row.get("corloc")),
+            "iou": _percent(row.get("iou")),
+        }
+        if row.get("mass") in (mass, None) and any(value is not None for value in values.values()):
+            figures.append(Figure(_network(row, mass), values))
+    return figures
 
 
 def _network(row: Row, mass: float) -> str:
-    name = str(row.get("network"))
-    return name if row.get("mass") in (None, _MASS) else f"{name}, {mass:.0%} of mass"
+    name, method = str(row.get("network")), row.get("method")
+    if row.get("mass") not in (None, _MASS):
+        return f"{name}, {mass:.0%} of mass"
+    return name if method in (None, "attention", name) else f"{name}, {method}"
 
 
 def _asked_masses(report: Report) -> list[Row]:
-    """The masses that were asked for, without each single head; the curve is a chart."""
+    """The masses that were asked for and what was discovered, without each single head; the curve
+    is a chart."""
     asked = [*(report.settings.get("masses") or []), None]
-    return [
-        {name: row.get(name) for name in ("network", "mass", "best_head", "mean_head")}
-        for row in report.rows
-        if row.get("mass") in asked
-    ]
+    rows = [row for row in report.rows if row.get("mass") in asked]
+    keys = dict.fromkeys(key for row in rows for key in row if not key.startswith("head_"))
+    return [{key: row.get(key) for key in keys} for row in rows]
 
 
 def _ablation(report: Report) -> list[Figure]:
@@ -145,20 +152,6 @@ def _join(*words: Any) -> str:
     return ", ".join(str(word) for word in words if word)
 
 
-def _named(*names: str) -> Callable[[Report], list[Figure]]:
-    """Rows that hold any of these figures, told apart by their first text."""
-
-    def figures(report: Report) -> list[Figure]:
-        found = []
-        for row in report.rows:
-            values = {name: row[name] for name in names if is_number(row.get(name))}
-            what = next((str(value) for value in row.values() if isinstance(value, str)), "")
-            found += [Figure(what, values)] if values else []
-        return found
-
-    return figures
-
-
 def _percent(value: Any) -> float | None:
     return 100 * value if is_number(value) else None
 
@@ -186,8 +179,13 @@ TASKS: dict[str, Task] = {
     "segmentation": Task(
         "Attention as masks",
         "How well the attention of the last block, cut at a share of its mass (60 % unless said), "
-        "covers outlined objects (Jaccard index J); the best head is an oracle that knows each one.",
-        (Metric("jaccard", "J, best head (oracle), %", "%"),),
+        "covers outlined objects (Jaccard index J; the best head is an oracle that knows each one), "
+        "and how often a box found without labels meets an object (CorLoc).",
+        (
+            Metric("jaccard", "J, best head (oracle), %", "%"),
+            Metric("corloc", "CorLoc, %", "%"),
+            Metric("iou", "IoU, %", "%", drawn=False),
+        ),
         _segmentation,
         _asked_masses,
     ),
@@ -209,16 +207,6 @@ TASKS: dict[str, Task] = {
         "How early the original comes when all photos are ordered by likeness to a distorted copy.",
         (Metric("map", "mAP, %", "%"),),
         _copies,
-    ),
-    "discovery": Task(
-        "Object discovery",
-        "How often a box found without labels covers an object (CorLoc), and how well masks found so "
-        "cover what stands out (IoU).",
-        (
-            Metric("corloc", "CorLoc, %", "%"),
-            Metric("iou", "IoU, %", "%", drawn=False),
-        ),
-        _named("corloc", "iou"),
     ),
     "ablation": Task(
         "Ablation of the method",

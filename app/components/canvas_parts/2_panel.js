@@ -1,0 +1,152 @@
+// One photo: its picture, the heat of similarity over it, marks, zoom.
+
+const CLOSEST = 12; // times
+const TALLEST = 0.72; // of the window
+
+class Panel {
+  constructor(canvas, number) {
+    this.canvas = canvas;
+    this.number = number;
+    this.root = document.createElement("figure");
+    this.root.innerHTML = `
+      <div class="frame" tabindex="0" role="application">
+        <div class="stage"><img class="photo" alt=""><img class="map" alt="" hidden>
+          <canvas class="heat" hidden></canvas><div class="marks"></div></div>
+      </div><figcaption></figcaption>`;
+    this.find = (name) => this.root.querySelector(`.${name}`);
+    for (const name of ["frame", "stage", "photo", "map", "heat", "marks"]) this[name] = this.find(name);
+    this.caption = this.root.querySelector("figcaption");
+    this.zoom = { scale: 1, x: 0, y: 0 };
+    this.features = null;
+  }
+
+  update(data) {
+    const another = !this.data || this.data.photo !== data.photo;
+    this.data = data;
+    const { rows, columns } = data;
+    if (another) {
+      this.photo.src = data.photo;
+      this.zoomTo(1);
+    }
+    this.map.hidden = !data.map || !this.heat.hidden;
+    if (data.map) this.map.src = data.map;
+    this.clip();
+    if (this.heat.width !== columns || this.heat.height !== rows) {
+      this.heat.width = columns; // which clears it
+      this.heat.height = rows;
+      this.heat.hidden = true;
+    }
+    this.caption.textContent = data.caption ?? "";
+    this.caption.hidden = !data.caption;
+    this.load();
+  }
+
+  load() {
+    const { features, rows, columns } = this.data;
+    if (this.address === features) return;
+    this.address = features;
+    this.features = null;
+    if (!features) return;
+    featuresAt(features, rows * columns).then(
+      (found) => {
+        if (this.address !== features) return;
+        this.features = found;
+        this.canvas.arrived(this);
+      },
+      () => this.canvas.say("The features did not arrive; reload the page to compare patches."),
+    );
+  }
+
+  // What the page shows before anything is pointed at comes back.
+  rest() {
+    this.heat.hidden = true;
+    this.map.hidden = !this.data.map;
+    this.clip();
+  }
+
+  // Cosines as colours over the photo, from the lowest of them to 1.
+  paint(cosines) {
+    const { palette, opacity } = this.canvas;
+    let low = 1, high = -1;
+    for (const value of cosines) {
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+    const context = this.heat.getContext("2d"), image = context.createImageData(this.heat.width, this.heat.height);
+    const scale = high > low ? 255 / (high - low) : 0;
+    for (let i = 0; i < cosines.length; i++) {
+      const level = Math.round((cosines[i] - low) * scale) * 3;
+      image.data[4 * i] = palette[level];
+      image.data[4 * i + 1] = palette[level + 1];
+      image.data[4 * i + 2] = palette[level + 2];
+      image.data[4 * i + 3] = 255;
+    }
+    context.putImageData(image, 0, 0);
+    this.heat.style.opacity = opacity;
+    this.heat.hidden = false;
+    this.map.hidden = true;
+    this.photo.style.clipPath = "";
+    return { low, high };
+  }
+
+  // Only the left `share` percent of the photo lies over the map.
+  clip() {
+    const { wipe } = this.canvas;
+    const wiped = this.data.map && wipe !== null;
+    this.map.style.clipPath = wiped ? `inset(0 0 0 ${wipe}%)` : "";
+  }
+
+  // Boxes over patches: [{row, column, kind}], kinds hover, chosen, best, plus, minus; or a box.
+  mark(marks) {
+    this.marks.replaceChildren(...marks.map((one) => {
+      const { rows, columns } = this.data, element = document.createElement("div");
+      element.className = `mark ${one.kind}`;
+      element.style.top = `${(100 * one.row) / rows}%`;
+      element.style.left = `${(100 * one.column) / columns}%`;
+      element.style.height = `${(100 * (one.height ?? 1)) / rows}%`;
+      element.style.width = `${(100 * (one.width ?? 1)) / columns}%`;
+      if (one.text) element.textContent = one.text;
+      return element;
+    }));
+  }
+
+  // The patch at a place of the window, [row, column], as fractions where `exact`.
+  under(x, y) {
+    const box = this.stage.getBoundingClientRect(), { rows, columns } = this.data;
+    const part = (value, count) => Math.min(count - 1, Math.max(0, Math.floor(value * count)));
+    return [part((y - box.top) / box.height, rows), part((x - box.left) / box.width, columns)];
+  }
+
+  // Where the middle of a patch is in the window, and whether that is inside the frame.
+  middle(row, column) {
+    const box = this.stage.getBoundingClientRect(), frame = this.frame.getBoundingClientRect();
+    const x = box.left + ((column + 0.5) / this.data.columns) * box.width;
+    const y = box.top + ((row + 0.5) / this.data.rows) * box.height;
+    const inside = x >= frame.left && x <= frame.right && y >= frame.top && y <= frame.bottom;
+    return { x, y, inside };
+  }
+
+  fit() {
+    const most = Math.max(260, window.innerHeight * TALLEST), { width, height } = this.data;
+    this.root.style.maxWidth = `${(most * width) / height}px`;
+    this.frame.style.aspectRatio = `${width} / ${height}`;
+  }
+
+  zoomTo(scale, clientX, clientY) {
+    const next = Math.min(CLOSEST, Math.max(1, scale)), change = next / this.zoom.scale;
+    const box = this.frame.getBoundingClientRect();
+    const x = (clientX ?? box.left + box.width / 2) - box.left, y = (clientY ?? box.top + box.height / 2) - box.top;
+    this.pan(x - (x - this.zoom.x) * change, y - (y - this.zoom.y) * change, next);
+  }
+
+  // The photo never leaves its frame.
+  pan(x, y, scale = this.zoom.scale) {
+    const { clientWidth, clientHeight } = this.frame;
+    const within = (value, size) => Math.min(0, Math.max(size * (1 - scale), value));
+    this.zoom = { scale, x: within(x, clientWidth), y: within(y, clientHeight) };
+    this.stage.style.transform = scale === 1 ? "" : `translate(${this.zoom.x}px, ${this.zoom.y}px) scale(${scale})`;
+    this.stage.style.setProperty("--thin", 1 / scale); // frames of patches stay as thick as they were
+    this.frame.classList.toggle("close", scale > 1);
+    this.canvas.moved?.();
+  }
+}

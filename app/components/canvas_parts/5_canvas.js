@@ -1,0 +1,297 @@
+// The canvas: panels that look together, what is chosen on them, and what Python hears of it.
+//
+// Hovering stays in the browser. What leaves: `picked` (a patch, as "panel:row:column", or "clear")
+// and `prompts` ({points: [[row, column, sign], …], box: [top, left, bottom, right] or null}).
+
+const boards = new WeakMap();
+const PICK_MS = 250; // held arrow keys send their last patch only
+
+export default function (component) {
+  const place = component.parentElement;
+  let canvas = boards.get(place);
+  if (!canvas) boards.set(place, (canvas = new Canvas(place)));
+  canvas.update(component);
+  return () => {
+    boards.delete(place);
+    canvas.close();
+  };
+}
+
+class Canvas extends Input {
+  constructor(place) {
+    super();
+    this.find = (id) => place.querySelector(`#${id}`);
+    this.board = this.find("board");
+    this.lines = new Lines(this.find("lines"), this.board);
+    this.panels = [];
+    this.cursor = null;
+    this.picked = null;
+    this.tools = ["pick"];
+    this.tool = "pick";
+    this.points = [];
+    this.box = null;
+    this.aborter = new AbortController();
+    this.observer = new ResizeObserver(() => this.moved());
+    this.observer.observe(this.board);
+    this.buttons();
+  }
+
+  update({ data, setTriggerValue }) {
+    this.data = data;
+    this.trigger = setTriggerValue;
+    this.palette = Uint8Array.from(atob(data.palette), (letter) => letter.charCodeAt(0));
+    this.opacity = data.opacity;
+    this.wipe = data.wipe ? Number(this.find("slider").value) : null;
+    while (this.panels.length > data.panels.length) this.panels.pop().root.remove();
+    while (this.panels.length < data.panels.length) {
+      const panel = new Panel(this, this.panels.length);
+      this.panels.push(panel);
+      this.find("panels").append(panel.root);
+      this.listenTo(panel);
+    }
+    this.find("panels").dataset.count = this.panels.length;
+    this.panels.forEach((panel, number) => {
+      panel.update(data.panels[number]);
+      panel.fit();
+      const { alt, rows, columns } = data.panels[number];
+      panel.frame.setAttribute("aria-label", `${alt}. ${rows} rows and ${columns} columns of patches. ${data.help}`);
+    });
+    this.setTools(data.tools);
+    this.lines.set(data.lines ?? []);
+    if (!this.unsent) Object.assign(this, { points: data.points ?? [], box: data.box ?? null });
+    this.find("wipe").hidden = !data.wipe;
+    if (!this.cursor || this.picked) this.hint(data.hint);
+    this.show();
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    cancelAnimationFrame(this.frame);
+    this.aborter.abort();
+    this.observer.disconnect();
+  }
+
+  buttons() {
+    const on = (id, type, call) => this.find(id).addEventListener(type, call, { signal: this.aborter.signal });
+    on("slider", "input", () => {
+      this.wipe = Number(this.find("slider").value);
+      for (const panel of this.panels) panel.clip();
+    });
+    on("closer", "click", () => this.panels.forEach((panel) => this.zoomAt(panel, 1.5)));
+    on("wider", "click", () => this.panels.forEach((panel) => this.zoomAt(panel, 1 / 1.5)));
+    on("clear", "click", () => this.clear(this.panels[0]));
+    on("undo", "click", () => this.undo());
+    for (const tool of ["plus", "minus", "box"]) on(tool, "click", () => this.setTool(tool));
+    for (const key of this.find("keys").querySelectorAll("button")) {
+      key.addEventListener("click", () => {
+        const panel = this.cursor?.panel ?? this.panels[0];
+        this.step(panel, this.cursor?.patch ?? this.startOf(panel), key.dataset.step.split(",").map(Number));
+      }, { signal: this.aborter.signal });
+    }
+  }
+
+  setTools(tools) {
+    this.tools = tools;
+    if (!tools.includes(this.tool)) this.tool = tools[0];
+    for (const tool of ["plus", "minus", "box"]) this.find(tool).hidden = !tools.includes(tool);
+    this.find("undo").hidden = tools.length < 2;
+    this.setTool(this.tool);
+  }
+
+  setTool(tool) {
+    this.tool = tool;
+    for (const one of ["plus", "minus", "box"]) this.find(one).setAttribute("aria-pressed", one === tool);
+    this.board.dataset.tool = tool;
+  }
+
+  // A panel's features came: what is pointed at can be compared now.
+  arrived(panel) {
+    this.board.dataset.ready = this.panels.filter((one) => one.features).length;
+    if (this.cursor) this.point(this.cursor.panel, this.cursor.patch, true);
+    void panel;
+  }
+
+  // Look at a patch; pictures are drawn once a frame at most. A panel whose patch was just picked
+  // shows what that brought until the pointer leaves it.
+  point(panel, patch, again = false) {
+    if (this.picked === panel) return this.hover(panel, patch);
+    const same = this.cursor?.panel === panel && this.cursor.patch.join() === patch.join();
+    if (same && !again) return;
+    this.cursor = { panel, patch };
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      if (this.cursor) this.compare();
+    });
+  }
+
+  // The patch under the cursor framed, and nothing compared.
+  hover(panel, patch) {
+    this.cursor = { panel, patch };
+    this.show();
+  }
+
+  // Similarity with the patch under the cursor, in every panel that has features.
+  compare() {
+    const { panel, patch: [row, column] } = this.cursor;
+    const { columns } = panel.data, told = [];
+    const vector = panel.features?.of(row * columns + column);
+    panel.best = null;
+    for (const one of this.panels) {
+      const asked = this.data.link === "position" ? this.placed(one, panel, row, column) : vector;
+      if (!one.features || !asked || asked.length !== one.features.width) continue;
+      if (this.data.link === null && one !== panel) continue;
+      const cosines = one.features.compare(asked), { low } = one.paint(cosines);
+      if (one !== panel && this.data.link === "match") {
+        const best = indexOfLargest(cosines);
+        one.best = [Math.floor(best / one.data.columns), best % one.data.columns];
+        told.push(`best match row ${one.best[0]}, column ${one.best[1]}, cosine ${cosines[best].toFixed(2)}`);
+      } else if (one === panel) told.push(`cosines from ${low.toFixed(2)} to 1`);
+    }
+    this.board.dataset.compared = Number(this.board.dataset.compared ?? 0) + 1;
+    this.readout(`Row ${row}, column ${column}${told.length ? `: ${told.join("; ")}` : ""}`);
+    this.show();
+  }
+
+  // The feature at the same place of the photo as the cursor's, in a panel with another grid.
+  placed(one, panel, row, column) {
+    const at = one === panel ? [row, column] : [
+      Math.floor(((row + 0.5) / panel.data.rows) * one.data.rows),
+      Math.floor(((column + 0.5) / panel.data.columns) * one.data.columns),
+    ];
+    one.best = one === panel ? null : at;
+    return one.features?.of(at[0] * one.data.columns + at[1]);
+  }
+
+  leave(panel) {
+    if (this.picked === panel) this.picked = null;
+    if (this.cursor?.panel !== panel) return;
+    this.cursor = null;
+    for (const one of this.panels) {
+      one.best = null;
+      one.rest();
+    }
+    this.hint(this.data.hint);
+    this.show();
+  }
+
+  click(panel, patch, minus) {
+    if (this.tool === "pick") {
+      if (!this.data.map_on_pick) this.point(panel, patch);
+      return this.pick(panel, patch);
+    }
+    this.point(panel, patch);
+    if (this.tool === "box") return;
+    const sign = (this.tool === "minus") !== minus ? -1 : 1;
+    const kept = this.points.filter(([row, column]) => row !== patch[0] || column !== patch[1]);
+    // A second click on a point takes it away.
+    this.points = kept.length < this.points.length ? kept : [...kept, [...patch, sign]];
+    this.prompt();
+  }
+
+  stretch(panel, from, to) {
+    this.drawn = from ? this.spanned(from, to) : null;
+    this.show();
+    void panel;
+  }
+
+  boxed(panel, from, to) {
+    this.drawn = null;
+    this.box = this.spanned(from, to);
+    this.prompt();
+    void panel;
+  }
+
+  spanned([row, column], [toRow, toColumn]) {
+    return [Math.min(row, toRow), Math.min(column, toColumn), Math.max(row, toRow) + 1, Math.max(column, toColumn) + 1];
+  }
+
+  undo() {
+    if (this.points.length) this.points = this.points.slice(0, -1);
+    else this.box = null;
+    this.prompt();
+  }
+
+  prompt() {
+    this.unsent = true;
+    this.show();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.unsent = false;
+      this.trigger("prompts", { points: this.points, box: this.box });
+    }, 60);
+  }
+
+  pick(panel, patch) {
+    if (!this.data.picks) return;
+    clearTimeout(this.timer);
+    if (this.data.map_on_pick) {
+      this.hover(panel, patch);
+      cancelAnimationFrame(this.frame);
+      this.frame = 0;
+      this.picked = panel;
+      for (const one of this.panels) one.rest();
+    }
+    this.trigger("picked", `${panel.number}:${patch[0]}:${patch[1]}`);
+  }
+
+  pickLater(panel, patch) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.pick(panel, patch), PICK_MS);
+  }
+
+  clear(panel) {
+    this.leave(panel);
+    this.points = [];
+    this.box = null;
+    if (this.tools.length > 1) return this.prompt();
+    clearTimeout(this.timer);
+    if (this.data.picks && this.data.chosen) this.trigger("picked", "clear");
+  }
+
+  // Marks on every panel, and the lines between them.
+  show() {
+    const { chosen } = this.data, { cursor } = this;
+    for (const panel of this.panels) {
+      const marks = [];
+      const box = this.drawn ?? this.box;
+      if (box && panel.number === 0) {
+        const [row, column, bottom, right] = box;
+        marks.push({ row, column, height: bottom - row, width: right - column, kind: "box" });
+      }
+      if (panel.number === 0) {
+        for (const [row, column, sign] of this.points) {
+          marks.push({ row, column, kind: sign > 0 ? "plus" : "minus", text: sign > 0 ? "+" : "−" });
+        }
+      }
+      if (chosen?.panel === panel.number) marks.push({ row: chosen.row, column: chosen.column, kind: "chosen" });
+      if (panel.best) marks.push({ row: panel.best[0], column: panel.best[1], kind: "best" });
+      if (cursor?.panel === panel) marks.push({ row: cursor.patch[0], column: cursor.patch[1], kind: "hover" });
+      panel.mark(marks);
+    }
+    this.find("clear").hidden = !(chosen || this.points.length || this.box);
+    this.find("undo").disabled = !(this.points.length || this.box);
+    this.moved();
+  }
+
+  // Panels changed their place or zoom: lines follow.
+  moved() {
+    if (!this.data) return;
+    const { cursor } = this;
+    this.lines.draw(this.panels, cursor?.panel.number ?? null, cursor?.patch ?? null);
+  }
+
+  readout(text) {
+    this.find("readout").textContent = text;
+    clearTimeout(this.saying);
+    this.saying = setTimeout(() => this.say(text), 400); // for a screen reader, when the cursor rests
+  }
+
+  hint(text) {
+    this.find("readout").textContent = text;
+  }
+
+  say(text) {
+    this.find("said").textContent = text;
+  }
+}

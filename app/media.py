@@ -1,0 +1,15 @@
+"""Addresses of what a browser fetches by itself: photos and features, kept for as long as a page of the
+session shows them."""
+
+from streamlit import runtime
+
+
+def address(data: bytes, mime: str, name: str) -> str | None:
+    """Where a browser finds the bytes; None where no server runs, as in tests of a page alone.
+
+    Args:
+        name: says where on a page they are shown; the same name replaces what was there.
+    """
+    if not runtime.exists():
+        return None
+    return runtime.get_instance().media_file_mgr.add(data, mime, name)

@@ -1,0 +1,68 @@
+"""Time of finding objects without labels, forward excluded: medians by method and grid.
+
+    python -m bench.discovery [--weights vits14.safetensors --repeats 5 --sides 14,30,40]
+
+Keys are of a bundled photo stretched to whole patches. Prints a Markdown table of milliseconds.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+from dino.threads import wait_politely
+
+wait_politely()
+
+import dino  # noqa: E402
+from dino.discovery import METHODS  # noqa: E402
+from dino.images import read  # noqa: E402
+from dino.objects import discover_in, photo_keys  # noqa: E402
+from dino.weights import default_source  # noqa: E402
+
+PHOTO = Path(__file__).resolve().parents[1] / "app" / "photos" / "macaw.jpg"
+
+
+def medians(weights: str, sides: list[int], repeats: int) -> list[list[float]]:
+    """Milliseconds [sides, 1 + methods]: the forward, then each method, wall clock."""
+    backbone, rgb = dino.load(weights), read(PHOTO)
+    rows = []
+    for side in sides:
+        options = {"size": side * backbone.patch_size, "fit": "stretch"}
+        kept = photo_keys(backbone, rgb, **options)
+        steps = [lambda options=options: photo_keys(backbone, rgb, **options)]
+        steps += [
+            lambda kept=kept, method=method: discover_in(kept, method=method) for method in METHODS
+        ]
+        rows.append([_median(step, repeats) for step in steps])
+    return rows
+
+
+def _median(step, repeats: int) -> float:
+    step()
+    taken = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        step()
+        taken.append(1e3 * (time.perf_counter() - started))
+    return statistics.median(taken)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", default=None)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--sides", default="14,30,40", help="patches on each side")
+    given = parser.parse_args()
+    sides = [int(side) for side in given.sides.split(",")]
+    rows = medians(given.weights or default_source(), sides, given.repeats)
+    print(f"ms, median of {given.repeats}\n")
+    print(f"| patches | forward | {' | '.join(METHODS)} |")
+    print("| --- " * (2 + len(METHODS)) + "|")
+    for side, row in zip(sides, rows, strict=True):
+        print(f"| {side}×{side} | {' | '.join(f'{value:.0f}' for value in row)} |")
+
+
+if __name__ == "__main__":
+    main()

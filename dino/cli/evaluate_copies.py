@@ -1,0 +1,213 @@
+"""`eval copies`: is a distorted photo still found?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dino.cli.feature_options import Cache, NoCache, RandomTwin, Workers
+from dino.cli.measurement import Measurement, Out, Row, Threads, say, with_random_twin
+from dino.cli.options import Device, Key, Precision, PrecisionOption, Weights
+from dino.cli.progress import progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dino.evaluation.copies import CopyResult
+    from dino.evaluation.copies_data import CopyData
+
+_SHEET_COLUMNS = 7
+
+
+def copies(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="INRIA Copydays (original/, strong/, …), or any folder of photos, of which copies are made.",
+            show_default=False,
+        ),
+    ],
+    weights: Weights = None,
+    distractors: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of other photos to search among. Default: every other photo of --data.",
+            show_default=False,
+        ),
+    ] = None,
+    whitening: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder whitening is learned from. Default: the distractors.", show_default=False
+        ),
+    ] = None,
+    size: Annotated[
+        int,
+        typer.Option(
+            help="Both sides in px that photos are stretched to, down to whole patches.", min=1
+        ),
+    ] = 320,
+    whiten: Annotated[
+        bool, typer.Option("--whiten/--no-whiten", help="Whiten descriptors by PCA.")
+    ] = True,
+    components: Annotated[
+        int | None,
+        typer.Option(
+            help="Directions that whitening keeps. Default: half as many as photos.", min=1
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Take so many photos of --data, evenly spread.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the copies made here.", min=0)] = 0,
+    random: RandomTwin = True,
+    pages: Annotated[
+        int, typer.Option(help="Originals to show with their copies in copies.png.", min=0)
+    ] = 0,
+    out: Out = Path("results"),
+    cache: Cache = None,
+    no_cache: NoCache = False,
+    workers: Workers = 2,
+    threads: Threads = None,
+    key: Key = "teacher",
+    device: Device = "auto",
+    precision: PrecisionOption = Precision.auto,
+) -> None:
+    """Copy detection by whitened CLS and GeM-pooled patches, as in the paper's Table 4."""
+    from dino.evaluation.copies import copy_detection
+    from dino.evaluation.copies_data import is_copydays, open_copydays, open_photos
+    from dino.evaluation.probe_features import whole_patches
+
+    opened = open_copydays if is_copydays(data) else open_photos
+    found = opened(data, distractors=distractors, whitening=whitening, limit=limit)
+    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache) as run:
+        if pages and run.world.leads:
+            _write_sheet(found, pages, seed, out / "copies.png")
+        options: Row = {
+            "size": whole_patches(size, run.backbone.patch_size),
+            "seed": seed,
+            "whiten": whiten,
+            "components": components,
+        }
+        networks = with_random_twin(run, random=random)
+        results = {
+            role: copy_detection(
+                network,
+                found,
+                cache=run.cache,
+                workers=workers,
+                progress=progress(f"copies by {network.name}", "photos"),
+                **options,
+            )
+            for role, network in networks.items()
+        }
+        first = results["weights"]
+        run.finish(
+            "copies",
+            data=_data_row(data, found, first),
+            settings={
+                **options,
+                "whitening": found.whitening_is if whiten else None,
+                "kept_components": first.components,
+                "networks": {role: [n.name, n.weights_sha256] for role, n in networks.items()},
+            },
+            rows=[row for role, result in results.items() for row in _rows(role, result)],
+            shown=_words(results),
+            note=_note(found, first),
+            unreadable=first.unreadable,
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to the evaluations."""
+    app.command()(copies)
+
+
+def _data_row(root: Path, data: "CopyData", first: "CopyResult") -> Row:
+    return {
+        "path": str(root),
+        "layout": data.layout,
+        "num_images": first.num_originals,
+        "num_queries": first.scores["all"].num_queries,
+        "num_distractors": first.num_distractors,
+        "distractors": data.distractors_are,
+    }
+
+
+def _note(data: "CopyData", result: "CopyResult") -> str:
+    told = f"searched: {result.num_originals} originals, {result.num_distractors} distractors"
+    if data.distractors is not None:
+        told += f" ({data.distractors_are})"
+    if result.components is None:
+        return f"{told}; not whitened"
+    return f"{told}; whitened on {data.whitening_is}, {result.components} directions"
+
+
+def _rows(role: str, result: "CopyResult") -> list[Row]:
+    """In percent, a row a distortion and one of all queries."""
+    return [
+        {
+            "network": role,
+            "distortion": name,
+            "map": 100 * score.map,
+            "first": 100 * score.first,
+            "num_queries": score.num_queries,
+        }
+        for name, score in result.scores.items()
+    ]
+
+
+def _words(results: "dict[str, CopyResult]") -> list[dict[str, str]]:
+    """A line a distortion, the networks side by side."""
+    one = results["weights"]
+    return [
+        {
+            "distortion": name,
+            "queries": str(score.num_queries),
+            **{f"mAP % ({role})": f"{100 * r.scores[name].map:.2f}" for role, r in results.items()},
+            "original first %": f"{100 * score.first:.2f}",
+        }
+        for name, score in one.scores.items()
+    ]
+
+
+def _write_sheet(data: "CopyData", num: int, seed: int, path: Path) -> None:
+    """Some originals with their copies, those that are searched for."""
+    from dino.errors import ImageError
+    from dino.evaluation.retrieval_data import spread
+    from dino.evaluation.sheets import picture_sheet
+    from dino.render import encode_png
+    from dino.weights.saving import write_atomically
+
+    rows = []
+    for row in spread(len(data.originals), num):
+        try:
+            rows.append(_pictures(data, row, seed))
+        except (ImageError, OSError):  # it is named with the other unreadable ones
+            continue
+    if rows:
+        title = f"originals and their copies: {data.originals.root}"
+        picture = picture_sheet(rows, title=title, columns=_SHEET_COLUMNS)
+        write_atomically(encode_png(picture), path)
+        say(f"{path}: copies of {len(rows)} photos")
+
+
+def _pictures(data: "CopyData", row: int, seed: int) -> "list[tuple[str, np.ndarray]]":
+    """Captions and pictures of an original and its copies."""
+    import numpy as np
+
+    from dino.evaluation.distortions import copies as made_of
+    from dino.images import read
+
+    original = data.originals.read(row)
+    shown = [(f"original: {data.originals.paths[row].stem}", original)]
+    if data.blocks is None:
+        return [*shown, *made_of(original, np.random.default_rng((seed, 0, row))).items()]
+    for name, block in data.blocks.items():
+        asking = [at for at, one in enumerate(block.originals) if one == row]
+        shown += [
+            (f"{name}: {block.photos.paths[at].stem}", read(block.photos.paths[at]))
+            for at in asking
+        ]
+    return shown

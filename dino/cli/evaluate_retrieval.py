@@ -1,0 +1,263 @@
+"""`eval retrieval`: does the nearest photo show the same thing?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dino.cli.feature_options import Cache, NoCache, RandomTwin, Workers
+from dino.cli.measurement import Measurement, Out, Row, Threads, say, with_random_twin
+from dino.cli.options import Device, Key, Precision, PrecisionOption, Weights
+from dino.cli.progress import progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dino.backbone import Backbone
+    from dino.evaluation.retrieval import SearchResult, Truth
+    from dino.evaluation.retrieval_data import PhotoSet, RetrievalData
+
+_KAPPAS = (1, 5, 10)
+_TOP = 5
+
+
+def retrieval(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with jpg/ and gnd_*.pkl (revisited Oxford or Paris), or one with a sub-folder "
+            "a class, where each photo asks the others.",
+            show_default=False,
+        ),
+    ] = None,
+    database: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --data: folder to search, a sub-folder a class.", show_default=False
+        ),
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --database: folder of the photos that ask, of the same classes.",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Weights = None,
+    size: Annotated[
+        int,
+        typer.Option(help="Longer side in px; shorter photos keep theirs.", min=1),
+    ] = 224,
+    multiscale: Annotated[
+        bool,
+        typer.Option(
+            "--multiscale/--no-multiscale", help="Features of three scales (1, 1/√2, 1/2) added up."
+        ),
+    ] = True,
+    boxes: Annotated[
+        bool,
+        typer.Option(
+            "--boxes/--no-boxes",
+            help="Revisited sets: queries cut to their boxes; the original's script takes whole photos.",
+        ),
+    ] = True,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Classes: so many photos of a folder, evenly spread.", min=1),
+    ] = None,
+    random: RandomTwin = True,
+    pages: Annotated[
+        int, typer.Option(help="Queries to show with their first five in retrieval.png.", min=0)
+    ] = 0,
+    out: Out = Path("results"),
+    cache: Cache = None,
+    no_cache: NoCache = False,
+    workers: Workers = 2,
+    threads: Threads = None,
+    key: Key = "teacher",
+    device: Device = "auto",
+    precision: PrecisionOption = Precision.auto,
+) -> None:
+    """Mean average precision of image retrieval by cosine of CLS tokens, as in the paper's Table 3."""
+    from dino.evaluation.scales import SCALES, SINGLE_SCALE
+
+    found = _open(data, database, queries, boxes=boxes, limit=limit)
+    options: Row = {"size": size, "scales": SCALES if multiscale else SINGLE_SCALE}
+    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache) as run:
+        searches = {
+            role: _search(run, network, found, workers=workers, **options)
+            for role, network in with_random_twin(run, random=random).items()
+        }
+        first = searches["weights"]
+        if found.lonely:
+            say(_lonely(found))
+        if pages and run.world.leads:
+            _write_sheet(found, first, pages, out / "retrieval.png")
+        run.finish(
+            "retrieval",
+            data=_data_row(found, first),
+            settings={
+                **options,
+                "boxes": boxes,
+                "limit": limit,
+                "networks": {
+                    role: [one.network.name, one.network.weights_sha256]
+                    for role, one in searches.items()
+                },
+            },
+            rows=[row for role, one in searches.items() for row in _rows(role, one)],
+            shown=[_words(row) for role, one in searches.items() for row in _rows(role, one)],
+            unreadable=first.unreadable,
+        )
+        if found.lonely:
+            raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to the evaluations."""
+    app.command()(retrieval)
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """A network's search: over the rows of the database and the queries that could be read."""
+
+    network: "Backbone"
+    database: list[int]
+    queries: list[int]
+    protocols: "dict[str, list[Truth]]"
+    result: "SearchResult"
+    unreadable: list[Path]
+
+
+def _open(
+    data: Path | None,
+    database: Path | None,
+    queries: Path | None,
+    *,
+    boxes: bool,
+    limit: int | None,
+) -> "RetrievalData":
+    from dino.errors import UserError
+    from dino.evaluation.retrieval_data import is_benchmark, open_benchmark, open_classes
+
+    searched = data or database
+    if searched is None or (data and database) or (database is None) != (queries is None):
+        raise UserError("expected --data, or else --database and --queries together")
+    if data is None or not is_benchmark(data):
+        return open_classes(searched, queries, limit=limit)
+    if limit is not None:
+        raise UserError(
+            f"--limit belongs to folders with classes; {data} is a benchmark, a whole one"
+        )
+    return open_benchmark(data, crop=boxes)
+
+
+def _search(
+    run: Measurement,
+    network: "Backbone",
+    data: "RetrievalData",
+    *,
+    size: int,
+    scales: tuple[float, ...],
+    workers: int,
+) -> _Searched:
+    from dino.evaluation.retrieval import search
+    from dino.evaluation.scales import kept_features
+
+    def read(photos: "PhotoSet") -> "tuple[Tensor, list[int]]":
+        shown = progress(f"features of {photos.root} by {network.name}", "photos")
+        options: Row = {"size": size, "scales": scales, "workers": workers, "progress": shown}
+        return kept_features(run.cache, network, photos, **options)
+
+    features, rows = read(data.database)
+    unreadable = _left_out(data.database, rows)
+    asked, asking = features, rows
+    if data.queries is not None:
+        asked, asking = read(data.queries)
+        unreadable += _left_out(data.queries, asking)
+    protocols = data.without(rows, asking)
+    result = search(features, asked, protocols, kappas=_KAPPAS, top=_TOP)
+    return _Searched(network, rows, asking, protocols, result, list(dict.fromkeys(unreadable)))
+
+
+def _left_out(photos: "PhotoSet", rows: list[int]) -> list[Path]:
+    kept = set(rows)
+    return [path for row, path in enumerate(photos.paths) if row not in kept]
+
+
+def _data_row(data: "RetrievalData", first: _Searched) -> Row:
+    return {
+        "path": str(data.database.root),
+        "layout": data.layout,
+        "num_images": len(first.database),
+        "queries_path": str(data.asking.root),
+        "num_queries": len(first.queries),
+        "num_without_match": len(data.lonely),
+    }
+
+
+def _lonely(data: "RetrievalData") -> str:
+    names = ", ".join(str(path) for path in data.lonely[:10])
+    more = f" and {len(data.lonely) - 10} more" if len(data.lonely) > 10 else ""
+    return f"{len(data.lonely)} photos have none of their class to find and count nowhere: {names}{more}"
+
+
+def _rows(role: str, searched: _Searched) -> list[Row]:
+    """In percent, a row a protocol; queries without a relevant photo count nowhere."""
+    import numpy as np
+
+    return [
+        {
+            "network": role,
+            "protocol": protocol,
+            "map": 100 * scores.map,
+            **{f"p{k}": 100 * float(p) for k, p in zip(_KAPPAS, scores.pr, strict=True)},
+            "num_queries": int((~np.isnan(scores.aps)).sum()),
+        }
+        for protocol, scores in searched.result.scores.items()
+    ]
+
+
+def _words(row: Row) -> dict[str, str]:
+    return {
+        "network": row["network"],
+        "relevant": row["protocol"],
+        "mAP %": f"{row['map']:.2f}",
+        **{f"P@{k} %": f"{row[f'p{k}']:.2f}" for k in _KAPPAS},
+        "queries": str(row["num_queries"]),
+    }
+
+
+def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, path: Path) -> None:
+    """Queries spread over the set, each with what came first, right or wrong."""
+    from dino.evaluation.retrieval_data import spread
+    from dino.evaluation.scales import thumbnail
+    from dino.evaluation.sheets import search_sheet
+    from dino.images import read
+    from dino.render import encode_png
+    from dino.weights.saving import write_atomically
+
+    def name(path: Path) -> str:
+        return path.parent.name if protocol == "class" else path.stem
+
+    protocol, truths = next(iter(searched.protocols.items()))
+    asked, found = [], []
+    for at in spread(len(searched.queries), num):
+        row = searched.queries[at]
+        photo, box = data.asking.paths[row], data.asking.boxes[row]
+        asked.append((f"query: {name(photo)}", thumbnail(read(photo), 320, box)))
+        relevant = set(truths[at].ok) - set(truths[at].junk)
+        found.append(
+            [
+                (name(path), path, near in relevant)
+                for near in searched.result.first[at].tolist()
+                if near >= 0
+                for path in [data.database.paths[searched.database[near]]]
+            ]
+        )
+    title = f"{searched.network.name}: what each query finds first ({protocol})"
+    write_atomically(encode_png(search_sheet(asked, found, title=title)), path)
+    say(f"{path}: {len(asked)} queries")

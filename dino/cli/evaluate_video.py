@@ -1,0 +1,211 @@
+"""`eval video`: objects followed through DAVIS sequences by what their patches look like."""
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dino.cli.measurement import Measurement, Out, Row, Threads
+from dino.cli.options import Device, Key, Precision, PrecisionOption, Weights
+from dino.cli.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from dino.evaluation.davis import VideoSequence
+    from dino.evaluation.video import SequenceResult, VideoResult, VideoScores
+
+# DAVIS's own rate; its files do not say.
+_FPS = 24
+_MEAN = "mean"
+_STILL = "first mask kept still"
+
+
+def video(
+    data: Annotated[
+        Path,
+        typer.Option(help="DAVIS folder with JPEGImages/ and Annotations/.", show_default=False),
+    ],
+    weights: Weights = None,
+    size: Annotated[
+        int,
+        typer.Option(
+            help="Shorter side in px of the network's input, down to whole patches.", min=8
+        ),
+    ] = 480,
+    sequences: Annotated[
+        str | None,
+        typer.Option(
+            help="Names with commas between. Default: those of the set's list, else all.",
+            show_default=False,
+        ),
+    ] = None,
+    year: Annotated[
+        int | None,
+        typer.Option(
+            help="2016 (one object) or 2017. Default: what masks say.", show_default=False
+        ),
+    ] = None,
+    topk: Annotated[int, typer.Option(help="Patches whose labels one patch takes.", min=1)] = 5,
+    window: Annotated[
+        int, typer.Option(help="Patches each way that labels come from; 0: anywhere.", min=0)
+    ] = 12,
+    context: Annotated[
+        int, typer.Option(help="Frames just before that labels come from, beside the first.", min=0)
+    ] = 7,
+    temperature: Annotated[
+        float, typer.Option(help="A patch's labels weigh exp(cosine / temperature).")
+    ] = 0.1,
+    random: Annotated[
+        bool, typer.Option("--random", help="The same network with random weights too.")
+    ] = False,
+    out: Out = Path("results"),
+    threads: Threads = None,
+    key: Key = "teacher",
+    device: Device = "auto",
+    precision: PrecisionOption = Precision.auto,
+) -> None:
+    """Carry first masks through videos: J and F as official DAVIS evaluators count them (Table 5).
+
+    Writes masks/<sequence>/00000.png, which those evaluators read, and <sequence>.mp4 to look at.
+    """
+    from dino.evaluation.davis import open_davis
+    from dino.evaluation.random_twin import random_twin
+    from dino.evaluation.video import video_segmentation
+    from dino.propagation import PropagationSettings
+    from dino.tracking import network_size
+
+    settings = PropagationSettings(topk, window, context, temperature)
+    names = [name.strip() for name in (sequences or "").split(",") if name.strip()]
+    found = open_davis(data, year=year, sequences=names)
+    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with Measurement(weights, **loading, out=out) as run:
+        patch = run.backbone.patch_size
+        network_size((size, size), short_side=size, patch_size=patch)  # refuses one too small
+        networks = {"weights": run.backbone}
+        if random:
+            networks["random weights"] = random_twin(run.backbone)
+        measured = {
+            role: video_segmentation(
+                network,
+                found,
+                short_side=size,
+                settings=settings,
+                keep=partial(_write, out=out, mark=network.is_random)
+                if role == "weights"
+                else None,
+                progress=progress(role, "frames"),
+                world=run.world,
+            )
+            for role, network in networks.items()
+        }
+        rows = _rows(measured)
+        run.finish(
+            "video",
+            data={
+                "path": str(data),
+                "year": found.year,
+                "num_images": found.num_frames,
+                "num_sequences": len(found.sequences),
+                "num_objects": measured["weights"].num_objects,
+            },
+            settings={
+                "size": size // patch * patch,
+                **asdict(settings),
+                "networks": {role: [n.name, n.weights_sha256] for role, n in networks.items()},
+            },
+            rows=rows,
+            shown=_words(rows),
+            note=f"masks/ and the videos are of {run.backbone.name}, below {out}",
+            unreadable=(),
+        )
+
+
+def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, mark: bool) -> None:
+    """Masks as official evaluators read them, and a video of them over the frames."""
+    from dino import render
+    from dino.label_maps import indexed_png, label_overlay
+    from dino.video import write_mp4
+    from dino.weights.saving import write_atomically
+
+    for frame, labels in zip(sequence.frames, maps, strict=True):
+        write_atomically(indexed_png(labels), out / "masks" / sequence.name / f"{frame.stem}.png")
+    pictures = (label_overlay(sequence.rgb(number), maps[number]) for number in range(len(maps)))
+    if mark:
+        pictures = (render.mark_random(picture) for picture in pictures)
+    write_mp4(pictures, out / f"{sequence.name}.mp4", fps=_FPS)
+
+
+def _rows(results: "dict[str, VideoResult]") -> list[Row]:
+    """Each object of each network and of the baseline, and their means."""
+    rows: list[Row] = []
+    for role, result in results.items():
+        for one in result.sequences:
+            rows += _object_rows(role, one, one.objects, one.seconds_per_frame)
+        rows.append(_row(role, _MEAN, None, result.mean, result, result.seconds_per_frame))
+    still = results["weights"]
+    for one in still.sequences:
+        rows += _object_rows(_STILL, one, one.still, None)
+    return [*rows, _row(_STILL, _MEAN, None, still.mean_still, still, None)]
+
+
+def _object_rows(
+    role: str, sequence: "SequenceResult", objects: "Sequence[VideoScores]", seconds: float | None
+) -> list[Row]:
+    return [
+        _row(role, sequence.name, label, scores, sequence, seconds)
+        for label, scores in enumerate(objects, start=1)
+    ]
+
+
+def _row(
+    role: str,
+    name: str,
+    label: int | None,
+    scores: "VideoScores",
+    of: "SequenceResult | VideoResult",
+    seconds: float | None,
+) -> Row:
+    return {
+        "network": role,
+        "sequence": name,
+        "object": label,
+        "num_frames": of.num_frames,
+        "j_and_f": scores.j_and_f,
+        **{f"j_{measure}": value for measure, value in asdict(scores.region).items()},
+        **{f"f_{measure}": value for measure, value in asdict(scores.boundary).items()},
+        "seconds_per_frame": seconds,
+    }
+
+
+def _words(rows: list[Row]) -> list[dict[str, str]]:
+    """The objects of the weights, and every mean, in percent."""
+    shown = [row for row in rows if row["network"] == "weights" or row["sequence"] == _MEAN]
+    measures = {
+        "J&F": "j_and_f",
+        "J": "j_mean",
+        "J recall": "j_recall",
+        "J decay": "j_decay",
+        "F": "f_mean",
+        "F recall": "f_recall",
+        "F decay": "f_decay",
+    }
+    return [
+        {
+            "network": row["network"],
+            "sequence": row["sequence"],
+            "object": "–" if row["object"] is None else str(row["object"]),
+            **{title: f"{100 * row[name]:.1f}" for title, name in measures.items()},
+            "s a frame": "–" if (t := row["seconds_per_frame"]) is None else f"{t:.2f}",
+        }
+        for row in shown
+    ]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to the evaluations."""
+    app.command()(video)

@@ -1,0 +1,89 @@
+"""What a discovery finds, and the steps all methods share: checked keys, one piece, its box."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from dino.errors import UserError
+
+# 80 × 80; tables of all pairs of patches take 0.5 GB then.
+MAX_PATCHES = 6_400
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """The objects of a photo, in the order found; there may be none.
+
+    `masks` [n,h,w] bool in patches; `seeds` the (row, column) each grew from; `boxes` (top, left,
+    bottom, right) in patches, the last two behind the object; `scores` [n,h,w] float32, the map
+    each mask was cut from at 0, the object's side above.
+    """
+
+    method: str
+    masks: NDArray[np.bool_]
+    seeds: tuple[tuple[int, int], ...]
+    boxes: tuple[Box, ...]
+    scores: NDArray[np.float32]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches (h, w)."""
+        return self.masks.shape[1], self.masks.shape[2]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One object before it is part of a `Discovery`: mask [h,w], the seed's index, scores [N]."""
+
+    mask: NDArray[np.bool_]
+    seed: int
+    scores: NDArray[np.floating]
+
+
+def gathered(method: str, pieces: Sequence[Piece], grid: tuple[int, int]) -> Discovery:
+    """The pieces with their boxes."""
+    masks = np.zeros((len(pieces), *grid), dtype=bool)
+    scores = np.zeros((len(pieces), *grid), dtype=np.float32)
+    for number, piece in enumerate(pieces):
+        masks[number], scores[number] = piece.mask, piece.scores.reshape(grid)
+    seeds = tuple((piece.seed // grid[1], piece.seed % grid[1]) for piece in pieces)
+    return Discovery(method, masks, seeds, tuple(box_of(mask) for mask in masks), scores)
+
+
+def checked(keys: ArrayLike, grid: tuple[int, int]) -> NDArray[np.float64]:
+    """Keys [N,D] as float64.
+
+    Raises:
+        UserError: they do not fill the grid, are not finite, or are of too many patches.
+    """
+    values = np.asarray(keys, dtype=np.float64)
+    num_patches = grid[0] * grid[1]
+    if values.ndim != 2 or len(values) != num_patches or not num_patches:
+        raise UserError(
+            f"keys have shape {values.shape}; expected [N, D] with N = {grid[0]}·{grid[1]} patches"
+        )
+    if num_patches > MAX_PATCHES:
+        raise UserError(
+            f"the photo has {num_patches:,} patches, and objects are sought among up to "
+            f"{MAX_PATCHES:,}; choose a smaller size"
+        )
+    if not np.isfinite(values).all():
+        raise UserError("keys are not all finite; try precision fp32, or other weights")
+    return values
+
+
+def piece_around(mask: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
+    """The part of a mask [h,w] that hangs together with a patch of it, over edges only."""
+    labels, _ = ndimage.label(mask)
+    return (labels == labels.flat[seed]) & mask
+
+
+def box_of(mask: NDArray[np.bool_]) -> Box:
+    """(top, left, bottom, right) of a mask [h,w] with a patch at least; the last two are behind it."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

@@ -1,0 +1,175 @@
+"""What is searched and who asks: revisited Oxford and Paris, or any folder with classes.
+
+data = open_benchmark("roxford5k")              # jpg/ and gnd_roxford5k.pkl (or .json)
+data = open_classes("imagenette/val")           # each photo asks the others
+data = open_classes("database", "queries")      # the same classes in both
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dino.errors import UserError
+from dino.evaluation.ground_truth import read_ground_truth
+from dino.evaluation.retrieval import Truth, same_class
+from dino.folders import PhotoFolder, open_folder, require_classes
+from dino.images import find_images
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """Photos below `root`, and the box of each that counts (left, top, right, bottom in px; None:
+    all of it)."""
+
+    root: Path
+    paths: tuple[Path, ...]
+    boxes: tuple[Box | None, ...]
+
+    def folder(self) -> PhotoFolder:
+        """The photos without their boxes, as a folder without classes."""
+        return PhotoFolder(self.root, self.paths, (), ())
+
+
+@dataclass(frozen=True)
+class RetrievalData:
+    """A database, the photos that ask it (None: each of the database asks the others), and what
+    each should find, by protocol; `lonely` are photos that have nothing to find by no fault of a
+    protocol."""
+
+    layout: str
+    database: PhotoSet
+    queries: PhotoSet | None
+    protocols: dict[str, tuple[Truth, ...]]
+    lonely: tuple[Path, ...] = ()
+
+    @property
+    def asking(self) -> PhotoSet:
+        """The photos that ask."""
+        return self.queries or self.database
+
+    def without(self, database: Sequence[int], queries: Sequence[int]) -> dict[str, list[Truth]]:
+        """The protocols over the rows that could be read, numbered by their place among them.
+
+        Args:
+            database, queries: the rows that are left, ascending.
+        """
+        place = np.full(len(self.database.paths), -1)
+        place[list(database)] = np.arange(len(database))
+
+        def kept(rows: Sequence[int] | np.ndarray) -> np.ndarray:
+            places = place[np.asarray(rows, dtype=np.int64)]
+            return places[places >= 0]
+
+        return {
+            name: [Truth(kept(truths[row].ok), kept(truths[row].junk)) for row in queries]
+            for name, truths in self.protocols.items()
+        }
+
+
+def is_benchmark(root: str | Path) -> bool:
+    """Whether a folder is laid out as revisited Oxford and Paris are."""
+    return (Path(root) / "jpg").is_dir() or bool(_ground_truths(Path(root)))
+
+
+def open_benchmark(root: str | Path, *, crop: bool = True) -> RetrievalData:
+    """Revisited Oxford or Paris: a folder with jpg/ and one gnd_*.pkl (or gnd_*.json).
+
+    Args:
+        crop: queries are the boxes of their photos, as the benchmark has it; else whole photos, as
+            the original's script takes them.
+    Raises:
+        UserError: no ground truth or more than one, one that cannot be read, or a missing photo.
+    """
+    root = Path(root)
+    files = _ground_truths(root)
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files) or "none"
+        raise UserError(f"{root} has {names} of gnd_*.pkl or gnd_*.json; expected exactly one")
+    truth = read_ground_truth(files[0])
+    database = _photos(root, truth.images)
+    queries = _photos(root, [query.name for query in truth.queries])
+    missing = [path for path in (*database, *queries) if not path.is_file()]
+    if missing:
+        raise UserError(
+            f"{files[0].name} names {len(missing)} photos that are not there, the first {missing[0]}; "
+            "add them to jpg/"
+        )
+    boxes = tuple(query.box if crop else None for query in truth.queries)
+    return RetrievalData(
+        layout=f"revisited, {files[0].name}",
+        database=PhotoSet(root, database, (None,) * len(database)),
+        queries=PhotoSet(root, queries, boxes),
+        protocols=truth.protocols(),
+    )
+
+
+def open_classes(
+    database: str | Path, queries: str | Path | None = None, *, limit: int | None = None
+) -> RetrievalData:
+    """Photos in sub-folders by class; relevant is what has the query's class.
+
+    Args:
+        queries: folder with the same classes; None: each photo of the database asks all others.
+        limit: take so many photos of either folder, evenly spread over it.
+    Raises:
+        UserError: no photos, no classes, other classes among the queries, or only classes of one photo.
+    """
+    folder = _spread(open_folder(database), limit)
+    require_classes(folder, "a search by class")
+    found = PhotoSet(folder.root, folder.paths, (None,) * len(folder))
+    if queries is not None:
+        asking = _spread(open_folder(queries, classes=folder.classes), limit)
+        have = set(folder.labels)
+        return RetrievalData(
+            layout="classes, queries of their own",
+            database=found,
+            queries=PhotoSet(asking.root, asking.paths, (None,) * len(asking)),
+            protocols={"class": same_class(folder.labels, asking.labels)},
+            lonely=_where(asking, [label not in have for label in asking.labels]),
+        )
+    counts = Counter(folder.labels)
+    lonely = _where(folder, [counts[label] == 1 for label in folder.labels])
+    if len(lonely) == len(folder):
+        raise UserError(
+            f"{folder.root} has one photo a class; expected two or more, so that one can find another"
+        )
+    return RetrievalData(
+        layout="classes, each photo asks the others",
+        database=found,
+        queries=None,
+        protocols={"class": same_class(folder.labels)},
+        lonely=lonely,
+    )
+
+
+def spread(count: int, limit: int | None) -> list[int]:
+    """At most `limit` of `count` rows, evenly spread and ascending."""
+    if limit is None or limit >= count:
+        return list(range(count))
+    return [row * count // limit for row in range(limit)]
+
+
+def _spread(folder: PhotoFolder, limit: int | None) -> PhotoFolder:
+    return folder.subset(spread(len(folder), limit))
+
+
+def _where(folder: PhotoFolder, chosen: Sequence[bool]) -> tuple[Path, ...]:
+    return tuple(path for path, is_it in zip(folder.paths, chosen, strict=True) if is_it)
+
+
+def _ground_truths(root: Path) -> list[Path]:
+    return sorted(path for kind in ("pkl", "json") for path in root.glob(f"gnd_*.{kind}"))
+
+
+def _photos(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """jpg/NAME.jpg of each name; another suffix where jpg/ has the photo as that."""
+    folder = root / "jpg"
+    if not folder.is_dir():
+        raise UserError(f"{root} has no folder jpg/; expected the benchmark's photos there")
+    by_stem = {path.stem: path for path in find_images(folder) if path.parent == folder}
+    return tuple(by_stem.get(name, folder / f"{name}.jpg") for name in names)

@@ -1,0 +1,119 @@
+"""Masks by pointing: patches like the points on an object, unlike those off it, within a box.
+
+    mask = prompted_mask(features.patches, grid, points=[(12, 7, 1), (3, 20, -1)], box=None)   # [h,w]
+
+Encode once, prompt many times: the features are of one forward, and each answer is a product with a
+handful of them. Nothing is learned; that features of one object are alike is what DINO's training
+brings about by itself.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dino.correspondence import unit
+from dino.errors import UserError
+
+Point = tuple[int, int, int]
+Box = tuple[int, int, int, int]
+
+DEFAULT_LIKENESS = 0.5
+# Rounds of two-means between a box's inside and its outside; it stands after a few.
+_ROUNDS = 10
+
+
+def prompted_mask(
+    features: NDArray[np.floating],
+    grid: tuple[int, int],
+    *,
+    points: Sequence[Point] = (),
+    box: Box | None = None,
+    likeness: float = DEFAULT_LIKENESS,
+) -> NDArray[np.bool_]:
+    """The patches that belong to what was pointed at: bool [h,w].
+
+    A patch belongs when it is at least `likeness` of the way from the least alike patch to the points
+    on the object (cosine to the nearest of them), nearer to one of these than to any off it, and in
+    the box. Without points on the object the box alone decides: its patches that are nearer to the
+    mean of its inside than to the mean of what lies outside.
+
+    Args:
+        features: [h·w,D], row by row.
+        grid: (h, w) in patches.
+        points: (row, column, +1 on the object or -1 off it).
+        box: (top, left, bottom, right) in patches, ends excluded.
+        likeness: 0 takes all patches, 1 the points' own.
+    Raises:
+        UserError: nothing pointed at, a point or box outside the grid, or likeness outside 0..1.
+    """
+    _check(features, grid, points, box, likeness)
+    vectors = unit(features)
+    on = [row * grid[1] + column for row, column, sign in points if sign > 0]
+    off = [row * grid[1] + column for row, column, sign in points if sign < 0]
+    inside = _within(grid, box)
+    if on:
+        near = (vectors @ vectors[on].T).max(axis=1)
+        low = near.min()
+        kept = near >= low + likeness * (1 - low) - 1e-6  # rounding must not lose the point itself
+    else:
+        kept = _inside_of_box(vectors, inside)
+        near = np.full(len(vectors), -np.inf, dtype=np.float32)
+    if off:
+        far = (vectors @ vectors[off].T).max(axis=1)
+        nearest_on = near if on else (vectors @ unit(vectors[kept].mean(axis=0)[None]).T)[:, 0]
+        kept = kept & (nearest_on > far)
+    return (kept & inside).reshape(grid)
+
+
+def _inside_of_box(vectors: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Two-means that starts from the box's inside and outside; what is outside stays there."""
+    if inside.all():
+        return inside
+    kept = inside
+    for _ in range(_ROUNDS):
+        centres = unit(np.stack([vectors[kept].mean(axis=0), vectors[~kept].mean(axis=0)]))
+        cosines = vectors @ centres.T
+        found = inside & (cosines[:, 0] >= cosines[:, 1])
+        if not found.any() or (found == kept).all():
+            break
+        kept = found
+    return kept
+
+
+def _within(grid: tuple[int, int], box: Box | None) -> NDArray[np.bool_]:
+    mask = np.ones(grid, dtype=bool)
+    if box is not None:
+        top, left, bottom, right = box
+        mask[:] = False
+        mask[top:bottom, left:right] = True
+    return mask.ravel()
+
+
+def _check(
+    features: NDArray[np.floating],
+    grid: tuple[int, int],
+    points: Sequence[Point],
+    box: Box | None,
+    likeness: float,
+) -> None:
+    height, width = grid
+    if features.ndim != 2 or len(features) != height * width:
+        raise UserError(
+            f"got features of shape {features.shape} for a grid of {height}×{width}; expected a row a "
+            "patch"
+        )
+    if not 0 <= likeness <= 1:
+        raise UserError(f"got likeness {likeness}; expected 0 to 1")
+    if box is None and not any(sign > 0 for _, _, sign in points):
+        raise UserError("nothing is pointed at; add a point on the object, or a box around it")
+    for row, column, sign in points:
+        if not (0 <= row < height and 0 <= column < width) or sign not in (-1, 1):
+            raise UserError(
+                f"got the point ({row}, {column}, {sign}); expected row, column in {height}×{width} "
+                "patches, and +1 or -1"
+            )
+    if box is not None:
+        top, left, bottom, right = box
+        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            raise UserError(f"got the box {box}; expected one within {height}×{width} patches")

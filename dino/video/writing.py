@@ -1,0 +1,161 @@
+"""Frames → video files that a browser plays.
+
+    write_mp4(frames, Path("walk.mp4"), fps=24)           # H.264
+    write_gif(frames, Path("walk.gif"), fps=12)
+
+Frames are uint8 [H,W,3], all of one size, and may come from a generator. A file is either the old or
+the whole new one, whatever happens.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dino.errors import VideoError
+
+# Of x264's quality: 0 is lossless, 18 hard to tell from it, 23 the default.
+_QUALITY = 20
+_BT709 = 1  # number of matrix, primaries and curve in H.264
+_LIMITED_RANGE = 1
+_FPS = (0.1, 240.0)
+_GIF_STEP_MS = 10  # the unit of time in a GIF
+_GIF_FASTEST_MS = 20  # below this, browsers play it slowly
+
+
+def write_mp4(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
+    """Write H.264 (yuv420p, BT.709, index at the front), which every browser plays as it loads.
+
+    An odd width or height, which H.264 does not have, is made even by repeating the last column or
+    row.
+
+    Args:
+        fps: frames a second, from 0.1 to 240.
+    Returns:
+        How many frames were written.
+    Raises:
+        VideoError: no frame, frames of other shapes, a rate out of range, no encoder, or a file
+            that cannot be written; nothing is left behind.
+    """
+    import av
+
+    rate = _rate(fps)
+    if "libx264" not in av.codecs_available:
+        raise VideoError(
+            "this build of PyAV has no libx264 to write H.264 with; install av from PyPI"
+        )
+    with _replacing(path) as temporary:
+        try:
+            return _encode_mp4(_checked(frames), temporary, rate)
+        except av.FFmpegError as error:
+            raise VideoError(
+                f"{path}: cannot be encoded ({error}); free space or choose another folder"
+            ) from error
+
+
+def write_gif(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
+    """Write an endless GIF, each frame in the 256 colours that suit it best.
+
+    Frames are held in memory until all are there; times are whole hundredths of a second, at least
+    two. Arguments, returns and errors as in `write_mp4`.
+    """
+    step = 1000 / float(_rate(fps))
+    duration = max(_GIF_FASTEST_MS, round(step / _GIF_STEP_MS) * _GIF_STEP_MS)
+    pictures = [Image.fromarray(frame).quantize(256) for frame in _checked(frames)]
+    with _replacing(path) as temporary:
+        pictures[0].save(
+            temporary,
+            "GIF",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=duration,
+            loop=0,
+            optimize=False,
+        )
+    return len(pictures)
+
+
+def _encode_mp4(frames: Iterator[np.ndarray], path: Path, rate: Fraction) -> int:
+    import av
+
+    first = _even(next(frames))
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=rate, options={"crf": str(_QUALITY)})
+        stream.height, stream.width = first.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        # Untagged, players guess the matrix from the size, and colours differ between them.
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED_RANGE
+        count = 0
+        for rgb in _with(first, frames):
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
+            container.mux(stream.encode(frame))
+            count += 1
+        container.mux(stream.encode())
+    return count
+
+
+def _with(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    yield first
+    for other in others:
+        yield _even(other)
+
+
+def _even(rgb: np.ndarray) -> np.ndarray:
+    """Both sides even, the last row and column repeated."""
+    height, width = rgb.shape[:2]
+    if height % 2 or width % 2:
+        rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.ascontiguousarray(rgb)
+
+
+def _rate(fps: float) -> Fraction:
+    low, high = _FPS
+    if not low <= fps <= high:
+        raise VideoError(f"fps is {fps}; expected {low} to {high:.0f} frames a second")
+    return Fraction(fps).limit_denominator(1001)  # 29.97 is 30000/1001
+
+
+def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The frames, each of the first one's shape."""
+    shape: tuple[int, ...] | None = None
+    for number, rgb in enumerate(frames):
+        shape = shape or rgb.shape
+        if rgb.dtype != np.uint8 or rgb.shape != shape or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise VideoError(
+                f"frame {number} is {rgb.dtype} of shape {rgb.shape}; expected uint8 [H, W, 3], all "
+                "of one size"
+            )
+        yield rgb
+    if shape is None:
+        raise VideoError("there is no frame to write; expected one at least")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place if all goes well."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o644)  # temporary files are private; a video need not be
+        temporary.replace(path)
+    except OSError as error:
+        raise VideoError(
+            f"{path}: cannot be written ({error.strerror or error}); free space or choose another "
+            "folder"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

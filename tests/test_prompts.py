@@ -1,0 +1,99 @@
+"""Masks by points and boxes, on features whose answer is known."""
+
+import numpy as np
+import pytest
+
+from dino.errors import UserError
+from dino.prompts import prompted_mask
+
+GRID = (4, 6)
+# Three kinds of patches: sky, and two things at 60° of each other, in the lower half.
+SKY, LEFT, RIGHT = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.5, np.sqrt(0.75)]
+
+
+@pytest.fixture
+def features() -> np.ndarray:
+    field = np.zeros((*GRID, 3))
+    field[:2] = SKY
+    field[2:, :3] = LEFT
+    field[2:, 3:] = RIGHT
+    return field.reshape(-1, 3)
+
+
+def drawn(rows: slice, columns: slice) -> np.ndarray:
+    mask = np.zeros(GRID, dtype=bool)
+    mask[rows, columns] = True
+    return mask
+
+
+def test_a_point_takes_what_is_like_it(features):
+    mask = prompted_mask(features, GRID, points=[(3, 0, 1)], likeness=0.9)
+    np.testing.assert_array_equal(mask, drawn(slice(2, 4), slice(0, 3)))
+    # The other thing's cosine is 0.5, half of the way from the sky's 0.
+    both = prompted_mask(features, GRID, points=[(3, 0, 1)], likeness=0.5)
+    np.testing.assert_array_equal(both, drawn(slice(2, 4), slice(0, 6)))
+    assert prompted_mask(features, GRID, points=[(3, 0, 1)], likeness=0.0).all()
+
+
+def test_a_point_off_the_object_takes_away_what_is_nearer_to_it(features):
+    points = [(3, 0, 1), (3, 5, -1)]
+    mask = prompted_mask(features, GRID, points=points, likeness=0.4)
+    np.testing.assert_array_equal(mask, drawn(slice(2, 4), slice(0, 3)))
+
+
+def test_points_add_up(features):
+    points = [(3, 0, 1), (2, 5, 1)]
+    mask = prompted_mask(features, GRID, points=points, likeness=0.95)
+    np.testing.assert_array_equal(mask, drawn(slice(2, 4), slice(0, 6)))
+
+
+def test_a_box_holds_back_a_point(features):
+    mask = prompted_mask(features, GRID, points=[(3, 1, 1)], box=(3, 0, 4, 2), likeness=0.9)
+    np.testing.assert_array_equal(mask, drawn(slice(3, 4), slice(0, 2)))
+
+
+def test_a_box_alone_finds_the_thing_in_it(features):
+    # The box holds the left thing and some sky around it; the sky outside says what is not meant.
+    mask = prompted_mask(features, GRID, box=(1, 0, 4, 3))
+    np.testing.assert_array_equal(mask, drawn(slice(2, 4), slice(0, 3)))
+
+
+def test_a_box_of_everything_is_everything(features):
+    assert prompted_mask(features, GRID, box=(0, 0, *GRID)).all()
+
+
+def test_the_length_of_features_does_not_matter(features):
+    lengths = np.random.default_rng(0).uniform(0.1, 10, (len(features), 1))
+    for options in ({"points": [(3, 0, 1), (0, 0, -1)]}, {"box": (1, 0, 4, 3)}):
+        np.testing.assert_array_equal(
+            prompted_mask(features * lengths, GRID, **options),
+            prompted_mask(features, GRID, **options),
+        )
+
+
+def test_the_point_itself_belongs_even_to_the_strictest_mask():
+    features = np.random.default_rng(1).normal(size=(24, 7)).astype(np.float32)
+    mask = prompted_mask(features, GRID, points=[(1, 4, 1)], likeness=1.0)
+    np.testing.assert_array_equal(mask, drawn(slice(1, 2), slice(4, 5)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "nothing is pointed at"),
+        ({"points": [(0, 0, -1)]}, "nothing is pointed at"),
+        ({"points": [(4, 0, 1)]}, "expected row, column"),
+        ({"points": [(0, 0, 2), (0, 0, 1)]}, "expected row, column"),
+        ({"box": (0, 0, 5, 6)}, "within 4×6"),
+        ({"box": (2, 0, 2, 6)}, "within 4×6"),
+        ({"points": [(0, 0, 1)], "likeness": 1.5}, "likeness"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(features, options, message):
+    with pytest.raises(UserError, match=message):
+        prompted_mask(features, GRID, **options)
+
+
+def test_features_of_another_grid_are_said(features):
+    with pytest.raises(UserError, match="a row a patch"):
+        prompted_mask(features, (3, 3), points=[(0, 0, 1)])
