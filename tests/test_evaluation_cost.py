@@ -80,8 +80,7 @@ def test_noise_is_bytes_and_the_same_every_time():
 
 
 def test_a_process_of_its_own_tells_its_own_memory():
-    """However much this one holds: what the parent had must not count."""
-    ballast = torch.ones(400_000_000, dtype=torch.uint8)
+    """However much its parent holds."""
     found = measure_apart(TINY, steps=5, device="cpu", threads=1)
     assert len(found.times) == 5
     assert (found.device, found.precision, found.threads) == ("cpu", "fp32", 1)
@@ -94,15 +93,14 @@ def test_a_process_of_its_own_tells_its_own_memory():
     script = "from dino.evaluation.cost_step import resident_peak; print(resident_peak())"
     holder = (
         "import subprocess, sys\n"
-        "ballast = bytearray(b'x') * 3_000_000_000\n"
+        "ballast = bytearray(b'x') * 1_500_000_000\n"
         f"print(subprocess.run([sys.executable, '-c', {script!r}], capture_output=True, text=True,"
         " check=True).stdout)"
     )
     done = subprocess.run(
         [sys.executable, "-c", holder], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 2**31
-    assert len(ballast) == 400_000_000
+    assert int(done.stdout) < 1_400_000_000
 
 
 @pytest.mark.parametrize(

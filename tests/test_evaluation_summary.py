@@ -107,6 +107,12 @@ def test_ours_come_first_with_k_of_20():
     assert contents.rows[0] == ("mine", "k = 20", "62.3", "", "imagenette/val", "ours")
 
 
+def test_data_are_told_with_their_counts_and_no_year_is_one():
+    data = {"path": "a/b/c", "train_path": "d/e/f", "year": 2017, "num_images": 1999}
+    (section,) = build_sections([knn_report(data=data)])
+    assert section.groups[0].data == "b/c: year 2017, 1,999 images, train: e/f"
+
+
 def test_figures_on_the_same_data_share_a_table():
     other = knn_report(weights=knn_report().weights | {"name": "other", "sha256": "cd" * 32})
     elsewhere = knn_report(data={"path": "elsewhere", "num_images": 2})
@@ -182,9 +188,10 @@ def test_time_is_set_in_relation_to_the_first_row():
             "copies",
             [
                 {"network": "weights", "distortion": "crop", "map": 1.0},
+                {"network": "weights", "distortion": "strong", "map": 70.0},
                 {"network": "weights", "distortion": "all", "map": 80.0},
             ],
-            [("weights", "80.0")],
+            [("weights, strong", "70.0"), ("weights, all", "80.0")],
         ),
     ],
 )

@@ -139,7 +139,7 @@ def _told(name: str, value: object) -> str:
         return f"{plain(value)} {label(name.removeprefix('num_'))}"
     if name.endswith("path"):
         return f"{label(name.removesuffix('_path'))}: {place(value)}"
-    return f"{label(name)} {plain(value)}"
+    return f"{label(name)} {plain(str(value))}"  # a year is no count
 
 
 def _measured(task: Task, report: Report) -> Measured:

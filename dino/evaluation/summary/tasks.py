@@ -140,11 +140,11 @@ def _retrieval(report: Report) -> list[Figure]:
 
 
 def _copies(report: Report) -> list[Figure]:
-    """All distortions together; each has a row too."""
+    """The strongest distortions, as the paper has them, and all together; each has a row too."""
     return [
-        Figure(str(row.get("network")), {"map": row.get("map")})
+        Figure(_join(row.get("network"), row.get("distortion")), {"map": row.get("map")})
         for row in report.rows
-        if row.get("distortion") == "all"
+        if row.get("distortion") in ("strong", "all")
     ]
 
 
