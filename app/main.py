@@ -23,6 +23,7 @@ from app.views import (  # noqa: E402
     attention,
     compare,
     correspondence,
+    evaluation,
     evolution,
     features,
     gallery,
@@ -56,6 +57,12 @@ pages = [
     _page(compare.show, "Compare", ":material/view_column:", "compare"),
     _page(access.for_work(gallery.show), "Gallery", ":material/photo_library:", "gallery"),
     st.Page(evolution.show, title="Evolution", icon=":material/movie:", url_path="evolution"),
+    st.Page(
+        evaluation.show,
+        title="Evaluation",
+        icon=":material/monitoring:",
+        url_path="evaluation",
+    ),
     st.Page(
         lambda: training.show(selection, _look),
         title="Training",

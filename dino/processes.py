@@ -87,7 +87,8 @@ class World:
 
 @contextmanager
 def joined(device: str, *, exchange_on: str = "device") -> Iterator[World]:
-    """Join the processes torchrun started; alone without it.
+    """Join the processes torchrun started; alone without it. Within another `joined`, the same ones:
+    a group that was left cannot be joined a second time.
 
     Args:
         device: as `dino.load` takes it; a GPU means NCCL, anything else gloo.
@@ -100,6 +101,9 @@ def joined(device: str, *, exchange_on: str = "device") -> Iterator[World]:
         yield World()
         return
     world = World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
+    if is_joined():
+        yield world
+        return
     on_gpu = torch.cuda.is_available() and device in ("auto", "cuda")
     if on_gpu:
         if world.local_rank >= torch.cuda.device_count():

@@ -61,6 +61,13 @@ def test_leaves_import_leaves_only(name):
     assert modules <= ALLOWED_IN_LEAVES
 
 
+def test_the_summary_reads_reports_and_measures_nothing():
+    allowed = ("dino.errors", "dino.evaluation.published", "dino.evaluation.report")
+    for path in (ROOT / "dino" / "evaluation" / "summary").glob("*.py"):
+        own = {name for name in imported(path) if name.startswith("dino.")}
+        assert all(name.startswith((*allowed, "dino.evaluation.summary")) for name in own), path
+
+
 @pytest.mark.parametrize("name", ["reading", "writing"])
 def test_video_files_know_of_nothing_but_errors(name):
     own = {n for n in imported(ROOT / "dino" / "video" / f"{name}.py") if n.startswith("dino.")}

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli import evaluate_attention, evaluate_copies, evaluate_retrieval, evaluate_video
+from dino.cli import (
+    evaluate_ablation,
+    evaluate_attention,
+    evaluate_copies,
+    evaluate_cost,
+    evaluate_report,
+    evaluate_retrieval,
+    evaluate_video,
+)
 from dino.cli.feature_options import Cache, NoCache, Workers
 from dino.cli.measurement import (
     Measurement,
@@ -175,6 +183,9 @@ def linear(
 
 
 evaluate_attention.register(app)
+evaluate_ablation.register(app)
+evaluate_cost.register(app)
+evaluate_report.register(app)
 evaluate_video.register(app)
 evaluate_retrieval.register(app)
 evaluate_copies.register(app)

@@ -15,6 +15,7 @@ from dino.cli.progress import is_first, progress
 if TYPE_CHECKING:
     from dino.backbone import Backbone
     from dino.evaluation.cache import FeatureCache
+    from dino.evaluation.report import Report
     from dino.folders import PhotoFolder
 
 Out = Annotated[Path, typer.Option(help="Folder the results go to.")]
@@ -52,16 +53,10 @@ class Measurement:
     ) -> None:
         import torch
 
-        from dino.errors import UserError
         from dino.weights import default_source
 
         self.started = time.perf_counter()
-        try:  # before anything slow is done
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"--out {out} cannot be made a folder ({error.strerror}); choose another"
-            ) from error
+        make_out(out)
         if threads is not None:
             torch.set_num_threads(threads)
         self.out, self._cache, self._no_cache = out, cache, no_cache
@@ -136,15 +131,38 @@ class Measurement:
         shown: Sequence[dict[str, str]],
         note: str,
     ) -> None:
-        from dino.evaluation.report import make_report, table, write_report
+        from dino.evaluation.report import make_report
 
         seconds = time.perf_counter() - self.started
         report = make_report(
             task, self.backbone, data=data, settings=settings, rows=rows, seconds=seconds
         )
-        write_report(report, self.out)
-        print(table(shown), note, sep="\n", end="\n" if note else "")
-        say(f"{self.out / 'results.json'}, {seconds:.1f} s, {report.threads} threads")
+        leave(report, self.out, shown, note)
+
+
+def make_out(out: Path) -> None:
+    """Make the folder results go to, before anything slow is done.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    from dino.errors import UserError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--out {out} cannot be made a folder ({error.strerror}); choose another"
+        ) from error
+
+
+def leave(report: "Report", out: Path, shown: Sequence[dict[str, str]], note: str = "") -> None:
+    """Write a report below `out`, and print `shown` as a table and `note`."""
+    from dino.evaluation.report import table, write_report
+
+    write_report(report, out)
+    print(table(shown), note, sep="\n", end="\n" if note else "")
+    say(f"{out / 'results.json'}, {report.seconds:.1f} s, {report.threads} threads")
 
 
 def with_random_twin(run: Measurement, *, random: bool) -> "dict[str, Backbone]":

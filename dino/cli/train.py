@@ -202,7 +202,7 @@ def _config(
 
     if file is not None and preset is not None:
         raise UserError("--config and --preset both choose the settings; give one of them")
-    changes = _settings(words)
+    changes = parse_settings(words)
     if init is not None:
         changes["init"] = init
     if file is None:
@@ -215,7 +215,7 @@ def _config(
     return TrainConfig.from_dict({**asdict(TrainConfig.from_json(text)), **changes})
 
 
-def _settings(items: list[str] | None) -> dict[str, Any]:
+def parse_settings(items: list[str] | None) -> dict[str, Any]:
     """`name=value` words as fields of the config; values are JSON, or else text."""
     from dino.errors import UserError
     from dino.training.config import TrainConfig

@@ -50,21 +50,50 @@ def make_report(
     seconds: float,
 ) -> Report:
     """A report of now, on this machine."""
+    weights = {
+        "name": backbone.name,
+        "sha256": backbone.weights_sha256,
+        "description": backbone.description,
+        "is_random": backbone.is_random,
+        "precision": backbone.precision,
+    }
+    return report_without_weights(
+        task,
+        weights=weights,
+        device=str(backbone.device),
+        data=data,
+        settings=settings,
+        rows=rows,
+        seconds=seconds,
+    )
+
+
+def report_without_weights(
+    task: str,
+    *,
+    weights: Row,
+    device: str,
+    data: Row,
+    settings: Row,
+    rows: list[Row],
+    seconds: float,
+    threads: int | None = None,
+) -> Report:
+    """A report of now about what no file of weights stands for, such as training itself.
+
+    Args:
+        weights: what is told in their place, with `name`, `sha256` (None) and `description`.
+        threads: of torch; None: this process's.
+    """
     return Report(
         task=task,
-        weights={
-            "name": backbone.name,
-            "sha256": backbone.weights_sha256,
-            "description": backbone.description,
-            "is_random": backbone.is_random,
-            "precision": backbone.precision,
-        },
+        weights=weights,
         data=data,
         settings=settings,
         rows=rows,
         seconds=round(seconds, 3),
-        threads=torch.get_num_threads(),
-        device=str(backbone.device),
+        threads=torch.get_num_threads() if threads is None else threads,
+        device=device,
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
 
@@ -83,8 +112,18 @@ def write_report(report: Report, folder: Path) -> None:
         file.write(json.dumps(document) + "\n")
 
 
-def results_csv(report: Report) -> str:
-    """A line a row, each beginning with what it belongs to."""
+def results_csv(*reports: Report) -> str:
+    """A line a row, each beginning with what it belongs to; columns of all reports."""
+    lines = [line for report in reports for line in _csv_lines(report)]
+    buffer = io.StringIO()
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return buffer.getvalue()
+
+
+def _csv_lines(report: Report) -> list[Row]:
     told = {
         "task": report.task,
         "weights": report.weights["name"],
@@ -92,13 +131,7 @@ def results_csv(report: Report) -> str:
         "data": report.data["path"],
         "num_images": report.data["num_images"],
     }
-    lines = [told | row | {"seconds": report.seconds, "date": report.date} for row in report.rows]
-    buffer = io.StringIO()
-    columns = list(dict.fromkeys(name for line in lines for name in line))
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()
+    return [told | row | {"seconds": report.seconds, "date": report.date} for row in report.rows]
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:

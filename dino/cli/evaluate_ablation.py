@@ -1,0 +1,254 @@
+"""`eval ablation`: what is left of DINO when one part of it is taken away."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dino.cli.measurement import Out, Row, Threads, leave, make_out, say
+from dino.cli.options import Device
+from dino.cli.progress import is_first
+from dino.cli.train import Preset, parse_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dino.training.config import TrainConfig
+    from dino.training.runs import Run
+
+# Lines of metrics and looks at k-NN a run leaves, whatever its length: what curves are drawn from.
+_LINES, _PROBES = 200, 4
+_SAID_EVERY = 20  # of those lines, to the terminal
+
+
+def ablation(
+    data: Annotated[Path, typer.Option(help="Folder of photos to train on.", show_default=False)],
+    knn: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled folder (train/ and val/, or sub-folders of classes) features are measured on.",
+            show_default=False,
+        ),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Variants between commas. Default: all.", show_default=False)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of each run; its schedules end there.", min=1)
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Or its length in epochs. Default: the preset's.", min=1)
+    ] = None,
+    preset: Annotated[
+        Preset, typer.Option(help="Settings the variants have in common.")
+    ] = Preset.small,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One setting of all variants, such as seed=1; may be repeated."),
+    ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the runs. Default: runs below --out.", show_default=False),
+    ] = None,
+    out: Out = Path("results"),
+    workers: Annotated[int, typer.Option(help="Processes that read photos.", min=0)] = 2,
+    threads: Threads = None,
+    device: Device = "auto",
+) -> None:
+    """Short runs with one part of DINO taken away each, as the paper's Table 7 and Fig. 7.
+
+    All have the same photos, crops, seed and schedules. Finished runs are kept and interrupted ones
+    resumed: the same command goes on. Writes ablation.svg and ablation.html beside the results.
+    """
+    import torch
+
+    from dino.errors import UserError
+    from dino.evaluation.ablation import VARIANTS, chosen_variants, variant_configs
+    from dino.training.data import open_photos
+
+    if steps is not None and epochs is not None:
+        raise UserError("--steps and --epochs both say how long runs are; give one of them")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    started = time.perf_counter()
+    names = chosen_variants(_words(only) if only is not None else list(VARIANTS))
+    num_photos = len(open_photos(data))
+    base = _base(preset, set_, steps=steps, epochs=epochs, num_photos=num_photos)
+    make_out(out)
+    configs = variant_configs(base, names)
+    found = _run_all(configs, data, runs or out / "runs", knn=knn, device=device, workers=workers)
+    if is_first():
+        settings = {"preset": preset.value, "variants": names, **_in_common(base)}
+        told = {"num_images": num_photos, "knn_path": None if knn is None else str(knn)}
+        seconds = time.perf_counter() - started
+        _finish(found, base, {"path": str(data), **told}, settings, device, seconds, out)
+    broken = [f"{name}: {run.reason}" for name, run in found.items() if run.state == "failed"]
+    if broken:
+        say(f"{len(broken)} of the runs broke off: {'; '.join(broken)}")
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to the evaluations."""
+    app.command()(ablation)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _base(
+    preset: Preset,
+    words: list[str] | None,
+    *,
+    steps: int | None,
+    epochs: int | None,
+    num_photos: int,
+) -> "TrainConfig":
+    """The settings all variants have in common, fitted to the length of the runs.
+
+    A tenth of a run is its warm-up, and features are measured at the size they are trained at: the
+    presets' own are for long runs.
+    """
+    from dino.training.build import build_schedules
+    from dino.training.presets import preset_config
+
+    given = parse_settings(words)
+    # Presets of long runs have warm-ups that a short one would be shorter than.
+    fitted = {"warmup_epochs": 0} | ({} if epochs is None else {"epochs": epochs}) | given
+    config = preset_config(preset.value, num_photos=num_photos, **fitted)
+    per_epoch = build_schedules(config, num_photos).steps_per_epoch
+    if steps is not None:
+        fitted |= {"epochs": -(-steps // per_epoch), "max_steps": steps}
+        config = preset_config(preset.value, num_photos=num_photos, **fitted)
+    total = min(config.epochs * per_epoch, config.max_steps or config.epochs * per_epoch)
+    own: Row = {
+        "warmup_epochs": total / per_epoch / 10,
+        "log_every": max(1, total // _LINES),
+        "probe_every": max(1, config.epochs // _PROBES),
+        "probe_size": config.global_size,
+        "keep": 1,
+    }
+    return replace(config, **{name: value for name, value in own.items() if name not in given})
+
+
+def _in_common(base: "TrainConfig") -> Row:
+    """What differs from the paper's recipe in all variants, but for the parts they are about."""
+    from dino.evaluation.ablation import variant_configs
+
+    (whole,) = variant_configs(base, ["full"]).values()
+    return whole.changes()
+
+
+def _run_all(
+    configs: "dict[str, TrainConfig]",
+    data: Path,
+    runs: Path,
+    *,
+    knn: Path | None,
+    device: str,
+    workers: int,
+) -> "dict[str, Run]":
+    """Every variant in turn; a signal ends the one at work in order, and the others with it."""
+    from dino.evaluation.ablation import run_variant
+    from dino.processes import joined
+
+    found = {}
+    with joined(device):  # once: every run is then of these processes
+        for number, (name, config) in enumerate(configs.items(), start=1):
+            say(f"{name}, {number} of {len(configs)}: {runs / name}")
+            found[name] = run_variant(
+                config,
+                data,
+                runs / name,
+                knn=knn,
+                device=device,
+                workers=workers,
+                say=_sparse(name),
+            )
+            if found[name].state == "stopped":
+                say(f"stopped in {name}; the same command goes on there")
+                raise typer.Exit(1)
+    return found
+
+
+def _sparse(name: str) -> "Callable[[str], None]":
+    """What a run says, but of its steps only a few."""
+    count = [0]
+
+    def tell(line: str) -> None:
+        if line.startswith("step"):
+            count[0] += 1
+            if count[0] % _SAID_EVERY:
+                return
+        say(f"{name}: {line}")
+
+    return tell
+
+
+def _finish(
+    found: "dict[str, Run]",
+    base: "TrainConfig",
+    data: Row,
+    settings: Row,
+    device: str,
+    seconds: float,
+    out: Path,
+) -> None:
+    from dino.evaluation.ablation import curve_rows, end_row
+    from dino.evaluation.ablation_figure import ablation_html, ablation_svg
+    from dino.evaluation.report import report_without_weights
+    from dino.precision import choose_device
+    from dino.training.runs import read_environment
+    from dino.weights.saving import write_atomically
+
+    first = next(iter(found.values()))
+    name = f"{base.arch}/{base.patch_size}"
+    start = "its random start" if base.init is None else Path(base.init).name
+    rows = [end_row(variant, run) for variant, run in found.items()]
+    trained = sum(row["train_s"] for row in rows)
+    report = report_without_weights(
+        "ablation",
+        weights={
+            "name": name,
+            "sha256": None,
+            "description": f"{name} trained from {start}, a run a variant",
+            "is_random": False,
+            "precision": read_environment(first.folder).get("precision"),
+        },
+        device=str(choose_device(device)),
+        data=data,
+        settings=settings,
+        rows=rows + [row for variant, run in found.items() for row in curve_rows(variant, run)],
+        seconds=max(seconds, trained),  # finished runs that were kept took their time before
+    )
+    write_atomically(ablation_svg(report).encode(), out / "ablation.svg")
+    write_atomically(ablation_html(report).encode(), out / "ablation.html")
+    leave(report, out, [_shown(row) for row in rows], _NOTE)
+
+
+_NOTE = (
+    "k-NN: k = 20 at the end, by the run's own probe (4,000 photos to compare with, 1,000 to tell, at "
+    "most); entropies and KL in nats, means over the last tenth of the run; ln K is the most an entropy "
+    "can be. Short runs on few photos: an idea of the paper's Table 7, no repetition of it."
+)
+
+
+def _shown(row: Row) -> dict[str, str]:
+    def number(key: str, digits: int) -> str:
+        return "–" if row[key] is None else f"{row[key]:.{digits}f}"
+
+    since = f" from step {row['collapse_step']}" if row["collapse"] else ""
+    return {
+        "variant": row["variant"],
+        "k-NN %": number("knn", 1),
+        "at the start": number("knn_start", 1),
+        "entropy": number("teacher_entropy", 2),
+        "of the batch mean": number("batch_mean_entropy", 2),
+        "ln K": number("max_entropy", 2),
+        "KL": number("kl", 3),
+        "steps": str(row["steps"]),
+        "": f"{row['collapse'] or ''}{since}" if row["state"] == "finished" else row["state"],
+    }

@@ -1,0 +1,85 @@
+"""The picture of an ablation: bars and curves as one SVG, and as an HTML file to zoom in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dino.evaluation.report import Report
+from dino.evaluation.summary.charts import ablation_curves
+from dino.evaluation.summary.contents import Bar, Bars, Chart, Lines
+from dino.evaluation.summary.svg import svg_file
+from dino.evaluation.summary.tasks import ends
+from dino.evaluation.summary.wording import number
+
+# After Okabe and Ito, dark enough for white; one a variant.
+COLOURS = ("#0b6e69", "#D55E00", "#0072B2", "#CC79A7", "#7f7f7f", "#b8860b", "#b3261e", "#5b4bb5")
+_TITLE = "Ablation of DINO"
+_HEIGHT_PX = 330
+_DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+def ablation_charts(report: Report) -> list[Chart]:
+    """k-NN at the end as bars, and the curves on the way."""
+    bars = tuple(
+        Bar(str(row["variant"]), row["knn"], 0)
+        for row in ends(report)
+        if row.get("knn") is not None
+    )
+    told = "; ".join(f"{bar.label} {number(bar.value, 1)}" for bar in bars)
+    first: list[Chart] = [Bars("k-NN at the end, %", told, "%", 1, bars)] if bars else []
+    return [*first, *ablation_curves(report)]
+
+
+def ablation_svg(report: Report) -> str:
+    """All charts one below the other."""
+    return svg_file(ablation_charts(report), _TITLE)
+
+
+def ablation_html(report: Report) -> str:
+    """The same with Plotly, which comes along in the file: it needs no network."""
+    from plotly import io
+
+    figure = ablation_figure(ablation_charts(report))
+    page: str = io.to_html(figure, include_plotlyjs=True, full_html=True)
+    return page
+
+
+def ablation_figure(charts: Sequence[Chart]) -> Any:
+    """A `plotly.graph_objects.Figure` with a row a chart; a variant has its colour in all of them."""
+    from plotly.subplots import make_subplots
+
+    titles = [
+        f"{chart.title}, {chart.y}" if isinstance(chart, Lines) else chart.title for chart in charts
+    ]
+    figure = make_subplots(rows=len(charts), cols=1, subplot_titles=titles)
+    colours: dict[str, str] = {}
+    for row, chart in enumerate(charts, start=1):
+        if isinstance(chart, Bars):
+            labels = [bar.label for bar in chart.bars]
+            values = [bar.value for bar in chart.bars]
+            marker = {"color": COLOURS[0]}
+            figure.add_bar(x=labels, y=values, marker=marker, showlegend=False, row=row, col=1)
+            continue
+        for series in chart.series:
+            first = series.name not in colours
+            colours.setdefault(series.name, COLOURS[series.look % len(COLOURS)])
+            xs, ys = zip(*series.points, strict=True)
+            figure.add_scatter(
+                x=xs,
+                y=ys,
+                name=series.name,
+                legendgroup=series.name,
+                showlegend=first,
+                mode="lines+markers" if len(xs) < 2 else "lines",
+                line={"color": colours[series.name], "dash": _DASHES[series.look % len(_DASHES)]},
+                row=row,
+                col=1,
+            )
+        for name, level in chart.levels:
+            figure.add_hline(y=level, line={"color": "#888", "dash": "dot"}, row=row, col=1)
+            figure.add_annotation(
+                text=name, x=1, xref="x domain", y=level, yanchor="bottom", showarrow=False,
+                row=row, col=1,
+            )  # fmt: skip
+        figure.update_xaxes(title_text=chart.x, row=row, col=1)
+    figure.update_layout(title=_TITLE, height=_HEIGHT_PX * len(charts), template="plotly_white")
+    return figure
