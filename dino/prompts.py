@@ -47,6 +47,43 @@ def prompted_mask(
     Raises:
         UserError: nothing pointed at, a point or box outside the grid, or likeness outside 0..1.
     """
+    return _answer(features, grid, points, box, likeness)[0]
+
+
+def prompted_objects(
+    features: NDArray[np.floating],
+    grid: tuple[int, int],
+    prompts: Sequence[tuple[Sequence[Point], Box | None]],
+    *,
+    likeness: float = DEFAULT_LIKENESS,
+) -> NDArray[np.bool_]:
+    """Masks of several objects that share no patch, bool [n,h,w]: what two would have goes to the one
+    it is nearer to.
+
+    Args:
+        prompts: points and box of each object; one that is not pointed at yet is empty.
+    Raises:
+        UserError: as `prompted_mask`.
+    """
+    masks = np.zeros((len(prompts), *grid), dtype=bool)
+    nearness = np.full((len(prompts), *grid), -np.inf)
+    for number, (points, box) in enumerate(prompts):
+        if box is not None or any(sign > 0 for _, _, sign in points):
+            mask, near = _answer(features, grid, points, box, likeness)
+            masks[number], nearness[number] = mask, np.where(mask, near, -np.inf)
+    if not len(prompts):
+        return masks
+    return masks & (np.arange(len(prompts))[:, None, None] == nearness.argmax(axis=0))
+
+
+def _answer(
+    features: NDArray[np.floating],
+    grid: tuple[int, int],
+    points: Sequence[Point],
+    box: Box | None,
+    likeness: float,
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """The mask, and each patch's cosine to the nearest point, or to the mean of the mask: [h,w]."""
     _check(features, grid, points, box, likeness)
     vectors = unit(features)
     on = [row * grid[1] + column for row, column, sign in points if sign > 0]
@@ -58,12 +95,10 @@ def prompted_mask(
         kept = near >= low + likeness * (1 - low) - 1e-6  # rounding must not lose the point itself
     else:
         kept = _inside_of_box(vectors, inside)
-        near = np.full(len(vectors), -np.inf, dtype=np.float32)
+        near = (vectors @ unit(vectors[kept].mean(axis=0)[None]).T)[:, 0]
     if off:
-        far = (vectors @ vectors[off].T).max(axis=1)
-        nearest_on = near if on else (vectors @ unit(vectors[kept].mean(axis=0)[None]).T)[:, 0]
-        kept = kept & (nearest_on > far)
-    return (kept & inside).reshape(grid)
+        kept = kept & (near > (vectors @ vectors[off].T).max(axis=1))
+    return (kept & inside).reshape(grid), near.reshape(grid)
 
 
 def _inside_of_box(vectors: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -7,9 +7,9 @@ from app_cases import open_page, start_afresh, text
 import dino
 from app.components.canvas import Prompts
 from app.state import bundled_photos
-from app.views.masks_points import link, mask_of_their_own, read_link
+from app.views.masks_points import link, of_their_own, read_link
 from dino import explore
-from dino.prompts import prompted_mask
+from dino.prompts import prompted_mask, prompted_objects
 
 POINTING = "by pointing"
 
@@ -28,7 +28,7 @@ def expected(small_weights, *points: tuple[int, int, int]) -> np.ndarray:
 def test_a_link_has_the_points_and_makes_the_librarys_mask(small_weights):
     at = open_page("masks", photo="cat", size="224", by=POINTING, points="8:10:+,0:0:-")
     share = expected(small_weights, (8, 10, 1), (0, 0, -1)).mean()
-    assert f"Object 1: 1 points on it, 1 off it; {share:.0%} of the photo" in text(at)
+    assert f"Object 1: 1 on it, 1 off it; {share:.0%} of the photo" in text(at)
 
 
 def test_nothing_pointed_at_says_what_to_do():
@@ -41,21 +41,25 @@ def test_objects_are_added_and_removed(small_weights):
     at = open_page("masks", photo="cat", size="224", by=POINTING, points="8:10:+")
     buttons = {button.label: button for button in at.button}
     buttons["Another object"].click().run()
-    assert "Object 2: 0 points on it" in text(at)
+    assert "Object 2: 0 on it" in text(at)
     next(b for b in at.button if b.label == "Remove it").click().run()
     assert "Object 2" not in text(at)
-    assert "Object 1: 1 points on it" in text(at)
+    assert "Object 1: 1 on it" in text(at)
     next(b for b in at.button if b.label == "Remove it").click().run()
     assert not at.exception
     assert "Point at an object" in text(at)
 
 
-def test_files_hold_each_object(small_weights):
+def test_two_objects_share_nothing(small_weights):
     at = open_page("masks", photo="cat", size="224", by=POINTING, points="8:10:+|0:0:+")
+    rgb = dino.decode(bundled_photos()["cat"].data)
+    features = explore.features(dino.load(small_weights), rgb, size=224)
+    prompts = [([(8, 10, 1)], None), ([(0, 0, 1)], None)]
+    masks = prompted_objects(features.patches, features.geometry.grid, prompts)
+    for number, mask in enumerate(masks, start=1):
+        assert f"Object {number}: 1 on it, 0 off it; {mask.mean():.0%} of the photo" in text(at)
+    at.segmented_control(key="edges").set_value("guided filter").run()
     assert not at.exception
-    first = expected(small_weights, (8, 10, 1))
-    second = expected(small_weights, (0, 0, 1)) & ~first
-    assert f"Object 2: 1 points on it, 0 off it; {second.mean():.0%}" in text(at)
 
 
 def test_points_go_to_a_link_and_back():
@@ -76,7 +80,8 @@ def test_a_link_may_point_outside_the_grid_of_another_size():
     assert "Point at an object" in text(at)
 
 
-def test_what_two_objects_would_have_is_the_firsts():
-    masks = np.array([[[1, 1, 0]], [[0, 1, 1]], [[1, 1, 1]]], dtype=bool)
-    alone = mask_of_their_own(masks)
-    assert alone.astype(int).tolist() == [[[1, 1, 0]], [[0, 0, 1]], [[0, 0, 0]]]
+def test_what_two_refined_objects_have_goes_to_whose_patch_it_is():
+    first = np.array([[[1, 1, 0, 0]], [[0, 0, 1, 0]]], dtype=bool)
+    masks = np.array([[[1, 1, 1, 1]], [[0, 1, 1, 1]]], dtype=bool)
+    alone = of_their_own(masks, first)
+    assert alone.astype(int).tolist() == [[[1, 1, 0, 1]], [[0, 0, 1, 0]]]

@@ -104,7 +104,7 @@ def test_the_same_data_are_named_so_and_alone_in_the_bars():
 def test_ours_come_first_with_k_of_20():
     contents = comparison(knn_report())
     assert contents.strong == (0,)
-    assert contents.rows[0] == ("mine", "k = 20", "62.3", "", "imagenette/val", "ours")
+    assert contents.rows[0] == ("mine", "k = 20, T = 0.07", "62.3", "", "imagenette/val", "ours")
 
 
 def test_data_are_told_with_their_counts_and_no_year_is_one():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dino.errors import UserError
-from dino.prompts import prompted_mask
+from dino.prompts import prompted_mask, prompted_objects
 
 GRID = (4, 6)
 # Three kinds of patches: sky, and two things at 60° of each other, in the lower half.
@@ -75,6 +75,23 @@ def test_the_point_itself_belongs_even_to_the_strictest_mask():
     features = np.random.default_rng(1).normal(size=(24, 7)).astype(np.float32)
     mask = prompted_mask(features, GRID, points=[(1, 4, 1)], likeness=1.0)
     np.testing.assert_array_equal(mask, drawn(slice(1, 2), slice(4, 5)))
+
+
+def test_what_two_objects_would_have_goes_to_the_nearer(features):
+    # At half of the way each would take both things.
+    prompts = [([(3, 0, 1)], None), ([(3, 5, 1)], None), ([], None)]
+    masks = prompted_objects(features, GRID, prompts, likeness=0.5)
+    np.testing.assert_array_equal(masks[0], drawn(slice(2, 4), slice(0, 3)))
+    np.testing.assert_array_equal(masks[1], drawn(slice(2, 4), slice(3, 6)))
+    assert not masks[2].any()
+
+
+def test_objects_by_themselves_are_what_they_are_alone(features):
+    prompts = [([(0, 0, 1)], None), ([], (1, 0, 4, 3))]
+    sky, thing = prompted_objects(features, GRID, prompts, likeness=0.9)
+    np.testing.assert_array_equal(sky, drawn(slice(0, 2), slice(0, 6)))
+    np.testing.assert_array_equal(thing, drawn(slice(2, 4), slice(0, 3)))
+    assert prompted_objects(features, GRID, []).shape == (0, *GRID)
 
 
 @pytest.mark.parametrize(

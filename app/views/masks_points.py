@@ -13,7 +13,7 @@ from app.views import layout
 from dino import export, objects_export, render
 from dino.backbone import Backbone
 from dino.masks import Mask
-from dino.prompts import DEFAULT_LIKENESS, prompted_mask
+from dino.prompts import DEFAULT_LIKENESS, prompted_objects
 from dino.proposals import MaskSettings
 
 MOST_OBJECTS = 8
@@ -145,21 +145,22 @@ def _grid_masks(
     """The patches of each object, bool [n,h,w]; none of one that is not pointed at yet."""
     features, _ = services.features(choice, backbone)
     grid = features.geometry.grid
-    masks = np.zeros((len(objects), *grid), dtype=bool)
-    for mask, one in zip(masks, objects, strict=True):
+    prompts = []
+    for one in objects:  # a link may have been made at another size
         points = [p for p in one.points if p[0] < grid[0] and p[1] < grid[1]]
-        box = one.box if one.box and one.box[2] <= grid[0] and one.box[3] <= grid[1] else None
-        if box or any(sign > 0 for _, _, sign in points):
-            mask[:] = prompted_mask(
-                features.patches, grid, points=points, box=box, likeness=likeness
-            )
-    return mask_of_their_own(masks)
+        fits = one.box and one.box[0] < one.box[2] <= grid[0] and one.box[1] < one.box[3] <= grid[1]
+        prompts.append((points, one.box if fits else None))
+    return prompted_objects(features.patches, grid, prompts, likeness=likeness)
 
 
-def mask_of_their_own(masks: np.ndarray) -> np.ndarray:
-    """Masks [n,h,w] that share no patch: what two would have goes to the first."""
-    taken = np.cumsum(masks, axis=0) - masks > 0
-    return masks & ~taken
+def of_their_own(masks: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Masks [n,H,W] that share no pixel: what several have goes to the one that had it in `first`,
+    [n,H,W] without doubles, else to the earliest of them."""
+    shared = masks.sum(axis=0) > 1
+    claims = masks & (first | ~first.any(axis=0))
+    claims = np.where(claims.any(axis=0), claims, masks)
+    earliest = np.arange(len(masks))[:, None, None] == claims.argmax(axis=0)
+    return masks & (~shared | earliest)
 
 
 def _finished(choice: Choice, backbone: Backbone, grids: np.ndarray, refine: str) -> np.ndarray:
@@ -172,7 +173,7 @@ def _finished(choice: Choice, backbone: Backbone, grids: np.ndarray, refine: str
         mask_services.finished(choice, backbone, settings, one[None])[0] if one.any() else one
         for one in enlarged
     ]
-    return np.stack(refined)
+    return of_their_own(np.stack(refined), enlarged)
 
 
 def _canvas(choice: Choice, backbone: Backbone, key: str, number: int, masks: np.ndarray) -> None:
@@ -208,7 +209,7 @@ def _told(objects: list[Prompts], grids: np.ndarray) -> None:
         off = len(one.points) - on
         box = ", a box" if one.box else ""
         lines.append(
-            f"- Object {index}: {on} points on it, {off} off it{box}; {mask.mean():.0%} of the photo"
+            f"- Object {index}: {on} on it, {off} off it{box}; {mask.mean():.0%} of the photo"
         )
     st.markdown("\n".join(lines))
     st.caption(

@@ -127,7 +127,8 @@ class Panel {
   }
 
   fit() {
-    const most = Math.max(260, window.innerHeight * TALLEST), { width, height } = this.data;
+    const rows = this.canvas.panels.length > 3 ? 2 : 1; // of panels, on a wide screen
+    const most = Math.max(260, (window.innerHeight * TALLEST) / rows), { width, height } = this.data;
     this.root.style.maxWidth = `${(most * width) / height}px`;
     this.frame.style.aspectRatio = `${width} / ${height}`;
   }
