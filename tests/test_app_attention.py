@@ -331,3 +331,23 @@ def test_random_weights_mark_every_picture_of_every_panel(monkeypatch):
         at.segmented_control(key="panel").set_value(panel).run()
         assert not at.exception
         assert len(marked) == pictures, panel
+
+
+def test_a_large_photo_is_previewed_once(monkeypatch):
+    monkeypatch.setattr("app.views.attention_preview._MANY_PATCHES", 100)
+    sizes: list[int] = []
+    real = explore.look
+
+    def counted(backbone, rgb, *, size, fit="floor"):
+        sizes.append(size)
+        return real(backbone, rgb, size=size, fit=fit)
+
+    monkeypatch.setattr(explore, "look", counted)
+    at = open_page("attention", size="480")
+    assert sizes == [SIZE, 480]  # the small one first
+    assert "A first look" not in text(at)  # gone when the other is there
+    at.pills(key="head").set_value("1").run()
+    at.sidebar.selectbox(key="photo").set_value("cat").run()
+    assert sizes == [SIZE, 480, SIZE, 480]
+    at.sidebar.selectbox(key="photo").set_value("macaw").run()
+    assert sizes == [SIZE, 480, SIZE, 480]

@@ -16,6 +16,7 @@ from app.views import (
     attention_downloads,
     attention_grid,
     attention_norms,
+    attention_preview,
     attention_ranking,
     layout,
 )
@@ -43,10 +44,11 @@ def show(choice: Choice, backbone: Backbone) -> None:
         layout.header("Attention", choice, backbone)
     backbone.check_attention()
     grid = services.geometry(choice, backbone).grid
-    if attention_controls.asked(backbone, grid).is_default(backbone):
-        seconds = services.attention(choice, backbone)[1]
-    else:
-        seconds = attention_services.trace(choice, backbone)[1]
+    with attention_preview.until_ready(choice, backbone):
+        if attention_controls.asked(backbone, grid).is_default(backbone):
+            seconds = services.attention(choice, backbone)[1]
+        else:
+            seconds = attention_services.trace(choice, backbone)[1]
     _explore(choice, backbone, flags)
     layout.footer(choice, backbone, seconds)
 
