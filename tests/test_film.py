@@ -125,6 +125,8 @@ def test_opacity_0_is_the_video_and_each_is_a_grid(clip, backbone, tmp_path):
     assert len(result.tops) == 3
     info = probe(str(tmp_path / "b" / "film.mp4"))
     assert (info.height, info.width) == (2 * SHAPE[0], 2 * SHAPE[1])  # three tiles in 2×2
+    spare = next(read_frames(str(tmp_path / "b" / "film.mp4")))[SHAPE[0] + 16 :, SHAPE[1] :]
+    assert np.abs(spare - original[16:]).mean() < 4  # the fourth is the video
 
 
 # --- Masks -----------------------------------------------------------------------------------------

@@ -69,8 +69,8 @@ def facts(order: Order, backbone: Backbone) -> None:
         layout.colour_bar(next(iter(COLORMAPS)), 0, result.tops[0], "× even")
     if result.tops:
         each = (
-            ", each head by its own scale: "
-            + ", ".join(f"{number}: {top:.3g}" for number, top in enumerate(result.tops))
+            ", each head by its own: "
+            + ", ".join(f"head {number} to {top:.3g}" for number, top in enumerate(result.tops))
             if len(result.tops) > 1
             else ""
         )

@@ -133,16 +133,17 @@ def draw_attention(
     style: AttentionStyle,
 ) -> np.ndarray:
     """Maps [A,h,w] over their frame [H,W,3], black at 0 and the last colour at `tops` [A] and above;
-    several in a grid, each with its number."""
+    several in a grid, each with its number, and the frame itself where a place is left."""
     if len(maps) == 1:
         return _over(rgb, maps[0], geometry, float(tops[0]), style)
     columns = math.ceil(math.sqrt(len(maps)))
     small = shrink(rgb, min(rgb.shape[1], _EACH_PX // columns))
     tiles = [
-        _numbered(_over(small, one, geometry, float(top), style), number)
+        _named(_over(small, one, geometry, float(top), style), f"head {number}")
         for number, (one, top) in enumerate(zip(maps, tops, strict=True))
     ]
-    tiles += [np.zeros_like(small)] * (-len(tiles) % columns)
+    spare = -len(tiles) % columns
+    tiles += [_named(small, "video"), *[np.zeros_like(small)] * (spare - 1)] if spare else []
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
     return np.vstack(rows)
 
@@ -183,13 +184,12 @@ def _over(
     return overlay(rgb, colours, style.opacity)
 
 
-def _numbered(tile: np.ndarray, number: int) -> np.ndarray:
-    """A tile with its head's number in a corner, light on dark so that it is read on any picture."""
+def _named(tile: np.ndarray, name: str) -> np.ndarray:
+    """A tile with a name in its corner, light on dark so that it is read on any picture."""
     place, scale = (6, 6 + round(tile.shape[0] / 12)), max(0.35, tile.shape[0] / 480)
-    text = f"head {number}"
-    picture = np.ascontiguousarray(tile)
+    picture = tile.copy()
     for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(
-            picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA
+            picture, name, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA
         )
     return picture
