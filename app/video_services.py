@@ -122,7 +122,7 @@ def uploaded_mask(file_name: str, data: bytes, size: tuple[int, int]) -> np.ndar
 def mask_file(labels: np.ndarray) -> tuple[Path, bytes]:
     """A first mask as a PNG, and where `prepare` puts it."""
     data = indexed_png(labels)
-    return video_folder() / "masks" / f"{explore.content_id(data)[:16]}.png", data
+    return video_folder() / "masks" / f"first-{explore.content_id(data)[:16]}.png", data
 
 
 def prepare(out: Path, mask: tuple[Path, bytes] | None) -> None:

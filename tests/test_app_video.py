@@ -83,6 +83,17 @@ def test_the_command_is_the_one_that_runs(tmp_path):
     assert "--attention --head each --opacity 0.6 --size 224" in command
 
 
+def test_photos_of_ones_own_are_not_written_to_disk(tmp_path):
+    at = open_page("video", size="224")
+    own = io.BytesIO()
+    Image.fromarray(scene(0) * 80).save(own, "PNG")
+    at.file_uploader(key="upload").set_value(("mine.png", own.getvalue(), "image/png")).run()
+    assert not at.exception
+    assert "macaw.jpg, since photos of your own stay in this session" in text(at)
+    (clip,) = (video_services.video_folder() / "clips").glob("*.mp4")
+    assert clip == clip_of_photo(bundled_photos()["macaw"]).path
+
+
 def test_a_pointed_at_mask_is_followed(tmp_path):
     params = {"photo": "cat", "size": "224", "make": FOLLOW}
     at = open_page("video", **params)
@@ -97,6 +108,8 @@ def test_a_pointed_at_mask_is_followed(tmp_path):
     assert len(list((out / "masks").glob("*.png"))) == 48
     (mask,) = (out.parents[1] / "masks").glob("*.png")
     assert mask.read_bytes() == (out / "masks" / "00000.png").read_bytes()
+    (command,) = (code.value for code in at.code)
+    assert f"--mask {mask.name} " in command
 
 
 def test_a_mask_from_attention_holds_the_share(small_weights):

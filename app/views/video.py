@@ -111,7 +111,9 @@ def _order(choice: Choice, backbone: Backbone, clip: Clip, options: list[str]) -
 def _command(order: Order, choice: Choice) -> None:
     weights = weights_menu.weights_location(choice.weights, st.session_state)
     video = str(order.clip.path) if order.clip.photo else order.clip.name
-    words = ["python", "-m", "dino", "film", video, "--weights", weights, *order.options]
+    # The mask by the name it is downloaded with.
+    options = ["--mask", order.mask[0].name] if order.mask else order.options
+    words = ["python", "-m", "dino", "film", video, "--weights", weights, *options]
     words += ["--size", str(order.size)] if order.size != DEFAULT_SIZE else []
     with st.expander("Copy as command", icon=":material/terminal:"):
         st.code(shlex.join([*words, "--out", "out"]), language="bash", wrap_lines=True)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import services as photos
 from app import video_services as services
-from app.state import Photo
+from app.state import Photo, bundled_photos
 from app.text import plain_text, sentence
 from app.video_services import LIMITS, Clip
 from app.views import layout
@@ -22,12 +22,7 @@ def choose(photo: Photo) -> Clip | None:
         label_visibility="collapsed",
     )  # fmt: skip
     if source != OWN:
-        clip = services.clip_of_photo(photo)
-        st.caption(
-            f"{_size(clip)}. A window that moves over a still photo, the one in the sidebar: nothing moves "
-            "in it but the camera."
-        )
-        return clip
+        return _moving_crop(photo)
     clip = _own()
     if clip is not None:
         st.caption(f"{plain_text(clip.name)}: {_size(clip)}.")
@@ -43,6 +38,21 @@ def show(clip: Clip) -> None:
         layout.picture(
             photos.shown(frame, layout.SHOWN_PX), alt=frame.alt, caption="The first frame."
         )
+
+
+def _moving_crop(photo: Photo) -> Clip:
+    """A clip of the photo in the sidebar if it came with the app: clips are kept on disk, and photos of
+    one's own are not."""
+    shown = photo if photo.credit else next(iter(bundled_photos().values()))
+    clip = services.clip_of_photo(shown)
+    whose = "the one in the sidebar"
+    if shown is not photo:
+        whose = f"{shown.file_name}, since photos of your own stay in this session"
+    st.caption(
+        f"{_size(clip)}. A window that moves over a still photo ({whose}): nothing moves in it but the "
+        "camera."
+    )
+    return clip
 
 
 def _own() -> Clip | None:
