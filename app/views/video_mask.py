@@ -79,9 +79,10 @@ def _uploaded(frame: Choice) -> np.ndarray | None:
 
 def _show(frame: Choice, labels: np.ndarray) -> None:
     picture = label_overlay(photos.pixels(frame.photo), labels)
-    share = (labels > 0).mean()
+    share, count = (labels > 0).mean(), len(np.unique(labels[labels > 0]))
+    objects = "1 object" if count == 1 else f"{count} objects"
     layout.picture(
         picture,
         alt=f"The first frame with its mask, {share:.0%} of the picture",
-        caption=f"First frame; {int(labels.max())} objects, {share:.0%} of the picture.",
+        caption=f"First frame; {objects}, {share:.0%} of the picture.",
     )
