@@ -29,6 +29,11 @@ _BOX = re.compile(r"b(\d{1,3}):(\d{1,3}):(\d{1,3}):(\d{1,3})")
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """The canvas, what was pointed at, and downloads."""
+    _downloads(choice, backbone, pointed(choice, backbone))
+
+
+def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
+    """The canvas and what was pointed at; the objects' masks at the photo's own size, bool [n,H,W]."""
     large, side = st.columns([6, 5], gap="medium")
     key = f"objects_{choice.photo.id}_{services.geometry(choice, backbone).grid}"
     objects: list[Prompts] = st.session_state.setdefault(key, read_link(_asked()))
@@ -48,7 +53,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
         _canvas(choice, backbone, key, number, masks)
     with side:
         _told(objects, grids)
-    _downloads(choice, backbone, masks)
+    return masks
 
 
 def link(objects: list[Prompts]) -> str:

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from dino.cli import annotate, embed, evaluate, match, photos, train, weights
+from dino.cli import annotate, embed, evaluate, film, match, photos, train, weights
 
 app = typer.Typer(
     name="dino",
@@ -22,6 +22,7 @@ app = typer.Typer(
 photos.register(app)
 embed.register(app)
 match.register(app)
+film.register(app)
 train.register(app)
 app.add_typer(weights.app, name="weights")
 app.add_typer(evaluate.app, name="eval")
