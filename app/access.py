@@ -1,8 +1,8 @@
 """What others on the network may do with this server: look, but not work on its machine.
 
 A server that listens beyond its own machine (`make app HOST=0.0.0.0`, for a class) takes photos and
-weights into browser sessions, and makes films of short videos, one at a time. Training, folders of the
-machine and unpacking onto its disk are off there, unless it was started with `ALLOW_TRAINING=1`.
+weights into browser sessions. Training, films, folders of the machine and anything else that puts an
+upload on its disk are off there, unless it was started with `ALLOW_TRAINING=1`.
 """
 
 import ipaddress

@@ -55,7 +55,7 @@ pages = [
     _page(access.for_work(annotate.show), "Annotate", ":material/draw:", "annotate"),
     _page(features.show, "Features", ":material/scatter_plot:", "features"),
     _page(correspondence.show, "Correspondence", ":material/compare_arrows:", "correspondence"),
-    _page(video.show, "Video", ":material/movie_filter:", "video"),
+    _page(access.for_work(video.show), "Video", ":material/movie_filter:", "video"),
     _page(compare.show, "Compare", ":material/view_column:", "compare"),
     _page(access.for_work(gallery.show), "Gallery", ":material/photo_library:", "gallery"),
     st.Page(evolution.show, title="Evolution", icon=":material/movie:", url_path="evolution"),
