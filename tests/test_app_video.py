@@ -99,7 +99,7 @@ def test_a_pointed_at_mask_is_followed(tmp_path):
     at = open_page("video", **params)
     assert "Point at an object in the first frame" in text(at)
     at = open_page("video", **params, points="8:10:+")
-    assert "Object 1: 1 points on it" in text(at)
+    assert "Object 1: 1 on it" in text(at)
     at.button(key="film_start").click().run()
     assert not at.exception
     out = wait_for_film(tmp_path)
