@@ -22,7 +22,7 @@ class Row:
     """One query against all T = 1+R+N tokens, in float64.
 
     `dots` [T] are q·k, `logits` [T] q·k/√d, `shares` [T] their softmax; `width` is d, `position` the
-    query's own index, `num_prefix` 1+R, `grid` (h, w).
+    query's own index, `num_prefix` 1+R of which `num_class` are CLS, `grid` (h, w).
     """
 
     dots: np.ndarray
@@ -31,6 +31,7 @@ class Row:
     width: int
     position: int
     num_prefix: int
+    num_class: int
     grid: tuple[int, int]
 
 
@@ -52,7 +53,9 @@ def attention_row(
     logits = dots / np.sqrt(len(q))
     powers = np.exp(logits - logits.max())  # the same shares, and no overflow
     shares = powers / powers.sum()
-    return Row(dots, logits, shares, len(q), position, backbone.num_prefix, stream.grid)
+    num_class = backbone.num_prefix - backbone.num_registers
+    prefix = backbone.num_prefix, num_class
+    return Row(dots, logits, shares, len(q), position, *prefix, stream.grid)
 
 
 def strongest(row: Row, count: int) -> list[int]:
@@ -68,9 +71,9 @@ def weakest(row: Row) -> int:
 
 
 def token_name(row: Row, index: int) -> str:
-    """ "CLS", "register 0" or "patch 12:7" of a token of a network that has a CLS token."""
-    if index == 0:
+    """ "CLS", "register 0" or "patch 12:7" of a token."""
+    if index < row.num_class:
         return "CLS"
     if index < row.num_prefix:
-        return f"register {index - 1}"
+        return f"register {index - row.num_class}"
     return "patch {}:{}".format(*divmod(index - row.num_prefix, row.grid[1]))
