@@ -40,12 +40,12 @@ STEPS: tuple[Step, ...] = (
 _KEY = "step"
 _CSS = """<style>
 .st-key-learn_text p, .st-key-learn_text li { font-size: 1.08rem; line-height: 1.55; max-width: 62rem; }
-.st-key-learn_head h2 { font-size: 1.5rem; padding: 0.4rem 0 0; }
+.st-key-learn_head h3 { font-size: 1.4rem; padding: 0; }
 </style>"""
 # Everything Streamlit draws is measured in rem.
 _PROJECTOR_CSS = """<style>
 html { font-size: 22px !important; }
-[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] { display: none; }
+[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], .dx-head div + div { display: none; }
 </style>"""
 
 
@@ -78,13 +78,15 @@ def _names() -> list[str]:
 def _navigation(number: int) -> tuple[bool, bool]:
     """The row above a step; whether all answers are shown, and whether type is large."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        _turner("learn_back", -1, number)
         chosen = st.selectbox(
             f"Step {number + 1} of {len(STEPS)}",
             _names(),
             key=_KEY,
             persist_state="session",
-            width=340,
+            width=236,
         )
+        _turner("learn_on", 1, number)
         answers = st.toggle(
             "Answers", key="answers", bind="query-params", help="Show them without being asked."
         )
@@ -133,6 +135,18 @@ def _turning(number: int, lesson: Lesson) -> None:
         ):
             lesson.look(**_view(lesson, STEPS[number]))
     step_keys("learn_keys", _turn)
+
+
+def _turner(key: str, by: int, number: int) -> None:
+    """A small button above a step."""
+    st.button(
+        "",
+        key=key,
+        icon=":material/arrow_forward:" if by > 0 else ":material/arrow_back:",
+        help="Next step" if by > 0 else "Previous step",
+        on_click=partial(_turn, by),
+        disabled=not 0 <= number + by < len(STEPS),
+    )
 
 
 def _turn(by: int) -> None:

@@ -72,7 +72,13 @@ def predict(lesson: Lesson, question: Question, *, name: str) -> bool:
     key = f"{name}-{lesson.choice.photo.id[:8]}-{lesson.backbone.fingerprint[:8]}"
     checked: dict[str, str] = st.session_state.setdefault(_CHECKED, {})
     with st.container(border=True, key=f"learn_question_{name}"):
-        guess = st.radio(f"**{question.asked}**", question.options, index=None, key=f"guess-{key}")
+        guess = st.radio(
+            f"**{question.asked}**",
+            question.options,
+            index=None,
+            key=f"guess-{key}",
+            horizontal=True,
+        )
         if not lesson.answers:
             st.button(
                 "Check",
@@ -90,11 +96,10 @@ def predict(lesson: Lesson, question: Question, *, name: str) -> bool:
 def _answer(question: Question, guess: str | None) -> None:
     right = question.options[question.right]
     if guess == right:
-        st.success(f"Right: {right}. {question.why}", icon=":material/check_circle:")
-    elif guess is None:
-        st.info(f"{right}. {question.why}", icon=":material/lightbulb:")
+        st.success(f"**Right: {right}.** {question.why}", icon=":material/check_circle:")
     else:
-        st.info(f"You said: {guess}. It is: {right}. {question.why}", icon=":material/lightbulb:")
+        said = f"You said: {guess}. " if guess is not None else ""
+        st.info(f"{said}**Answer: {right}.** {question.why}", icon=":material/lightbulb:")
 
 
 def forget_answers(name: str) -> None:

@@ -35,21 +35,33 @@ def show(lesson: Lesson) -> None:
         "sharpening, a low teacher temperature, works against the second. Here a real DINO of two layers "
         "trains on drawings of 12×12 px, with the loss and the metrics of our training engine."
     )
-    if not predict(lesson, _QUESTION, name="collapse"):
-        st.caption("Predict first; then it trains, in a few seconds.")
-        return
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        if not predict(lesson, _QUESTION, name="collapse"):
+            st.caption("Predict first; then it trains, in a few seconds.")
+            return
+        settings = _switches()
+    with right:
+        outcome = _train(lesson, settings)
+    with left:
+        _verdict(outcome)
+    _table()
+
+
+def _switches() -> Demonstration:
+    """What is on, and the seed."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         centering = st.toggle("Centring", value=True, key="centring", bind="query-params")
         sharpening = st.toggle("Sharpening", value=True, key="sharpening", bind="query-params")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         seed = number("Seed", "training_seed", help_text="Of the weights and the pictures.")
         st.button(
-            "Another seed", on_click=partial(another, "training_seed"), icon=":material/casino:",
+            "Another seed",
+            on_click=partial(another, "training_seed"),
+            icon=":material/casino:",
             key="learn_train_again",
-        )  # fmt: skip
-    settings = Demonstration(centering=centering, sharpening=sharpening, seed=seed)
-    outcome = _train(lesson, settings)
-    _verdict(outcome)
-    _table()
+        )
+    return Demonstration(centering=centering, sharpening=sharpening, seed=seed)
 
 
 def _train(lesson: Lesson, settings: Demonstration) -> Outcome:

@@ -19,16 +19,18 @@ def show(lesson: Lesson) -> None:
         "chance, so that colour alone cannot give the answer. These are crops as our training draws them, "
         "here of your photo."
     )
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        seed = number("Seed", "crop_seed", help_text="The same seed draws the same crops.")
-        st.button(
-            "Re-roll", on_click=partial(another, "crop_seed"), icon=":material/casino:",
-            key="learn_reroll",
-        )  # fmt: skip
-    found = learn_services.crops(photo, seed)
-    shown = predict(lesson, _question(len(found)), name="crops")
     left, right = st.columns([2, 3], gap="medium")
     with left:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            seed = number("Seed", "crop_seed", help_text="The same seed draws the same crops.")
+            st.button(
+                "Re-roll",
+                on_click=partial(another, "crop_seed"),
+                icon=":material/casino:",
+                key="learn_reroll",
+            )
+        found = learn_services.crops(photo, seed)
+        shown = predict(lesson, _question(len(found)), name="crops")
         layout.picture(
             learn_services.framed(photo, found),
             alt="The photo with frames where its crops were cut",

@@ -8,6 +8,7 @@ from dino.training.lag import example_path, memory_steps, teacher_path
 
 _STEPS = 2000
 _MOMENTA = (0.0, 0.5, 0.9, 0.98, 0.99, 0.996, 0.999)
+_FORMULA = r"\theta_{\mathrm{teacher}} \leftarrow m\,\theta_{\mathrm{teacher}} + (1-m)\,\theta_{\mathrm{student}}"
 _STUDENT, _TEACHER = "#8a8f98", "#ff8c00"
 
 
@@ -17,21 +18,26 @@ def show(lesson: Lesson) -> None:
         "Student and teacher are the same network with different weights. The **student** learns by gradient; "
         "the **teacher** never does: after each step it becomes m parts of itself and 1 − m parts of the "
         "student. The momentum m rises from 0.996 to 1 in the paper's training. The teacher is steadier than "
-        "the student, and with small m it is simply a copy."
+        "the student, and with m = 0 it is simply a copy."
     )
-    st.latex(
-        r"\theta_{\mathrm{teacher}} \leftarrow m\,\theta_{\mathrm{teacher}} + (1-m)\,\theta_{\mathrm{student}}"
-    )
-    shown = predict(lesson, _QUESTION, name="momentum")
-    momentum = 0.996
-    if shown:
-        momentum = st.select_slider(
-            "Momentum m", _MOMENTA, value=0.996, key="momentum", bind="query-params"
-        )
+    left, right = st.columns([2, 3], gap="medium")
+    momentum: float | None = None
+    with left:
+        st.latex(_FORMULA)
+        if predict(lesson, _QUESTION, name="momentum"):
+            momentum = st.select_slider(
+                "Momentum m", _MOMENTA, value=0.996, key="momentum", bind="query-params"
+            )
+    with right:
+        _paths(lesson, momentum)
+
+
+def _paths(lesson: Lesson, momentum: float | None) -> None:
+    """The student's weight, and the teacher's once it is predicted."""
     student = example_path(_STEPS, seed=0)
     drawn = figure(lesson, x="step", y="one weight")
     drawn.add_scatter(y=student, name="student", mode="lines", line={"color": _STUDENT, "width": 1})
-    if not shown:
+    if momentum is None:
         chart(drawn, "learn_lag", "A weight of the student, which rises from 0 to 1 and shakes.")
         return
     teacher = teacher_path(student, momentum=momentum)

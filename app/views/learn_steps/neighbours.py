@@ -23,17 +23,17 @@ def show(lesson: Lesson) -> None:
         "paper's k-NN votes over the classes of ImageNet, for which there is `python -m dino eval knn`."
     )
     shown = predict(lesson, _question(found), name="neighbours")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    if shown:
         k = int(
             st.slider("Neighbours k", 1, 10, 5, key="neighbours", bind="query-params", width=260)
         )
-    if shown:
         ours, plain = found.accuracy(found.features, k), found.accuracy(found.pixels, k)
-        own = (each - 1) / (count - 1)
         left, middle, right = st.columns(3)
         left.metric("k-NN of the CLS token", f"{ours:.0f}%")
         middle.metric("k-NN of 8×8 px", f"{plain:.0f}%")
-        right.metric("Share of right neighbours by chance", f"{100 * own:.0f}%")
+        right.metric(
+            "Share of right neighbours by chance", f"{100 * (each - 1) / (count - 1):.0f}%"
+        )
     _examples(found, shown=shown)
 
 

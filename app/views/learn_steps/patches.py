@@ -51,7 +51,12 @@ def show(lesson: Lesson) -> None:
     with right:
         pixels = learn_services.patch_pixels(choice, backbone, *place)
         big = cv2.resize(pixels, (_ENLARGED_PX,) * 2, interpolation=cv2.INTER_NEAREST)
-        st.image(big, alt=f"The pixels of patch {place[0]}:{place[1]}", width=_ENLARGED_PX)
+        st.image(
+            big,
+            alt=f"The pixels of patch {place[0]}:{place[1]}",
+            width=_ENLARGED_PX,
+            output_format="PNG",
+        )
         red, green, blue = np.rint(pixels.mean(axis=(0, 1))).astype(int)
         st.caption(
             f"Patch {place[0]}:{place[1]} (row:column): {patch}×{patch} px × 3 colours = "

@@ -22,10 +22,10 @@ DINO, SUPERVISED = "dino_vitti16_imagenette", "supervised_vitti16_imagenette"
 def show(lesson: Lesson) -> None:
     """Two maps without names; after the prediction, which is which and what each has learned from."""
     told(
-        "The paper's surprise: attention of a transformer trained **without** labels lies on objects, and that "
-        "of the same transformer trained **with** labels much less so (section 4.2). Here are two small "
-        "networks, alike in everything but how they were trained, on the same 10 classes of photos. One photo "
-        "is no proof; try others in the sidebar."
+        "The paper's surprise: attention of a transformer trained **without** labels lies on objects, that of "
+        "the same transformer trained **with** labels much less so (section 4.2). The two below are small: one "
+        "network, trained on the same photos of 10 classes, once without their labels and once with them. Do "
+        "not expect the paper's pictures, and one photo is no proof; try others in the sidebar."
     )
     here = weights_menu.weights_options(st.session_state)
     if missing := [name for name in (DINO, SUPERVISED) if name not in here]:
@@ -58,7 +58,7 @@ def _question(names: list[str], sides: list[tuple[Backbone, Attention]]) -> Ques
         ("A", "B"),
         names.index(DINO),
         f"Their heads spread over {by_name[DINO]:.1f} bits without labels, {by_name[SUPERVISED]:.1f} with. "
-        "With labels, what tells the classes apart is enough; without, a crop has to be known again.",
+        "One explanation: a few telling patches are enough to name a class, but not to know a crop again.",
     )
 
 
