@@ -22,7 +22,16 @@ from dino.geometry import Geometry
 from dino.preprocessing import plan, preprocess
 from dino.queries import Query
 from dino.training.crops import MultiCrop, draw, random_box
-from dino.training.demonstration import Demonstration, Outcome, Point, Trainee, conclude
+from dino.training.demonstration import (
+    KINDS,
+    Demonstration,
+    Outcome,
+    Point,
+    Trainee,
+    conclude,
+    disturb,
+    draw_pictures,
+)
 
 _DEMONSTRATIONS = "demonstrations"
 _MAX_DEMONSTRATIONS = 12
@@ -32,6 +41,8 @@ _CROP_PATCHES = 8
 # Longer side in px of the photos crops are drawn from.
 _CROPPED_PX = 720
 _PIXELS_SIDE = 8
+# Of the drawings a demonstration learns from.
+_ENLARGED = 6
 _LINE = (255, 255, 255)
 _MARK = (255, 140, 0)
 
@@ -189,6 +200,18 @@ def demonstration(settings: Demonstration, on_point: Callable[[list[Point]], Non
             points.append(found)
             on_point(points)
     return kept[settings]
+
+
+def drawings(seed: int) -> np.ndarray:
+    """What a demonstration learns from: two views of two drawings of each kind, uint8 [H,W] enlarged."""
+    random = torch.Generator().manual_seed(seed)
+    pictures, _ = draw_pictures(2 * len(KINDS), random)
+    views = [disturb(pictures, random)[:, 0] for _ in range(2)]
+    rows = [
+        torch.cat([torch.nn.functional.pad(p, (0, 1, 0, 1), value=9) for p in v], 1) for v in views
+    ]
+    grey = ((torch.cat(rows).clamp(-1.5, 2) + 1.5) / 3.5 * 255).numpy().astype(np.uint8)
+    return np.kron(grey, np.ones((_ENLARGED, _ENLARGED), np.uint8))
 
 
 def demonstrations() -> dict[Demonstration, Outcome]:

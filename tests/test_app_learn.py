@@ -225,6 +225,5 @@ def test_attention_opens_on_the_same_photo_and_weights(small_weights):
     assert at.session_state["led_to"] == {
         "photo": "cat",
         "weights": at.sidebar.selectbox(key="weights").value,
-        "size": SIZE,
         "panel": "norms",
     }

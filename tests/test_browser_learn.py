@@ -61,7 +61,7 @@ def test_the_training_runs_and_a_switch_collapses_it(tab):  # noqa: F811
     assert "training_seed=1" in page.url
 
 
-def test_attention_opens_with_the_same_photo_and_back_keeps_the_lesson(tab):  # noqa: F811
+def test_attention_opens_with_the_same_photo_size_and_panel(tab):  # noqa: F811
     page = tab(LEARN + "&step=10")
     heading(page, "10. Limits and failures")
     settled(page)
@@ -69,6 +69,7 @@ def test_attention_opens_with_the_same_photo_and_back_keeps_the_lesson(tab):  # 
     page.wait_for_url(re.compile("/attention"), timeout=30_000)
     page.get_by_text("L2 norm of each token").wait_for(timeout=30_000)
     assert "photo=cat" in page.url
+    assert "size=224" in page.url
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.step_keys import step_keys
-from app.state import DEFAULT_SIZE, Choice
+from app.state import Choice
 from app.text import plain_text, sentence
 from app.views import layout
 from app.views.learn_frame import Lesson, Step, forget_answers
@@ -171,11 +171,8 @@ def _module(step: Step) -> str:
 
 
 def _view(lesson: Lesson, step: Step) -> dict[str, str]:
-    """Photo, weights and size, and what this step looks at."""
-    found = {"photo": lesson.choice.photo.name, "weights": lesson.choice.weights, **step.link}
-    if lesson.choice.size != DEFAULT_SIZE:
-        found["size"] = str(lesson.choice.size)
-    return found
+    """Photo, weights, and what this step looks at; the size goes along by itself."""
+    return {"photo": lesson.choice.photo.name, "weights": lesson.choice.weights, **step.link}
 
 
 def _traces(choice: Choice, backbone: Backbone) -> None:

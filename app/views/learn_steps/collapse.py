@@ -19,7 +19,7 @@ from app.views.learn_frame import (
     predict,
     told,
 )
-from dino.training.demonstration import OUT_DIM, Demonstration, Outcome, Point
+from dino.training.demonstration import KINDS, OUT_DIM, Demonstration, Outcome, Point
 
 _ONE, _BATCH = "#1f8fd1", "#D55E00"
 # Points between two drawings of the growing curve: a chart is redrawn as a whole.
@@ -43,6 +43,13 @@ def show(lesson: Lesson) -> None:
         settings = _switches()
     with right:
         outcome = _train(lesson, settings)
+        st.image(
+            learn_services.drawings(settings.seed),
+            caption=f"What it learns from: {', '.join(KINDS)}, here two of each; below each another view "
+            "of the same.",
+            alt="Two rows of small noisy drawings",
+            output_format="PNG",
+        )
     with left:
         _verdict(outcome)
     _table()

@@ -7,7 +7,7 @@ from app import services
 from app.views import layout
 from app.views.layout import Tile
 from app.views.learn_frame import TILE_PX, Lesson, Question, Step, predict, told
-from dino import export
+from dino import export, render
 from dino.masks import entropy
 
 
@@ -41,7 +41,9 @@ def show(lesson: Lesson) -> None:
     layout.gallery(
         [
             Tile(
-                picture=export.head_picture(values, attention, photo, style, width=TILE_PX),
+                picture=_marked(
+                    lesson, export.head_picture(values, attention, photo, style, width=TILE_PX)
+                ),
                 title=name.replace("head-", "Head "),
                 note=f"entropy {bits[number]:.1f} bits" if shown else "entropy: predict it first",
                 alt=f"Attention of {name} over: {choice.photo.alt}",
@@ -52,6 +54,10 @@ def show(lesson: Lesson) -> None:
             )
         ]
     )
+
+
+def _marked(lesson: Lesson, picture: np.ndarray) -> np.ndarray:
+    return render.mark_random(picture) if lesson.backbone.is_random else picture
 
 
 STEP = Step("Many heads", show)
