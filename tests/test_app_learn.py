@@ -78,6 +78,16 @@ def test_buttons_turn_the_steps_and_the_link_follows():
     assert opened(len(STEPS)).button(key="learn_next").disabled
 
 
+def test_a_link_names_the_controls_of_its_step_alone():
+    at = opened(6, answers="true", momentum="0.9")
+    assert "10 steps" in text(at)
+    at.button(key="learn_next").click().run()
+    assert "momentum" not in at.query_params
+    at.button(key="learn_previous").click().run()
+    assert at.select_slider(key="momentum").value == 0.9
+    assert at.query_params["momentum"] == "0.9"
+
+
 def test_starting_over_takes_the_answer_back():
     at = opened(6)
     check(at, 2)
@@ -89,6 +99,27 @@ def test_starting_over_takes_the_answer_back():
     assert at.radio[0].value is None
     check(at, 2)
     assert at.select_slider(key="momentum").value == 0.996
+
+
+@pytest.mark.parametrize(
+    ("number", "link", "at_first"),
+    [
+        (1, {"patch": "0:0", "cut": "32"}, ("cut", 8)),
+        (2, {"query": "0:0", "one_head": "2"}, ("one_head", 0)),
+        (4, {"learn_layer": "0"}, ("learn_layer", 1)),
+        (5, {"crop_seed": "7"}, ("crop_seed", 0)),
+        (7, {"centring": "false", "training_seed": "3"}, ("centring", True)),
+        (8, {"neighbours": "2"}, ("neighbours", 5)),
+    ],
+)
+def test_starting_over_sets_the_controls_as_at_first(number, link, at_first):
+    key, value = at_first
+    at = opened(number, answers="true", **link)
+    assert at.session_state[key] != value
+    at.button(key="learn_reset").click().run()
+    assert not at.exception, at.exception
+    assert at.session_state[key] == value
+    assert not set(link) & set(at.query_params)
 
 
 def test_patches_are_counted_and_shown_as_they_are(small_weights):

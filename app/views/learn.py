@@ -84,7 +84,7 @@ def _navigation(number: int) -> tuple[bool, bool]:
             _names(),
             key=_KEY,
             persist_state="session",
-            width=236,
+            width=340 if st.session_state.get("projector") else 236,
         )
         _turner("learn_on", 1, number)
         answers = st.toggle(
@@ -96,11 +96,20 @@ def _navigation(number: int) -> tuple[bool, bool]:
             bind="query-params",
             help="Large type, no sidebar. Arrow keys and a presenter's clicker turn the steps.",
         )
+    _drop_links(number)
     if chosen == _names()[0]:
         st.query_params.pop(_KEY, None)
     else:
         st.query_params[_KEY] = str(number + 1)
     return answers, projector
+
+
+def _drop_links(number: int) -> None:
+    """Take parameters of other steps out of the link; what they were set to is kept."""
+    own = STEPS[number].controls
+    for key in {key for step in STEPS for key in step.controls} - set(own):
+        if key in st.query_params:
+            del st.query_params[key]
 
 
 @st.fragment
@@ -127,7 +136,7 @@ def _turning(number: int, lesson: Lesson) -> None:
             key="learn_next", icon=":material/arrow_forward:",
         )  # fmt: skip
         st.button(
-            "Start this step over", on_click=partial(_reset, number), key="learn_reset",
+            "Start this step over", on_click=partial(_reset, number, lesson.backbone), key="learn_reset",
             icon=":material/restart_alt:",
         )  # fmt: skip
         if lesson.look and st.button(
@@ -157,11 +166,12 @@ def _turn(by: int) -> None:
         st.session_state[_KEY] = names[number]
 
 
-def _reset(number: int) -> None:
+def _reset(number: int, backbone: Backbone) -> None:
+    """Take the answer back and set the step's controls as they were at first."""
     step = STEPS[number]
     forget_answers(_module(step))
     for key, value in step.controls.items():
-        st.session_state[key] = value
+        st.session_state[key] = value(backbone) if callable(value) else value
         st.query_params.pop(key, None)
 
 

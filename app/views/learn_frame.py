@@ -1,6 +1,6 @@
 """What the steps of the Learn page share: what they are shown, a prediction to make, values in links."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.state import Choice
+from app.views import attention_controls
 from dino.backbone import Backbone
 
 _CHECKED = "learn_checked"
@@ -38,8 +39,8 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Step:
-    """One idea: `show` draws it; `controls` are its widgets' keys and what a reset sets them to, and
-    `link` the parameters of the Attention page that go with it."""
+    """One idea: `show` draws it; `controls` are its widgets' keys and what a reset sets them to (a
+    function is asked with the network), and `link` the parameters of the Attention page that go with it."""
 
     title: str
     show: Callable[[Lesson], None]
@@ -108,6 +109,26 @@ def forget_answers(name: str) -> None:
     for key in [key for key in checked if key.startswith(f"{name}-")]:
         del checked[key]
         st.session_state.pop(f"guess-{key}", None)
+
+
+def linked(key: str, options: Sequence[Any], default: Any, draw: Callable[[], Any]) -> Any:
+    """A control whose value is in the link, also where starting over has set it.
+
+    (A bound one leaves the link behind then, and its parameter may not be taken out.)
+
+    Args:
+        draw: draws the widget of that key, with `persist_state`, and returns its value.
+    """
+    if st.session_state.get(key) not in options:
+        asked = st.query_params.get(key, "")
+        st.session_state[key] = next((one for one in options if _word(one) == asked), default)
+    value = draw()
+    attention_controls.link(key, _word(value), _word(default))
+    return value
+
+
+def _word(value: Any) -> str:
+    return str(value).lower()
 
 
 def number(label: str, key: str, *, help_text: str = "") -> int:

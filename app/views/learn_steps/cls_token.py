@@ -6,7 +6,17 @@ import torch
 
 from app import attention_services, services
 from app.views import layout
-from app.views.learn_frame import SHOWN_PX, Lesson, Question, Step, chart, figure, predict, told
+from app.views.learn_frame import (
+    SHOWN_PX,
+    Lesson,
+    Question,
+    Step,
+    chart,
+    figure,
+    linked,
+    predict,
+    told,
+)
 from dino import render
 from dino.errors import UserError
 from dino.masks import entropy
@@ -24,7 +34,7 @@ def show(lesson: Lesson) -> None:
     told(
         "One token has no patch of its own: **CLS**. It asks all patches in every block, collects what they "
         "hand over, and leaves as the description of the whole photo; in DINO it is what student and teacher "
-        "are compared by. No label and no outline has told it where the object is."
+        "are compared by. In DINO's own training nothing tells it where the object is, no label and no outline."
     )
     left, right = st.columns(2, gap="medium")
     with right:
@@ -52,12 +62,19 @@ def _question(bits: np.ndarray) -> Question:
 def _layer(depth: int) -> int:
     if depth == 1:
         return 0
-    return int(
-        st.slider(
-            "Block", 0, depth - 1, depth - 1, key="learn_layer", bind="query-params",
+    return linked(
+        "learn_layer",
+        range(depth),
+        depth - 1,
+        lambda: st.slider(
+            "Block",
+            0,
+            depth - 1,
+            key="learn_layer",
+            persist_state="session",
             help="From 0, the first after the patches.",
-        )
-    )  # fmt: skip
+        ),
+    )
 
 
 def _curve(lesson: Lesson, bits: np.ndarray, layer: int) -> None:
@@ -80,4 +97,9 @@ def _picture(lesson: Lesson, values: np.ndarray, layer: int) -> None:
     )
 
 
-STEP = Step("The CLS token", show, controls={"learn_layer": None}, link={"query": "cls"})
+STEP = Step(
+    "The CLS token",
+    show,
+    controls={"learn_layer": lambda backbone: backbone.depth - 1},
+    link={"query": "cls"},
+)

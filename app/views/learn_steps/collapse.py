@@ -15,6 +15,7 @@ from app.views.learn_frame import (
     another,
     chart,
     figure,
+    linked,
     number,
     predict,
     told,
@@ -58,8 +59,7 @@ def show(lesson: Lesson) -> None:
 def _switches() -> Demonstration:
     """What is on, and the seed."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        centering = st.toggle("Centring", value=True, key="centring", bind="query-params")
-        sharpening = st.toggle("Sharpening", value=True, key="sharpening", bind="query-params")
+        centering, sharpening = _switch("Centring"), _switch("Sharpening")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         seed = number("Seed", "training_seed", help_text="Of the weights and the pictures.")
         st.button(
@@ -69,6 +69,13 @@ def _switches() -> Demonstration:
             key="learn_train_again",
         )
     return Demonstration(centering=centering, sharpening=sharpening, seed=seed)
+
+
+def _switch(label: str) -> bool:
+    key = label.lower()
+    return linked(
+        key, (True, False), True, lambda: st.toggle(label, key=key, persist_state="session")
+    )
 
 
 def _train(lesson: Lesson, settings: Demonstration) -> Outcome:

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app.views.learn_frame import Lesson, Question, Step, chart, figure, predict, told
+from app.views.learn_frame import Lesson, Question, Step, chart, figure, linked, predict, told
 from dino.training.lag import example_path, memory_steps, teacher_path
 
 _STEPS = 2000
@@ -25,8 +25,13 @@ def show(lesson: Lesson) -> None:
     with left:
         st.latex(_FORMULA)
         if predict(lesson, _QUESTION, name="momentum"):
-            momentum = st.select_slider(
-                "Momentum m", _MOMENTA, value=0.996, key="momentum", bind="query-params"
+            momentum = linked(
+                "momentum",
+                _MOMENTA,
+                0.996,
+                lambda: st.select_slider(
+                    "Momentum m", _MOMENTA, key="momentum", persist_state="session"
+                ),
             )
     with right:
         _paths(lesson, momentum)

@@ -6,7 +6,7 @@ import streamlit as st
 from app import learn_services
 from app.views import layout
 from app.views.layout import Tile
-from app.views.learn_frame import Lesson, Question, Step, predict, told
+from app.views.learn_frame import Lesson, Question, Step, linked, predict, told
 
 _SEED = 0
 _SHOWN = 5
@@ -24,8 +24,13 @@ def show(lesson: Lesson) -> None:
     )
     shown = predict(lesson, _question(found), name="neighbours")
     if shown:
-        k = int(
-            st.slider("Neighbours k", 1, 10, 5, key="neighbours", bind="query-params", width=260)
+        k = linked(
+            "neighbours",
+            range(1, 11),
+            5,
+            lambda: st.slider(
+                "Neighbours k", 1, 10, key="neighbours", persist_state="session", width=260
+            ),
         )
         ours, plain = found.accuracy(found.features, k), found.accuracy(found.pixels, k)
         left, middle, right = st.columns(3)

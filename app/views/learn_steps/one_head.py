@@ -5,7 +5,7 @@ import streamlit as st
 from app import canvas_services, learn_services, services
 from app.components.canvas import Picked, canvas
 from app.views import attention_controls
-from app.views.learn_frame import SHOWN_PX, Lesson, Question, Step, predict, told
+from app.views.learn_frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
 from dino import render
 from dino.arithmetic import Row, strongest, token_name, weakest
 from dino.queries import Query, query_name
@@ -31,15 +31,18 @@ def show(lesson: Lesson) -> None:
     st.latex(r"\mathrm{share}_j = \frac{e^{\,q\cdot k_j/\sqrt d}}{\sum_i e^{\,q\cdot k_i/\sqrt d}}")
     left, right = st.columns(2, gap="medium")
     with right:
-        head = st.pills(
-            "Head", range(backbone.num_heads), default=0, required=True, key="one_head",
-            bind="query-params",
-        )  # fmt: skip
-        row = learn_services.row(choice, backbone, layer=-1, query=asked.query, head=int(head))
+        heads = range(backbone.num_heads)
+        head = linked(
+            "one_head",
+            heads,
+            0,
+            lambda: st.pills("Head", heads, required=True, key="one_head", persist_state="session"),
+        )
+        row = learn_services.row(choice, backbone, layer=-1, query=asked.query, head=head)
         if predict(lesson, _question(row), name="one_head"):
             _table(row)
     with left:
-        _map(lesson, asked.query, row, int(head))
+        _map(lesson, asked.query, row, head)
 
 
 def _question(row: Row) -> Question:
@@ -107,4 +110,8 @@ def _map(lesson: Lesson, query: Query, row: Row, head: int) -> None:
     )
 
 
-STEP = Step("Query, key, softmax: one head", show, controls={"one_head": 0, "query": "cls"})
+STEP = Step(
+    "Query, key, softmax: one head",
+    show,
+    controls={"one_head": 0, "query": attention_controls.default_query},
+)

@@ -9,7 +9,7 @@ import streamlit as st
 from app import canvas_services, learn_services, services
 from app.components.canvas import Picked, canvas
 from app.views import attention_controls, layout
-from app.views.learn_frame import SHOWN_PX, Lesson, Question, Step, predict, told
+from app.views.learn_frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
 from dino.geometry import Geometry
 
 _SIZES_PX = (8, 14, 16, 32)
@@ -82,8 +82,12 @@ _QUESTION = Question(
 def _other_size(lesson: Lesson) -> None:
     """The same photo, cut otherwise."""
     own = lesson.backbone.patch_size
-    size = st.select_slider(
-        "Patches of, px", sorted({*_SIZES_PX, own}), value=own, key="cut", bind="query-params"
+    sizes = sorted({*_SIZES_PX, own})
+    size = linked(
+        "cut",
+        sizes,
+        own,
+        lambda: st.select_slider("Patches of, px", sizes, key="cut", persist_state="session"),
     )
     geometry = learn_services.cut(lesson.choice.photo, lesson.choice.size, size)
     rows, columns = geometry.grid
@@ -111,4 +115,8 @@ def _pick(geometry: Geometry, picked: Picked | None) -> None:
     attention_controls.choose(patch=f"{picked.row}:{picked.column}" if picked else "")
 
 
-STEP = Step("Pixels, patches, tokens", show, controls={"patch": "", "cut": None})
+STEP = Step(
+    "Pixels, patches, tokens",
+    show,
+    controls={"patch": "", "cut": lambda backbone: backbone.patch_size},
+)
