@@ -27,6 +27,7 @@ from app.views import (  # noqa: E402
     evolution,
     features,
     gallery,
+    learn,
     masks,
     start,
     training,
@@ -49,8 +50,18 @@ def _look(weights: str) -> None:
     st.switch_page(pages[0], query_params={**kept, "weights": weights})
 
 
+def _open_attention(**query_params: str) -> None:
+    """Open the Attention page on a photo and weights that a lesson has shown."""
+    st.switch_page(pages[0], query_params=query_params)
+
+
+def _learn(choice, backbone) -> None:
+    learn.show(choice, backbone, look=_open_attention)
+
+
 pages = [
     _page(attention.show, "Attention", ":material/visibility:", "attention"),
+    _page(_learn, "Learn", ":material/school:", "learn"),
     _page(masks.show, "Masks", ":material/content_cut:", "masks"),
     _page(access.for_work(annotate.show), "Annotate", ":material/draw:", "annotate"),
     _page(features.show, "Features", ":material/scatter_plot:", "features"),

@@ -45,10 +45,10 @@ def network(choice: Choice, backbone: Backbone) -> tuple[Choice, Backbone, list[
 def asked(backbone: Backbone, grid: tuple[int, int]) -> Asked:
     """What the URL and the session ask for, before the widgets that change it are drawn."""
     last = backbone.depth - 1
-    layer = _seeded("layer", str(last))
+    layer = seeded("layer", str(last))
     if not (layer.isdecimal() and int(layer) <= last):
         layer = st.session_state["layer"] = str(last)
-    method = _seeded("method", PROBABILITIES)
+    method = seeded("method", PROBABILITIES)
     if method not in METHODS:
         method = st.session_state["method"] = PROBABILITIES
     return Asked(int(layer), _query(backbone, grid), method)
@@ -56,12 +56,12 @@ def asked(backbone: Backbone, grid: tuple[int, int]) -> Asked:
 
 def head(labels: Sequence[str], *, visible: bool) -> str:
     """The chosen head, "mean" or "max"; a rollout has nothing to choose."""
-    if _seeded("head", "mean") not in labels:
+    if seeded("head", "mean") not in labels:
         st.session_state["head"] = "mean"
     if not visible:
         return st.session_state["head"]
     chosen = st.pills("Head", labels, key="head", required=True, persist_state="session")
-    _link("head", chosen, "mean")
+    link("head", chosen, "mean")
     return chosen
 
 
@@ -79,7 +79,7 @@ def rows(backbone: Backbone, now: Asked) -> None:
             help="Whose attention is drawn. Click the picture, or type: "
             f"{_named(backbone)}row:column of a patch, such as 12:7, counted from 0 at the top left.",
         )
-        _link("query", query_name(now.query), default_query(backbone))
+        link("query", query_name(now.query), default_query(backbone))
         if last:
             layer = st.select_slider(
                 "Layer",
@@ -88,7 +88,7 @@ def rows(backbone: Backbone, now: Asked) -> None:
                 persist_state="session",
                 help="The block whose attention is drawn, from 0. With rollout: up to and with it.",
             )
-            _link("layer", layer, str(last))
+            link("layer", layer, str(last))
         method = st.segmented_control(
             "Values",
             METHODS,
@@ -99,7 +99,7 @@ def rows(backbone: Backbone, now: Asked) -> None:
             "shows what is turned down, too. rollout: attention multiplied through the blocks from "
             "the input on, mean of heads, half of each block being the residual (Abnar & Zuidema 2020).",
         )
-        _link("method", method, PROBABILITIES)
+        link("method", method, PROBABILITIES)
 
 
 def style() -> tuple[export.Style, str]:
@@ -165,7 +165,7 @@ def _named(backbone: Backbone) -> str:
 
 def _query(backbone: Backbone, grid: tuple[int, int]) -> Query:
     """The query asked for, checked against the network and the grid."""
-    text = _seeded("query", default_query(backbone))
+    text = seeded("query", default_query(backbone))
     try:
         query = parse_query(text)
         backbone.query_position(query, grid)
@@ -181,7 +181,7 @@ def _query(backbone: Backbone, grid: tuple[int, int]) -> Query:
     return query
 
 
-def _seeded(key: str, default: str) -> str:
+def seeded(key: str, default: str) -> str:
     """The session's value, or the one of the URL on the first run, or the default."""
     value: Any = st.session_state.get(key)
     if value is None:
@@ -189,7 +189,7 @@ def _seeded(key: str, default: str) -> str:
     return str(value)
 
 
-def _link(key: str, value: str, default: str) -> None:
+def link(key: str, value: str, default: str) -> None:
     """Keep the URL's parameter in step with a value that widgets and clicks both set."""
     if value == default:
         if key in st.query_params:

@@ -1,0 +1,39 @@
+"""Keys that turn pages: arrows, and Page Up and Down as a presenter's clicker sends them.
+
+They work while nothing that has keys of its own is focused: the page itself, or a plain button.
+"""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+_JS = """
+export default function ({ setTriggerValue }) {
+  const turns = { ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 };
+  const turn = (event) => {
+    if (!(event.key in turns) || event.defaultPrevented) return;
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const target = event.composedPath()[0];
+    const free = target === document.body || target === document.documentElement
+      || target.matches?.('[data-testid="stMain"], [data-testid="stButton"] button');
+    if (!free) return;
+    event.preventDefault();
+    setTriggerValue("turned", turns[event.key]);
+  };
+  document.addEventListener("keydown", turn);
+  return () => document.removeEventListener("keydown", turn);
+}
+"""
+
+_component = st.components.v2.component("dino_step_keys", js=_JS)
+
+
+def step_keys(key: str, on_turn: Callable[[int], None]) -> None:
+    """Listen; `on_turn` is called with +1 or −1 before the run that follows."""
+
+    def turned() -> None:
+        told = st.session_state[key].turned
+        if told in (1, -1):
+            on_turn(told)
+
+    _component(key=key, on_turned_change=turned, height=1)

@@ -1,0 +1,63 @@
+"""Step 3: the same query in all heads of a block, side by side."""
+
+import numpy as np
+import torch
+
+from app import services
+from app.views import layout
+from app.views.layout import Tile
+from app.views.learn_frame import TILE_PX, Lesson, Question, Step, predict, told
+from dino import export, render
+from dino.masks import entropy
+
+
+def show(lesson: Lesson) -> None:
+    """All heads of the last block; after the prediction, how widely each spreads."""
+    choice, backbone = lesson.choice, lesson.backbone
+    attention, _ = services.attention(choice, backbone)
+    bits = entropy(torch.from_numpy(attention.weights)).tolist()
+    told(
+        f"A block has several heads, {backbone.num_heads} in these weights, each with queries and keys of its "
+        "own. They all get the same token and may look for different things; what they bring back is put "
+        "side by side and mixed. How widely a head spreads is its **entropy**: "
+        f"0 bits is all on one patch, {np.log2(attention.weights[0].size):.1f} bits the same for every "
+        "patch here."
+    )
+    sharpest = int(np.argmin(bits))
+    shown = predict(
+        lesson,
+        Question(
+            "Which head looks at the fewest patches (has the lowest entropy)?",
+            tuple(f"Head {number}" for number in range(len(bits))),
+            sharpest,
+            f"It has {min(bits):.1f} bits, about {2 ** min(bits):.0f} patches' worth; the widest head has "
+            f"{max(bits):.1f} bits.",
+        ),
+        name="many_heads",
+    )
+    names, scaled, _ = export.head_maps(attention, export.Style())
+    photo = services.shown(choice.photo, TILE_PX)
+    style = export.Style(opacity=0.8)
+    layout.gallery(
+        [
+            Tile(
+                picture=_marked(
+                    lesson, export.head_picture(values, attention, photo, style, width=TILE_PX)
+                ),
+                title=name.replace("head-", "Head "),
+                note=f"entropy {bits[number]:.1f} bits" if shown else "entropy: predict it first",
+                alt=f"Attention of {name} over: {choice.photo.alt}",
+                chosen=shown and number == sharpest,
+            )
+            for number, (name, values) in enumerate(
+                zip(names[: len(bits)], scaled[: len(bits)], strict=True)
+            )
+        ]
+    )
+
+
+def _marked(lesson: Lesson, picture: np.ndarray) -> np.ndarray:
+    return render.mark_random(picture) if lesson.backbone.is_random else picture
+
+
+STEP = Step("Many heads", show)

@@ -1,0 +1,88 @@
+"""Step 9: the same network, trained with labels and without, on one photo; a blind test."""
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app import services, weights_menu
+from app.state import Choice
+from app.text import plain_text
+from app.views import layout
+from app.views.learn_frame import SHOWN_PX, Lesson, Question, Step, predict, told
+from dino import export, render
+from dino.backbone import Backbone
+from dino.explore import Attention
+from dino.masks import entropy
+
+DINO, SUPERVISED = "dino_vitti16_imagenette", "supervised_vitti16_imagenette"
+
+
+def show(lesson: Lesson) -> None:
+    """Two maps without names; after the prediction, which is which and what each has learned from."""
+    told(
+        "The paper's surprise: attention of a transformer trained **without** labels lies on objects, that of "
+        "the same transformer trained **with** labels much less so (section 4.2). The two below are small: one "
+        "network, trained on the same photos of 10 classes, once without their labels and once with them. Do "
+        "not expect the paper's pictures, and one photo is no proof; try others in the sidebar."
+    )
+    here = weights_menu.weights_options(st.session_state)
+    if missing := [name for name in (DINO, SUPERVISED) if name not in here]:
+        st.info(
+            f"This step needs the bundled weights {' and '.join(f'`{name}`' for name in missing)}, which are "
+            "not in the checkpoints folder.",
+            icon=":material/folder_off:",
+        )
+        return
+    # Which stands first depends on the photo, so that a blind test stays one.
+    names = [DINO, SUPERVISED] if int(lesson.choice.photo.id[-1], 16) % 2 else [SUPERVISED, DINO]
+    sides = [_look(lesson.choice, name) for name in names]
+    shown = predict(lesson, _question(names, sides), name="supervised")
+    columns = st.columns(2, gap="medium")
+    for column, letter, name, (backbone, attention) in zip(
+        columns, "AB", names, sides, strict=True
+    ):
+        with column:
+            _side(lesson, attention, f"{letter}: {name}" if shown else letter)
+            if shown:
+                st.caption(
+                    f"Entropy of a head {_bits(attention):.1f} bits. {plain_text(backbone.description)}"
+                )
+
+
+def _question(names: list[str], sides: list[tuple[Backbone, Attention]]) -> Question:
+    by_name = dict(zip(names, (_bits(attention) for _, attention in sides), strict=True))
+    return Question(
+        "Which of the two was trained without labels?",
+        ("A", "B"),
+        names.index(DINO),
+        f"Their heads spread over {by_name[DINO]:.1f} bits without labels, {by_name[SUPERVISED]:.1f} with. "
+        "One explanation: a few telling patches are enough to name a class, but not to know a crop again.",
+    )
+
+
+def _look(choice: Choice, name: str) -> tuple[Backbone, Attention]:
+    backbone = services.open_weights(name, st.session_state)
+    return backbone, services.attention(replace(choice, weights=name), backbone)[0]
+
+
+def _bits(attention: Attention) -> float:
+    return float(entropy(torch.from_numpy(attention.weights)).mean())
+
+
+def _side(lesson: Lesson, attention: Attention, title: str) -> None:
+    photo = lesson.choice.photo
+    mean = attention.weights.mean(axis=0)
+    scaled, _ = render.normalize(np.asarray(mean)[None])
+    picture = export.head_picture(
+        scaled[0],
+        attention,
+        services.shown(photo, SHOWN_PX),
+        export.Style(opacity=0.8),
+        width=SHOWN_PX,
+    )
+    layout.picture(picture, alt=f"{title}: mean of heads over: {photo.alt}", caption=title)
+
+
+STEP = Step("With labels and without", show)

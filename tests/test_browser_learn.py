@@ -1,0 +1,85 @@
+"""The Learn page in a real browser: keys, links, a prediction, and the way to Attention."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from test_browser import browser, pytestmark, server, tab  # noqa: F401
+
+LEARN = "/learn?photo=cat&size=224"
+
+
+def heading(page, text: str) -> None:
+    expect(page.get_by_role("heading", name=text)).to_be_visible(timeout=30_000)
+
+
+def settled(page) -> None:
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+
+
+def test_arrow_keys_and_a_clicker_turn_the_steps(tab):  # noqa: F811
+    page = tab(LEARN + "&step=5")
+    heading(page, "5. Multi-crop")
+    settled(page)
+    page.keyboard.press("ArrowRight")
+    heading(page, "6. Student and teacher")
+    page.wait_for_url(re.compile("step=6"))
+    settled(page)
+    page.keyboard.press("PageDown")
+    heading(page, "7. Centring and sharpening")
+    settled(page)
+    page.keyboard.press("ArrowLeft")
+    heading(page, "6. Student and teacher")
+    # In an answer the arrows choose, and turn nothing.
+    page.get_by_text("25", exact=True).click()
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("button", name="Check").click()
+    page.get_by_text("Right: 250.").wait_for()
+    assert "step=6" in page.url
+
+
+def test_a_patch_is_pointed_at_and_is_in_the_link(tab):  # noqa: F811
+    page = tab(LEARN + "&step=1")
+    heading(page, "1. Pixels, patches, tokens")
+    frame = page.locator(".frame")
+    frame.wait_for()
+    settled(page)
+    page.wait_for_timeout(1000)
+    box = frame.bounding_box()
+    frame.click(position={"x": box["width"] * 20.5 / 28, "y": box["height"] * 5.5 / 21})
+    page.get_by_text("Patch 5:20 (row:column)").wait_for(timeout=20_000)
+    page.wait_for_url(re.compile("patch=5(:|%3A)20"))
+
+
+def test_the_training_runs_and_a_switch_collapses_it(tab):  # noqa: F811
+    page = tab(LEARN + "&step=7&answers=true&training_seed=1")
+    page.get_by_text("No collapse").wait_for(timeout=60_000)
+    settled(page)
+    page.get_by_text("Centring", exact=True).click()
+    page.get_by_text("One-dimensional collapse").first.wait_for(timeout=60_000)
+    assert "centring=false" in page.url
+    assert "training_seed=1" in page.url
+
+
+def test_attention_opens_with_the_same_photo_size_and_panel(tab):  # noqa: F811
+    page = tab(LEARN + "&step=10")
+    heading(page, "10. Limits and failures")
+    settled(page)
+    page.get_by_role("button", name="Open this in Attention").click()
+    page.wait_for_url(re.compile("/attention"), timeout=30_000)
+    page.get_by_text("L2 norm of each token").wait_for(timeout=30_000)
+    assert "photo=cat" in page.url
+    assert "size=224" in page.url
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(tab, theme):  # noqa: F811
+    for step in (1, 2, 5, 7, 9):
+        page = tab(f"{LEARN}&step={step}&answers=true", size="phone", theme=theme)
+        heading(page, f"{step}. ")
+        settled(page)
+        widths = page.evaluate(
+            "() => { const m = document.querySelector('[data-testid=stMain]');"
+            " return [m.scrollWidth, m.clientWidth]; }"
+        )
+        assert widths[0] <= widths[1]
