@@ -44,10 +44,21 @@ def _page(view, title: str, icon: str, path: str) -> st.Page:
     return st.Page(lambda: start.guarded(view, selection), title=title, icon=icon, url_path=path)
 
 
+# Parameters of the sidebar's own widgets keep their values from page to page, and cannot be handed over.
+SIDEBAR_WIDGETS = ("size",)
+
+
 def _look(weights: str) -> None:
     """Open the Attention page with weights of a name, on the photo that is chosen."""
-    kept = {key: st.query_params[key] for key in ("photo", "size") if key in st.query_params}
+    kept = {key: st.query_params[key] for key in ("photo",) if key in st.query_params}
     st.switch_page(pages[0], query_params={**kept, "weights": weights})
+
+
+def _go_home() -> None:
+    """The root address has no page of its own, so that /attention works as a link too."""
+    asked = st.query_params.to_dict()
+    kept = {key: value for key, value in asked.items() if key not in SIDEBAR_WIDGETS}
+    st.switch_page(pages[0], query_params=kept)
 
 
 def _open_attention(**query_params: str) -> None:
@@ -85,9 +96,8 @@ pages = [
 ]
 selection = sidebar.choose(training_page=pages[-1])
 
-# The root address has no page of its own, so that /attention works as a link too.
 home = st.Page(
-    lambda: st.switch_page(pages[0], query_params=st.query_params.to_dict()),
+    _go_home,
     title="DINO Explorer",
     url_path="home",
     default=True,

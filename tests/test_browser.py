@@ -132,6 +132,12 @@ def tab(browser, server):
     assert outside == []
 
 
+def test_the_root_address_hands_on_what_it_was_asked(tab):
+    page = tab("/?photo=cat&size=320")
+    page.get_by_text("→ 320×240 px").wait_for(timeout=60_000)
+    page.wait_for_url(re.compile(r"/attention\?.*photo=cat"))
+
+
 def test_upload_mass_slider_and_download_give_the_library_s_mask(tab, photo_file, small_weights):
     page = tab("/masks?size=224&heads=1")
     page.get_by_test_id("stSidebar").get_by_test_id(

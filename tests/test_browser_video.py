@@ -63,7 +63,7 @@ def test_a_square_is_pointed_at_and_followed(tab, walk):  # noqa: F811
         ready="Sound is left out",
     )
     add_video(page, walk)
-    page.get_by_text("Object 1: 1 points on it, 1 off it").wait_for(timeout=30_000)
+    page.get_by_text("Object 1: 1 on it, 1 off it").wait_for(timeout=30_000)
     page.get_by_role("button", name="Make the film").click()
     page.get_by_text(f"{FRAMES} frames, made in").wait_for(timeout=120_000)
     assert plays(page)
