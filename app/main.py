@@ -40,8 +40,9 @@ st.set_page_config(page_title="DINO Explorer", page_icon=str(APP / "icon.svg"), 
 st.logo(str(APP / "logo.svg"), size="large", icon_image=str(APP / "icon.svg"))
 
 
-def _page(view, title: str, icon: str, path: str) -> st.Page:
-    return st.Page(lambda: start.guarded(view, selection), title=title, icon=icon, url_path=path)
+# Without icons, so that all titles fit beside an open sidebar at 1440 px.
+def _page(view, title: str, path: str) -> st.Page:
+    return st.Page(lambda: start.guarded(view, selection), title=title, url_path=path)
 
 
 # Parameters of the sidebar's own widgets keep their values from page to page, and cannot be handed over.
@@ -71,26 +72,24 @@ def _learn(choice, backbone) -> None:
 
 
 pages = [
-    _page(attention.show, "Attention", ":material/visibility:", "attention"),
-    _page(_learn, "Learn", ":material/school:", "learn"),
-    _page(masks.show, "Masks", ":material/content_cut:", "masks"),
-    _page(access.for_work(annotate.show), "Annotate", ":material/draw:", "annotate"),
-    _page(features.show, "Features", ":material/scatter_plot:", "features"),
-    _page(correspondence.show, "Correspondence", ":material/compare_arrows:", "correspondence"),
-    _page(access.for_work(video.show), "Video", ":material/movie_filter:", "video"),
-    _page(compare.show, "Compare", ":material/view_column:", "compare"),
-    _page(access.for_work(gallery.show), "Gallery", ":material/photo_library:", "gallery"),
-    st.Page(evolution.show, title="Evolution", icon=":material/movie:", url_path="evolution"),
+    _page(attention.show, "Attention", "attention"),
+    _page(_learn, "Learn", "learn"),
+    _page(masks.show, "Masks", "masks"),
+    _page(access.for_work(annotate.show), "Annotate", "annotate"),
+    _page(features.show, "Features", "features"),
+    _page(correspondence.show, "Correspondence", "correspondence"),
+    _page(access.for_work(video.show), "Video", "video"),
+    _page(compare.show, "Compare", "compare"),
+    _page(access.for_work(gallery.show), "Gallery", "gallery"),
+    st.Page(evolution.show, title="Evolution", url_path="evolution"),
     st.Page(
         evaluation.show,
         title="Evaluation",
-        icon=":material/monitoring:",
         url_path="evaluation",
     ),
     st.Page(
         lambda: training.show(selection, _look),
         title="Training",
-        icon=":material/model_training:",
         url_path="training",
     ),
 ]
