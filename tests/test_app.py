@@ -42,7 +42,7 @@ def test_the_main_script_opens_attention():
 
 
 def test_attention_controls_never_run_the_backbone(forwards):
-    at = open_page("attention")
+    at = open_page("attention", size="224")
     assert forwards == ["look"]
     at.pills(key="head").set_value("1").run()
     at.slider(key="opacity").set_value(0.3).run()
@@ -111,7 +111,7 @@ def test_a_link_restores_the_view():
 
 
 def test_a_new_size_or_photo_runs_the_backbone_once_and_the_old_ones_not_again(forwards):
-    at = open_page("attention")
+    at = open_page("attention", size="320")
     at.sidebar.select_slider(key="size").set_value(224).run()
     at.sidebar.selectbox(key="photo").set_value("cat").run()
     assert forwards == ["look"] * 3

@@ -334,7 +334,8 @@ def test_random_weights_mark_every_picture_of_every_panel(monkeypatch):
 
 
 def test_a_large_photo_is_previewed_once(monkeypatch):
-    monkeypatch.setattr("app.views.attention_preview._MANY_PATCHES", 100)
+    monkeypatch.setattr("app.views.attention_preview._MANY_PATCHES", 200)
+    monkeypatch.setattr("app.views.attention_preview._PREVIEW_PX", SIZE)
     sizes: list[int] = []
     real = explore.look
 

@@ -7,20 +7,21 @@ from dataclasses import replace
 import streamlit as st
 
 from app import services
-from app.state import SIZES, Choice
+from app.state import Choice
 from app.views import layout
 from dino import export, render
 from dino.backbone import Backbone
 
 # Fewer patches are looked at about as quickly as a preview is drawn.
 _MANY_PATCHES = 1500
+_PREVIEW_PX = 224
 _SEEN = "attention_seen"
 _MOST_SEEN = 64
 
 
 @contextmanager
 def until_ready(choice: Choice, backbone: Backbone) -> Iterator[None]:
-    """Show the mean of the heads at the smallest size while what is inside looks at the photo.
+    """Show the mean of the heads at a small size while what is inside looks at the photo.
 
     Nothing is shown where that is quick, or where this session has seen the photo at this size.
     """
@@ -30,7 +31,7 @@ def until_ready(choice: Choice, backbone: Backbone) -> Iterator[None]:
     place = st.empty()
     if height * width > _MANY_PATCHES and key not in seen:
         with place.container():
-            _draw(replace(choice, size=SIZES[0]), backbone, choice.size)
+            _draw(replace(choice, size=_PREVIEW_PX), backbone, choice.size)
     yield
     place.empty()
     seen[key] = None
