@@ -3,12 +3,14 @@
 #
 # Choices: PYTHON=python3.12  HOST=127.0.0.1  PORT=8501  WEIGHTS=none  DINO_WEIGHTS=path-or-name
 #          DATA=folder that photos to train on lie below; default: the folder this one lies in
+#          TESTERS=2 processes that run tests side by side, whole files each
 #          HOST=0.0.0.0 opens the app to the network, for a class: anyone on it can look, and training
 #          and this machine's folders are off unless ALLOW_TRAINING=1
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8501
+TESTERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 export DINO_WEIGHTS WEIGHTS ALLOW_TRAINING
@@ -41,7 +43,8 @@ endif
 endif
 
 test: $(VENV)/.test lint browser
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(TESTERS) --dist loadfile \
+		--cov --cov-report=term-missing:skip-covered
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
