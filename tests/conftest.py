@@ -12,6 +12,17 @@ wait_politely()  # before any test imports torch
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(autouse=True)
+def _threads_as_they_were():
+    """A command that a test runs may set torch's threads, and with them the last bits of others."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of golden arrays, real photos and weights; skips where it is absent."""
