@@ -1,10 +1,19 @@
-"""Processes of their own that outlive who started them and leave no zombie behind."""
+"""Processes of their own that outlive who started them and leave no zombie behind.
 
+What was started is told in two files of its folder: launch.json (pid, start time, whether it was asked
+to stop) and console.txt (what it printed).
+"""
+
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+LAUNCH, CONSOLE = "launch.json", "console.txt"
 
 # A process between us and the one started, gone at once: that one then has no parent that must wait
 # for it, or it would stay a zombie of the app's server.
@@ -40,3 +49,28 @@ def launch(command: Sequence[str], *, console: Path, folder: Path) -> tuple[int,
     )
     pid, start_time = done.stdout.split()
     return int(pid), start_time
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One start or stop below a folder at a time, whichever server asks for it."""
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".launching").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_launch(folder: Path, values: dict[str, Any]) -> None:
+    """Write launch.json as a whole."""
+    part = folder / f".{LAUNCH}.part"
+    part.write_text(json.dumps(values))
+    part.replace(folder / LAUNCH)
+
+
+def last_words(folder: Path) -> str:
+    """The error that a process ended with before it had begun."""
+    path = folder / CONSOLE
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1].removeprefix("error: ") if lines else "it ended without a word"

@@ -7,23 +7,18 @@ What is known of one is read from its folder: OUT/{launch.json, console.txt} are
 by the process, which outlives whoever started it.
 """
 
-import json
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dino.detached import launch
+from dino.detached import CONSOLE, LAUNCH, alone, last_words, launch, write_launch
 from dino.embedding.files import FEATURES
 from dino.embedding.progress import Progress, read_progress
 from dino.errors import UserError
 from dino.training.jobs import COMMAND, DEFAULT_NICE, PROJECT_FOLDER
 from dino.training.processes import is_alive, read_json
-
-_LAUNCH, _CONSOLE = "launch.json", "console.txt"
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Job:
 def read_job(out: str | Path) -> Job:
     """How an embedding is doing."""
     out = Path(out)
-    launch, progress = read_json(out / _LAUNCH), read_progress(out)
+    launch, progress = read_json(out / LAUNCH), read_progress(out)
     done = (out / FEATURES).exists()
     if launch and is_alive(launch["pid"], launch["start_time"]):
         own = progress is not None and progress.pid == launch["pid"]
@@ -58,7 +53,7 @@ def read_job(out: str | Path) -> Job:
     if progress is not None and progress.alive:  # started on a terminal
         return Job("running", progress, "", done)
     if launch and (progress is None or progress.pid != launch["pid"]):
-        return Job("failed", None, _last_words(out), done)
+        return Job("failed", None, last_words(out), done)
     if progress is None:
         return Job("none", None, "", done)
     return Job(progress.status, progress, progress.reason, done)
@@ -92,12 +87,12 @@ def start(
         **({"threads": threads} if threads else {}),
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    with _alone(out):
+    with alone(out):
         if read_job(out).active:
             raise UserError("these photos are being embedded already; wait, or stop it first")
         command = [*COMMAND, "embed", str(Path(photos).absolute()), "--out", str(out), *words]
-        pid, start_time = launch(command, console=out / _CONSOLE, folder=PROJECT_FOLDER)
-        _write(out, {"pid": pid, "start_time": start_time})
+        pid, start_time = launch(command, console=out / CONSOLE, folder=PROJECT_FOLDER)
+        write_launch(out, {"pid": pid, "start_time": start_time})
 
 
 def stop(out: str | Path) -> None:
@@ -107,37 +102,13 @@ def stop(out: str | Path) -> None:
         UserError: it is not at work.
     """
     out = Path(out).absolute()
-    with _alone(out):
-        job, launch = read_job(out), read_json(out / _LAUNCH)
+    with alone(out):
+        job, launch = read_job(out), read_json(out / LAUNCH)
         if not job.active:
             raise UserError("these photos are not being embedded; there is nothing to stop")
         alive = launch is not None and is_alive(launch["pid"], launch["start_time"])
         if alive and launch:
-            _write(out, {**launch, "stopping": True})
+            write_launch(out, {**launch, "stopping": True})
             os.kill(launch["pid"], signal.SIGTERM)
         elif job.progress:
             os.kill(job.progress.pid, signal.SIGTERM)
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """One start or stop at a time, whichever server asks for it."""
-    import fcntl
-
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".launching").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _write(out: Path, values: dict[str, Any]) -> None:
-    part = out / f".{_LAUNCH}.part"
-    part.write_text(json.dumps(values))
-    part.replace(out / _LAUNCH)
-
-
-def _last_words(out: Path) -> str:
-    """The error that a process ended with before it had begun."""
-    path = out / _CONSOLE
-    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1].removeprefix("error: ") if lines else "it ended without a word"

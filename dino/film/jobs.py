@@ -10,21 +10,18 @@ by the process, which outlives whoever started it. One at a time is made below a
 import json
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dino.detached import launch
+from dino.detached import CONSOLE, LAUNCH, alone, last_words, launch, write_launch
 from dino.errors import UserError
 from dino.explore import content_id
 from dino.film.making import RESULT
 from dino.film.progress import FILE, Progress, read_progress
 from dino.training.jobs import COMMAND, DEFAULT_NICE, PROJECT_FOLDER
 from dino.training.processes import is_alive, read_json
-
-_LAUNCH, _CONSOLE = "launch.json", "console.txt"
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ def film_id(video_sha256: str, fingerprint: str, settings: Mapping[str, Any]) ->
 
 def read_job(out: Path) -> Job:
     """How a film is doing."""
-    launched, progress = read_json(out / _LAUNCH), read_progress(out)
+    launched, progress = read_json(out / LAUNCH), read_progress(out)
     own = bool(launched and progress and progress.pid == launched["pid"])
     stopping = bool(launched and launched.get("stopping"))
     if launched and is_alive(launched["pid"], launched["start_time"]):
@@ -59,7 +56,7 @@ def read_job(out: Path) -> Job:
     if (out / RESULT).exists():
         return Job("finished", progress)
     if launched and not own:
-        return Job("stopped") if stopping else Job("failed", None, _last_words(out))
+        return Job("stopped") if stopping else Job("failed", None, last_words(out))
     return Job(progress.status, progress, progress.reason) if progress else Job("none")
 
 
@@ -93,14 +90,14 @@ def start(
         str(nice),
     ]
     words += ["--threads", str(threads)] if threads else []
-    with _alone(out.parent):
-        if any(read_job(path.parent).active for path in out.parent.glob(f"*/{_LAUNCH}")):
+    with alone(out.parent):
+        if any(read_job(path.parent).active for path in out.parent.glob(f"*/{LAUNCH}")):
             raise UserError("another film is being made; wait until it is done, or cancel it")
         out.mkdir(parents=True, exist_ok=True)
         (out / FILE).unlink(missing_ok=True)
         command = [*COMMAND, "film", str(video.absolute()), "--out", str(out), *words, *options]
-        pid, start_time = launch(command, console=out / _CONSOLE, folder=PROJECT_FOLDER)
-        _write(out, {"pid": pid, "start_time": start_time})
+        pid, start_time = launch(command, console=out / CONSOLE, folder=PROJECT_FOLDER)
+        write_launch(out, {"pid": pid, "start_time": start_time})
 
 
 def cancel(out: Path) -> None:
@@ -110,33 +107,9 @@ def cancel(out: Path) -> None:
         UserError: it is not at work.
     """
     out = out.absolute()
-    with _alone(out.parent):
-        launched = read_json(out / _LAUNCH)
+    with alone(out.parent):
+        launched = read_json(out / LAUNCH)
         if not launched or not is_alive(launched["pid"], launched["start_time"]):
             raise UserError("this film is not being made; there is nothing to cancel")
-        _write(out, {**launched, "stopping": True})
+        write_launch(out, {**launched, "stopping": True})
         os.kill(launched["pid"], signal.SIGTERM)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One start or cancel at a time, whichever server asks for it."""
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".launching").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _write(out: Path, values: dict[str, Any]) -> None:
-    part = out / f".{_LAUNCH}.part"
-    part.write_text(json.dumps(values))
-    part.replace(out / _LAUNCH)
-
-
-def _last_words(out: Path) -> str:
-    """The error that a process ended with before it had begun."""
-    path = out / _CONSOLE
-    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1].removeprefix("error: ") if lines else "it ended without a word"
