@@ -1,5 +1,6 @@
 """Fixtures shared by the tests: the reference material beside the project, and small networks."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,23 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the reference material beside the project (../shared) is absent")
     return SHARED
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    """`command("eval", "knn", …)` → (exit code, stdout, stderr) of the command line, in an empty folder."""
+    from dino.cli import run
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dino", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            run()
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,13 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import dino
-from dino.cli import run
 from dino.cli.progress import progress
 from dino.evaluation import knn_accuracy
 from dino.evaluation.features import embed_folder
@@ -23,20 +23,11 @@ COLOURS = {"blue": (60, 60, 200), "red": (200, 60, 60)}
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys, tmp_path, small_weights):
+def cli(command, monkeypatch, small_weights, tmp_path):
     """`cli("knn", …)` → (exit code, stdout, stderr), in an empty folder with small weights."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
     monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", "eval", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return call
+    return partial(command, "eval")
 
 
 @pytest.fixture

@@ -1,25 +1,14 @@
 """`eval report` on the command line: two files, what it says, and exit codes."""
 
-import sys
+from functools import partial
 
 import pytest
 from report_cases import knn_report, masks_report, write_history
 
-from dino.cli import run
-
 
 @pytest.fixture
-def cli(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", "eval", "report", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return call
+def cli(command):
+    return partial(command, "eval", "report")
 
 
 def test_several_folders_make_one_report(cli, tmp_path):

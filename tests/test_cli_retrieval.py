@@ -2,7 +2,7 @@
 
 import json
 import pickle
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from retrieval_cases import benchmark, class_folder, pattern, save
 from test_evaluation_processes import compare, launch, rows_of
 
 import dino
-from dino.cli import run
 from dino.evaluation.copies import copy_detection
 from dino.evaluation.copies_data import open_photos
 from dino.evaluation.retrieval import mean_average_precision
@@ -22,20 +21,11 @@ QUICK = ("--size", 64, "--workers", 0, "--precision", "fp32", "--device", "cpu",
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys, tmp_path, small_weights):
+def cli(command, monkeypatch, small_weights, tmp_path):
     """`cli("retrieval", …)` → (exit code, stdout, stderr), with small weights."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
     monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", "eval", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return call
+    return partial(command, "eval")
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from training_cases import TINY, write_photos
 
-from dino.cli import run
 from dino.errors import UserError
 from dino.evaluation.ablation import (
     VARIANTS,
@@ -167,17 +167,8 @@ def test_a_run_killed_before_its_first_step_starts_again(photos, tmp_path):
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", "eval", "ablation", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return call
+def cli(command):
+    return partial(command, "eval", "ablation")
 
 
 SMALL = (

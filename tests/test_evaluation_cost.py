@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from training_cases import TINY
 
-from dino.cli import run
 from dino.cli.evaluate_cost import note
 from dino.errors import UserError
 from dino.evaluation.cost import StepCost, crops_config, crops_name, measure_apart
@@ -126,17 +126,8 @@ def test_a_process_that_is_killed_is_one_sentence(monkeypatch):
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", "eval", "cost", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return call
+def cli(command):
+    return partial(command, "eval", "cost")
 
 
 QUICK = (

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import av
@@ -14,7 +15,6 @@ from PIL import Image
 from video_cases import SHAPE, ColorBackbone, scene, write_davis
 
 import dino
-from dino.cli import run
 from dino.errors import UserError
 from dino.evaluation import PropagationSettings
 from dino.evaluation.davis import open_davis
@@ -223,19 +223,10 @@ QUICK = ("--size", "64", "--precision", "fp32", "--threads", "1", "--device", "c
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys, tmp_path, small_weights):
+def cli(command, monkeypatch, small_weights):
     """`cli("--data", …)` → (exit code, stdout, stderr) of `eval video`, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", "eval", "video", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return call
+    return partial(command, "eval", "video")
 
 
 def test_the_command_reports_what_the_library_computes(cli, davis, small_weights, tmp_path):
