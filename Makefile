@@ -1,5 +1,6 @@
 # make app   installs what the app needs, fetches the default weights, opens the app
 # make test  installs what the tests need, runs linters and tests
+# make soak  crashes, full disks, hostile files and load: the table in docs/reliability.md
 #
 # Choices: PYTHON=python3.12  HOST=127.0.0.1  PORT=8501  WEIGHTS=none  DINO_WEIGHTS=path-or-name
 #          DATA=folder that photos to train on lie below; default: the folder this one lies in
@@ -23,7 +24,7 @@ ifneq ($(DATA),)
 export DINO_DATA_ROOT := $(DATA)
 endif
 
-.PHONY: app test lint slow browser clean
+.PHONY: app test lint slow soak browser clean
 
 app: $(VENV)/.app weights
 ifneq ($(OPEN),)
@@ -43,11 +44,17 @@ endif
 endif
 
 test: $(VENV)/.test lint browser
-	$(BIN)/python -m pytest -m "not slow" --numprocesses $(TESTERS) --dist loadfile \
+	$(BIN)/python -m pytest -m "not slow and not soak" --numprocesses $(TESTERS) --dist loadfile \
 		--cov --cov-report=term-missing:skip-covered
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+# Every check of docs/reliability.md, the long ones and those under load too; writes its table anew.
+soak: $(VENV)/.test browser
+	rm -f $(VENV)/figures.jsonl
+	DINO_FIGURES=$(abspath $(VENV))/figures.jsonl $(BIN)/python -m pytest -m "soak or reliability" --durations 20
+	$(BIN)/python -m bench.reliability $(VENV)/figures.jsonl docs/reliability.md
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .

@@ -1,5 +1,7 @@
 """Fixtures shared by the tests: the reference material beside the project, and small networks."""
 
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -47,6 +49,20 @@ def command(monkeypatch, capsys, tmp_path):
         return caught.value.code or 0, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def figure(request):
+    """`figure(7, "kills at random steps", "50 of 50 resumed")`: what a check of docs/reliability.md found,
+    kept where `make soak` collects it."""
+
+    def keep(row: int, tried: str, found: str) -> None:
+        if path := os.environ.get("DINO_FIGURES"):
+            line = {"row": row, "tried": tried, "found": found, "test": request.node.nodeid}
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    return keep
 
 
 @pytest.fixture(scope="session")
