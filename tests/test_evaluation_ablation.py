@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from torchrun_cases import launch_well
 from training_cases import TINY, write_photos
 
 from dino.errors import UserError
@@ -227,21 +228,10 @@ def test_wrong_use_is_one_sentence_and_code_2(cli, photos, words, said):
 
 def test_two_processes_run_the_variants_together(photos, tmp_path):
     words = ["--data", photos, "--only", "full,mse", "--steps", "2", *SMALL]
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-    ]
-    command += ["-m", "dino", "eval", "ablation", *map(str, words)]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for _ in range(2):
-        done = subprocess.run(
-            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=False
+        launch_well(
+            *("-m", "dino", "eval", "ablation", *words), cwd=tmp_path, env={"OMP_NUM_THREADS": 1}
         )
-        assert done.returncode == 0, done.stderr[-3000:]
     lines = (tmp_path / "results" / "history.jsonl").read_text().splitlines()
     assert len(lines) == 2
     rows = [json.loads(line)["rows"] for line in lines]

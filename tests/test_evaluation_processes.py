@@ -1,36 +1,18 @@
 """Evaluations shared out by torchrun give every process the figures of one."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchrun_cases import launch, launch_well
 
 from dino.processes import World, joined
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ("--size", "32", "--precision", "fp32", "--threads", "1", "--device", "cpu")
-
-
-def launch(*words: object, processes: int, cwd: Path, weights: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m"]
-    if processes > 1:
-        command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        command += ["-m"]
-    command += ["dino", "eval", *map(str, words)]
-    env = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "DINO_WEIGHTS": str(weights),
-        "DINO_CHECKPOINTS": str(cwd / f"checkpoints-{processes}"),
-    }
-    return subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def rows_of(folder: Path) -> list[dict]:
@@ -81,10 +63,12 @@ def photos(tmp_path_factory) -> Path:
 def test_two_processes_report_what_one_does(words, photos, small_weights, tmp_path):
     words = [word.format(photos) for word in words]
     for processes in (1, 2):
-        out = ("--out", tmp_path / f"out-{processes}")
-        done = launch(
-            *words, *QUICK, *out, processes=processes, cwd=tmp_path, weights=small_weights
-        )
+        env = {
+            "DINO_WEIGHTS": small_weights,
+            "DINO_CHECKPOINTS": tmp_path / f"checkpoints-{processes}",
+        }
+        command = ("-m", "dino", "eval", *words, *QUICK, "--out", tmp_path / f"out-{processes}")
+        done = launch(*command, processes=processes, cwd=tmp_path, env=env)
         # An unreadable photo ends in code 1, which torchrun reports in words of its own.
         assert (done.returncode != 0) == (words[0] != "segmentation"), done.stderr[-3000:]
         assert ("could not be read" in done.stderr) == (words[0] != "segmentation")
@@ -128,10 +112,7 @@ with joined("cpu", exchange_on="cpu") as world:
 def test_what_processes_found_comes_in_the_order_of_rows(extra, rows, tmp_path):
     script = tmp_path / "gather.py"
     script.write_text(_GATHER)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", str(script), *extra]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=True)
+    done = launch_well(script, *extra, cwd=tmp_path)
     found, values, words, nothing = json.loads(done.stdout)
     assert found == words == rows
     assert values == [[10.0 * row, 1.0] for row in rows]

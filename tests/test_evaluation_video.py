@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from torchrun_cases import launch_well
 from video_cases import SHAPE, ColorBackbone, scene, write_davis
 
 import dino
@@ -317,15 +316,9 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(cli, davis, words, says):
 def test_two_processes_report_what_one_does(davis, small_weights, tmp_path):
     reports = []
     for processes in (1, 2):
-        command = [sys.executable, "-m"]
-        if processes > 1:
-            command += ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
         out = tmp_path / f"out-{processes}"
-        command += ["dino", "eval", "video", "--data", str(davis), *QUICK, "--out", str(out)]
-        env = os.environ | {"PYTHONPATH": str(ROOT), "DINO_WEIGHTS": str(small_weights)}
-        subprocess.run(
-            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=True
-        )
+        words = ("-m", "dino", "eval", "video", "--data", davis, *QUICK, "--out", out)
+        launch_well(*words, processes=processes, cwd=tmp_path, env={"DINO_WEIGHTS": small_weights})
         reports.append(json.loads((out / "results.json").read_text())["rows"])
         assert sorted(path.name for path in out.glob("*.mp4")) == ["one.mp4", "two.mp4"]
         assert len(list(out.glob("masks/*/*.png"))) == 12

@@ -1,14 +1,13 @@
 """Two processes with half the batch each end where one process does."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torchrun_cases import launch, launch_well
 from training_cases import TINY, write_photos
 
 from dino.training import checkpoint
@@ -28,11 +27,8 @@ def photos(tmp_path_factory) -> Path:
 def torchrun(config: TrainConfig, photos: Path, run: Path) -> None:
     file = run.with_suffix(".json")
     file.write_text(config.to_json())
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words += ["-m", "dino", "train", "--config", str(file), "--data", str(photos)]
-    words += ["--out", str(run), "--workers", "0", "--threads", "1", "--device", "cpu"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = ("--config", file, "--data", photos, "--out", run, "--workers", 0, "--threads", 1)
+    launch_well("-m", "dino", "train", *words, "--device", "cpu", cwd=ROOT)
 
 
 def states(run: Path) -> dict[str, np.ndarray]:
@@ -82,10 +78,8 @@ def test_adamw_over_two_processes_equals_one(photos, tmp_path):
 def test_a_batch_that_cannot_be_shared_is_refused(photos, tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps({**json.loads(CONFIG.to_json()), "batch_size": 7}))
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words += ["-m", "dino", "train", "--config", str(file), "--data", str(photos)]
-    words += ["--out", str(tmp_path / "run"), "--workers", "0", "--threads", "1"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    words = ("--data", photos, "--out", tmp_path / "run", "--workers", 0, "--threads", 1)
+    done = launch("-m", "dino", "train", "--config", file, *words, cwd=ROOT)
     assert done.returncode != 0
     assert "cannot be shared by 2 processes evenly" in done.stderr
 
