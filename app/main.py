@@ -18,6 +18,7 @@ wait_politely()
 import streamlit as st  # noqa: E402
 
 from app import access, sidebar  # noqa: E402
+from app.components.drawer import close_on_choice  # noqa: E402
 from app.views import (  # noqa: E402
     annotate,
     attention,
@@ -67,12 +68,16 @@ def _open_attention(**query_params: str) -> None:
     st.switch_page(pages[0], query_params=query_params)
 
 
+def _attention(choice, backbone) -> None:
+    attention.show(choice, backbone, lessons=pages[1])
+
+
 def _learn(choice, backbone) -> None:
     learn.show(choice, backbone, look=_open_attention)
 
 
 pages = [
-    _page(attention.show, "Attention", "attention"),
+    _page(_attention, "Attention", "attention"),
     _page(_learn, "Learn", "learn"),
     _page(masks.show, "Masks", "masks"),
     _page(access.for_work(annotate.show), "Annotate", "annotate"),
@@ -104,4 +109,6 @@ home = st.Page(
 )
 page = st.navigation([home, *pages], position="top")
 st.set_page_config(page_title=f"{page.title} · DINO Explorer")
+with st.sidebar:
+    close_on_choice(page.url_path)
 page.run()

@@ -17,6 +17,7 @@ from dino.errors import UserError
 from dino.objects import PatchKeys
 from dino.proposals import MaskSettings
 from dino.reference import Reference, read_reference
+from dino.refine import refined
 
 _REFERENCES = "reference_masks"
 # References a session keeps, one a photo; older ones make room.
@@ -65,6 +66,25 @@ def _finished(
     return np.packbits(done), done.shape
 
 
+@st.cache_data(max_entries=24, show_spinner=False)
+def _pointed(
+    photo_sha256: str,
+    refine: str,
+    marks: str,
+    _photo: Photo,
+    _masks: np.ndarray,
+    _on: np.ndarray,
+    _off: np.ndarray,
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Masks at the photo's size, eight pixels a byte, and their shape [n,H,W]."""
+    rgb = services.pixels(_photo)
+    done = [
+        refined(rgb, mask, refine, on=on, off=off)
+        for mask, on, off in zip(_masks, _on, _off, strict=True)
+    ]
+    return np.packbits(np.stack(done)), _masks.shape
+
+
 @st.cache_data(max_entries=8, show_spinner=False)
 def _reference(sha256: str, shape: tuple[int, int], _data: bytes) -> Reference:
     return read_reference(_data, shape=shape)
@@ -110,11 +130,33 @@ def finished(
     """Masks of the chosen photo, tidied and refined at its own size, bool [n,H,W].
 
     Args:
-        masks: as patches, at the photo's size, [n,H,W]; objects of which nothing is left are left
-            out of the result.
+        masks: as patches, at the photo's size, [n,H,W], of these settings and nothing else; objects of
+            which nothing is left are left out of the result.
     """
     key = choice.photo.id, backbone.fingerprint, settings.to_json()
     bits, shape = _finished(*key, choice.photo, masks)
+    return np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
+
+
+def pointed(
+    choice: Choice,
+    backbone: Backbone,
+    refine: str,
+    marks: str,
+    *,
+    masks: np.ndarray,
+    on: np.ndarray,
+    off: np.ndarray,
+) -> np.ndarray:
+    """Masks of pointed-at objects with their edges drawn to the photo's, bool [n,H,W].
+
+    Args:
+        marks: everything the masks were made from beside photo, weights and size, as text.
+        masks, on, off: bool [n,H,W], as `dino.refine.refined` takes them.
+    """
+    made_from = f"{backbone.fingerprint} {choice.size} {marks}"
+    with st.spinner("Drawing the edges …"):
+        bits, shape = _pointed(choice.photo.id, refine, made_from, choice.photo, masks, on, off)
     return np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
 
 

@@ -32,12 +32,22 @@ def check_refinement(refine: str) -> None:
         raise UserError(f"refine is {refine!r}; expected one of {REFINEMENTS}")
 
 
-def refined(rgb: NDArray[np.uint8], mask: NDArray[np.bool_], refine: str) -> NDArray[np.bool_]:
+def refined(
+    rgb: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    refine: str,
+    *,
+    on: NDArray[np.bool_] | None = None,
+    off: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
     """The mask [H,W] with its edge moved to the photo's, uint8 [H,W,3]; "none" changes nothing.
 
     A mask that is empty or covers everything has no edge, and one that a method would leave with
     nothing stays as it was.
 
+    Args:
+        on, off: [H,W], what somebody has said is of the object or is not; both stay as they are in the
+            mask, and "grabcut" learns its colours from them too.
     Raises:
         UserError: an unknown refinement, or a mask of another size than the photo.
     """
@@ -48,7 +58,11 @@ def refined(rgb: NDArray[np.uint8], mask: NDArray[np.bool_], refine: str) -> NDA
         )
     if refine == "none" or not mask.any() or mask.all():
         return mask
-    result = guided(rgb, mask) if refine == "guided" else grabcut(rgb, mask)
+    result = guided(rgb, mask) if refine == "guided" else grabcut(rgb, mask, on=on, off=off)
+    if on is not None:
+        result = result | (on & mask)
+    if off is not None:
+        result = result & ~(off & ~mask)
     return result if result.any() else mask
 
 
@@ -92,16 +106,25 @@ def _guided_coefficients(
     return mean(slope), mean(offset)
 
 
-def grabcut(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def grabcut(
+    rgb: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    *,
+    on: NDArray[np.bool_] | None = None,
+    off: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
     """The mask cut anew by GrabCut, with its core as object and what is far from it as background.
 
     Between the two the mask is a first guess that may change. Its own answer on a reduced copy is
-    enlarged smoothly.
+    enlarged smoothly. `on` and `off` [H,W] are certain as `refined` has them.
 
     Source: Rother, Kolmogorov and Blake 2004, GrabCut; OpenCV's implementation.
     """
     small, soft = _reduced(rgb, mask)
     labels = _seeds(soft >= 0.5)
+    for said, label in ((on, cv2.GC_FGD), (off, cv2.GC_BGD)):
+        if said is not None:
+            labels[_reduced(rgb, said)[1] >= 0.5] = label
     if not {cv2.GC_FGD, cv2.GC_BGD} <= set(np.unique(labels).tolist()):
         return mask  # nothing to learn one of the two from
     models = np.zeros((1, 65)), np.zeros((1, 65))

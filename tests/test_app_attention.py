@@ -59,7 +59,7 @@ def test_the_first_view_makes_one_forward_and_keeps_no_tokens(forwards):
     assert forwards == ["look"]
     assert "--layers" not in command(at)
     (expander,) = (e for e in at.expander if e.label.startswith("Query"))
-    assert expander.label == "Query: the CLS token · layer 1 of 1 · probabilities"
+    assert expander.label == "Query: the CLS token · layer 1 of 0 to 1 · probabilities"
 
 
 def test_query_layer_and_method_need_one_more_forward_for_all(forwards):

@@ -108,7 +108,7 @@ def test_starting_over_takes_the_answer_back():
         (2, {"query": "0:0", "one_head": "2"}, ("one_head", 0)),
         (4, {"learn_layer": "0"}, ("learn_layer", 1)),
         (5, {"crop_seed": "7"}, ("crop_seed", 0)),
-        (7, {"centring": "false", "training_seed": "3"}, ("centring", True)),
+        (7, {"sharpening": "false", "training_seed": "3"}, ("sharpening", True)),
         (8, {"neighbours": "2"}, ("neighbours", 5)),
     ],
 )
@@ -199,16 +199,16 @@ def test_rolling_again_is_another_seed_in_the_link():
 def test_switches_lead_to_both_collapses(monkeypatch):
     trained = count_calls(monkeypatch, (learn_services, "conclude"))
     at = opened(7, answers="true")
-    assert "No collapse" in text(at)
-    at.toggle(key="centring").set_value(False).run()
-    assert "One-dimensional collapse" in text(at)
+    assert "One-dimensional collapse" in text(at)  # what was asked comes first
+    assert "the case you were asked about" in text(at)
     at.toggle(key="centring").set_value(True).run()
+    assert "No collapse" in text(at)
     at.toggle(key="sharpening").set_value(False).run()
     assert not at.exception, at.exception
     assert "Uniform collapse" in text(at)
     assert len(trained) == 3  # a run that was made is not made again
     endings = list(at.dataframe[0].value["Ended in"])
-    assert endings == ["uniform collapse", "one-dimensional collapse", "no collapse"]
+    assert endings == ["uniform collapse", "no collapse", "one-dimensional collapse"]
 
 
 def test_another_seed_is_another_curve():
@@ -258,3 +258,23 @@ def test_attention_opens_on_the_same_photo_and_weights(small_weights):
         "weights": at.sidebar.selectbox(key="weights").value,
         "panel": "norms",
     }
+
+
+def test_attention_opens_on_the_head_that_was_chosen(small_weights):
+    at = AppTest.from_function(watched, default_timeout=TIMEOUT_S)
+    for key, value in {"step": "2", "one_head": "2", "query": "1:2", "size": SIZE}.items():
+        at.query_params[key] = value
+    at.run().button(key="learn_open").click().run()
+    assert at.session_state["led_to"].items() >= {"head": "2", "query": "1:2"}.items()
+
+
+def test_the_comparison_is_on_a_photo_that_shows_something(monkeypatch, tmp_path, small_weights):
+    for name in ("dino_vitti16_imagenette", "supervised_vitti16_imagenette"):
+        (tmp_path / f"{name}.safetensors").write_bytes(small_weights.read_bytes())
+    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path))
+    at = opened(9, photo="macaw")
+    assert at.segmented_control(key="pair_on").options == ["cat", "kingfisher", "macaw"]
+    check(at, 0)
+    at.segmented_control(key="pair_on").set_value("macaw").run()
+    assert "Entropy of a head" not in text(at)  # asked anew
+    assert at.query_params["pair_on"] == "macaw"

@@ -108,6 +108,22 @@ def test_grabcut_keeps_its_core_and_its_distance():
     assert set(np.unique(labels)) == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize("method", ["guided", "grabcut"])
+def test_what_somebody_said_stays(method):
+    """A mask of the ellipse and a piece of ground; a point off it on the ellipse's upper end."""
+    rgb, true = ellipse(120, 160)
+    coarse = blocky(true, 16)
+    on, off = np.zeros_like(true), np.zeros_like(true)
+    on[100:108, 4:12] = coarse[100:108, 4:12] = True  # ground, but said to belong
+    coarse[24:40, 72:96] = False  # object, but said not to
+    off[26:38, 76:92] = True
+    assert not refined(rgb, coarse, method)[on].all() or refined(rgb, coarse, method)[off].any()
+    result = refined(rgb, coarse, method, on=on, off=off)
+    assert result[on].all()
+    assert not result[off].any()
+    assert jaccard(result, true) > 0.7
+
+
 def test_an_evenly_coloured_photo_gives_the_guided_filter_nothing_to_follow():
     rgb = np.full((60, 80, 3), 127, np.uint8)
     mask = np.zeros((60, 80), bool)

@@ -30,7 +30,7 @@ def film(
     alt: str,
     colormap: str = "inferno",
 ) -> None:
-    """Draw the film, at its last frame.
+    """Draw the film, at its last frame, after the photo itself.
 
     Args:
         maps: of each frame float [A,h,w]; each map is scaled to its own range.

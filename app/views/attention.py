@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 import torch
+from streamlit.navigation.page import Page
 
 from app import attention_services, canvas_services, services
 from app.components.canvas import Picked, canvas
@@ -36,12 +37,14 @@ _HELP = (
 )
 
 
-def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: one large map, the gallery of heads, numbers, downloads."""
+def show(choice: Choice, backbone: Backbone, *, lessons: Page | None = None) -> None:
+    """The page: one large map, the gallery of heads, numbers, downloads; `lessons` is where a newcomer
+    is sent."""
     head = st.container()
     choice, backbone, flags = attention_controls.network(choice, backbone)
     with head:
         layout.header("Attention", choice, backbone)
+        _welcome(lessons)
     backbone.check_attention()
     grid = services.geometry(choice, backbone).grid
     with attention_preview.until_ready(choice, backbone):
@@ -51,6 +54,14 @@ def show(choice: Choice, backbone: Backbone) -> None:
             seconds = attention_services.trace(choice, backbone)[1]
     _explore(choice, backbone, flags)
     layout.footer(choice, backbone, seconds)
+
+
+def _welcome(lessons: Page | None) -> None:
+    """What is to be seen, in one line, for those who come here first."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown("**Bright is where the network looks**; each of its *heads* looks on its own.")
+        if lessons:
+            st.page_link(lessons, label="New here? Ten short steps", icon=":material/school:")
 
 
 @st.fragment
@@ -198,7 +209,7 @@ def _gallery(scene: Scene, chosen: int) -> None:
 
 def _prefix_told(attention: Attention) -> str:
     registers = " and the registers" if attention.prefix.shape[1] > 1 else ""
-    return f"the share of its attention that stays on the CLS token{registers}"
+    return f"the share of its attention that goes to the CLS token{registers}"
 
 
 def _prefix_note(scene: Scene, head: int) -> str:

@@ -70,7 +70,7 @@ def rows(backbone: Backbone, now: Asked) -> None:
     last = backbone.depth - 1
     upto = "up to layer" if now.method == ROLLOUT else "layer"
     with st.expander(
-        f"Query: {now.token} · {upto} {now.layer} of {last} · {now.method}", key="rows"
+        f"Query: {now.token} · {upto} {now.layer} of 0 to {last} · {now.method}", key="rows"
     ):
         st.text_input(
             "Query",

@@ -47,5 +47,5 @@ def _caption(scene: Scene, prefix: np.ndarray, norms: np.ndarray) -> str:
     return (
         f"L2 norm of each token after block {scene.asked.layer}, before the final norm: "
         f"{'; '.join(told)}. {count} of {norms.size} patches above twice the median: such patches "
-        "hold no local content (Darcet et al. 2024)."
+        "hold less of what is there (Darcet et al. 2024)."
     )

@@ -18,6 +18,8 @@ from dino.embedding.joint_files import Look, joint_picture, paint
 MIRROR = "its mirror image"
 PLAIN, JOINT = "photos", "joint colours"
 MOST_LINES = 100
+# Photos with something in common; any other photo is set beside its mirror image.
+_PARTNERS = {"macaw": "kingfisher", "kingfisher": "macaw", "cat": "lemurs", "lemurs": "cat"}
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
@@ -33,7 +35,7 @@ def _other(choice: Choice) -> Choice:
     """The same weights and size on the second photo."""
     photos = all_photos(st.session_state)
     names = [MIRROR, *(name for name in photos if name != choice.photo.name)]
-    wanted = "lemurs" if "lemurs" in names else MIRROR
+    wanted = _PARTNERS.get(choice.photo.name, MIRROR)
     if st.session_state.get("other") not in names:
         st.session_state.pop("other", None)
     name = st.selectbox(
@@ -74,8 +76,9 @@ def _explore(first: Choice, second: Choice, backbone: Backbone) -> None:
             lines=lines,
         )
     st.caption(
-        f"{len(matches):,} pairs of patches are each other's nearest; the lines join the best "
-        f"{len(lines)}" + (f", cosine {lines[0][4]:.2f} to {lines[-1][4]:.2f}." if lines else ".")
+        f"{len(matches):,} pairs of patches are each other's nearest; the lines join "
+        + ("all of them" if len(lines) == len(matches) else f"the best {len(lines)}")
+        + (f", cosine {lines[0][4]:.2f} to {lines[-1][4]:.2f}." if lines else ".")
     )
     layout.downloads(
         ("Matches (CSV)", "matches.csv", "table", lambda: matches_csv(matches, *grids).encode()),

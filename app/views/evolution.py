@@ -15,7 +15,8 @@ def show() -> None:
     layout.heading(
         "Evolution",
         "How attention came about: the CLS token's attention in the last block, head by head, from random "
-        "weights to the last epoch.",
+        "weights to the last epoch. The photo is the one the training filmed; what the sidebar has chosen "
+        "plays no part here.",
     )
     strips = evolution_services.filmstrips()
     if not strips:

@@ -23,6 +23,11 @@ TILE_PX = 420
 _CSS = """<style>
 [data-testid="stMainBlockContainer"] { padding: 4.25rem 2.25rem 2rem; }
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4rem 1rem 2rem; } }
+@media (max-width: 768px) {
+  [data-testid="stExpandSidebarButton"]::after { content: "Menu"; padding-left: 0.25rem; font-size: 0.95rem; }
+  [data-testid="stExpandSidebarButton"] { width: auto; padding: 0 0.5rem; }
+}
+[data-testid="stMain"]:focus { outline: none; }
 .dx-head { font-size: 0.95rem; line-height: 1.4; }
 .dx-head h1 { font-size: 1.35rem; font-weight: 650; margin: 0; padding: 0 0 0.15rem; }
 .dx-head div + div { opacity: 0.8; font-size: 0.88rem; }

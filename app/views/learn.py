@@ -45,7 +45,7 @@ _CSS = """<style>
 # Everything Streamlit draws is measured in rem.
 _PROJECTOR_CSS = """<style>
 html { font-size: 22px !important; }
-[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], .dx-head div + div { display: none; }
+[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], .dx-head { display: none; }
 </style>"""
 
 
@@ -126,6 +126,12 @@ def _body(number: int, lesson: Lesson) -> None:
 
 def _turning(number: int, lesson: Lesson) -> None:
     """Back, on, start the step over, and the way to Attention."""
+    if number == len(STEPS) - 1:
+        st.success(
+            "That was all of it. Now try a photo of your own: **Attention** to look around, **Masks** for a "
+            "cut-out, **Training** to teach a network of your own.",
+            icon=":material/flag:",
+        )
     with st.container(horizontal=True):
         st.button(
             "Previous", on_click=partial(_turn, -1), disabled=number == 0, key="learn_previous",
@@ -143,7 +149,7 @@ def _turning(number: int, lesson: Lesson) -> None:
             "Open this in Attention", key="learn_open", icon=":material/visibility:"
         ):
             lesson.look(**_view(lesson, STEPS[number]))
-    step_keys("learn_keys", _turn)
+    step_keys("learn_keys", _turn, page=number)
 
 
 def _turner(key: str, by: int, number: int) -> None:
@@ -182,7 +188,17 @@ def _module(step: Step) -> str:
 
 def _view(lesson: Lesson, step: Step) -> dict[str, str]:
     """Photo, weights, and what this step looks at; the size goes along by itself."""
-    return {"photo": lesson.choice.photo.name, "weights": lesson.choice.weights, **step.link}
+    kept = {
+        name: str(st.session_state[key])
+        for name, key in step.handed.items()
+        if key in st.session_state
+    }
+    return {
+        "photo": lesson.choice.photo.name,
+        "weights": lesson.choice.weights,
+        **step.link,
+        **kept,
+    }
 
 
 def _traces(choice: Choice, backbone: Backbone) -> None:

@@ -40,12 +40,14 @@ class Lesson:
 @dataclass(frozen=True)
 class Step:
     """One idea: `show` draws it; `controls` are its widgets' keys and what a reset sets them to (a
-    function is asked with the network), and `link` the parameters of the Attention page that go with it."""
+    function is asked with the network). `link` are parameters of the Attention page that go with it, and
+    `handed` those that have the value of one of the widgets: name → key."""
 
     title: str
     show: Callable[[Lesson], None]
     controls: dict[str, Any] = field(default_factory=dict)
     link: dict[str, str] = field(default_factory=dict)
+    handed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def predict(lesson: Lesson, question: Question, *, name: str) -> bool:
             question.options,
             index=None,
             key=f"guess-{key}",
+            persist_state="session",
             horizontal=True,
         )
         if not lesson.answers:

@@ -29,7 +29,7 @@ KEYS = {
 # What each method does, in two sentences, and where it is from.
 EXPLAINED = {
     "mass": "Keeps the fewest patches that together hold a share of the attention. "
-    "At 60 % these are the masks of the paper. (Caron et al. 2021, Fig. 4)",
+    "Of one head and at 60 % these are the masks of the paper's Fig. 4. (Caron et al. 2021)",
     "otsu": "Keeps the patches above the one threshold that best parts strong attention from weak. "
     "There is nothing to set. (Otsu 1979)",
     "kmeans": "Groups patches whose features are alike, and keeps the groups with more attention "

@@ -38,17 +38,21 @@ class Film {
 
   lay() {
     const { names, photo, rows, columns, width, height } = this.data;
-    this.canvases = names.map((name) => {
+    const figures = ["Photo", ...names].map((name) => {
       const figure = document.createElement("figure");
-      figure.innerHTML = '<div class="picture"><img alt=""><canvas></canvas></div><figcaption></figcaption>';
+      figure.innerHTML = '<div class="picture"><img alt=""></div><figcaption></figcaption>';
       figure.querySelector("img").src = photo;
       figure.querySelector(".picture").style.aspectRatio = `${width} / ${height}`;
       figure.querySelector("figcaption").textContent = name;
-      const canvas = figure.querySelector("canvas");
+      return figure;
+    });
+    this.canvases = figures.slice(1).map((figure) => {
+      const canvas = document.createElement("canvas");
       Object.assign(canvas, { width: columns, height: rows });
+      figure.querySelector(".picture").append(canvas);
       return canvas;
     });
-    this.find("maps").replaceChildren(...this.canvases.map((canvas) => canvas.closest("figure")));
+    this.find("maps").replaceChildren(...figures);
   }
 
   show(index) {

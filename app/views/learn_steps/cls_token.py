@@ -18,6 +18,7 @@ from app.views.learn_frame import (
     told,
 )
 from dino import render
+from dino.backbone import Backbone
 from dino.errors import UserError
 from dino.masks import entropy
 
@@ -33,8 +34,9 @@ def show(lesson: Lesson) -> None:
     bits = entropy(torch.from_numpy(maps)).mean(dim=1).numpy()
     told(
         "One token has no patch of its own: **CLS**. It asks all patches in every block, collects what they "
-        "hand over, and leaves as the description of the whole photo; in DINO it is what student and teacher "
-        "are compared by. In DINO's own training nothing tells it where the object is, no label and no outline."
+        "hand over, and leaves as the description of the whole photo; in DINO it is what two networks in "
+        "training, student and teacher, are compared by (steps 5 and 6). In DINO's own training nothing tells "
+        f"it where the object is, no label and no outline.{_tuned(backbone)}"
     )
     left, right = st.columns(2, gap="medium")
     with right:
@@ -55,8 +57,23 @@ def _question(bits: np.ndarray) -> Question:
         ("In the first block", "In the last block", "Within 0.2 bits the same in both"),
         right,
         f"On this photo the heads have {first:.1f} bits on average in block 0 and {last:.1f} in block "
-        f"{len(bits) - 1}.",
+        f"{len(bits) - 1}: {_meaning(first, last)}",
     )
+
+
+def _meaning(first: float, last: float) -> str:
+    if abs(first - last) < 0.2:
+        return "it goes on looking about equally widely."
+    if last < first:
+        return "it looks everywhere at first, and in the end at what the description is made of."
+    return "it starts from few patches, and in the end it gathers from many."
+
+
+def _tuned(backbone: Backbone) -> str:
+    """A word of caution where the weights were not trained by DINO alone."""
+    if "saliency" not in backbone.name:
+        return ""
+    return " (The weights chosen here were tuned to show objects afterwards: choose others to see what emerges.)"
 
 
 def _layer(depth: int) -> int:
@@ -102,4 +119,5 @@ STEP = Step(
     show,
     controls={"learn_layer": lambda backbone: backbone.depth - 1},
     link={"query": "cls"},
+    handed={"layer": "learn_layer"},
 )

@@ -23,6 +23,8 @@ from app.views.learn_frame import (
 from dino.training.demonstration import KINDS, OUT_DIM, Demonstration, Outcome, Point
 
 _ONE, _BATCH = "#1f8fd1", "#D55E00"
+# The case the question is about.
+_AT_FIRST = {"centring": False, "sharpening": True}
 # Points between two drawings of the growing curve: a chart is redrawn as a whole.
 _DRAWN_EVERY = 6
 
@@ -33,7 +35,8 @@ def show(lesson: Lesson) -> None:
         f"Nothing so far stops both networks from saying the same of every photo, which would be a perfect "
         f"score. Two ways lead there: **one of the {OUT_DIM} outputs wins always**, or **all outputs are "
         "always equal**. Centring subtracts the teacher's running mean and works against the first; "
-        "sharpening, a low teacher temperature, works against the second. Here a real DINO of two layers "
+        "sharpening, a low teacher temperature, works against the second. The curves are entropies: 0 is "
+        "one output certain, the top all alike. Here a real DINO of two layers "
         "trains on drawings of 12×12 px, with the loss and the metrics of our training engine."
     )
     left, right = st.columns([2, 3], gap="medium")
@@ -42,6 +45,8 @@ def show(lesson: Lesson) -> None:
             st.caption("Predict first; then it trains, in a few seconds.")
             return
         settings = _switches()
+        if settings.centering == _AT_FIRST["centring"] and settings.sharpening:
+            st.caption("This is the case you were asked about. Then switch centring on.")
     with right:
         outcome = _train(lesson, settings)
         st.image(
@@ -74,7 +79,10 @@ def _switches() -> Demonstration:
 def _switch(label: str) -> bool:
     key = label.lower()
     return linked(
-        key, (True, False), True, lambda: st.toggle(label, key=key, persist_state="session")
+        key,
+        (True, False),
+        _AT_FIRST[key],
+        lambda: st.toggle(label, key=key, persist_state="session"),
     )
 
 
@@ -102,7 +110,7 @@ def _train(lesson: Lesson, settings: Demonstration) -> Outcome:
             _curves(lesson, outcome.points, settings),
             "learn_curves",
             f"At the end: entropy of one answer {last['teacher_entropy']:.2f}, of the mean answer "
-            f"{last['batch_mean_entropy']:.2f}, ln K {math.log(OUT_DIM):.2f}.",
+            f"{last['batch_mean_entropy']:.2f}, at most {math.log(OUT_DIM):.2f}.",
         )
     return outcome
 
@@ -125,7 +133,7 @@ def _curves(lesson: Lesson, points: Sequence[Point], settings: Demonstration) ->
     drawn.add_hline(
         y=most,
         line={"color": "rgba(128,128,128,0.9)", "width": 1},
-        annotation={"text": f"ln K = {most:.2f}", "yanchor": "bottom"},
+        annotation={"text": f"all {OUT_DIM} alike: ln {OUT_DIM} = {most:.2f}", "yanchor": "bottom"},
     )
     drawn.update_xaxes(range=[0, settings.steps])
     drawn.update_yaxes(range=[-0.1, most * 1.15])
@@ -136,7 +144,7 @@ def _verdict(outcome: Outcome) -> None:
     last = outcome.points[-1]
     verdict = (last.verdict or "").split(":")[0]
     found = {
-        "uniform collapse": "**Uniform collapse**: every answer is flat, both lines lie at ln K.",
+        "uniform collapse": "**Uniform collapse**: every answer is flat, both lines lie at the top.",
         "one-dimensional collapse": "**One-dimensional collapse**: every picture gets the same answer, the "
         "dashed line lies at 0.",
     }.get(verdict, "**No collapse**: each answer is sharp, and together they use many outputs.")
@@ -190,5 +198,5 @@ _QUESTION = Question(
 STEP = Step(
     "Centring and sharpening",
     show,
-    controls={"centring": True, "sharpening": True, "training_seed": 0},
+    controls={**_AT_FIRST, "training_seed": 0},
 )

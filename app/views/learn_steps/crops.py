@@ -15,7 +15,8 @@ def show(lesson: Lesson) -> None:
     photo = lesson.choice.photo
     told(
         "Without labels, DINO learns from the photo itself: **two large crops and several small ones** of one "
-        "photo should be described alike. Each crop is also flipped, recoloured, blurred or turned grey by "
+        "photo should be described alike, by a **student** that learns and a **teacher** that shows the way "
+        "(step 6). Each crop is also flipped, recoloured, blurred or turned grey by "
         "chance, so that colour alone cannot give the answer. These are crops as our training draws them, "
         "here of your photo."
     )
@@ -59,7 +60,8 @@ def _question(count: int) -> Question:
         ("All of them", "Only the two global ones", "Only the local ones"),
         1,
         f"The student sees all {count} and must guess from a small piece what the teacher says of the large "
-        "view: from local to global (section 3.1 of the paper). No view is compared with itself.",
+        "view: from local to global (section 3.1 of the paper). No view is compared with itself. The paper "
+        "puts the border at 50% of the area, the default of its code at 40%.",
     )
 
 

@@ -20,8 +20,8 @@ def show(lesson: Lesson) -> None:
         "it. *Head off* on the Attention page shows what a head changes.\n"
         "- A mask from attention is **no segmentation**: the best head is often picked by looking at the "
         "answer, and several objects share one map.\n"
-        "- **Small weights see less**: the bundled ones know ten classes of photos, at a small size. What is "
-        "true of them need not hold for large ones, nor the reverse.\n"
+        "- **Small weights see less**: the ViT-Ti/16 that comes with this app has seen ten classes of photos, at a "
+        "small size. What is true of it need not hold for large ones, nor the reverse.\n"
         "- Some networks keep notes in **artefact tokens**: patches of no interest with a very large norm, which draw "
         "attention though nothing is there (Darcet et al. 2024). The map shows the norms of these weights."
     )

@@ -17,9 +17,9 @@ def show(lesson: Lesson) -> None:
     attention, _ = services.attention(choice, backbone)
     bits = entropy(torch.from_numpy(attention.weights)).tolist()
     told(
-        f"A block has several heads, {backbone.num_heads} in these weights, each with queries and keys of its "
-        "own. They all get the same token and may look for different things; what they bring back is put "
-        "side by side and mixed. How widely a head spreads is its **entropy**: "
+        f"A block has several heads, {backbone.num_heads} in these weights, each with queries, keys and values of "
+        "its own. They all get the same tokens and may look for different things; what they bring back is "
+        "joined, and one more learned matrix mixes it. How widely a head spreads is its **entropy**: "
         f"0 bits is all on one patch, {np.log2(attention.weights[0].size):.1f} bits the same for every "
         "patch here."
     )

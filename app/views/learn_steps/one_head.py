@@ -23,10 +23,12 @@ def show(lesson: Lesson) -> None:
     )
     width = learn_services.row(choice, backbone, layer=-1, query=asked.query, head=0).width
     told(
-        f"In each head every token makes three vectors of d = {width} numbers: a **query** q (what it looks "
+        f"The network is a pile of **blocks**, and each compares all tokens with each other in several **heads**, "
+        f"side by side. In a head every token makes three vectors of d = {width} numbers: a **query** q (what it looks "
         "for), a **key** k (what it offers) and a **value** v (what it hands over). How well they fit is the "
-        "product q·k; a softmax turns the products of one query into shares that sum to 1. Below are the "
-        f"numbers of the last block for {asked.token}; click a patch to ask for another."
+        "product q·k; a softmax turns the products of one query into shares that sum to 1. The map shows the "
+        f"shares of {asked.token} in the last block, the numbers behind it come with the answer; click a patch "
+        "to ask for another. (CLS is a token without a patch: step 4.)"
     )
     st.latex(r"\mathrm{share}_j = \frac{e^{\,q\cdot k_j/\sqrt d}}{\sum_i e^{\,q\cdot k_i/\sqrt d}}")
     left, right = st.columns(2, gap="medium")
@@ -114,4 +116,5 @@ STEP = Step(
     "Query, key, softmax: one head",
     show,
     controls={"one_head": 0, "query": attention_controls.default_query},
+    handed={"head": "one_head", "query": "query"},
 )
