@@ -39,7 +39,12 @@ def _other(choice: Choice) -> Choice:
     if st.session_state.get("other") not in names:
         st.session_state.pop("other", None)
     name = st.selectbox(
-        "Second photo", names, index=names.index(wanted), key="other", bind="query-params"
+        "Second photo",
+        names,
+        index=names.index(wanted),
+        key="other",
+        bind="query-params",
+        width=320,
     )
     photo = canvas_services.mirrored(choice.photo) if name == MIRROR else photos[name]
     return replace(choice, photo=photo)

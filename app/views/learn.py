@@ -77,6 +77,7 @@ def _names() -> list[str]:
 
 def _navigation(number: int) -> tuple[bool, bool]:
     """The row above a step; whether all answers are shown, and whether type is large."""
+    large = st.session_state.get("projector", st.query_params.get("projector") == "true")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _turner("learn_back", -1, number)
         chosen = st.selectbox(
@@ -84,7 +85,7 @@ def _navigation(number: int) -> tuple[bool, bool]:
             _names(),
             key=_KEY,
             persist_state="session",
-            width=340 if st.session_state.get("projector") else 236,
+            width=380 if large else 280,
         )
         _turner("learn_on", 1, number)
         answers = st.toggle(
