@@ -23,8 +23,8 @@ SIZE = 96  # 9×12 patches of 8 px on the macaw
 @pytest.fixture(autouse=True)
 def weights(monkeypatch, tmp_path, small_weights):
     start_afresh(monkeypatch, tmp_path, small_weights)
-    monkeypatch.setattr("app.state.SIZES", (SIZE, 480))
     monkeypatch.setattr("app.sidebar.SIZES", (SIZE, 480))
+    monkeypatch.setattr("app.state.SIZES", (SIZE, 480))
 
 
 @pytest.fixture
