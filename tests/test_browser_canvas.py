@@ -125,10 +125,11 @@ def test_patches_find_themselves_in_a_copy_that_was_mirrored_and_moved(
     rows, columns = looks[0][1].geometry.grid
     cell = np.array(photo.shape[:2]) / (rows, columns)
 
-    page = tab(f"/correspondence?photo=macaw&size=480&other=macaw&weights={weights}")
+    page = tab(f"/correspondence?photo=cat&size=480&other=macaw&weights={weights}")
     upload = page.get_by_test_id("stSidebar").get_by_test_id("stFileUploaderDropzoneInput").last
     upload.set_input_files(str(tmp_path / "copy.png"))
     page.locator("figcaption", has_text="copy.png").wait_for(timeout=60_000)
+    page.locator("figcaption", has_text="macaw.jpg").wait_for()
     frame = ready(page, 2).first
     page.wait_for_timeout(1000)
     planted, unmoved, asked = 0, 0, 0

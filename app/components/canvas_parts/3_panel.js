@@ -48,6 +48,7 @@ class Panel {
     if (this.address === features) return;
     this.address = features;
     this.features = null;
+    this.canvas.count();
     if (!features) return;
     featuresAt(features, rows * columns).then(
       (found) => {

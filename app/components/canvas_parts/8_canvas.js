@@ -99,8 +99,13 @@ class Canvas extends Toolbar {
 
   // A panel's features came: what is pointed at can be compared now.
   arrived() {
-    this.board.dataset.ready = this.panels.filter((one) => one.features).length;
+    this.count();
     if (this.cursor) this.point(this.cursor.panel, this.cursor.patch, true);
+  }
+
+  // How many panels can compare.
+  count() {
+    this.board.dataset.ready = this.panels.filter((one) => one.features).length;
   }
 
   // Look at a patch; pictures are drawn once a frame at most. A panel whose patch was just picked
