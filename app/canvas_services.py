@@ -64,17 +64,20 @@ def panel(
     map_picture: np.ndarray | None = None,
     caption: str = "",
     alt: str = "",
+    compares: bool = True,
 ) -> Panel:
-    """A panel of the chosen photo, whose patches can be compared.
+    """A panel of the chosen photo.
 
     Args:
         name: of its place on the page; another place needs another.
         map_picture: uint8 [H,W,3] shown until a patch is pointed at.
+        compares: whether its patches can be compared; else no features are made or sent.
     """
-    features, _ = services.features(choice, backbone)
     geometry = services.geometry(choice, backbone)
-    key = services.key_of(choice, backbone)
-    shown = None
+    shown = features = None
+    if compares:
+        half = _half(*services.key_of(choice, backbone), services.features(choice, backbone)[0])
+        features = media.address(half, "application/octet-stream", f"{name}-features")
     if map_picture is not None:
         shown = media.address(render.encode_jpeg(map_picture), "image/jpeg", f"{name}-map")
     picture = _picture(choice.photo.id, CANVAS_PX, choice.photo)
@@ -86,9 +89,7 @@ def panel(
         columns=geometry.grid[1],
         width=width,
         height=height,
-        features=media.address(
-            _half(*key, features), "application/octet-stream", f"{name}-features"
-        ),
+        features=features,
         map=shown,
         caption=caption,
     )

@@ -15,12 +15,14 @@ from PIL import Image
 from streamlit import runtime
 
 from app.components.hover import SHEET_COLUMNS
+from app.state import Photo
 from dino.backbone import Backbone
 from dino.embedding.clusters import Clusters, kmeans
 from dino.embedding.comparison import Comparison, FolderAccuracy, compare, folder_accuracy
 from dino.embedding.files import FEATURES, FolderFeatures, read_features, read_thumbnails
 from dino.embedding.neighbours import DuplicateGroup, near_duplicates
 from dino.embedding.preparation import THUMBNAIL_PX
+from dino.errors import UserError
 from dino.explore import content_id
 from dino.projections import Projection, project
 from dino.weights import checkpoints_folder
@@ -76,6 +78,22 @@ def _thumbnails(out: str, stamp: str) -> list[bytes]:
 def thumbnail(of: Gallery, row: int) -> bytes:
     """JPEG bytes of a photo, a square of 96 px."""
     return _thumbnails(str(of.out), of.stamp)[row]
+
+
+def photo(of: Gallery, row: int) -> Photo:
+    """A photo of the folder as it is on disk now.
+
+    Raises:
+        UserError: it cannot be read any more.
+    """
+    name = of.photos.paths[row]
+    try:
+        data = (of.folder / name).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{name} cannot be read ({error.strerror or error}); look for changes in the folder"
+        ) from error
+    return Photo(name=name, file_name=name, data=data, id=content_id(data), alt=name)
 
 
 def sheet_addresses(of: Gallery) -> list[str]:

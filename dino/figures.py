@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from dino.geometry import Geometry
 from dino.projections import Projection
-from dino.render import encode_jpeg
+
+LIT_COLOUR = "#ff8c00"
 
 
 def patch_scatter(
@@ -77,63 +77,12 @@ def _rings(points: np.ndarray, places: Sequence[list[int]]) -> Any:
         "customdata": list(places),
         "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
     }
-    ring = {"symbol": "circle-open", "color": _LIT}
+    ring = {"symbol": "circle-open", "color": LIT_COLOUR}
     if points.shape[1] == 3:
         x, y, z = points.T
         return go.Scatter3d(x=x, y=y, z=z, marker={**ring, "size": 7, "line": {"width": 3}}, **look)
     x, y = points.T
     return go.Scattergl(x=x, y=y, marker={**ring, "size": 14, "line": {"width": 3}}, **look)
-
-
-def patch_photo(photo: np.ndarray, geometry: Geometry, *, lit: Sequence[int] = ()) -> Any:
-    """A photo whose patches can be chosen by click, box or lasso; the lit ones stand out.
-
-    Args:
-        photo: uint8 [H,W,3], of the size of `geometry.original`.
-        lit: patches, row by row.
-    Returns:
-        A `plotly.graph_objects.Figure`; `customdata` of a point is its patch's row and column.
-    """
-    import base64
-
-    import plotly.graph_objects as go
-
-    height, width = geometry.original
-    rows, columns = np.indices(geometry.grid).reshape(2, -1)
-    boxes = np.array(
-        [geometry.photo_box(r, c) for r, c in zip(rows.tolist(), columns.tolist(), strict=True)]
-    )
-    picture = photo
-    if len(lit):
-        mask = np.zeros(geometry.grid, dtype=bool)
-        mask.ravel()[list(lit)] = True
-        inside = geometry.to_photo(mask)[..., None]
-        picture = np.where(inside, photo, (photo * 0.3).astype(np.uint8))
-    figure = go.Figure(
-        go.Scattergl(
-            x=boxes[:, [1, 3]].mean(axis=1),
-            y=boxes[:, [0, 2]].mean(axis=1),
-            mode="markers",
-            marker={"color": "rgba(0,0,0,0)", "symbol": "square", "size": 12},
-            customdata=np.stack([rows, columns], axis=-1).tolist(),
-            hovertemplate="patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
-        )
-    )
-    source = "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture)).decode()
-    figure.add_layout_image(
-        source=source, x=0, y=0, sizex=width, sizey=height, xref="x", yref="y",
-        sizing="stretch", layer="below",
-    )  # fmt: skip
-    hidden = {"visible": False, "constrain": "domain"}
-    figure.update_xaxes(range=[0, width], **hidden)
-    figure.update_yaxes(range=[height, 0], scaleanchor="x", **hidden)
-    figure.update_layout(
-        margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="select", showlegend=False
-    )
-    return figure
-
-
-_LIT = "#ff8c00"
 
 
 def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:

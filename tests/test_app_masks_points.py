@@ -7,11 +7,13 @@ from app_cases import open_page, start_afresh, text
 import dino
 from app.components.canvas import Prompts
 from app.state import bundled_photos
-from app.views.masks_points import link, of_their_own, read_link
+from app.views.masks_link import link, read_link
+from app.views.masks_points import of_their_own
 from dino import explore
-from dino.prompts import prompted_mask, prompted_objects
+from dino.prompts import Prompt, prompted_mask, prompted_objects
 
 POINTING = "by pointing"
+GRID = (21, 28)  # of the cat at 224 px in patches of 8
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +56,7 @@ def test_two_objects_share_nothing(small_weights):
     at = open_page("masks", photo="cat", size="224", by=POINTING, points="8:10:+|0:0:+")
     rgb = dino.decode(bundled_photos()["cat"].data)
     features = explore.features(dino.load(small_weights), rgb, size=224)
-    prompts = [([(8, 10, 1)], None), ([(0, 0, 1)], None)]
+    prompts = [Prompt([(8, 10, 1)]), Prompt([(0, 0, 1)])]
     masks = prompted_objects(features.patches, features.geometry.grid, prompts)
     for number, mask in enumerate(masks, start=1):
         assert f"Object {number}: 1 on it, 0 off it; {mask.mean():.0%} of the photo" in text(at)
@@ -64,14 +66,37 @@ def test_two_objects_share_nothing(small_weights):
 
 def test_points_go_to_a_link_and_back():
     objects = [Prompts(((12, 7, 1), (3, 4, -1)), (2, 1, 9, 8)), Prompts(((5, 5, 1),))]
-    assert link(objects) == "12:7:+,3:4:-,b2:1:9:8|5:5:+"
-    assert read_link(link(objects)) == objects
-    assert read_link("") == [Prompts()]
+    assert link(objects, GRID) == "12:7:+,3:4:-,b2:1:9:8|5:5:+"
+    assert read_link(link(objects, GRID), GRID) == objects
+    assert read_link("", GRID) == [Prompts()]
 
 
-@pytest.mark.parametrize("damaged", ["x", "1:2", "1:2:*", "b1:2:3", "1:2:+:3", "9999:1:+"])
+def test_paint_goes_to_a_link_and_back_on_its_own_grid():
+    objects = [Prompts(((5, 5, 1),), painted=(30, 0, 3, 1, 7, 0, 2, 2))]
+    assert link(objects, GRID) == "5:5:+,p21:28:30_3+7_2-"
+    assert read_link(link(objects, GRID), GRID) == objects
+    assert read_link(link(objects, GRID), (28, 21)) == [Prompts(((5, 5, 1),))]
+
+
+def test_a_link_s_paint_makes_the_librarys_mask(small_weights):
+    at = open_page("masks", photo="cat", size="224", by=POINTING, points="p21:28:234_2+352-")
+    painted = np.zeros(GRID, dtype=np.int8)
+    painted.ravel()[234:236], painted.ravel()[236:588] = 1, -1
+    rgb = dino.decode(bundled_photos()["cat"].data)
+    features = explore.features(dino.load(small_weights), rgb, size=224)
+    share = prompted_mask(features.patches, GRID, painted=painted).mean()
+    assert f"Object 1: 2 on it, 352 off it; {share:.0%} of the photo" in text(at)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        *("x", "1:2", "1:2:*", "b1:2:3", "1:2:+:3", "9999:1:+"),
+        *("p21:28:", "p21:28:589+", "p21:28:0+", "p21:28:3*", "p21:28:-3+"),
+    ],
+)
 def test_what_a_link_garbles_is_left_out(damaged):
-    assert read_link(f"{damaged},1:2:+") == [Prompts(((1, 2, 1),))]
+    assert read_link(f"{damaged},1:2:+", GRID) == [Prompts(((1, 2, 1),))]
 
 
 def test_a_link_may_point_outside_the_grid_of_another_size():

@@ -1,5 +1,6 @@
 """The Gallery and the linked patches of Features in a real browser: lasso, hover, and what lights up."""
 
+import json
 import re
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 from test_browser import browser, check_frame, pytestmark, server, tab  # noqa: F401
+from test_browser_canvas import hover_unheard, ready
 
 CHART = ".st-key-gallery_scatter"
 
@@ -96,22 +98,74 @@ def test_the_gallery_fits_a_phone_in_the_dark(tab, photos):  # noqa: F811
     check_frame(page)
 
 
-def test_lassoed_points_light_up_on_the_photo_and_patches_among_the_points(tab):  # noqa: F811
-    page = tab("/features?size=224")
-    drag(page, ".st-key-patch_scatter", *ALL_ROUND)
-    everything = page.get_by_text(re.compile(r"^(\d+) of \1 patches chosen"))
-    everything.wait_for(timeout=30_000)
-    page.get_by_role("button", name="Choose none").click()
-    page.get_by_text("Draw a box on the photo").wait_for(timeout=30_000)
-    drag(page, ".st-key-patch_photo", (0.02, 0.02), (0.48, 0.48))
-    said = page.get_by_text(re.compile(r"^\d+ of \d+ patches chosen"))
-    said.wait_for(timeout=30_000)
-    chosen, total = map(int, re.findall(r"\d+", said.inner_text())[:2])
-    assert 0.15 * total < chosen < 0.3 * total  # a quarter of the photo
-    page.wait_for_function(  # the plot is drawn anew, with as many rings
-        """(count) => { const g = document.querySelector(".st-key-patch_scatter .js-plotly-plot");
-        return g?._fullData?.[1]?.x.length === count }""",
-        arg=chosen,
-        timeout=30_000,
+def test_a_chosen_photo_opens_large_and_hovering_asks_the_server_nothing(tab, photos):  # noqa: F811
+    page = tab(f"/gallery?folder={photos}&crop=96&size=224&see=Neighbours", ready="Beside it")
+    ready(page, 2)
+    page.locator("figcaption", has_text=re.compile(r"^cat/0.png$")).wait_for()
+    page.locator("figcaption", has_text=re.compile(r"^cat/\d+.png: cosine 0.9")).wait_for()
+    hover_unheard(page, (28, 28))
+    page.locator("#readout").get_by_text("best match row").wait_for()
+
+    page = tab(f"/gallery?folder={photos}&crop=96&size=224", ready="The axes hold")
+    drag(page, CHART, *ALL_ROUND)
+    page.get_by_text("24 photos chosen").wait_for(timeout=30_000)
+    ready(page, 1)
+    page.locator("figcaption", has_text=re.compile(r"^cat/0.png$")).first.wait_for()
+    check_frame(page)
+
+
+RINGS = """() => { const g = document.querySelector(".st-key-patch_scatter .js-plotly-plot");
+    return JSON.stringify(g?._fullData?.[1]?.customdata ?? []) }"""
+
+
+def ringed(page, count: int) -> list[list[int]]:
+    """The patches (row, column) with rings in the plot, once it was drawn anew with so many."""
+    page.wait_for_function(
+        f"(n) => JSON.parse(({RINGS})()).length === n", arg=count, timeout=30_000
     )
+    return json.loads(page.evaluate(RINGS))
+
+
+def lit(page) -> np.ndarray:
+    """The patches of the photo that are painted, bool [h,w]."""
+    return np.array(
+        page.locator(".paint").evaluate(
+            """(picture) => { const c = picture.getContext("2d"), s = picture.width / 28, found = [];
+            for (let row = 0; row < 21; row++) { found.push([]);
+                for (let column = 0; column < 28; column++) found[row].push(
+                    c.getImageData((column + 0.5) * s, (row + 0.5) * s, 1, 1).data[3] > 0) }
+            return found }"""
+        )
+    )
+
+
+def test_lassoed_points_light_up_on_the_photo_and_patches_among_the_points(tab):  # noqa: F811
+    page = tab("/features?photo=cat&size=224")
+    frame = ready(page, 1).first
+    drag(page, ".st-key-patch_scatter", *ALL_ROUND)
+    page.get_by_text("588 of 588 patches chosen").wait_for(timeout=30_000)
+    assert lit(page).all()
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_text("Click the photo, or draw").wait_for(timeout=30_000)
+    ringed(page, 0)
+    assert not lit(page).any()
+
+    page.get_by_role("button", name="Box").click()
+    box = frame.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 2.5 / 28, box["y"] + box["height"] * 3.5 / 21)
+    page.mouse.down()
+    page.mouse.move(
+        box["x"] + box["width"] * 5.5 / 28, box["y"] + box["height"] * 4.5 / 21, steps=4
+    )
+    page.mouse.up()
+    page.get_by_text("8 of 588 patches chosen").wait_for(timeout=30_000)
+    chosen = [[row, column] for row in (3, 4) for column in (2, 3, 4, 5)]
+    assert ringed(page, 8) == chosen
+    assert np.argwhere(lit(page)).tolist() == chosen
+
+    page.get_by_role("button", name="Point").click()
+    frame.click(position={"x": box["width"] * 20.5 / 28, "y": box["height"] * 5.5 / 21})
+    page.get_by_text("1 of 588 patches chosen").wait_for(timeout=30_000)
+    assert ringed(page, 1) == [[5, 20]]
+    assert np.argwhere(lit(page)).tolist() == [[5, 20]]
     check_frame(page)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dino.errors import UserError
-from dino.prompts import prompted_mask, prompted_objects
+from dino.prompts import Prompt, prompted_mask, prompted_objects
 
 GRID = (4, 6)
 # Three kinds of patches: sky, and two things at 60° of each other, in the lower half.
@@ -47,6 +47,30 @@ def test_points_add_up(features):
     np.testing.assert_array_equal(mask, drawn(slice(2, 4), slice(0, 6)))
 
 
+def test_painted_patches_are_points(features):
+    rng = np.random.default_rng(2)
+    for options in ({}, {"box": (1, 0, 4, 5)}):
+        signs = rng.choice([-1, 0, 1], p=[0.2, 0.6, 0.2], size=GRID)
+        points = [(r, c, int(signs[r, c])) for r, c in np.argwhere(signs).tolist()]
+        painted = prompted_mask(features, GRID, painted=signs, **options)
+        np.testing.assert_array_equal(
+            painted, prompted_mask(features, GRID, points=points, **options)
+        )
+    scribble = np.zeros(GRID, dtype=np.int8)
+    scribble[3, :2], scribble[0, 2:5], scribble[2, 4] = 1, -1, -1
+    mask = prompted_mask(features, GRID, painted=scribble, likeness=0.4)
+    np.testing.assert_array_equal(mask, drawn(slice(2, 4), slice(0, 3)))
+
+
+def test_a_patch_painted_off_the_object_is_never_of_it():
+    features = np.random.default_rng(3).normal(size=(24, 7)).astype(np.float32)
+    painted = np.zeros(GRID, dtype=np.int8)
+    painted[1], painted[2] = 1, -1
+    mask = prompted_mask(features, GRID, painted=painted, likeness=0.0)
+    assert mask[1].all()
+    assert not mask[2].any()
+
+
 def test_a_box_holds_back_a_point(features):
     mask = prompted_mask(features, GRID, points=[(3, 1, 1)], box=(3, 0, 4, 2), likeness=0.9)
     np.testing.assert_array_equal(mask, drawn(slice(3, 4), slice(0, 2)))
@@ -79,7 +103,7 @@ def test_the_point_itself_belongs_even_to_the_strictest_mask():
 
 def test_what_two_objects_would_have_goes_to_the_nearer(features):
     # At half of the way each would take both things.
-    prompts = [([(3, 0, 1)], None), ([(3, 5, 1)], None), ([], None)]
+    prompts = [Prompt([(3, 0, 1)]), Prompt([(3, 5, 1)]), Prompt()]
     masks = prompted_objects(features, GRID, prompts, likeness=0.5)
     np.testing.assert_array_equal(masks[0], drawn(slice(2, 4), slice(0, 3)))
     np.testing.assert_array_equal(masks[1], drawn(slice(2, 4), slice(3, 6)))
@@ -87,7 +111,7 @@ def test_what_two_objects_would_have_goes_to_the_nearer(features):
 
 
 def test_objects_by_themselves_are_what_they_are_alone(features):
-    prompts = [([(0, 0, 1)], None), ([], (1, 0, 4, 3))]
+    prompts = [Prompt([(0, 0, 1)]), Prompt(box=(1, 0, 4, 3))]
     sky, thing = prompted_objects(features, GRID, prompts, likeness=0.9)
     np.testing.assert_array_equal(sky, drawn(slice(0, 2), slice(0, 6)))
     np.testing.assert_array_equal(thing, drawn(slice(2, 4), slice(0, 3)))
@@ -104,6 +128,9 @@ def test_objects_by_themselves_are_what_they_are_alone(features):
         ({"box": (0, 0, 5, 6)}, "within 4×6"),
         ({"box": (2, 0, 2, 6)}, "within 4×6"),
         ({"points": [(0, 0, 1)], "likeness": 1.5}, "likeness"),
+        ({"painted": np.full(GRID, -1)}, "nothing is pointed at"),
+        ({"painted": np.ones((3, 3), dtype=int)}, "for each of 4×6 patches"),
+        ({"painted": np.full(GRID, 2)}, "for each of 4×6 patches"),
     ],
 )
 def test_what_cannot_be_meant_is_said(features, options, message):

@@ -6,7 +6,7 @@ is answered where they lie, without the server. Python hears of picks, points an
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,23 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from app.components.painted import Runs, read_runs
+from app.components.scripts import joined
+from app.text import plain_text, sentence
 from dino.errors import UserError
 from dino.render import colorize
 
 MAX_POINTS = 64
-TOOLS = ("pick", "plus", "minus", "box")
+TOOLS = ("pick", "plus", "minus", "box", "fill")
 
-# Read in the order of their names: each part builds on those before.
 _PARTS = Path(__file__).parent / "canvas_parts"
 _component = st.components.v2.component(
     "dino_canvas",
     html=(_PARTS / "canvas.html").read_text(),
     css=(_PARTS / "canvas.css").read_text(),
-    js="\n".join(path.read_text() for path in sorted(_PARTS.glob("*.js"))),
+    js=joined(_PARTS),
 )
-_PICK = re.compile(r"([0-3]):(\d{1,4}):(\d{1,4})")
+_PICK = re.compile(r"([0-9]):(\d{1,4}):(\d{1,4})")
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,23 @@ class Picked:
 
 
 @dataclass(frozen=True)
+class Brush:
+    """Paints one label, which is its place among the brushes from 1: the name on its button, its colour
+    as "#rrggbb", and what it is for."""
+
+    name: str
+    colour: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Prompts:
-    """Points (row, column, +1 or −1) and a box (top, left, bottom, right; ends excluded) in patches."""
+    """Points (row, column, +1 or −1) and a box (top, left, bottom, right; ends excluded) in patches, and
+    what is painted, in runs of labels."""
 
     points: tuple[tuple[int, int, int], ...] = ()
     box: tuple[int, int, int, int] | None = None
+    painted: Runs = ()
 
 
 def canvas(
@@ -81,7 +95,10 @@ def canvas(
     lines: Sequence[Sequence[float]] = (),
     wipe: bool = False,
     tools: Sequence[str] = ("pick",),
+    brushes: Sequence[Brush] = (),
+    paint_size: tuple[int, int] | None = None,
     prompts: Prompts | None = None,
+    follow_picks: bool = True,
     on_pick: Callable[[Picked | None], None] | None = None,
     on_prompts: Callable[[Prompts], None] | None = None,
 ) -> None:
@@ -93,19 +110,28 @@ def canvas(
             the best, "position" with the patch at the same place in each, None each by itself.
         lines: (row, column, row, column, cosine) from the first panel to the second.
         wipe: a slider between photo and map.
-        tools: of `TOOLS`; "pick" alone, or points and box on the first panel.
+        tools: of `TOOLS`: "pick" a patch; on the first panel points, a box, or a box that the first
+            brush fills.
+        brushes: what the first panel can be painted with; an eraser comes with them.
+        paint_size: (rows, columns) of the cells that are painted; None paints patches.
+        follow_picks: arrow keys pick as they go, and what a pick brings to the map stays in view
+            until the pointer leaves; else only a click and Enter pick, and similarity stays in view.
         on_pick, on_prompts: called before the run that follows; a pick of None clears.
     """
+    size = paint_size or (panels[0].rows, panels[0].columns)
+    heard, problem = f"{key}_heard", f"{key}_problem"
 
     def picked() -> None:
         found = st.session_state[key].picked
         if found is not None and on_pick:
-            on_pick(read_pick(found, panels))
+            _attempt(problem, lambda: on_pick(read_pick(found, panels)))
 
     def prompted() -> None:
         found = st.session_state[key].prompts
-        if found is not None and on_prompts:
-            on_prompts(read_prompts(found, panels[0]))
+        if found is None or on_prompts is None:
+            return
+        st.session_state[heard] = _number(found)
+        _attempt(problem, lambda: on_prompts(read_prompts(found, panels[0], size, len(brushes))))
 
     palette = colorize(np.linspace(0, 1, 256)[None], colormap)[0]
     shown = prompts or Prompts()
@@ -118,14 +144,37 @@ def canvas(
         "lines": [list(line) for line in lines],
         "wipe": wipe,
         "picks": on_pick is not None,
-        "map_on_pick": on_pick is not None and any(panel.map for panel in panels),
+        "follow_picks": follow_picks,
+        "map_on_pick": follow_picks and on_pick is not None and any(one.map for one in panels),
         "tools": list(tools),
+        "brushes": [asdict(brush) for brush in brushes],
+        "paint_rows": size[0],
+        "paint_columns": size[1],
         "points": [list(point) for point in shown.points],
         "box": list(shown.box) if shown.box else None,
+        "painted": list(shown.painted),
+        "most_points": MAX_POINTS,
+        "heard": st.session_state.get(heard, 0),
         "hint": hint,
         "help": help_text,
     }
     _component(key=key, data=data, on_picked_change=picked, on_prompts_change=prompted)
+    if said := st.session_state.pop(problem, None):
+        st.error(plain_text(sentence(said)), icon=":material/error:")
+
+
+def _attempt(problem: str, call: Callable[[], None]) -> None:
+    """For the callbacks: what cannot be taken is told below the canvas."""
+    try:
+        call()
+    except UserError as error:
+        st.session_state[problem] = str(error)
+
+
+def _number(told: Any) -> int:
+    """The number of a message: the browser waits for the answer to its last."""
+    number = told.get("number") if isinstance(told, Mapping) else None
+    return number if type(number) is int else 0
 
 
 def read_pick(told: Any, panels: Sequence[Panel]) -> Picked | None:
@@ -144,9 +193,13 @@ def read_pick(told: Any, panels: Sequence[Panel]) -> Picked | None:
     raise UserError("the browser picked a patch that is not there; reload the page")
 
 
-def read_prompts(told: Any, panel: Panel) -> Prompts:
-    """What a browser sent as points and a box on a panel, believed in nothing.
+def read_prompts(
+    told: Any, panel: Panel, paint_size: tuple[int, int] = (0, 0), num_brushes: int = 0
+) -> Prompts:
+    """What a browser sent as points, a box and paint on a panel, believed in nothing.
 
+    Args:
+        paint_size: (rows, columns) that can be painted.
     Raises:
         UserError: it is not within the panel, or too many points.
     """
@@ -154,11 +207,14 @@ def read_prompts(told: Any, panel: Panel) -> Prompts:
         points, box = list(told["points"]), told["box"]
         found = None if box is None else _box(box, panel)
         kept = tuple(_point(point, panel) for point in points[: MAX_POINTS + 1])
+        painted = read_runs(told["painted"], paint_size, num_brushes)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("the browser sent points that are not there; reload the page") from error
     if len(points) > MAX_POINTS:
-        raise UserError(f"got {len(points)} points, expected {MAX_POINTS} at most; undo some")
-    return Prompts(kept, found)
+        raise UserError(
+            f"got {len(points)} points, expected {MAX_POINTS} at most; undo some, or paint"
+        )
+    return Prompts(kept, found, painted)
 
 
 def _point(told: Sequence[Any], panel: Panel) -> tuple[int, int, int]:

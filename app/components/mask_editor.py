@@ -12,6 +12,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.components.scripts import joined
 from dino.annotation.editing import Painted
 from dino.annotation.runlengths import from_row_runs
 from dino.annotation.states import MAX_OBJECTS
@@ -19,13 +20,12 @@ from dino.errors import UserError
 
 ACTIONS = ("save", "accept", "reject", "next", "previous")
 
-# Read in the order of their names: each part builds on those before.
 _PARTS = Path(__file__).parent / "mask_editor_parts"
 _component = st.components.v2.component(
     "dino_mask_editor",
     html=(_PARTS / "editor.html").read_text(),
     css=(_PARTS / "editor.css").read_text(),
-    js="\n".join(path.read_text() for path in sorted(_PARTS.glob("*.js"))),
+    js=joined(_PARTS),
 )
 
 

@@ -10,7 +10,6 @@ from app.state import Choice
 from app.views import features_joint as joint
 from app.views import features_linked as linked
 from app.views import layout
-from app.views.layout import SHOWN_PX
 from dino import export, render
 from dino.backbone import Backbone
 from dino.explore import PatchFeatures
@@ -47,16 +46,11 @@ def _explore(choice: Choice, backbone: Backbone, features: PatchFeatures) -> Non
     scene = linked.Linked(choice, backbone, features)
     left, right = st.columns([5, 6], gap="medium")
     with left:
-        layout.picture(
-            export.pca_picture(features, random=backbone.is_random, width=SHOWN_PX),
-            alt="First three principal components of the patch features as colours, over: "
-            f"{choice.photo.alt}",
-        )
+        linked.photo(scene)
         st.caption(
             "The first three principal components of the patch features as red, green and blue: "
             "patches of one colour look alike to the network. Colours belong to this photo alone."
         )
-        linked.photo(scene)
     with right:
         _scatter(scene)
 

@@ -3,13 +3,12 @@
 import shlex
 from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 
-from app import services, weights_menu
+from app import canvas_services, services, weights_menu
+from app.components.canvas import canvas
 from app.state import DEFAULT_SIZE, Choice, all_photos, bundled_photos
 from app.views import layout
-from app.views.layout import TILE_PX, Tile
 from dino import render
 from dino.backbone import Backbone
 from dino.embedding.figures import joint_scatter
@@ -34,9 +33,10 @@ def show(choice: Choice, backbone: Backbone) -> None:
     if not names:
         st.info("Choose photos to paint in one basis.", icon=":material/touch_app:")
         return
-    looks, seconds = _look(choice, backbone, names, share)
+    photos = [replace(choice, photo=all_photos(st.session_state)[name]) for name in names]
+    looks, seconds = _look(photos, backbone, share)
     joint = paint(looks)
-    _pictures(looks, joint, backbone)
+    _pictures(photos, looks, joint, backbone)
     mark = render.RANDOM_MARK if backbone.is_random else ""
     figure = joint_scatter(joint, [look.name for look in looks], title=mark)
     figure.update_layout(height=560)
@@ -85,12 +85,11 @@ def _controls(choice: Choice, backbone: Backbone) -> tuple[list[str], float | No
 
 
 def _look(
-    choice: Choice, backbone: Backbone, names: list[str], share: float | None
+    photos: list[Choice], backbone: Backbone, share: float | None
 ) -> tuple[list[Look], float]:
     """The photos as the network sees them, and the seconds of the forwards when they were made."""
     looks, total = [], 0.0
-    for name in names:
-        one = replace(choice, photo=all_photos(st.session_state)[name])
+    for one in photos:
         features, seconds = services.features(one, backbone)
         mask = None
         if share is not None:
@@ -102,15 +101,29 @@ def _look(
     return looks, total
 
 
-def _pictures(looks: list[Look], joint: JointPca, backbone: Backbone) -> None:
-    tiles = []
-    for look, colours, kept in zip(looks, joint.colours, joint.kept, strict=True):
-        picture = joint_picture(look, colours, width=TILE_PX)
-        picture = render.mark_random(picture) if backbone.is_random else picture
-        both = np.vstack([render.shrink(look.rgb, TILE_PX), picture])
-        alt = f"Photo {look.name}, and below it its patches in the joint colours"
-        tiles.append(Tile(both, look.name, f"{kept.mean():.0%} of its patches", alt))
-    layout.gallery(tiles)
+def _pictures(photos: list[Choice], looks: list[Look], joint: JointPca, backbone: Backbone) -> None:
+    panels = []
+    shown = zip(photos, looks, joint.colours, joint.kept, strict=True)
+    for number, (one, look, colours, kept) in enumerate(shown):
+        picture = joint_picture(look, colours, width=layout.SHOWN_PX)
+        panels.append(
+            canvas_services.panel(
+                one,
+                backbone,
+                f"joint-{number}",
+                map_picture=render.mark_random(picture) if backbone.is_random else picture,
+                caption=f"{look.name}: {kept.mean():.0%} of its patches",
+                alt=f"Patches in the joint colours over: {one.photo.alt}",
+            )
+        )
+    canvas(
+        "joint_canvas",
+        panels,
+        hint="Point at a patch: what is like it lights up in all photos, the best of each framed in blue.",
+        help_text="Arrow keys move over the patches, plus and minus zoom, Escape ends.",
+        link="match",
+        wipe=True,
+    )
     st.caption(
         "Red, green and blue are the first three components of all patches together, each turned so that "
         "its largest loading is positive: equal colours are alike to the network, in whichever photo."

@@ -1,23 +1,31 @@
 """One choice of patches, made among the points or on the photo, and lit up in both."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
-from app import services
+from app import canvas_services
+from app.components.canvas import Brush, Picked, Prompts, canvas
+from app.components.painted import labels_of, runs_of
 from app.state import Choice
 from app.text import plain_text, sentence
-from dino import render
+from app.views import layout
+from dino import export
 from dino.backbone import Backbone
 from dino.explore import PatchFeatures
-from dino.figures import patch_photo
+from dino.figures import LIT_COLOUR
 
 _LIT, _PHOTO = "lit_patches", "patch_photo"
 _NAMED, _PROBLEM = "named_patches", "named_patches_problem"
 _BOX = re.compile(r"(\d{1,5}):(\d{1,5})(?:\s*-\s*(\d{1,5}):(\d{1,5}))?")
-_SHOWN_PX = 640
+_HELP = (
+    "Arrow keys move over the patches, Enter chooses one. B takes the brush, E the eraser; Space sets it "
+    "down and lifts it. Plus and minus zoom, Escape ends."
+)
 
 
 @dataclass(frozen=True)
@@ -40,21 +48,41 @@ class Linked:
 
 
 def photo(scene: Linked) -> None:
-    """The photo, on which patches are chosen by click, box or lasso."""
-    geometry = render.scaled(scene.features.geometry, _SHOWN_PX)
-    pixels = services.shown(scene.choice.photo, _SHOWN_PX)
-    figure = patch_photo(pixels, geometry, lit=scene.lit)
-    figure.update_layout(height=min(round(480 * pixels.shape[0] / pixels.shape[1]), 560))
-    chart(scene, figure, key=_PHOTO, alt=scene.choice.photo.alt)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if scene.lit:
-            st.caption(f"{len(scene.lit)} of {len(scene.features.patches)} patches chosen.")
-            st.button("Choose none", icon=":material/deselect:", on_click=_clear)
-        else:
-            st.caption(
-                "Draw a box on the photo, or round points in a plot of 2 dimensions: the patches light "
-                "up in both."
+    """The photo under its components: patches are compared under the pointer, and chosen by click, box
+    or brush."""
+    choice, backbone, features = scene.choice, scene.backbone, scene.features
+    grid = features.geometry.grid
+    canvas(
+        _PHOTO,
+        [
+            canvas_services.panel(
+                choice,
+                backbone,
+                "features",
+                map_picture=export.pca_picture(
+                    features, random=backbone.is_random, width=layout.SHOWN_PX
+                ),
+                alt="First three principal components of the patch features as colours, over: "
+                f"{choice.photo.alt}",
             )
+        ],
+        hint="Point at a patch to see which are like it; click it, or choose several by box or brush, to "
+        "find them among the points.",
+        help_text=_HELP,
+        wipe=True,
+        tools=("pick", "fill"),
+        brushes=(Brush("Brush", LIT_COLOUR, "Paint over patches to choose them (B)"),),
+        prompts=Prompts(painted=runs_of(_labels(scene))),
+        follow_picks=False,
+        on_pick=lambda picked: _take_patch(scene, picked),
+        on_prompts=lambda told: _light(scene, np.flatnonzero(labels_of(told.painted, grid))),
+    )
+    if scene.lit:
+        st.caption(f"{len(scene.lit)} of {len(features.patches)} patches chosen.")
+    else:
+        st.caption(
+            "Click the photo, or draw round points in a plot of 2 dimensions: the patches light up in both."
+        )
     st.text_input(
         "Or name a patch or a box",
         key=_NAMED,
@@ -65,6 +93,13 @@ def photo(scene: Linked) -> None:
     )
     if problem := st.session_state.get(_PROBLEM):
         st.error(plain_text(sentence(problem)), icon=":material/grid_on:")
+
+
+def _labels(scene: Linked) -> np.ndarray:
+    """1 for each chosen patch, else 0: [h,w]."""
+    labels = np.zeros(scene.features.geometry.grid, dtype=np.uint8)
+    labels.ravel()[list(scene.lit)] = 1
+    return labels
 
 
 def chart(scene: Linked, figure: Any, *, key: str, alt: str) -> None:
@@ -89,15 +124,26 @@ def _take(scene: Linked, key: str) -> None:
         row, column = (int(value) for value in point.get("customdata", (-1, -1)))
         if 0 <= row < height and 0 <= column < width:
             found.add(row * width + column)
-    st.session_state[_LIT] = (scene.key, tuple(sorted(found)))
+    _light(scene, found)
+
+
+def _take_patch(scene: Linked, picked: Picked | None) -> None:
+    """For the callback: a patch that was clicked is chosen alone."""
+    if picked is not None:
+        _light(scene, [picked.row * scene.features.geometry.grid[1] + picked.column])
+
+
+def _light(scene: Linked, patches: Iterable[int]) -> None:
+    st.session_state[_LIT] = (scene.key, tuple(sorted(map(int, patches))))
 
 
 def _take_named(scene: Linked) -> None:
-    """For the callback: the patches of a typed box; what cannot be one leaves the choice as it is."""
+    """For the callback: the patches of a typed box, none where it was emptied; what cannot be one leaves
+    the choice as it is."""
     st.session_state.pop(_PROBLEM, None)
     text = st.session_state[_NAMED].strip()
     if not text:
-        return
+        return _light(scene, ())
     height, width = scene.features.geometry.grid
     found = _BOX.fullmatch(text)
     numbers = [int(n) for n in found.groups(default="") if n] if found else []
@@ -109,17 +155,11 @@ def _take_named(scene: Linked) -> None:
         )
         return
     rows, columns = zip(*corners, strict=True)
-    st.session_state[_LIT] = (
-        scene.key,
-        tuple(
+    _light(
+        scene,
+        (
             row * width + column
             for row in range(min(rows), max(rows) + 1)
             for column in range(min(columns), max(columns) + 1)
         ),
     )
-
-
-def _clear() -> None:
-    for key in (_LIT, _PROBLEM):
-        st.session_state.pop(key, None)
-    st.session_state[_NAMED] = ""

@@ -37,12 +37,12 @@ def show(choice: Choice, backbone: Backbone) -> None:
         return
     of = services.gallery(folder, choice.weights, backbone, crop)
     if job.show(of, facts.num_photos):
-        _parts(of, facts.num_photos, random=backbone.is_random)
+        _parts(of, facts.num_photos, choice, backbone)
     _command(of)
     st.caption(f"weights sha256 `{backbone.weights_sha256[:16]}` · {backbone.precision}")
 
 
-def _parts(of: Gallery, num_photos: int, *, random: bool) -> None:
+def _parts(of: Gallery, num_photos: int, choice: Choice, backbone: Backbone) -> None:
     part = st.segmented_control(
         "Part",
         PARTS,
@@ -53,11 +53,11 @@ def _parts(of: Gallery, num_photos: int, *, random: bool) -> None:
         label_visibility="collapsed",
     )
     if part == "Map":
-        gallery_map.show(of, random=random)
+        gallery_map.show(of, choice, backbone)
     elif part == "Neighbours":
-        alike.neighbours(of)
+        alike.neighbours(of, choice, backbone)
     elif part == "Near-duplicates":
-        alike.near_duplicates(of)
+        alike.near_duplicates(of, choice, backbone)
     else:
         compare.show(of, num_photos)
 

@@ -4,11 +4,14 @@ import streamlit as st
 
 from app import gallery_services as services
 from app.gallery_services import Gallery
+from app.state import Choice
+from app.views import gallery_large, layout
 from app.views import gallery_pictures as pictures
-from app.views import layout
+from dino.backbone import Backbone
 from dino.embedding.neighbours import DuplicateGroup, nearest
 
 LIKE, COUNT, ALIKE = "like", "count", "alike"
+BESIDE, GROUP = "gallery_beside", "gallery_opened_group"
 _MAX_GROUPS = 25
 
 
@@ -20,21 +23,33 @@ def choose_photo(of: Gallery) -> int:
 
 
 @st.fragment
-def neighbours(of: Gallery) -> None:
-    """The photos nearest to one, with their cosines."""
+def neighbours(of: Gallery, choice: Choice, backbone: Backbone) -> None:
+    """The photos nearest to one, with their cosines; it and one of them large."""
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
     with left:
         row = choose_photo(of)
     with right:
         k = st.slider("Neighbours shown", 6, 60, 18, step=6, key=COUNT, bind="query-params")
     found = nearest(of.photos.features, row, k=k)
-    notes = ["this photo", *(f"cosine {cosine:.3f}" for cosine in found.cosines)]
-    pictures.grid(of, [row, *found.rows.tolist()], notes, chosen=row)
+    rows = found.rows.tolist()
+    cosines = {r: f"cosine {cosine:.3f}" for r, cosine in zip(rows, found.cosines, strict=True)}
+    large, small = st.columns([3, 2], gap="medium")
+    with large:
+        beside = st.selectbox(
+            "Beside it",
+            rows,
+            format_func=lambda r: f"{of.photos.paths[r]} ({cosines[r]})",
+            key=BESIDE,
+        )
+        captions = [of.photos.paths[row], f"{of.photos.paths[beside]}: {cosines[beside]}"]
+        gallery_large.show("gallery_pair", of, [row, beside], choice, backbone, captions=captions)
+    with small:
+        pictures.grid(of, [row, *rows], ["this photo", *cosines.values()], chosen=row)
 
 
 @st.fragment
-def near_duplicates(of: Gallery) -> None:
-    """Groups of photos that are nearly the same, most alike first."""
+def near_duplicates(of: Gallery, choice: Choice, backbone: Backbone) -> None:
+    """Groups of photos that are nearly the same, most alike first; one of them large."""
     threshold = st.slider(
         "Cosine above",
         0.70,
@@ -54,6 +69,13 @@ def near_duplicates(of: Gallery) -> None:
     num = sum(len(group.rows) for group in groups)
     st.markdown(f"**{len(groups):,} groups, {num:,} photos**")
     layout.downloads(("Groups (CSV)", "near-duplicates.csv", "table", lambda: _csv(of, groups)))
+    opened = st.selectbox(
+        "Opened large",
+        groups,
+        format_func=lambda group: " · ".join(of.photos.paths[row] for row in group.rows[:2]),
+        key=GROUP,
+    )
+    gallery_large.show("gallery_group", of, opened.rows, choice, backbone)
     for number, group in enumerate(groups[:_MAX_GROUPS], start=1):
         st.caption(f"Group {number}: {len(group.rows)} photos, cosine up to {group.cosine:.3f}")
         pictures.first(of, group.rows)

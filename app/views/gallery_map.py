@@ -9,11 +9,13 @@ import streamlit as st
 from app import gallery_services as services
 from app.components.hover import hovered_photo
 from app.gallery_services import Gallery
+from app.state import Choice
 from app.text import plain_text
+from app.views import gallery_large, layout
 from app.views import gallery_pictures as pictures
 from app.views import gallery_sorting as sorting
-from app.views import layout
 from dino import render
+from dino.backbone import Backbone
 from dino.embedding.figures import photo_scatter
 from dino.figures import standalone_html
 from dino.projections import Projection, has_umap
@@ -21,22 +23,24 @@ from dino.projections import Projection, has_umap
 METHODS = {"PCA": "pca", "t-SNE": "tsne", "UMAP": "umap"}
 TINTS = ("sub-folder", "cluster", "date")
 METHOD, TINT, CLUSTERS, NEARBY, PICK = "map", "tint", "clusters", "nearby", "pick"
-CHART = "gallery_scatter"
+CHART, OPENED = "gallery_scatter", "gallery_opened"
 _MIN_PHOTOS = 3
 
 
 @dataclass(frozen=True)
 class Map:
-    """What is drawn: the photos' points, and the group of each photo, named."""
+    """What is drawn: the photos' points, and the group of each photo, named; and how one that is opened
+    is looked at."""
 
     of: Gallery
     projection: Projection
     groups: tuple[str, ...]
     tint: str
-    random: bool
+    choice: Choice
+    backbone: Backbone
 
 
-def show(of: Gallery, *, random: bool) -> None:
+def show(of: Gallery, choice: Choice, backbone: Backbone) -> None:
     """Controls, the chart, the photo under the pointer, and the chosen photos."""
     if len(of.photos) < _MIN_PHOTOS:
         st.info(f"A map needs {_MIN_PHOTOS} photos or more.", icon=":material/info:")
@@ -45,7 +49,7 @@ def show(of: Gallery, *, random: bool) -> None:
     projection = _project(of, method, nearby)
     if projection is None:
         return
-    drawn = Map(of, projection, _groups(of, tint, k), tint, random)
+    drawn = Map(of, projection, _groups(of, tint, k), tint, choice, backbone)
     # First, so that a phone has it above the chart and not below all of it.
     left, right = st.columns([1, 4], gap="medium")
     with left:
@@ -148,15 +152,27 @@ def _chart(drawn: Map) -> None:
     rows = sorted({*lassoed, *by_group})
     st.caption(_describe(drawn))
     if rows:
-        st.markdown(f"**{len(rows):,} photos chosen**")
-        pictures.first(drawn.of, rows, [drawn.groups[row] for row in rows])
+        _chosen(drawn, rows)
     _downloads(drawn, rows)
     sorting.show(drawn.of, rows or range(len(drawn.groups)), drawn.groups)
 
 
+def _chosen(drawn: Map, rows: list[int]) -> None:
+    """One of the chosen photos large, beside all of them."""
+    st.markdown(f"**{len(rows):,} photos chosen**")
+    large, small = st.columns([3, 2], gap="medium")
+    with large:
+        opened = st.selectbox(
+            "Opened large", rows, format_func=lambda row: drawn.of.photos.paths[row], key=OPENED
+        )
+        gallery_large.show("gallery_photo", drawn.of, [opened], drawn.choice, drawn.backbone)
+    with small:
+        pictures.first(drawn.of, rows, [drawn.groups[row] for row in rows])
+
+
 def _figure(drawn: Map, title: str = ""):
     photos, by_date = drawn.of.photos, drawn.tint == "date"
-    mark = render.RANDOM_MARK if drawn.random else ""
+    mark = render.RANDOM_MARK if drawn.backbone.is_random else ""
     figure = photo_scatter(
         drawn.projection,
         photos.paths,

@@ -1,30 +1,36 @@
-"""Masks by pointing: + and − points and a box, several objects, answered by feature similarity."""
-
-import re
-from dataclasses import replace
+"""Masks by pointing: + and − points, scribbles and a box, several objects, answered by feature
+similarity."""
 
 import numpy as np
 import streamlit as st
 
 from app import canvas_services, mask_services, services
-from app.components.canvas import Prompts, canvas
+from app.components.canvas import Brush, Prompts, canvas
+from app.components.painted import labels_of
 from app.state import Choice
 from app.views import layout
+from app.views.masks_link import MOST_OBJECTS, link, read_link
 from dino import export, objects_export, render
 from dino.backbone import Backbone
 from dino.masks import Mask
-from dino.prompts import DEFAULT_LIKENESS, prompted_objects
+from dino.prompts import DEFAULT_LIKENESS, Prompt, prompted_objects
 from dino.proposals import MaskSettings
 
-MOST_OBJECTS = 8
 REFINEMENTS = {"patches": "none", "guided filter": "guided", "GrabCut": "grabcut"}
-_HINT = (
-    "Click the object; a click on a point takes it away. Shift and click, or − point, says what does not "
-    "belong; Box holds the mask back."
+BRUSHES = (
+    Brush("+ brush", "#16813a", "Scribble on the object (B)"),
+    Brush("− brush", "#b3261e", "Scribble off the object (B again)"),
 )
-_HELP = "Arrow keys move over the patches, Enter sets a point, Shift and Enter one off the object."
-_POINT = re.compile(r"(\d{1,3}):(\d{1,3}):([+-])")
-_BOX = re.compile(r"b(\d{1,3}):(\d{1,3}):(\d{1,3}):(\d{1,3})")
+_SIGNS = np.array([0, 1, -1], dtype=np.int8)  # of the brushes' labels
+_HINT = (
+    "Click the object or scribble on it; − point and − brush say what does not belong; Box holds the mask "
+    "back. A click on a point takes it away."
+)
+_HELP = (
+    "Arrow keys move over the patches, Enter sets a point, Shift and Enter one off the object. B takes a "
+    "brush, E the eraser; Space sets the brush down and lifts it, the square brackets size it. Control and "
+    "Z undoes."
+)
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
@@ -35,10 +41,11 @@ def show(choice: Choice, backbone: Backbone) -> None:
 def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
     """The canvas and what was pointed at; the objects' masks at the photo's own size, bool [n,H,W]."""
     large, side = st.columns([6, 5], gap="medium")
-    key = f"objects_{choice.photo.id}_{services.geometry(choice, backbone).grid}"
-    objects: list[Prompts] = st.session_state.setdefault(key, read_link(_asked()))
+    grid = services.geometry(choice, backbone).grid
+    key = f"objects_{choice.photo.id}_{grid}"
+    objects: list[Prompts] = st.session_state.setdefault(key, read_link(_asked(), grid))
     with side:
-        number = _object(key, objects)
+        number = _object(key, grid, objects)
         likeness = st.slider(
             "How alike", 0.0, 1.0, DEFAULT_LIKENESS, 0.01, key="likeness", bind="query-params",
             help="How far from the least alike patch (0) to the points themselves (1) a patch must be.",
@@ -56,36 +63,11 @@ def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
     return masks
 
 
-def link(objects: list[Prompts]) -> str:
-    """Points and boxes as a part of a URL: "12:7:+,3:4:-,b2:1:9:8|5:5:+"; objects between bars."""
-    parts = []
-    for one in objects:
-        words = [f"{row}:{column}:{'+' if sign > 0 else '-'}" for row, column, sign in one.points]
-        words += ["b" + ":".join(map(str, one.box))] if one.box else []
-        parts.append(",".join(words))
-    return "|".join(parts)
-
-
-def read_link(text: str) -> list[Prompts]:
-    """The objects of a `link`; what is not readable in it is left out. One empty object at least."""
-    objects = []
-    for part in text.split("|")[:MOST_OBJECTS]:
-        points = [
-            (int(m[1]), int(m[2]), 1 if m[3] == "+" else -1)
-            for m in map(_POINT.fullmatch, part.split(","))
-            if m
-        ]
-        boxes = [m for m in map(_BOX.fullmatch, part.split(",")) if m]
-        box = tuple(int(value) for value in boxes[0].groups()) if boxes else None
-        objects.append(Prompts(tuple(points), box))  # type: ignore[arg-type]
-    return objects
-
-
 def _asked() -> str:
     return st.query_params.get("points", "")
 
 
-def _object(key: str, objects: list[Prompts]) -> int:
+def _object(key: str, grid: tuple[int, int], objects: list[Prompts]) -> int:
     """Which object is pointed at; buttons for another and for less."""
     chosen = f"{key}_chosen"
     st.session_state[chosen] = min(st.session_state.get(chosen, 0), len(objects) - 1)
@@ -102,42 +84,42 @@ def _object(key: str, objects: list[Prompts]) -> int:
             icon=":material/add:",
             disabled=len(objects) >= MOST_OBJECTS,
             on_click=_add,
-            args=(key,),
+            args=(key, grid),
         )
         st.button(
             "Remove it",
             icon=":material/delete:",
-            disabled=len(objects) < 2 and not (objects[0].points or objects[0].box),
+            disabled=objects == [Prompts()],
             on_click=_remove,
-            args=(key, number),
+            args=(key, grid, number),
         )
     return number
 
 
-def _add(key: str) -> None:
+def _add(key: str, grid: tuple[int, int]) -> None:
     objects = st.session_state[key]
     objects.append(Prompts())
     st.session_state[f"{key}_chosen"] = len(objects) - 1
-    _keep(objects)
+    _keep(objects, grid)
 
 
-def _remove(key: str, number: int) -> None:
+def _remove(key: str, grid: tuple[int, int], number: int) -> None:
     objects = st.session_state[key]
     del objects[number]
     if not objects:
         objects.append(Prompts())
     st.session_state[f"{key}_chosen"] = max(0, number - 1)
-    _keep(objects)
+    _keep(objects, grid)
 
 
-def _prompt(key: str, number: int, prompts: Prompts) -> None:
+def _prompt(key: str, grid: tuple[int, int], number: int, prompts: Prompts) -> None:
     objects = st.session_state[key]
     objects[number] = prompts
-    _keep(objects)
+    _keep(objects, grid)
 
 
-def _keep(objects: list[Prompts]) -> None:
-    text = link(objects)
+def _keep(objects: list[Prompts], grid: tuple[int, int]) -> None:
+    text = link(objects, grid)
     if text:
         st.query_params["points"] = text
     elif "points" in st.query_params:
@@ -154,7 +136,8 @@ def _grid_masks(
     for one in objects:  # a link may have been made at another size
         points = [p for p in one.points if p[0] < grid[0] and p[1] < grid[1]]
         fits = one.box and one.box[0] < one.box[2] <= grid[0] and one.box[1] < one.box[3] <= grid[1]
-        prompts.append((points, one.box if fits else None))
+        painted = _SIGNS[labels_of(one.painted, grid)] if one.painted else None
+        prompts.append(Prompt(points, one.box if fits else None, painted))
     return prompted_objects(features.patches, grid, prompts, likeness=likeness)
 
 
@@ -195,23 +178,24 @@ def _canvas(choice: Choice, backbone: Backbone, key: str, number: int, masks: np
         "masks-points",
         map_picture=drawn,
         alt=f"Masks of {len(masks)} objects over: {choice.photo.alt}",
+        compares=False,  # the mask stays in view under the pointer
     )
     canvas(
         "points",
-        [replace(panel, features=None)],  # the mask stays in view under the pointer
+        [panel],
         hint=_HINT,
         help_text=_HELP,
         tools=("plus", "minus", "box"),
+        brushes=BRUSHES,
         prompts=st.session_state[key][number],
-        on_prompts=lambda prompts: _prompt(key, number, prompts),
+        on_prompts=lambda prompts: _prompt(key, (panel.rows, panel.columns), number, prompts),
     )
 
 
 def _told(objects: list[Prompts], grids: np.ndarray) -> None:
     lines = []
     for index, (one, mask) in enumerate(zip(objects, grids, strict=True), start=1):
-        on = sum(sign > 0 for _, _, sign in one.points)
-        off = len(one.points) - on
+        on, off = (_count(one, sign) for sign in (1, -1))
         box = ", a box" if one.box else ""
         lines.append(
             f"- Object {index}: {on} on it, {off} off it{box}; {mask.mean():.0%} of the photo"
@@ -219,8 +203,15 @@ def _told(objects: list[Prompts], grids: np.ndarray) -> None:
     st.markdown("\n".join(lines))
     st.caption(
         "A patch belongs when its feature is alike enough to a point on the object (cosine), and nearer to "
-        "it than to any point off it. A box alone takes what is unlike its outside."
+        "it than to any point off it. Each patch a brush went over is such a point. A box alone takes what "
+        "is unlike its outside."
     )
+
+
+def _count(one: Prompts, sign: int) -> int:
+    """Points and painted patches of a sign."""
+    painted = zip(one.painted[::2], _SIGNS[list(one.painted[1::2])], strict=True)
+    return sum(s == sign for _, _, s in one.points) + sum(n for n, s in painted if s == sign)
 
 
 def _downloads(choice: Choice, backbone: Backbone, masks: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The mask of a video's first frame: pointed at, from attention, or a picture of one."""
+"""The mask of a video's first frame: pointed at, drawn, from attention, or a picture of one."""
 
 from pathlib import Path
 
@@ -8,12 +8,13 @@ import streamlit as st
 from app import services as photos
 from app import video_services as services
 from app.state import MAX_PHOTO_BYTES, Choice
-from app.views import layout, masks_points
+from app.views import layout, masks_points, video_drawing
 from dino.backbone import Backbone
 from dino.label_maps import label_overlay
 from dino.masks import DEFAULT_MASS
 
-WAYS = ("by pointing", "from attention", "a picture of the mask")
+WAYS = ("by pointing", "by drawing", "from attention", "a picture of the mask")
+POINTING, DRAWING, ATTENTION, _ = WAYS
 
 
 def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
@@ -26,7 +27,9 @@ def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
         "First mask", WAYS, default=WAYS[0], required=True, key="first", bind="query-params",
         help="What is followed: drawn on the first frame, and carried to the others.",
     )  # fmt: skip
-    if way == WAYS[0]:
+    if way == DRAWING:
+        return video_drawing.drawn(frame, backbone)
+    if way == POINTING:
         masks = masks_points.pointed(frame, backbone)
         if not masks.any():
             st.info(
@@ -37,7 +40,7 @@ def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
         return _labels(masks)
     large, side = st.columns([6, 5], gap="medium")
     with side:
-        labels = _attended(frame, backbone) if way == WAYS[1] else _uploaded(frame)
+        labels = _attended(frame, backbone) if way == ATTENTION else _uploaded(frame)
     if labels is not None:
         with large:
             _show(frame, labels)

@@ -2,7 +2,6 @@
 // left to `say` and `touched`.
 
 const COLOURS = ["#ff8c00", "#56b4e9", "#00b386", "#f0e442", "#cc79a7", "#b68cff", "#ff5a4f", "#9be564", "#ffffff"];
-const MAX_UNDO = 100;
 const OPACITY = { chosen: 0.5, other: 0.3 };
 
 class Painting extends View {
@@ -11,34 +10,28 @@ class Painting extends View {
   }
 
   act(step) {
-    step.redo();
-    this.done.push(step);
-    if (this.done.length > MAX_UNDO) this.done.shift();
-    this.undone = [];
+    this.history.act(step);
     this.showHistory();
     this.touched();
   }
 
   undo() {
-    this.move(this.done, this.undone, "undo");
+    this.move("undo");
   }
 
   redo() {
-    this.move(this.undone, this.done, "redo");
+    this.move("redo");
   }
 
-  move(from, to, way) {
-    const step = this.stroke ? undefined : from.pop();
-    if (!step) return;
-    step[way]();
-    to.push(step);
+  move(way) {
+    if (this.stroke || !this.history[way]()) return;
     this.showHistory();
     this.touched();
   }
 
   showHistory() {
-    this.find("undo").disabled = !this.done.length;
-    this.find("redo").disabled = !this.undone.length;
+    this.find("undo").disabled = !this.history.done.length;
+    this.find("redo").disabled = !this.history.undone.length;
   }
 
   setObjects(objects, chosen) {
@@ -127,37 +120,30 @@ class Painting extends View {
 
   begin(point, erase) {
     if (!this.object) this.addObject();
-    this.stroke = { object: this.object, before: this.object.mask.slice(), last: point, value: erase ? 0 : 1, box: null };
+    this.painted = this.object;
+    this.stroke = new Stroke(this.object.mask, this.width, this.height, erase ? 0 : 1);
     this.extend(point);
   }
 
   extend(point) {
-    const { object, last, value } = this.stroke;
-    const radius = this.radius;
-    const box = clip(around([last, point], radius + 1), this.width, this.height);
-    paintLine(object.mask, this.width, box, last, point, radius, value);
-    this.stroke.box = this.stroke.box ? union(this.stroke.box, box) : box;
-    this.stroke.last = point;
-    this.draw(box);
+    this.draw(this.stroke.to(point, this.radius));
   }
 
   end() {
     if (!this.stroke) return;
-    const { object, before, box } = this.stroke;
+    const change = this.stroke.change(), { mask } = this.painted;
     this.stroke = null;
-    const [old, now] = [cut(before, this.width, box), cut(object.mask, this.width, box)];
-    if (old.every((value, i) => value === now[i])) return;
+    if (!change) return;
     const set = (part) => () => {
-      paste(object.mask, this.width, box, part);
-      this.draw(box);
+      paste(mask, this.width, change.box, part);
+      this.draw(change.box);
     };
-    this.act({ redo: set(now), undo: set(old) });
+    this.act({ redo: set(change.now), undo: set(change.old) });
   }
 
   cancel() {
     if (!this.stroke) return;
-    const { object, before } = this.stroke;
-    object.mask.set(before);
+    this.stroke.cancel();
     this.stroke = null;
     this.draw();
   }

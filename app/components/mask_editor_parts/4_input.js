@@ -44,8 +44,7 @@ class Input extends Painting {
     if (before && (this.pointers.size > 1 || !this.stroke)) this.drag(event, before);
     if (before) this.pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     if (this.stroke && this.pointers.size === 1) {
-      const steps = event.getCoalescedEvents?.() ?? [];
-      for (const step of steps.length ? steps : [event]) this.extend(this.at(step));
+      for (const place of places(event, (step) => this.at(step))) this.extend(place);
     }
     if (event.pointerType !== "touch") this.showRing(event.clientX, event.clientY);
   }

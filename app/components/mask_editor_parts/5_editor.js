@@ -54,7 +54,7 @@ class Editor extends Input {
     Object.assign(this, { visit: data.visit, index: data.index, width: data.width, height: data.height });
     this.objects = data.objects.map((o) => ({ id: o.id, kind: o.class, mask: fromRuns(o.runs, data.width * data.height) }));
     this.chosen = 0;
-    Object.assign(this, { changed: false, unsent: false, done: [], undone: [], stroke: null });
+    Object.assign(this, { changed: false, unsent: false, history: new History(), stroke: null });
     this.cursor = { x: data.width / 2, y: data.height / 2, down: false };
     this.canvas.width = data.width;
     this.canvas.height = data.height;

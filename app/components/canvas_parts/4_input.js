@@ -13,7 +13,16 @@ class Input {
       if (event.button === 1) return;
       pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
       frame.setPointerCapture?.(event.pointerId);
-      if (pointers.size > 1) return void (start = null);
+      if (pointers.size > 1) { // two fingers move the photo
+        this.cancel();
+        return void (start = null);
+      }
+      if (this.brushing) {
+        event.preventDefault();
+        frame.focus({ preventScroll: true });
+        this.point(panel, panel.under(event.clientX, event.clientY));
+        return this.begin(panel.cellAt(event), event.button === 2 || event.button === 5 || event.shiftKey);
+      }
       const patch = panel.under(event.clientX, event.clientY);
       start = { x: event.clientX, y: event.clientY, zoom: { ...panel.zoom }, patch, moved: false };
       if (event.pointerType === "touch") this.point(panel, patch);
@@ -22,9 +31,10 @@ class Input {
       const before = pointers.get(event.pointerId);
       if (before && pointers.size === 2) this.pinch(panel, pointers, event, before);
       if (before) pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+      if (this.brushing) return this.brush(panel, event, pointers.size);
       if (start && Math.hypot(event.clientX - start.x, event.clientY - start.y) > STILL_PX) start.moved = true;
       const patch = panel.under(event.clientX, event.clientY);
-      if (start?.moved && this.tool === "box") return this.stretch(panel, start.patch, patch);
+      if (start?.moved && this.boxing) return this.stretch(start.patch, patch);
       if (start?.moved && panel.zoom.scale > 1) {
         return panel.pan(start.zoom.x + event.clientX - start.x, start.zoom.y + event.clientY - start.y);
       }
@@ -35,20 +45,37 @@ class Input {
         pointers.delete(event.pointerId);
         const gesture = start;
         start = null;
-        if (!gesture || type === "pointercancel") return this.stretch(panel, null);
+        if (this.brushing && !this.pen) return type === "pointercancel" ? this.cancel() : this.end();
+        if (!gesture || type === "pointercancel") return this.stretch(null);
         const patch = panel.under(event.clientX, event.clientY);
         if (gesture.moved) {
-          if (this.tool === "box") this.boxed(panel, gesture.patch, patch);
+          if (this.boxing) this.boxed(gesture.patch, patch);
           return;
         }
         this.click(panel, patch, event.button === 2 || event.shiftKey);
       });
     }
-    on("pointerleave", (event) => event.pointerType !== "touch" && !start && this.leave(panel));
-    on("contextmenu", (event) => this.tools.length > 1 && event.preventDefault());
+    on("pointerleave", (event) => event.pointerType !== "touch" && !start && !this.stroke && this.leave(panel));
+    on("contextmenu", (event) => this.edits && event.preventDefault());
     on("wheel", (event) => this.wheel(panel, event), { passive: false });
     on("keydown", (event) => this.key(panel, event));
-    on("blur", () => this.cursor?.panel === panel && this.leave(panel));
+    on("blur", () => {
+      if (this.pen) this.end();
+      if (this.cursor?.panel === panel) this.leave(panel);
+    });
+  }
+
+  // The brush goes where a pointer went; with two of them the photo moves.
+  brush(panel, event, count) {
+    if (this.stroke && !this.pen && count === 1) {
+      for (const place of places(event, (step) => panel.cellAt(step))) this.extend(place);
+    }
+    if (event.pointerType !== "touch") this.ringAt(panel, { x: event.clientX, y: event.clientY });
+    this.point(panel, panel.under(event.clientX, event.clientY));
+  }
+
+  ringAt(panel, place) {
+    panel.showRing(place, Number(this.find("size").value), this.tool === "erase");
   }
 
   pinch(panel, pointers, event, before) {
@@ -70,23 +97,48 @@ class Input {
   }
 
   key(panel, event) {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.altKey) return;
+    const call = event.ctrlKey || event.metaKey ? this.historyKey(event) : this.plainKey(panel, event);
+    if (!call) return;
+    call();
+    event.preventDefault();
+    event.stopPropagation(); // Streamlit has shortcuts of its own
+  }
+
+  historyKey(event) {
+    const key = event.key.toLowerCase();
+    if (!this.edits || !"zy".includes(key)) return null;
+    return () => (key === "y" || event.shiftKey ? this.redo() : this.undo());
+  }
+
+  plainKey(panel, event) {
     const at = this.cursor?.panel === panel ? this.cursor.patch : this.startOf(panel);
     const step = ARROWS[event.key];
+    if (step) return () => this.step(panel, at, step);
     const calls = {
       Enter: () => this.click(panel, at, event.shiftKey),
-      " ": () => this.click(panel, at, event.shiftKey),
+      " ": () => (this.brushing ? this.togglePen(panel, at, event.shiftKey) : this.click(panel, at, event.shiftKey)),
       Escape: () => this.clear(panel),
       "+": () => this.zoomAt(panel, 1.5),
       "=": () => this.zoomAt(panel, 1.5),
       "-": () => this.zoomAt(panel, 1 / 1.5),
       0: () => panel.zoomTo(1),
     };
-    const call = step ? () => this.step(panel, at, step) : calls[event.key];
-    if (!call) return;
-    call();
-    event.preventDefault();
-    event.stopPropagation(); // Streamlit has shortcuts of its own
+    const brushes = {
+      b: () => this.nextBrush(),
+      e: () => this.setTool("erase"),
+      "[": () => this.resizeBrush(1 / 1.25),
+      "]": () => this.resizeBrush(1.25),
+    };
+    return calls[event.key] ?? (this.data.brushes.length ? brushes[event.key.toLowerCase()] : undefined);
+  }
+
+  // Down, the brush paints where arrow keys lead it.
+  togglePen(panel, at, erase) {
+    if (this.pen) return this.end();
+    this.begin(panel.cellOf(at), erase);
+    this.pen = true;
+    this.point(panel, at);
   }
 
   startOf(panel) {
@@ -103,7 +155,9 @@ class Input {
     ];
     if (this.picked === panel) this.picked = null;
     this.point(panel, next);
-    if (this.tool === "pick" && this.data.picks) this.pickLater(panel, next);
+    if (this.pen) this.extend(panel.cellOf(next));
+    if (this.brushing) this.ringAt(panel, panel.middle(...next));
+    if (this.tool === "pick" && this.data.picks && this.data.follow_picks) this.pickLater(panel, next);
   }
 
   zoomAt(panel, factor) {

@@ -11,11 +11,13 @@ class Panel {
     this.root.innerHTML = `
       <div class="frame" tabindex="0" role="application">
         <div class="stage"><img class="photo" alt=""><img class="map" alt="" hidden>
-          <canvas class="heat" hidden></canvas><div class="marks"></div></div>
+          <canvas class="heat" hidden></canvas><canvas class="paint"></canvas><div class="marks"></div></div>
+        <div class="ring" hidden></div>
       </div><figcaption></figcaption>`;
     this.find = (name) => this.root.querySelector(`.${name}`);
-    for (const name of ["frame", "stage", "photo", "map", "heat", "marks"]) this[name] = this.find(name);
+    for (const name of ["frame", "stage", "photo", "map", "heat", "marks", "ring"]) this[name] = this.find(name);
     this.caption = this.root.querySelector("figcaption");
+    this.paint = new Paint(this.find("paint"));
     this.zoom = { scale: 1, x: 0, y: 0 };
     this.features = null;
   }
@@ -46,12 +48,13 @@ class Panel {
     if (this.address === features) return;
     this.address = features;
     this.features = null;
+    this.canvas.count();
     if (!features) return;
     featuresAt(features, rows * columns).then(
       (found) => {
         if (this.address !== features) return;
         this.features = found;
-        this.canvas.arrived(this);
+        this.canvas.arrived();
       },
       () => this.canvas.say("The features did not arrive; reload the page to compare patches."),
     );
@@ -65,7 +68,7 @@ class Panel {
   }
 
   // Cosines as colours over the photo, from the lowest of them to 1.
-  paint(cosines) {
+  showHeat(cosines) {
     const { palette, opacity } = this.canvas;
     let low = 1, high = -1;
     for (const value of cosines) {
@@ -110,11 +113,37 @@ class Panel {
     }));
   }
 
-  // The patch at a place of the window, [row, column], as fractions where `exact`.
+  // The patch at a place of the window, [row, column].
   under(x, y) {
     const box = this.stage.getBoundingClientRect(), { rows, columns } = this.data;
     const part = (value, count) => Math.min(count - 1, Math.max(0, Math.floor(value * count)));
     return [part((y - box.top) / box.height, rows), part((x - box.left) / box.width, columns)];
+  }
+
+  // A place of the window in cells of the paint, {x, y}.
+  cellAt({ clientX, clientY }) {
+    const box = this.stage.getBoundingClientRect();
+    return {
+      x: ((clientX - box.left) / box.width) * this.paint.columns,
+      y: ((clientY - box.top) / box.height) * this.paint.rows,
+    };
+  }
+
+  // The middle of a patch in cells of the paint.
+  cellOf([row, column]) {
+    const { rows, columns } = this.data;
+    return { x: ((column + 0.5) / columns) * this.paint.columns, y: ((row + 0.5) / rows) * this.paint.rows };
+  }
+
+  // The brush around a place of the window; null hides it.
+  showRing(place, size, erasing) {
+    this.ring.hidden = !place;
+    if (!place) return;
+    const box = this.frame.getBoundingClientRect();
+    this.ring.style.width = this.ring.style.height = `${size}px`;
+    this.ring.style.left = `${place.x - box.left - size / 2}px`;
+    this.ring.style.top = `${place.y - box.top - size / 2}px`;
+    this.ring.classList.toggle("erasing", erasing);
   }
 
   // Where the middle of a patch is in the window, and whether that is inside the frame.
@@ -127,7 +156,7 @@ class Panel {
   }
 
   fit() {
-    const rows = this.canvas.panels.length > 3 ? 2 : 1; // of panels, on a wide screen
+    const rows = Math.ceil(this.canvas.panels.length / this.canvas.columns); // of panels, on a wide screen
     const most = Math.max(260, (window.innerHeight * TALLEST) / rows), { width, height } = this.data;
     this.root.style.maxWidth = `${(most * width) / height}px`;
     this.frame.style.aspectRatio = `${width} / ${height}`;

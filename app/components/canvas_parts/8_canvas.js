@@ -1,7 +1,8 @@
 // The canvas: panels that look together, what is chosen on them, and what Python hears of it.
 //
 // Hovering stays in the browser. What leaves: `picked` (a patch, as "panel:row:column", or "clear")
-// and `prompts` ({points: [[row, column, sign], …], box: [top, left, bottom, right] or null}).
+// and `prompts` ({points: [[row, column, sign], …], box: [top, left, bottom, right] or null, painted: runs
+// of labels, number}).
 
 const boards = new WeakMap();
 const PICK_MS = 250; // held arrow keys send their last patch only
@@ -17,7 +18,13 @@ export default function (component) {
   };
 }
 
-class Canvas extends Input {
+// Panels side by side on a wide screen.
+function columnsFor(count) {
+  if (count === 4) return 2;
+  return count < 4 ? count : count < 7 ? 3 : 4;
+}
+
+class Canvas extends Toolbar {
   constructor(place) {
     super();
     this.find = (id) => place.querySelector(`#${id}`);
@@ -26,10 +33,6 @@ class Canvas extends Input {
     this.panels = [];
     this.cursor = null;
     this.picked = null;
-    this.tools = ["pick"];
-    this.tool = "pick";
-    this.points = [];
-    this.box = null;
     this.aborter = new AbortController();
     this.observer = new ResizeObserver(() => this.moved());
     this.observer.observe(this.board);
@@ -49,16 +52,18 @@ class Canvas extends Input {
       this.find("panels").append(panel.root);
       this.listenTo(panel);
     }
-    this.find("panels").dataset.count = this.panels.length;
+    this.columns = columnsFor(this.panels.length);
+    this.find("panels").style.setProperty("--columns", this.columns);
+    this.find("panels").classList.toggle("many", this.panels.length > 4);
     this.panels.forEach((panel, number) => {
       panel.update(data.panels[number]);
       panel.fit();
       const { alt, rows, columns } = data.panels[number];
       panel.frame.setAttribute("aria-label", `${alt}. ${rows} rows and ${columns} columns of patches. ${data.help}`);
     });
-    this.setTools(data.tools);
+    this.setTools(data);
     this.lines.set(data.lines ?? []);
-    if (!this.unsent) Object.assign(this, { points: data.points ?? [], box: data.box ?? null });
+    this.adopt(data);
     this.find("wipe").hidden = !data.wipe;
     if (!this.cursor || this.picked) this.hint(data.hint);
     this.show();
@@ -66,6 +71,7 @@ class Canvas extends Input {
 
   close() {
     clearTimeout(this.timer);
+    if (this.telling) this.tell();
     cancelAnimationFrame(this.frame);
     this.aborter.abort();
     this.observer.disconnect();
@@ -81,7 +87,8 @@ class Canvas extends Input {
     on("wider", "click", () => this.panels.forEach((panel) => this.zoomAt(panel, 1 / 1.5)));
     on("clear", "click", () => this.clear(this.panels[0]));
     on("undo", "click", () => this.undo());
-    for (const tool of ["plus", "minus", "box"]) on(tool, "click", () => this.setTool(tool));
+    on("redo", "click", () => this.redo());
+    for (const tool of TOOLS) on(tool, "click", () => this.setTool(tool));
     for (const key of this.find("keys").querySelectorAll("button")) {
       key.addEventListener("click", () => {
         const panel = this.cursor?.panel ?? this.panels[0];
@@ -90,31 +97,25 @@ class Canvas extends Input {
     }
   }
 
-  setTools(tools) {
-    this.tools = tools;
-    if (!tools.includes(this.tool)) this.tool = tools[0];
-    for (const tool of ["plus", "minus", "box"]) this.find(tool).hidden = !tools.includes(tool);
-    this.find("undo").hidden = tools.length < 2;
-    this.setTool(this.tool);
-  }
-
-  setTool(tool) {
-    this.tool = tool;
-    for (const one of ["plus", "minus", "box"]) this.find(one).setAttribute("aria-pressed", one === tool);
-    this.board.dataset.tool = tool;
-  }
-
   // A panel's features came: what is pointed at can be compared now.
-  arrived(panel) {
-    this.board.dataset.ready = this.panels.filter((one) => one.features).length;
+  arrived() {
+    this.count();
     if (this.cursor) this.point(this.cursor.panel, this.cursor.patch, true);
-    void panel;
+  }
+
+  // How many panels can compare.
+  count() {
+    this.board.dataset.ready = this.panels.filter((one) => one.features).length;
   }
 
   // Look at a patch; pictures are drawn once a frame at most. A panel whose patch was just picked
   // shows what that brought until the pointer leaves it.
   point(panel, patch, again = false) {
     if (this.picked === panel) return this.hover(panel, patch);
+    if (this.brushing || this.tool === "fill") {
+      this.readout(`Row ${patch[0]}, column ${patch[1]}`);
+      return this.hover(panel, patch);
+    }
     const same = this.cursor?.panel === panel && this.cursor.patch.join() === patch.join();
     if (same && !again) return;
     this.cursor = { panel, patch };
@@ -134,20 +135,24 @@ class Canvas extends Input {
   // Similarity with the patch under the cursor, in every panel that has features.
   compare() {
     const { panel, patch: [row, column] } = this.cursor;
-    const { columns } = panel.data, told = [];
+    const { columns } = panel.data, told = [], others = [];
     const vector = panel.features?.of(row * columns + column);
     panel.best = null;
     for (const one of this.panels) {
       const asked = this.data.link === "position" ? this.placed(one, panel, row, column) : vector;
       if (!one.features || !asked || asked.length !== one.features.width) continue;
       if (this.data.link === null && one !== panel) continue;
-      const cosines = one.features.compare(asked), { low } = one.paint(cosines);
+      const cosines = one.features.compare(asked), { low } = one.showHeat(cosines);
       if (one !== panel && this.data.link === "match") {
         const best = indexOfLargest(cosines);
         one.best = [Math.floor(best / one.data.columns), best % one.data.columns];
-        told.push(`best match row ${one.best[0]}, column ${one.best[1]}, cosine ${cosines[best].toFixed(2)}`);
+        others.push({ place: one.best, cosine: cosines[best].toFixed(2) });
       } else if (one === panel) told.push(`cosines from ${low.toFixed(2)} to 1`);
     }
+    if (others.length === 1) {
+      const [{ place, cosine }] = others;
+      told.push(`best match row ${place[0]}, column ${place[1]}, cosine ${cosine}`);
+    } else if (others.length) told.push(`best of the others ${others.map((one) => one.cosine).join(", ")}`);
     this.board.dataset.compared = Number(this.board.dataset.compared ?? 0) + 1;
     this.readout(`Row ${row}, column ${column}${told.length ? `: ${told.join("; ")}` : ""}`);
     this.show();
@@ -164,6 +169,7 @@ class Canvas extends Input {
   }
 
   leave(panel) {
+    panel.showRing(null);
     if (this.picked === panel) this.picked = null;
     if (this.cursor?.panel !== panel) return;
     this.cursor = null;
@@ -175,51 +181,21 @@ class Canvas extends Input {
     this.show();
   }
 
-  click(panel, patch, minus) {
+  // A click, or Enter, on a patch.
+  click(panel, patch, other) {
+    if (this.brushing) {
+      this.end();
+      this.begin(panel.cellOf(patch), other);
+      return this.end();
+    }
     if (this.tool === "pick") {
       if (!this.data.map_on_pick) this.point(panel, patch);
       return this.pick(panel, patch);
     }
     this.point(panel, patch);
-    if (this.tool === "box") return;
-    const sign = (this.tool === "minus") !== minus ? -1 : 1;
-    const kept = this.points.filter(([row, column]) => row !== patch[0] || column !== patch[1]);
-    // A second click on a point takes it away.
-    this.points = kept.length < this.points.length ? kept : [...kept, [...patch, sign]];
-    this.prompt();
-  }
-
-  stretch(panel, from, to) {
-    this.drawn = from ? this.spanned(from, to) : null;
-    this.show();
-    void panel;
-  }
-
-  boxed(panel, from, to) {
-    this.drawn = null;
-    this.box = this.spanned(from, to);
-    this.prompt();
-    void panel;
-  }
-
-  spanned([row, column], [toRow, toColumn]) {
-    return [Math.min(row, toRow), Math.min(column, toColumn), Math.max(row, toRow) + 1, Math.max(column, toColumn) + 1];
-  }
-
-  undo() {
-    if (this.points.length) this.points = this.points.slice(0, -1);
-    else this.box = null;
-    this.prompt();
-  }
-
-  prompt() {
-    this.unsent = true;
-    this.show();
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.unsent = false;
-      this.trigger("prompts", { points: this.points, box: this.box });
-    }, 60);
+    if (this.tool === "fill") this.boxed(patch, patch);
+    if (this.boxing) return;
+    this.setPoint(patch, (this.tool === "minus") !== other ? -1 : 1);
   }
 
   pick(panel, patch) {
@@ -241,10 +217,9 @@ class Canvas extends Input {
   }
 
   clear(panel) {
+    this.end();
     this.leave(panel);
-    this.points = [];
-    this.box = null;
-    if (this.tools.length > 1) return this.prompt();
+    if (this.edits && this.holds) this.clearAll();
     clearTimeout(this.timer);
     if (this.data.picks && this.data.chosen) this.trigger("picked", "clear");
   }
@@ -266,11 +241,12 @@ class Canvas extends Input {
       }
       if (chosen?.panel === panel.number) marks.push({ row: chosen.row, column: chosen.column, kind: "chosen" });
       if (panel.best) marks.push({ row: panel.best[0], column: panel.best[1], kind: "best" });
-      if (cursor?.panel === panel) marks.push({ row: cursor.patch[0], column: cursor.patch[1], kind: "hover" });
+      if (cursor?.panel === panel && !this.brushing) marks.push({ row: cursor.patch[0], column: cursor.patch[1], kind: "hover" });
       panel.mark(marks);
     }
-    this.find("clear").hidden = !(chosen || this.points.length || this.box);
-    this.find("undo").disabled = !(this.points.length || this.box);
+    this.find("clear").hidden = !(chosen || this.holds);
+    this.find("undo").disabled = !this.history.done.length;
+    this.find("redo").disabled = !this.history.undone.length;
     this.moved();
   }
 
