@@ -23,6 +23,8 @@ from dino.images import IMAGE_SUFFIXES
 
 _MAX_WEIGHTS_MB = 1024
 _WANTED = "weights_wanted"
+# Parameters of pages that name places of a photo, which mean nothing on another.
+_ON_THE_PHOTO = ("points", "query", "patch")
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ def _explain_foreign_link(photos: dict) -> None:
     """A link to a photo that another session added cannot be followed: say so once."""
     asked = st.query_params.get("photo")
     if asked and asked not in photos:
+        for mark in _ON_THE_PHOTO:
+            st.query_params.pop(mark, None)
         st.session_state["photo_problem"] = (
             f"The link names the photo “{asked}”, which only the session that added it can see; "
             f"add it again in the sidebar. Shown instead: {next(iter(bundled_photos()))}."

@@ -11,6 +11,7 @@ from app.views.masks_link import link, read_link
 from app.views.masks_points import of_their_own
 from dino import explore
 from dino.prompts import Prompt, prompted_mask, prompted_objects
+from dino.refine import refined
 
 POINTING = "by pointing"
 GRID = (21, 28)  # of the cat at 224 px in patches of 8
@@ -62,6 +63,35 @@ def test_two_objects_share_nothing(small_weights):
         assert f"Object {number}: 1 on it, 0 off it; {mask.mean():.0%} of the photo" in text(at)
     at.segmented_control(key="edges").set_value("guided filter").run()
     assert not at.exception
+
+
+def test_edges_follow_the_points_and_the_told_share_is_of_what_is_drawn(small_weights):
+    """As the library draws them, for one set of points and then for another."""
+    rgb = dino.decode(bundled_photos()["cat"].data)
+    features = explore.features(dino.load(small_weights), rgb, size=224)
+    shares = []
+    for points in ([(8, 10, 1)], [(2, 3, 1), (10, 14, -1)]):
+        told = ",".join(
+            f"{row}:{column}:{'+' if sign > 0 else '-'}" for row, column, sign in points
+        )
+        at = open_page("masks", photo="cat", size="224", by=POINTING, points=told, edges="GrabCut")
+        grids = prompted_mask(features.patches, GRID, points=points)[None]
+        said = {sign: np.zeros((1, *GRID), dtype=bool) for sign in (1, -1)}
+        for row, column, sign in points:
+            said[sign][0, row, column] = True
+        to_photo = features.geometry.to_photo
+        mask = refined(
+            rgb, to_photo(grids)[0], "grabcut", on=to_photo(said[1])[0], off=to_photo(said[-1])[0]
+        )
+        shares.append(f"{mask.mean():.0%} of the photo")
+        assert shares[-1] in text(at)
+    assert shares[0] != shares[1]
+
+
+def test_a_link_to_a_photo_of_another_session_does_not_bring_its_points_to_this_one():
+    at = open_page("masks", photo="holiday-12345678", size="224", by=POINTING, points="8:10:+")
+    assert "holiday-12345678" in text(at)
+    assert "Point at an object" in text(at)
 
 
 def test_points_go_to_a_link_and_back():

@@ -1,6 +1,8 @@
 """Masks by pointing: + and − points, scribbles and a box, several objects, answered by feature
 similarity."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import streamlit as st
 
@@ -14,7 +16,6 @@ from dino import export, objects_export, render
 from dino.backbone import Backbone
 from dino.masks import Mask
 from dino.prompts import DEFAULT_LIKENESS, Prompt, prompted_objects
-from dino.proposals import MaskSettings
 
 REFINEMENTS = {"patches": "none", "guided filter": "guided", "GrabCut": "grabcut"}
 BRUSHES = (
@@ -31,6 +32,14 @@ _HELP = (
     "brush, E the eraser; Space sets the brush down and lifts it, the square brackets size it. Control and "
     "Z undoes."
 )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How edges are drawn, and as text everything the masks of patches come from."""
+
+    refine: str
+    marks: str
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
@@ -54,12 +63,14 @@ def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
             "Edges", list(REFINEMENTS), default="patches", required=True, key="edges",
             bind="query-params", help="Whole patches, or drawn to the photo's own edges.",
         )  # fmt: skip
-    grids = _grid_masks(choice, backbone, objects, likeness)
-    masks = _finished(choice, backbone, grids, REFINEMENTS[refine])
+    prompts = _prompts(objects, grid)
+    grids = _grid_masks(choice, backbone, prompts, likeness)
     with large:
+        drawn = Drawn(REFINEMENTS[refine], f"{likeness} {link(objects, grid)}")
+        masks = _finished(choice, backbone, grids, prompts, drawn)
         _canvas(choice, backbone, key, number, masks)
     with side:
-        _told(objects, grids)
+        _told(objects, masks)
     return masks
 
 
@@ -126,19 +137,31 @@ def _keep(objects: list[Prompts], grid: tuple[int, int]) -> None:
         del st.query_params["points"]
 
 
-def _grid_masks(
-    choice: Choice, backbone: Backbone, objects: list[Prompts], likeness: float
-) -> np.ndarray:
-    """The patches of each object, bool [n,h,w]; none of one that is not pointed at yet."""
-    features, _ = services.features(choice, backbone)
-    grid = features.geometry.grid
+def _prompts(objects: list[Prompts], grid: tuple[int, int]) -> list[Prompt]:
+    """What was pointed at, as far as it lies on the grid: a link may have been made at another size."""
     prompts = []
-    for one in objects:  # a link may have been made at another size
+    for one in objects:
         points = [p for p in one.points if p[0] < grid[0] and p[1] < grid[1]]
         fits = one.box and one.box[0] < one.box[2] <= grid[0] and one.box[1] < one.box[3] <= grid[1]
         painted = _SIGNS[labels_of(one.painted, grid)] if one.painted else None
         prompts.append(Prompt(points, one.box if fits else None, painted))
-    return prompted_objects(features.patches, grid, prompts, likeness=likeness)
+    return prompts
+
+
+def _grid_masks(
+    choice: Choice, backbone: Backbone, prompts: list[Prompt], likeness: float
+) -> np.ndarray:
+    """The patches of each object, bool [n,h,w]; none of one that is not pointed at yet."""
+    features, _ = services.features(choice, backbone)
+    return prompted_objects(features.patches, features.geometry.grid, prompts, likeness=likeness)
+
+
+def _said(prompts: list[Prompt], grid: tuple[int, int], sign: int) -> np.ndarray:
+    """The patches somebody said are on (+1) or off (−1) each object, bool [n,h,w]."""
+    said = np.zeros((len(prompts), grid[0] * grid[1]), dtype=bool)
+    for number, one in enumerate(prompts):
+        said[number, one.patches(sign, grid[1])] = True
+    return said.reshape(-1, *grid)
 
 
 def of_their_own(masks: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -151,17 +174,24 @@ def of_their_own(masks: np.ndarray, first: np.ndarray) -> np.ndarray:
     return masks & (~shared | earliest)
 
 
-def _finished(choice: Choice, backbone: Backbone, grids: np.ndarray, refine: str) -> np.ndarray:
+def _finished(
+    choice: Choice, backbone: Backbone, grids: np.ndarray, prompts: list[Prompt], drawn: Drawn
+) -> np.ndarray:
     """The masks at the photo's own size, bool [n,H,W]."""
-    enlarged = services.geometry(choice, backbone).to_photo(grids)
-    if refine == "none" or not grids.any():
+    geometry = services.geometry(choice, backbone)
+    enlarged = geometry.to_photo(grids)
+    if drawn.refine == "none" or not grids.any():
         return enlarged
-    settings = MaskSettings(size=choice.size, refine=refine)
-    refined = [
-        mask_services.finished(choice, backbone, settings, one[None])[0] if one.any() else one
-        for one in enlarged
-    ]
-    return of_their_own(np.stack(refined), enlarged)
+    refined = mask_services.pointed(
+        choice,
+        backbone,
+        drawn.refine,
+        drawn.marks,
+        masks=enlarged,
+        on=geometry.to_photo(_said(prompts, grids.shape[1:], 1)),
+        off=geometry.to_photo(_said(prompts, grids.shape[1:], -1)),
+    )
+    return of_their_own(refined, enlarged)
 
 
 def _canvas(choice: Choice, backbone: Backbone, key: str, number: int, masks: np.ndarray) -> None:
@@ -192,9 +222,9 @@ def _canvas(choice: Choice, backbone: Backbone, key: str, number: int, masks: np
     )
 
 
-def _told(objects: list[Prompts], grids: np.ndarray) -> None:
+def _told(objects: list[Prompts], masks: np.ndarray) -> None:
     lines = []
-    for index, (one, mask) in enumerate(zip(objects, grids, strict=True), start=1):
+    for index, (one, mask) in enumerate(zip(objects, masks, strict=True), start=1):
         on, off = (_count(one, sign) for sign in (1, -1))
         box = ", a box" if one.box else ""
         lines.append(
