@@ -176,6 +176,13 @@ def test_near_duplicates_are_found(embedded, paint, small_weights):
     assert "green" not in first
 
 
+def test_a_photo_that_went_away_is_said_in_a_sentence(embedded, paint):
+    (paint / "blue" / "0.png").unlink()
+    at = opened(folder="paint", crop="96", size="224", see="Neighbours", like="blue/0.png")
+    assert "blue/0.png cannot be read" in at.error[0].value.replace("\\", "")
+    assert "Whole, at 224 px" in text(at)  # the neighbour is there
+
+
 def test_before_and_after_are_put_beside_each_other(embedded, paint, tmp_path, small_weights):
     import torch
     from timm.models.vision_transformer import VisionTransformer
