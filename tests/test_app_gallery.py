@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 import dino
 from app.gallery_services import gallery
+from app.state import Choice, bundled_photos
 from app.views import gallery_map, gallery_sorting
 from dino.embedding import Preparation, embed_photos, jobs, read_features
 from dino.embedding.figures import photo_scatter
@@ -175,6 +176,13 @@ def test_near_duplicates_are_found(embedded, paint, small_weights):
     assert "green" not in first
 
 
+def test_a_photo_that_went_away_is_said_in_a_sentence(embedded, paint):
+    (paint / "blue" / "0.png").unlink()
+    at = opened(folder="paint", crop="96", size="224", see="Neighbours", like="blue/0.png")
+    assert "blue/0.png cannot be read" in at.error[0].value.replace("\\", "")
+    assert "Whole, at 224 px" in text(at)  # the neighbour is there
+
+
 def test_before_and_after_are_put_beside_each_other(embedded, paint, tmp_path, small_weights):
     import torch
     from timm.models.vision_transformer import VisionTransformer
@@ -202,9 +210,16 @@ def test_before_and_after_are_put_beside_each_other(embedded, paint, tmp_path, s
 # --- What is exported ---------------------------------------------------------------------------
 
 
-def test_the_csv_tells_every_photo(embedded):
+def test_the_csv_tells_every_photo(embedded, small_weights):
     photos = embedded.photos
-    drawn = gallery_map.Map(embedded, project(photos.features), photos.labels, "sub-folder", False)
+    drawn = gallery_map.Map(
+        embedded,
+        project(photos.features),
+        photos.labels,
+        "sub-folder",
+        Choice(bundled_photos()["cat"], "small", 224),
+        dino.load(small_weights),
+    )
     lines = list(
         csv.DictReader(io.StringIO(gallery_map.photos_csv(drawn, np.array([0, 7])).decode()))
     )

@@ -145,12 +145,12 @@ def test_lassoed_points_light_up_on_the_photo_and_patches_among_the_points(tab):
     drag(page, ".st-key-patch_scatter", *ALL_ROUND)
     page.get_by_text("588 of 588 patches chosen").wait_for(timeout=30_000)
     assert lit(page).all()
-    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
     page.get_by_text("Click the photo, or draw").wait_for(timeout=30_000)
     ringed(page, 0)
     assert not lit(page).any()
 
-    page.get_by_role("button", name="Box").click()
+    page.get_by_role("button", name="Box", exact=True).click()
     box = frame.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 2.5 / 28, box["y"] + box["height"] * 3.5 / 21)
     page.mouse.down()
@@ -163,7 +163,7 @@ def test_lassoed_points_light_up_on_the_photo_and_patches_among_the_points(tab):
     assert ringed(page, 8) == chosen
     assert np.argwhere(lit(page)).tolist() == chosen
 
-    page.get_by_role("button", name="Point").click()
+    page.get_by_role("button", name="Point", exact=True).click()
     frame.click(position={"x": box["width"] * 20.5 / 28, "y": box["height"] * 5.5 / 21})
     page.get_by_text("1 of 588 patches chosen").wait_for(timeout=30_000)
     assert ringed(page, 1) == [[5, 20]]

@@ -67,18 +67,22 @@ def near_duplicates(of: Gallery, choice: Choice, backbone: Backbone) -> None:
         st.info("No two photos are as alike as that.", icon=":material/check:")
         return
     num = sum(len(group.rows) for group in groups)
-    st.markdown(f"**{len(groups):,} groups, {num:,} photos**")
+    noun = "group" if len(groups) == 1 else "groups"
+    st.markdown(f"**{len(groups):,} {noun}, {num:,} photos**")
     layout.downloads(("Groups (CSV)", "near-duplicates.csv", "table", lambda: _csv(of, groups)))
-    opened = st.selectbox(
-        "Opened large",
-        groups,
-        format_func=lambda group: " · ".join(of.photos.paths[row] for row in group.rows[:2]),
-        key=GROUP,
-    )
-    gallery_large.show("gallery_group", of, opened.rows, choice, backbone)
-    for number, group in enumerate(groups[:_MAX_GROUPS], start=1):
-        st.caption(f"Group {number}: {len(group.rows)} photos, cosine up to {group.cosine:.3f}")
-        pictures.first(of, group.rows)
+    large, small = st.columns([3, 2], gap="medium")
+    with large:
+        opened = st.selectbox(
+            "Opened large",
+            groups,
+            format_func=lambda group: " · ".join(of.photos.paths[row] for row in group.rows[:2]),
+            key=GROUP,
+        )
+        gallery_large.show("gallery_group", of, opened.rows, choice, backbone)
+    with small:
+        for number, group in enumerate(groups[:_MAX_GROUPS], start=1):
+            st.caption(f"Group {number}: {len(group.rows)} photos, cosine up to {group.cosine:.3f}")
+            pictures.first(of, group.rows)
     if len(groups) > _MAX_GROUPS:
         st.caption(f"… and {len(groups) - _MAX_GROUPS:,} groups more; the CSV lists all.")
 

@@ -12,7 +12,7 @@ class Toolbar extends Prompting {
   setTools({ tools, brushes }) {
     this.tools = [...tools, ...brushes.map((_, number) => `brush:${number}`), ...(brushes.length ? ["erase"] : [])];
     for (const tool of TOOLS) this.find(tool).hidden = this.tools.length < 2 || !this.tools.includes(tool);
-    for (const id of ["undo", "redo"]) this.find(id).hidden = !this.edits;
+    this.find("undo").hidden = !this.edits;
     this.find("sizing").hidden = !brushes.length;
     this.find("brushes").replaceChildren(...brushes.map((brush, number) => {
       const button = document.createElement("button"), dot = document.createElement("span");

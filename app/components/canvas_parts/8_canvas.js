@@ -246,7 +246,7 @@ class Canvas extends Toolbar {
     }
     this.find("clear").hidden = !(chosen || this.holds);
     this.find("undo").disabled = !this.history.done.length;
-    this.find("redo").disabled = !this.history.undone.length;
+    this.find("redo").hidden = !this.history.undone.length;
     this.moved();
   }
 
