@@ -18,6 +18,7 @@ _LIT, _PHOTO = "lit_patches", "patch_photo"
 _NAMED, _PROBLEM = "named_patches", "named_patches_problem"
 _BOX = re.compile(r"(\d{1,5}):(\d{1,5})(?:\s*-\s*(\d{1,5}):(\d{1,5}))?")
 _SHOWN_PX = 640
+_LOWEST_PX = 80  # of the photo's chart; one of a few rows would have no height
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def photo(scene: Linked) -> None:
     geometry = render.scaled(scene.features.geometry, _SHOWN_PX)
     pixels = services.shown(scene.choice.photo, _SHOWN_PX)
     figure = patch_photo(pixels, geometry, lit=scene.lit)
-    figure.update_layout(height=min(round(480 * pixels.shape[0] / pixels.shape[1]), 560))
+    height = round(480 * pixels.shape[0] / pixels.shape[1])
+    figure.update_layout(height=min(max(height, _LOWEST_PX), 560))
     chart(scene, figure, key=_PHOTO, alt=scene.choice.photo.alt)
     with st.container(horizontal=True, vertical_alignment="center"):
         if scene.lit:

@@ -23,6 +23,7 @@ TILE_PX = 420
 _CSS = """<style>
 [data-testid="stMainBlockContainer"] { padding: 4.25rem 2.25rem 2rem; }
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4rem 1rem 2rem; } }
+[data-testid="stBaseButton-primary"] { color: light-dark(#fff, #10191b); }
 .dx-head { font-size: 0.95rem; line-height: 1.4; }
 .dx-head h1 { font-size: 1.35rem; font-weight: 650; margin: 0; padding: 0 0 0.15rem; }
 .dx-head div + div { opacity: 0.8; font-size: 0.88rem; }
