@@ -23,7 +23,6 @@ TILE_PX = 420
 _CSS = """<style>
 [data-testid="stMainBlockContainer"] { padding: 4.25rem 2.25rem 2rem; }
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4rem 1rem 2rem; } }
-[data-testid="stBaseButton-primary"] { color: light-dark(#fff, #10191b); }
 .dx-head { font-size: 0.95rem; line-height: 1.4; }
 .dx-head h1 { font-size: 1.35rem; font-weight: 650; margin: 0; padding: 0 0 0.15rem; }
 .dx-head div + div { opacity: 0.8; font-size: 0.88rem; }
@@ -132,13 +131,16 @@ def downloads(*files: tuple[str, str, str, Callable[[], bytes]]) -> None:
 
 
 def command(verb: str, choice: Choice, options: Sequence[str]) -> None:
-    """The line that makes the same files again, with a copy button."""
+    """The line that makes the same files again, with a copy button.
+
+    (Without a language, here as for all commands: the colours of one are too pale to read.)
+    """
     weights = weights_menu.weights_location(choice.weights, st.session_state)
     words = ["python", "-m", "dino", verb, _photo_argument(choice), "--weights", weights]
     if choice.size != DEFAULT_SIZE:
         words += ["--size", str(choice.size)]
     with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, *options, "--out", "out"]), language="bash", wrap_lines=True)
+        st.code(shlex.join([*words, *options, "--out", "out"]), language=None, wrap_lines=True)
 
 
 def _photo_argument(choice: Choice) -> str:

@@ -22,7 +22,10 @@ _HINT = (
     "Click the object; a click on a point takes it away. Shift and click, or − point, says what does not "
     "belong; Box holds the mask back."
 )
-_HELP = "Arrow keys move over the patches, Enter sets a point, Shift and Enter one off the object."
+_HELP = (
+    "Arrow keys move over the patches, Enter sets a point, Shift and Enter one off the object; with Box, "
+    "Enter at two corners."
+)
 _POINT = re.compile(r"(\d{1,3}):(\d{1,3}):([+-])")
 _BOX = re.compile(r"b(\d{1,3}):(\d{1,3}):(\d{1,3}):(\d{1,3})")
 

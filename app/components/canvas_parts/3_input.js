@@ -24,7 +24,8 @@ class Input {
       if (before) pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
       if (start && Math.hypot(event.clientX - start.x, event.clientY - start.y) > STILL_PX) start.moved = true;
       const patch = panel.under(event.clientX, event.clientY);
-      if (start?.moved && this.tool === "box") return this.stretch(panel, start.patch, patch);
+      const corner = (start?.moved && start.patch) || this.corner;
+      if (this.tool === "box" && corner) return this.stretch(panel, corner, patch);
       if (start?.moved && panel.zoom.scale > 1) {
         return panel.pan(start.zoom.x + event.clientX - start.x, start.zoom.y + event.clientY - start.y);
       }
@@ -103,7 +104,17 @@ class Input {
     ];
     if (this.picked === panel) this.picked = null;
     this.point(panel, next);
+    if (this.corner) this.stretch(panel, this.corner, next);
     if (this.tool === "pick" && this.data.picks) this.pickLater(panel, next);
+  }
+
+  // A box from corner to corner, for those who do not drag: the first time one, then the other.
+  setCorner(panel, patch) {
+    const first = this.corner;
+    this.corner = first ? null : patch;
+    if (first) return this.boxed(panel, first, patch);
+    this.stretch(panel, patch, patch);
+    this.say(`Corner at row ${patch[0]}, column ${patch[1]}; choose the opposite one.`);
   }
 
   zoomAt(panel, factor) {

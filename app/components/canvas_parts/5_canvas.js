@@ -29,7 +29,7 @@ class Canvas extends Input {
     this.tools = ["pick"];
     this.tool = "pick";
     this.points = [];
-    this.box = null;
+    this.box = this.drawn = this.corner = null;
     this.aborter = new AbortController();
     this.observer = new ResizeObserver(() => this.moved());
     this.observer.observe(this.board);
@@ -99,6 +99,7 @@ class Canvas extends Input {
   }
 
   setTool(tool) {
+    if (tool !== this.tool) this.corner = this.drawn = null;
     this.tool = tool;
     for (const one of ["plus", "minus", "box"]) this.find(one).setAttribute("aria-pressed", one === tool);
     this.board.dataset.tool = tool;
@@ -181,7 +182,7 @@ class Canvas extends Input {
       return this.pick(panel, patch);
     }
     this.point(panel, patch);
-    if (this.tool === "box") return;
+    if (this.tool === "box") return this.setCorner(panel, patch);
     const sign = (this.tool === "minus") !== minus ? -1 : 1;
     const kept = this.points.filter(([row, column]) => row !== patch[0] || column !== patch[1]);
     // A second click on a point takes it away.
@@ -196,7 +197,7 @@ class Canvas extends Input {
   }
 
   boxed(panel, from, to) {
-    this.drawn = null;
+    this.drawn = this.corner = null;
     this.box = this.spanned(from, to);
     this.prompt();
     void panel;
@@ -242,6 +243,7 @@ class Canvas extends Input {
 
   clear(panel) {
     this.leave(panel);
+    this.corner = this.drawn = null;
     this.points = [];
     this.box = null;
     if (this.tools.length > 1) return this.prompt();
