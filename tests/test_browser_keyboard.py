@@ -138,8 +138,8 @@ class Keys:
     def done(self) -> None:
         settle(self.page)
 
-    def shown(self, text: str | re.Pattern) -> None:
-        self.page.get_by_text(text).first.wait_for(timeout=60_000)
+    def shown(self, text: str | re.Pattern, timeout_s: float = 60) -> None:
+        self.page.get_by_text(text).first.wait_for(timeout=1000 * timeout_s)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -270,7 +270,7 @@ def test_video_makes_a_film_and_takes_another_source(keys):
     on = keys(f"video?{PHOTO}")
     on.go("Make the film")
     on.press("Enter")
-    on.shown(re.compile("48 frames, made in"))
+    on.shown("48 frames, made in", timeout_s=240)
     on.done()
     on.go("Moving crop", "radio")
     on.press("ArrowRight", "Space")
