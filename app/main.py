@@ -38,6 +38,11 @@ from app.views import (  # noqa: E402
 APP = Path(__file__).parent
 # Pictures of our own: Streamlit would fetch a Material icon for the tab from the internet.
 st.set_page_config(page_title="DINO Explorer", page_icon=str(APP / "icon.svg"), layout="wide")
+# Streamlit writes in white on the primary colour, which is too pale for that in the dark.
+st.html(
+    '<style>[data-testid="stBaseButton-primary"], [data-testid="stMultiSelectTagsContainer"] [data-tag] *'
+    " { color: light-dark(#fff, #10191b) !important; }</style>"
+)
 st.logo(str(APP / "logo.svg"), size="large", icon_image=str(APP / "icon.svg"))
 
 

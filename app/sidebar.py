@@ -15,6 +15,7 @@ from app.state import (
     add_photo,
     all_photos,
     bundled_photos,
+    uploaded,
 )
 from app.text import plain_text, sentence
 from app.views import training_sidebar
@@ -135,7 +136,7 @@ def _explain_foreign_link(photos: dict) -> None:
 
 
 def _take_upload(key: str) -> None:
-    file = st.session_state.get(key)
+    file = uploaded(st.session_state, key)
     if file is not None:
         name = "camera.jpg" if key == "camera" else file.name
         _take(name, file.getvalue())
@@ -187,7 +188,7 @@ def weights_uploader(key: str = "weights_file") -> None:
 
 
 def _take_weights(key: str) -> None:
-    file = st.session_state.get(key)
+    file = uploaded(st.session_state, key)
     if file is None:
         return
     try:

@@ -104,3 +104,10 @@ def add_photo(session: MutableMapping[str, Any], file_name: str, data: bytes) ->
 def all_photos(session: MutableMapping[str, Any]) -> dict[str, Photo]:
     """Own photos, then the bundled ones, by name."""
     return {**own_photos(session), **bundled_photos()}
+
+
+def uploaded(session: MutableMapping[str, Any], key: str) -> Any | None:
+    """The file that an uploader's or camera's key holds, for callbacks; None also for one that the server
+    no longer has, as after a restart with the page still open."""
+    file = session.get(key)
+    return file if hasattr(file, "getvalue") else None

@@ -121,7 +121,7 @@ def matches_picture(
         photos: two of uint8 [H,W,3], covered by `grids` (h, w) of patches from edge to edge.
     """
     height = min(photo.shape[0] for photo in photos)
-    sizes = [(round(photo.shape[1] * height / photo.shape[0]), height) for photo in photos]
+    sizes = [(max(1, round(photo.shape[1] * height / photo.shape[0])), height) for photo in photos]
     shrunk = [
         cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
         for photo, size in zip(photos, sizes, strict=True)

@@ -130,7 +130,9 @@ def decode(
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         pixels = re.search(r"\d+", str(error))
-        raise ImageError(_too_large(pixels[0] if pixels else "too many", max_pixels)) from error
+        raise ImageError(
+            _too_large(f"{int(pixels[0]):,}" if pixels else "too many", max_pixels)
+        ) from error
     except MemoryError as error:
         raise ImageError(
             f"got a picture too large for the free memory ({_format(data)}), expected a smaller "

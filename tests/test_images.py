@@ -771,7 +771,7 @@ def test_bombs_are_refused_before_decoding(tmp_path, filter_):
 
 def test_pillows_own_refusal_of_a_bomb_reads_like_ours():
     with pytest.raises(
-        ImageError, match=r"^got a picture of 400000000 px, expected at most 40,000,"
+        ImageError, match=r"^got a picture of 400,000,000 px, expected at most 40,000,"
     ):
         decode(bombs()["gif-screen"])
 

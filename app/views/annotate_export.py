@@ -99,4 +99,4 @@ def _command(session: Session, tolerance: float | None) -> None:
             words += ["--rle"] if tolerance is None else ["--polygons", f"{tolerance:g}"]
         if kind == "yolo" and tolerance is not None:
             words += ["--polygons", f"{tolerance:g}"]
-        st.code(shlex.join([*words, "--out", "out"]), language="bash", wrap_lines=True)
+        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)

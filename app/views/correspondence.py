@@ -169,7 +169,7 @@ def _command(first: Choice, second: Choice, keep: int, share: float | None) -> N
     words += ["--size", str(first.size)] if first.size != DEFAULT_SIZE else []
     words += ["--foreground", f"{share:g}"] if share is not None else []
     with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, "--out", "out"]), language="bash", wrap_lines=True)
+        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)
 
 
 def _file(photo: Photo) -> str:

@@ -81,7 +81,7 @@ def _nothing() -> None:
         "Photos lie in a folder with a sub-folder a class; masks in images/ and masks/."
     )
     with st.expander("Copy as command", icon=":material/terminal:", expanded=True):
-        st.code(_FIRST_COMMANDS, language="bash", wrap_lines=True)
+        st.code(_FIRST_COMMANDS, language=None, wrap_lines=True)
 
 
 def _report(found: Results) -> None:
@@ -159,4 +159,4 @@ def _take_away(found: Results) -> None:
     )
     words = ["python", "-m", "dino", "eval", "report", str(found.folder), "--out", "report"]
     with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join(words), language="bash", wrap_lines=True)
+        st.code(shlex.join(words), language=None, wrap_lines=True)

@@ -154,4 +154,4 @@ def _command(choice: Choice, names: list[str], share: float | None) -> None:
     words += ["--size", str(choice.size)] if choice.size != DEFAULT_SIZE else []
     words += ["--foreground", f"{share:g}"] if share is not None else []
     with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, "--out", "out"]), language="bash", wrap_lines=True)
+        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)

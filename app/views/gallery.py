@@ -67,4 +67,4 @@ def _command(of: Gallery) -> None:
     words = ["python", "-m", "dino", "embed", str(of.folder), "--weights", weights]
     with st.expander("Copy as command", icon=":material/terminal:"):
         line = shlex.join([*words, "--size", str(of.size), "--out", "out"])
-        st.code(line, language="bash", wrap_lines=True)
+        st.code(line, language=None, wrap_lines=True)

@@ -136,13 +136,16 @@ def downloads(*files: tuple[str, str, str, Callable[[], bytes]]) -> None:
 
 
 def command(verb: str, choice: Choice, options: Sequence[str]) -> None:
-    """The line that makes the same files again, with a copy button."""
+    """The line that makes the same files again, with a copy button.
+
+    (Without a language, here as for all commands: the colours of one are too pale to read.)
+    """
     weights = weights_menu.weights_location(choice.weights, st.session_state)
     words = ["python", "-m", "dino", verb, _photo_argument(choice), "--weights", weights]
     if choice.size != DEFAULT_SIZE:
         words += ["--size", str(choice.size)]
     with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, *options, "--out", "out"]), language="bash", wrap_lines=True)
+        st.code(shlex.join([*words, *options, "--out", "out"]), language=None, wrap_lines=True)
 
 
 def _photo_argument(choice: Choice) -> str:

@@ -40,6 +40,7 @@ STEPS: tuple[Step, ...] = (
 _KEY = "step"
 _CSS = """<style>
 .st-key-learn_text p, .st-key-learn_text li { font-size: 1.08rem; line-height: 1.55; max-width: 62rem; }
+.katex-display { overflow-y: hidden !important; padding: 0.2em 0.25em; }
 .st-key-learn_head h3 { font-size: 1.4rem; padding: 0; }
 </style>"""
 # Everything Streamlit draws is measured in rem.

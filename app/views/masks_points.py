@@ -28,7 +28,7 @@ _HINT = (
     "back. A click on a point takes it away."
 )
 _HELP = (
-    "Arrow keys move over the patches, Enter sets a point, Shift and Enter one off the object. B takes a "
+    "Arrow keys move over the patches, Enter sets a point, Shift and Enter one off the object; with Box, Enter at two corners. B takes a "
     "brush, E the eraser; Space sets the brush down and lifts it, the square brackets size it. Control and "
     "Z undoes."
 )

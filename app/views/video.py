@@ -116,7 +116,7 @@ def _command(order: Order, choice: Choice) -> None:
     words = ["python", "-m", "dino", "film", video, "--weights", weights, *options]
     words += ["--size", str(order.size)] if order.size != DEFAULT_SIZE else []
     with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, "--out", "out"]), language="bash", wrap_lines=True)
+        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)
 
 
 def _footer(clip: Clip, backbone: Backbone) -> None:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import services as photos
 from app import video_services as services
-from app.state import Photo, bundled_photos
+from app.state import Photo, bundled_photos, uploaded
 from app.text import plain_text, sentence
 from app.video_services import LIMITS, Clip
 from app.views import layout
@@ -80,7 +80,7 @@ def _own() -> Clip | None:
 
 def _take() -> None:
     """Keep the video that was added, or the problem with it."""
-    file = st.session_state.get(_UPLOAD)
+    file = uploaded(st.session_state, _UPLOAD)
     if file is None:
         return
     try:

@@ -56,15 +56,19 @@ class VideoInfo:
 
 
 def probe(source: Source, *, limits: VideoLimits | None = None) -> VideoInfo:
-    """Look at a video without decoding more than its first frame.
+    """Look at a video without decoding more than its first frame, but to its end: one that is cut
+    short is told before work on it begins.
 
     Arguments and errors as in `read_frames`.
     """
     limits = limits or VideoLimits()
     with _opened(source, limits) as (container, stream, name):
-        first = next(_decoded(container, stream, name, limits), None)
+        packets = _packets(container, stream, name)
+        first = next(_decoded(packets, name, limits), None)
         if first is None:
             raise _no_frames(name)
+        for _ in packets:
+            pass
         turned = round(first.rotation / 90) % 2
         height, width = (first.width, first.height) if turned else (first.height, first.width)
         return VideoInfo(height, width, _fps(stream), _num_frames(container, stream))
@@ -87,7 +91,7 @@ def read_frames(source: Source, *, limits: VideoLimits | None = None) -> Iterato
     limits = limits or VideoLimits()
     with _opened(source, limits) as (container, stream, name):
         count = 0
-        for frame in _decoded(container, stream, name, limits):
+        for frame in _decoded(_packets(container, stream, name), name, limits):
             count += 1
             if count > limits.max_frames:
                 raise VideoError(_too_long(name, f"more than {limits.max_frames:,}", limits))
@@ -149,23 +153,36 @@ def _check_size(name: str, width: int, height: int, limits: VideoLimits) -> None
         )
 
 
-def _decoded(container: Any, stream: Any, name: str, limits: VideoLimits) -> Iterator[Any]:
+def _packets(container: Any, stream: Any, name: str) -> Iterator[Any]:
+    """What the file holds of the stream, undecoded."""
+    import av
+
+    number = 0
+    try:
+        for number, packet in enumerate(container.demux(stream), start=1):
+            if packet.is_corrupt:
+                raise VideoError(
+                    f"{name} ends within frame {number}, so it is cut short; fetch it again"
+                )
+            yield packet
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(_unreadable(name, error, after=number)) from error
+
+
+def _decoded(packets: Iterator[Any], name: str, limits: VideoLimits) -> Iterator[Any]:
     """Frames as PyAV has them."""
     import av
 
     count = 0
-    try:
-        for packet in container.demux(stream):
-            if packet.is_corrupt:
-                raise VideoError(
-                    f"{name} ends within frame {count + 1}, so it is cut short; fetch it again"
-                )
-            for frame in packet.decode():
-                _check_size(name, frame.width, frame.height, limits)
-                count += 1
-                yield frame
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(_unreadable(name, error, after=count)) from error
+    for packet in packets:
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(_unreadable(name, error, after=count)) from error
+        for frame in frames:
+            _check_size(name, frame.width, frame.height, limits)
+            count += 1
+            yield frame
 
 
 def _upright(frame: Any) -> np.ndarray:

@@ -34,7 +34,8 @@ class Input {
       if (this.brushing) return this.brush(panel, event, pointers.size);
       if (start && Math.hypot(event.clientX - start.x, event.clientY - start.y) > STILL_PX) start.moved = true;
       const patch = panel.under(event.clientX, event.clientY);
-      if (start?.moved && this.boxing) return this.stretch(start.patch, patch);
+      const corner = (start?.moved && start.patch) || this.corner;
+      if (this.boxing && corner) return this.stretch(corner, patch);
       if (start?.moved && panel.zoom.scale > 1) {
         return panel.pan(start.zoom.x + event.clientX - start.x, start.zoom.y + event.clientY - start.y);
       }
@@ -156,6 +157,7 @@ class Input {
     if (this.picked === panel) this.picked = null;
     this.point(panel, next);
     if (this.pen) this.extend(panel.cellOf(next));
+    if (this.corner) this.stretch(this.corner, next);
     if (this.brushing) this.ringAt(panel, panel.middle(...next));
     if (this.tool === "pick" && this.data.picks && this.data.follow_picks) this.pickLater(panel, next);
   }

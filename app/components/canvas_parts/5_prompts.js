@@ -8,7 +8,7 @@ const TELL_MS = 60;
 class Prompting extends Input {
   constructor() {
     super();
-    Object.assign(this, { points: [], box: null, drawn: null, stroke: null, pen: false });
+    Object.assign(this, { points: [], box: null, drawn: null, corner: null, stroke: null, pen: false });
     this.history = new History();
     this.number = null;
   }
@@ -83,9 +83,17 @@ class Prompting extends Input {
     this.show();
   }
 
+  // A box from corner to corner, for those who do not drag: the first time one, then the other.
+  setCorner(patch) {
+    if (this.corner) return this.boxed(this.corner, patch);
+    this.corner = patch;
+    this.stretch(patch, patch);
+    this.say(`Corner at row ${patch[0]}, column ${patch[1]}; choose the opposite one.`);
+  }
+
   boxed(from, to) {
     const box = this.spanned(from, to);
-    this.drawn = null;
+    this.drawn = this.corner = null;
     if (this.tool === "fill") this.fill(box);
     else this.hold(this.points, box);
   }

@@ -28,7 +28,10 @@ class Toolbar extends Prompting {
   }
 
   setTool(tool) {
-    if (tool !== this.tool) this.cancel();
+    if (tool !== this.tool) {
+      this.cancel();
+      this.corner = this.drawn = null;
+    }
     this.tool = tool;
     for (const one of TOOLS) this.find(one).setAttribute("aria-pressed", one === tool);
     for (const one of this.find("brushes").children) one.setAttribute("aria-pressed", one.dataset.tool === tool);

@@ -193,8 +193,8 @@ class Canvas extends Toolbar {
       return this.pick(panel, patch);
     }
     this.point(panel, patch);
-    if (this.tool === "fill") this.boxed(patch, patch);
-    if (this.boxing) return;
+    if (this.tool === "box") return this.setCorner(patch);
+    if (this.tool === "fill") return this.boxed(patch, patch);
     this.setPoint(patch, (this.tool === "minus") !== other ? -1 : 1);
   }
 
@@ -219,6 +219,7 @@ class Canvas extends Toolbar {
   clear(panel) {
     this.end();
     this.leave(panel);
+    this.corner = this.drawn = null;
     if (this.edits && this.holds) this.clearAll();
     clearTimeout(this.timer);
     if (this.data.picks && this.data.chosen) this.trigger("picked", "clear");
