@@ -13,7 +13,7 @@ import streamlit as st
 
 from app import data_root
 from app.fetching import WeightsFetch
-from app.state import Choice, Photo
+from app.state import Choice, Photo, plain_stem
 from app.weights_menu import OPENED, stamp, weights_location
 from dino import explore, export, proposals, render
 from dino.annotation.editing import proposed_state
@@ -52,10 +52,11 @@ def _backbone(source: str, stamp: str) -> Backbone:
 
 @st.cache_resource(max_entries=2, show_spinner="Reading your weights …")
 def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
-    """Weights from a browser: read through a temporary file that is gone before anyone asks."""
+    """Weights from a browser: read through a temporary file that is gone before anyone asks, and has
+    nothing of the name they came with."""
     from dino.weights import load
 
-    with tempfile.NamedTemporaryFile(suffix=Path(file_name).suffix) as file:
+    with tempfile.NamedTemporaryFile() as file:
         file.write(_data)
         file.flush()
         try:
@@ -268,7 +269,7 @@ def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) 
     """
     digest = explore.content_id(data)
     _uploaded_backbone(file_name, digest, data)
-    name = f"{Path(file_name).stem[:40]}-{digest[:8]}"
+    name = f"{plain_stem(file_name, 40) or 'weights'}-{digest[:8]}"
     others = {k: v for k, v in session.get(OPENED, {}).items() if k != name}
     session[OPENED] = {
         name: (file_name, digest, data),
