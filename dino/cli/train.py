@@ -93,6 +93,7 @@ def train(
 ) -> None:
     """Train a network on photos, without labels (or with them: --preset supervised)."""
     _be_modest(threads, nice)
+    from dino.errors import TooLargeError
     from dino.training.data import open_photos
     from dino.training.loop import fit
     from dino.training.preflight import preflight
@@ -106,6 +107,8 @@ def train(
         print("\n".join(estimate.lines()))
         changes = ", ".join(f"{name} {value}" for name, value in chosen.changes().items())
         print(f"settings {changes or 'the paper’s'}", flush=True)
+        if estimate.too_large and not dry_run:
+            raise TooLargeError(estimate.too_large)
     if dry_run:
         print(chosen.to_json())
         return
