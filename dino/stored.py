@@ -7,9 +7,10 @@ Whatever is wrong with a file's content is a ValueError, which callers turn into
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 Record = TypeVar("Record")
 
@@ -26,13 +27,15 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deep") from None
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path) -> "dict[str, np.ndarray]":
     """All arrays of an NPZ; nothing in it is run.
 
     Raises:
         OSError: there is no file, or it cannot be read.
         ValueError: it is damaged, or no NPZ.
     """
+    import numpy as np
+
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
