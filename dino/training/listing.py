@@ -3,13 +3,13 @@
 for run in list_runs("checkpoints/runs"): print(run.name, run.status, run.step, run.loss)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dino.training.lines import parse_line, read_lines
+from dino.training.lines import parse_line
 from dino.training.processes import is_alive, read_json, read_process
 from dino.training.runs import METRICS, PROBES
 
@@ -175,8 +175,19 @@ def _whole(values: dict[str, Any], name: str) -> int:
 
 def _measured(path: Path) -> list[float]:
     """k-NN at the start and in the end; one value, or none, where it was not measured as often."""
-    known = [line["knn"] for line in read_lines(path).lines if line.get("knn") is not None]
-    return known[:1] + known[1:][-1:]
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    first = next(_values(lines), None)
+    if first is None:
+        return []
+    last = next(_values(reversed(lines)))
+    return [first[1]] if first[0] == last[0] else [first[1], last[1]]
+
+
+def _values(lines: Iterable[bytes]) -> Iterator[tuple[int, float]]:
+    """Step and k-NN of the lines that tell it, as they are asked for."""
+    for text in lines:
+        if (line := parse_line(text)) and line.get("knn") is not None:
+            yield line["step"], line["knn"]
 
 
 def _last_line(path: Path) -> dict[str, Any]:
