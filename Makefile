@@ -1,5 +1,6 @@
 # make app   installs what the app needs, fetches the default weights, opens the app
 # make test  installs what the tests need, runs linters and tests
+# make lowest  the tests on the lowest versions that requirements.txt allows, in .venv-lowest (6 GB)
 # make soak  crashes, full disks, hostile files and load: the table in docs/reliability.md
 #
 # Choices: PYTHON=python3.12  HOST=127.0.0.1  PORT=8501  WEIGHTS=none  DINO_WEIGHTS=path-or-name
@@ -13,6 +14,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 TESTERS ?= 2
 VENV := .venv
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 export DINO_WEIGHTS WEIGHTS ALLOW_TRAINING
 OPEN := $(filter-out 127.0.0.1 localhost ::1,$(HOST))
@@ -24,7 +26,7 @@ ifneq ($(DATA),)
 export DINO_DATA_ROOT := $(DATA)
 endif
 
-.PHONY: app test lint slow soak browser clean
+.PHONY: app test lint slow soak lowest browser clean
 
 app: $(VENV)/.app weights
 ifneq ($(OPEN),)
@@ -55,6 +57,16 @@ soak: $(VENV)/.test browser
 	rm -f $(VENV)/figures.jsonl
 	DINO_FIGURES=$(abspath $(VENV))/figures.jsonl $(BIN)/python -m pytest -m "soak or reliability" --durations 20
 	$(BIN)/python -m bench.reliability $(VENV)/figures.jsonl docs/reliability.md
+
+# What the lower bounds promise, tried: NumPy or torch of years ago may read files otherwise.
+lowest: $(LOWEST)/.test
+	$(LOWEST)/bin/python -m pytest -m "not slow and not soak" --numprocesses $(TESTERS) --dist loadfile $(TESTS)
+
+$(LOWEST)/.test: requirements.txt requirements-test.txt
+	$(PYTHON) -m venv --clear $(LOWEST)
+	sed -E 's/>=([^,# ]+)[^#]*/==\1 /; s/^opencv-python/&-headless/' requirements.txt >$(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --requirement $(LOWEST)/lowest.txt --requirement requirements-test.txt
+	@touch $@
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -88,4 +100,4 @@ $(VENV)/.test: requirements-test.txt $(VENV)/.app
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) $(LOWEST) .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -1,25 +1,66 @@
 """What others on the network may do with this server: look, but not work on its machine.
 
 A server that listens beyond its own machine (`make app HOST=0.0.0.0`, for a class) takes photos and
-weights into browser sessions. Training, films, folders of the machine and anything else that puts an
-upload on its disk are off there, unless it was started with `ALLOW_TRAINING=1`.
+weights into browser sessions, less of them and smaller ones. Training, films, folders of the machine
+and anything else that puts an upload on its disk are off there, unless it was started with
+`ALLOW_TRAINING=1`.
 """
 
 import ipaddress
+import math
 import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from dino.errors import UserError
+from dino.errors import TooLargeError, UserError
+from dino.limits import MAX_PATCHES
 
 OFF = (
     "This server is open to the network, so it trains nothing and reads no folders; whoever runs it "
     "can start it with ALLOW_TRAINING=1, or open it on the machine itself (HOST=127.0.0.1)"
 )
+
+
+@dataclass(frozen=True)
+class SessionLimits:
+    """What one browser session may take of this machine: checkpoints of its own and the MB of each, and
+    patches of a picture, whose work grows with their square while others wait."""
+
+    opened_weights: int
+    weights_mb: int
+    patches: int
+
+
+ALONE = SessionLimits(opened_weights=2, weights_mb=1024, patches=MAX_PATCHES)
+# ViT-B/16 in float32 has 345 MB; 4,096 patches are 1,024 px at patch 16, some seconds on a CPU.
+SHARED = SessionLimits(opened_weights=1, weights_mb=400, patches=4096)
+
+
+def session_limits() -> SessionLimits:
+    """Those of this server: lower where others can reach it."""
+    return ALONE if may_work() else SHARED
+
+
+def check_patches(grid: tuple[int, int], size: int) -> None:
+    """Refuse a picture of more patches than a session may have computed.
+
+    Args:
+        grid: (rows, columns) that the photo has at `size` px.
+    Raises:
+        TooLargeError: with a size that is taken.
+    """
+    most, patches = session_limits().patches, grid[0] * grid[1]
+    if patches > most:
+        fitting = int(size * math.sqrt(most / patches))
+        raise TooLargeError(
+            f"{size} px means {patches:,} patches, and this server, which others share, takes "
+            f"{most:,}; choose {fitting} px or less"
+        )
 
 
 def listens_beyond(address: str | None) -> bool:

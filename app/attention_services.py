@@ -124,7 +124,7 @@ def checkpoint_of(name: str, session: MutableMapping[str, Any]) -> str | None:
     or the uploaded file's own name; None where there is only one network."""
     if name in session.get(OPENED, {}):
         file_name, sha256, data = session[OPENED][name]
-        return file_name if _holds_both(sha256, Path(file_name).suffix, data) else None
+        return file_name if _holds_both(sha256, data) else None
     path = weights_menu.run_weights().get(name) if name.startswith(RUN) else None
     found = list_checkpoints(path.parents[1] / "checkpoints") if path is not None else []
     return (
@@ -159,7 +159,7 @@ def _network(path: str, stamp: str, key: str) -> Backbone:
 def _uploaded_network(sha256: str, key: str, _file_name: str, _data: bytes) -> Backbone:
     from dino.weights import load
 
-    with tempfile.NamedTemporaryFile(suffix=Path(_file_name).suffix) as file:
+    with tempfile.NamedTemporaryFile() as file:
         file.write(_data)
         file.flush()
         return replace(load(file.name, key=key), name=f"{Path(_file_name).stem} ({key})")
@@ -171,8 +171,8 @@ def _file_holds_both(path: str, stamp: str) -> bool:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _holds_both(sha256: str, suffix: str, _data: bytes) -> bool:
-    with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+def _holds_both(sha256: str, _data: bytes) -> bool:
+    with tempfile.NamedTemporaryFile() as file:
         file.write(_data)
         file.flush()
         return holds_student_and_teacher(file.name)

@@ -7,7 +7,8 @@ import streamlit as st
 from app.weights_menu import stamp
 from dino.training.filmstrip import Filmstrip, read_filmstrip
 from dino.training.jobs import runs_folder
-from dino.training.runs import PROBES, read_lines
+from dino.training.lines import read_lines
+from dino.training.runs import PROBES
 from dino.weights import checkpoints_folder
 
 BUNDLED = "the bundled weights"
@@ -40,7 +41,7 @@ def _photos(folder: str, epochs: int, newest: str) -> list[Filmstrip]:
 def measured(folder: Path) -> dict[int, float]:
     """k-NN accuracy in percent by epoch, of a run that measured it."""
     found = {}
-    for line in read_lines(folder.parent / PROBES):
+    for line in read_lines(folder.parent / PROBES).lines:
         epoch, accuracy = line.get("epoch"), line.get("knn")
         if isinstance(epoch, int) and isinstance(accuracy, int | float):
             found[epoch] = float(accuracy)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import data_root
+from app import access, data_root
 from app.fetching import WeightsFetch
-from app.state import Choice, Photo
+from app.state import Choice, Photo, plain_stem
 from app.weights_menu import OPENED, stamp, weights_location
 from dino import explore, export, proposals, render
 from dino.annotation.editing import proposed_state
@@ -28,8 +28,6 @@ from dino.training.presets import preset_config
 from dino.weights import checkpoints_folder
 
 RANDOM_WEIGHTS = "random_vits16"
-# Checkpoints of their own a session keeps open.
-_MAX_OPENED = 2
 _PROJECTIONS = "projections"
 _MAX_PROJECTIONS = 16
 _THUMBNAIL_PX = 480
@@ -52,10 +50,11 @@ def _backbone(source: str, stamp: str) -> Backbone:
 
 @st.cache_resource(max_entries=2, show_spinner="Reading your weights …")
 def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
-    """Weights from a browser: read through a temporary file that is gone before anyone asks."""
+    """Weights from a browser: read through a temporary file that is gone before anyone asks, and has
+    nothing of the name they came with."""
     from dino.weights import load
 
-    with tempfile.NamedTemporaryFile(suffix=Path(file_name).suffix) as file:
+    with tempfile.NamedTemporaryFile() as file:
         file.write(_data)
         file.flush()
         try:
@@ -264,14 +263,20 @@ def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) 
     """Load uploaded weights and keep them in the session; their name for the menu.
 
     Raises:
-        WeightsError: not weights, an unknown layout, or a pickle that wants to run code.
+        WeightsError: too large, not weights, an unknown layout, or a pickle that wants to run code.
     """
+    limits = access.session_limits()
+    if len(data) > limits.weights_mb * 2**20:
+        raise WeightsError(
+            f"{file_name} has {len(data) / 2**20:,.0f} MB; at most {limits.weights_mb} MB are taken, so "
+            "keep only the backbone (`python -m dino weights convert`)"
+        )
     digest = explore.content_id(data)
     _uploaded_backbone(file_name, digest, data)
-    name = f"{Path(file_name).stem[:40]}-{digest[:8]}"
+    name = f"{plain_stem(file_name, 40) or 'weights'}-{digest[:8]}"
     others = {k: v for k, v in session.get(OPENED, {}).items() if k != name}
     session[OPENED] = {
         name: (file_name, digest, data),
-        **dict(list(others.items())[: _MAX_OPENED - 1]),
+        **dict(list(others.items())[: limits.opened_weights - 1]),
     }
     return name

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from app import services, weights_menu
+from app import access, services, weights_menu
 from app.components.paste import paste_photo
 from app.state import (
     DEFAULT_SIZE,
@@ -22,7 +22,6 @@ from app.views import training_sidebar
 from dino.errors import ImageError, UserError
 from dino.images import IMAGE_SUFFIXES
 
-_MAX_WEIGHTS_MB = 1024
 _WANTED = "weights_wanted"
 # Parameters of pages that name places of a photo, which mean nothing on another.
 _ON_THE_PHOTO = ("points", "query", "patch")
@@ -180,7 +179,7 @@ def weights_uploader(key: str = "weights_file") -> None:
         "Open a checkpoint",
         type=["pth", "pt", "bin", "ckpt", "safetensors", "onnx"],
         key=key,
-        max_upload_size=_MAX_WEIGHTS_MB,
+        max_upload_size=access.session_limits().weights_mb,
         on_change=_take_weights,
         args=(key,),
         help="DINO, DINOv2, timm, Hugging Face, ONNX or a training checkpoint; the layout is recognised.",

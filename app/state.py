@@ -87,10 +87,9 @@ def add_photo(session: MutableMapping[str, Any], file_name: str, data: bytes) ->
         decode(data)
     except ImageError as error:
         raise ImageError(f"{file_name}: {error}") from error
-    stem = "".join(c if c.isalnum() else "-" for c in Path(file_name).stem)[:24].strip("-")
     digest = content_id(data)
     photo = Photo(
-        name=f"{stem or 'photo'}-{digest[:8]}",
+        name=f"{plain_stem(file_name, 24) or 'photo'}-{digest[:8]}",
         file_name=file_name,
         data=data,
         id=digest,
@@ -99,6 +98,11 @@ def add_photo(session: MutableMapping[str, Any], file_name: str, data: bytes) ->
     others = {name: kept for name, kept in own_photos(session).items() if name != photo.name}
     session[_OWN] = {photo.name: photo, **dict(list(others.items())[: MAX_OWN_PHOTOS - 1])}
     return photo
+
+
+def plain_stem(file_name: str, length: int) -> str:
+    """Letters, digits and dashes of a file's name without its ending: fit for a link and for a path."""
+    return "".join(c if c.isalnum() else "-" for c in Path(file_name).stem)[:length].strip("-")
 
 
 def all_photos(session: MutableMapping[str, Any]) -> dict[str, Photo]:

@@ -103,7 +103,7 @@ def uploaded_mask(file_name: str, data: bytes, size: tuple[int, int]) -> np.ndar
     Raises:
         UserError: no mask, or one of another shape than the frame.
     """
-    with tempfile.NamedTemporaryFile(suffix=Path(file_name).suffix) as file:
+    with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
         try:

@@ -74,8 +74,8 @@ def start_weights(name: str, session: MutableMapping[str, Any]) -> str:
     """
     opened = session.get(OPENED, {})
     if name in opened:
-        file_name, _, data = opened[name]
-        path = checkpoints_folder() / "downloads" / "opened" / f"{name}{Path(file_name).suffix}"
+        _, _, data = opened[name]
+        path = checkpoints_folder() / "downloads" / "opened" / f"{name}.weights"
         if not path.exists():  # the name holds a part of the digest
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")

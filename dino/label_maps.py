@@ -10,9 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from dino.errors import UserError
+from dino.images import MAX_PIXELS
 
 # Told apart by colour-blind people too; the first is that of masks elsewhere. Further labels begin anew.
 OVERLAY_COLORS = np.array(
@@ -28,6 +29,8 @@ OVERLAY_COLORS = np.array(
     ],
     dtype=np.uint8,
 )
+# Formats masks come in; others, such as PostScript, would start programs.
+_FORMATS = ("PNG", "GIF", "BMP", "TIFF", "JPEG", "WEBP")
 _OPACITY = 0.45
 _DIMMED = 0.75  # of the background's light
 
@@ -63,11 +66,15 @@ def read_label_map(path: Path) -> np.ndarray:
         UserError: no readable picture, or one in colours rather than labels.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=_FORMATS) as picture:
+            _check_size(path, picture)
             mode, values = picture.mode, np.array(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # damaged files make Pillow raise about a dozen types
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(
-            f"{path} is not a readable mask ({error}); fetch or export it again"
+            f"{path} is not a readable mask ({reason}); fetch or export it again"
         ) from error
     if mode not in ("P", "L", "1"):
         raise UserError(
@@ -75,6 +82,19 @@ def read_label_map(path: Path) -> np.ndarray:
             "export it as an indexed PNG"
         )
     return values.astype(np.uint8)
+
+
+def _check_size(path: Path, picture: Image.Image) -> None:
+    """Before a pixel is decoded; of a TIFF also a tile, which the decoder holds as a whole."""
+    sizes = [picture.size]
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        sizes.append((picture.tag_v2.get(322, 1), picture.tag_v2.get(323, 1)))
+    for width, height in sizes:
+        if width * height > MAX_PIXELS:
+            raise UserError(
+                f"{path} is a mask of {width}×{height} = {width * height:,} px, and the limit is "
+                f"{MAX_PIXELS:,}; scale it down first"
+            )
 
 
 def resized_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

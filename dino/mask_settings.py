@@ -15,6 +15,7 @@ from dino.masks import COMBINATIONS, DEFAULT_MASS, check_mass
 from dino.objects import check_keys
 from dino.preprocessing import FITS
 from dino.refine import check_refinement
+from dino.stored import parse_json
 
 METHODS = ("mass", "otsu", "kmeans", *discovery.METHODS)
 
@@ -61,7 +62,9 @@ class MaskSettings:
         if isinstance(self.mass, bool) or not isinstance(self.mass, int | float):
             raise UserError(f"mass is {self.mass!r}; expected a share, such as {DEFAULT_MASS}")
         check_mass(self.mass)
-        if self.heads is not None and (not self.heads or not all(map(_is_whole, self.heads))):
+        if self.heads is not None and not (
+            isinstance(self.heads, tuple) and self.heads and all(map(_is_whole, self.heads))
+        ):
             raise UserError(f"heads is {self.heads!r}; expected numbers such as 0, 3, or none")
         thresholds.check_clusters(self.clusters)
         check_objects(self.objects)
@@ -104,7 +107,7 @@ class MaskSettings:
             UserError: not JSON, settings that do not exist, or values out of their range.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError as error:
             raise UserError(
                 f"the mask settings are not JSON ({error}); restore the file"

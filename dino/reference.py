@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dino.errors import UserError
 from dino.geometry import Geometry
@@ -111,10 +111,12 @@ def score_heads(
 def _object(data: bytes) -> NDArray[np.bool_]:
     """What a picture marks, bool [H,W]."""
     rgb = decode(data)  # also refuses what is no picture, or too large, in a sentence
-    with Image.open(io.BytesIO(data)) as picture:
-        if picture.format not in _EXACT:
-            return rgb.max(axis=-1) >= 128
-        upright = ImageOps.exif_transpose(picture)
+    try:
+        picture = Image.open(io.BytesIO(data), formats=_EXACT)
+    except UnidentifiedImageError:
+        return rgb.max(axis=-1) >= 128
+    with picture:
+        upright = _upright(picture)
         if upright.mode in ("RGBA", "LA", "PA"):
             alpha = np.asarray(upright.getchannel("A"))
             if alpha.min() < 255:
@@ -123,3 +125,11 @@ def _object(data: bytes) -> NDArray[np.bool_]:
         values = np.asarray(upright)
     marked: NDArray[np.bool_] = values != 0
     return np.logical_or.reduce(marked, axis=-1) if marked.ndim == 3 else marked
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as EXIF says; as it is where that cannot be read, as photos are."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # of about as many types as there are ways to be broken
+        return picture

@@ -1,8 +1,10 @@
 """What a server that others can reach leaves out."""
 
+import re
 from pathlib import Path
 
 import pytest
+from app_cases import open_page, start_afresh, text
 from streamlit.testing.v1 import AppTest
 
 from app import access, data_root
@@ -79,3 +81,48 @@ def test_the_training_page_of_an_open_server_says_how_to_turn_it_on(open_server)
 def test_the_address_told_to_others_is_not_a_wildcard():
     assert access.reachable_address("192.168.1.20") == "192.168.1.20"
     assert access.reachable_address("0.0.0.0") not in ("0.0.0.0", "")
+
+
+def test_a_session_on_an_open_server_takes_less(open_server, monkeypatch, tmp_path, small_weights):
+    from app import services
+
+    data = small_weights.read_bytes()
+    session: dict = {}
+    services.add_weights(session, "one.safetensors", data)
+    services.add_weights(session, "two.safetensors", data)
+    assert len(session["opened_weights"]) == 1
+    with monkeypatch.context() as lower:
+        lower.setattr(access, "SHARED", access.SessionLimits(1, 0, 4096))
+        with pytest.raises(UserError, match="at most 0 MB are taken"):
+            services.add_weights(session, "three.safetensors", data)
+    start_afresh(monkeypatch, tmp_path, small_weights)
+    at = open_page("masks", size="1024")  # 128 × 85 patches of 8 px
+    assert re.search(
+        r"means [\d,]+ patches, and this server, which others share, takes 4,096", text(at)
+    )
+    size = int(re.search(r"choose (\d+) px or less", text(at)).group(1))
+    assert 224 <= size < 1024
+    monkeypatch.setenv("ALLOW_TRAINING", "1")
+    assert access.session_limits() == access.ALONE
+
+
+@pytest.mark.parametrize("name", ["annotate", "gallery", "video"])
+def test_pages_that_would_use_the_disk_are_off_on_an_open_server(
+    open_server, monkeypatch, tmp_path, small_weights, name
+):
+    def page(name):
+        import importlib
+
+        from app import access, sidebar
+        from app.views import start
+
+        view = importlib.import_module(f"app.views.{name}")
+        start.guarded(access.for_work(view.show), sidebar.choose())
+
+    start_afresh(monkeypatch, tmp_path, small_weights)
+    at = AppTest.from_function(page, args=(name,), default_timeout=60).run()
+    assert not at.exception
+    assert "ALLOW_TRAINING=1" in at.info[0].value
+    assert not at.main.button
+    assert not at.main.get("file_uploader")
+    assert not (tmp_path / "checkpoints").exists()

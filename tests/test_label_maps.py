@@ -93,3 +93,15 @@ def test_a_frame_without_labels_is_only_dimmed():
 
 def test_png_bytes_are_a_png():
     assert Image.open(io.BytesIO(indexed_png(np.zeros((2, 3), np.uint8)))).size == (3, 2)
+
+
+def test_a_mask_that_would_start_a_program_or_fill_the_memory_is_refused(tmp_path):
+    """Pillow hands PostScript to Ghostscript, and decodes whatever size it is asked to."""
+    from image_cases import EPS, png_bomb
+
+    (tmp_path / "mask.png").write_bytes(EPS)
+    with pytest.raises(UserError, match=r"mask\.png is not a readable mask"):
+        read_label_map(tmp_path / "mask.png")
+    (tmp_path / "mask.png").write_bytes(png_bomb(9000))
+    with pytest.raises(UserError, match="81,000,000 px, and the limit is 40,000,000"):
+        read_label_map(tmp_path / "mask.png")

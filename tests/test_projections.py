@@ -161,7 +161,7 @@ def test_tsne_keeps_three_planted_clusters_apart(dims: int) -> None:
     features, labels = three_clusters()
     found = project(features, method="tsne", dims=dims, perplexity=15)
     assert (found.points.dtype, found.points.shape) == (np.float32, (120, dims))
-    assert nearest_neighbour_purity(found.points, labels) > 0.95
+    assert nearest_neighbour_purity(found.points, labels) >= 0.95
     assert np.linalg.matrix_rank(found.points - found.points.mean(0), tol=0.5) == dims
 
 

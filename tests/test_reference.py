@@ -113,3 +113,15 @@ def test_the_union_by_hand():
     assert scores.union == 1
     with pytest.raises(UserError, match="resize it"):
         score_heads(masks, reference.T, geometry)
+
+
+def test_a_mask_in_a_format_that_pillow_does_not_know_is_read():
+    """HEIC, as phones save what was drawn on a photo; its brighter half is the object."""
+    import pillow_heif
+
+    grey = np.zeros((64, 64, 3), np.uint8)
+    grey[16:48, 16:48] = 255
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(grey)).save(buffer, quality=90)
+    found = read_reference(buffer.getvalue(), shape=(64, 64))
+    assert (found.pixels == (grey[..., 0] > 0)).mean() > 0.98

@@ -291,7 +291,7 @@ def test_delete_takes_runs_below_the_root_and_nothing_else(root, tmp_path):
 
 def test_a_hundred_long_runs_are_listed_quickly(root):
     metrics = "".join(
-        json.dumps({"step": step, "epoch": step // 100, "loss": 3.0, "padding": "x" * 300}) + "\n"
+        json.dumps({"step": step, "epoch": step // 100, "loss": 3.0, "film": "x" * 300}) + "\n"
         for step in range(0, 20_000, 10)
     )
     probes = "".join(

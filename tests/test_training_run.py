@@ -21,9 +21,10 @@ from dino.training import checkpoint
 from dino.training.config import TrainConfig
 from dino.training.crops import MultiCrop, random_box
 from dino.training.data import StepSampler, collate, loader, start_reading
+from dino.training.lines import Lines, read_lines
 from dino.training.loop import fit, resume_run
 from dino.training.metrics import collapse
-from dino.training.runs import METRICS, process_start_time, read_lines, read_run
+from dino.training.runs import METRICS, process_start_time, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = replace(TINY, save_every=2, keep=3)
@@ -292,7 +293,7 @@ def test_a_signal_saves_and_ends_in_order(photos, tmp_path, number):
     config = replace(SMALL, epochs=500, save_every=10_000)
     process = started(config, photos, run, workers=2)
     deadline = time.monotonic() + 60
-    while not read_lines(run / METRICS) and time.monotonic() < deadline:
+    while not read_lines(run / METRICS).lines and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, number)  # the workers get it too, as from a terminal or from torchrun
     assert process.wait(timeout=60) == 0
@@ -395,7 +396,7 @@ def test_a_folder_with_damaged_json_is_named(photos, tmp_path, name, text):
 def test_damaged_lines_of_metrics_are_skipped(tmp_path):
     path = tmp_path / METRICS
     path.write_bytes(b'{"step": 1, "loss": 2.0}\n{"step": "x"}\n[1]\n\xff\xfe\n{"step": 2')
-    assert read_lines(path) == [{"step": 1, "loss": 2.0}]
+    assert read_lines(path) == Lines([{"step": 1, "loss": 2.0}], damaged=4)
 
 
 def test_a_run_is_resumed_from_anywhere(photos, tmp_path, monkeypatch):

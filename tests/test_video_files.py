@@ -68,6 +68,9 @@ def test_an_mp4_is_what_browsers_play(tmp_path):
     assert os.listdir(path.parent) == ["bar.mp4"]
 
 
+@pytest.mark.skipif(
+    cv2.__version__ < "5", reason="OpenCV before 5 reads the colours of BT.709 otherwise"
+)
 def test_colours_come_back_through_another_reader(tmp_path):
     write_mp4(iter([quarters()] * 3), tmp_path / "a.mp4", fps=10)
     ours = next(read_frames(tmp_path / "a.mp4"))

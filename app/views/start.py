@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import services, sidebar, weights_menu
+from app import access, services, sidebar, weights_menu
 from app.sidebar import Selection
 from app.state import Choice
 from app.text import plain_text, sentence
@@ -21,6 +21,7 @@ def guarded(view: Callable[[Choice, Backbone], None], selection: Selection) -> N
         return
     try:
         backbone = services.open_weights(choice.weights, st.session_state)
+        access.check_patches(services.geometry(choice, backbone).grid, choice.size)
         view(choice, backbone)
     except TooLargeError as error:
         st.error(f"Too large: {plain_text(str(error))}.", icon=":material/memory:")

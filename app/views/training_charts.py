@@ -20,13 +20,15 @@ _HEIGHT_PX = 250
 
 @dataclass(frozen=True)
 class Curve:
-    """A run as the charts draw it; `look` is the number of its colour and symbol."""
+    """A run as the charts draw it; `look` is the number of its colour and symbol, `damaged` how many
+    lines could not be read."""
 
     name: str
     look: int
     metrics: Sequence[Mapping[str, Any]]
     probes: Sequence[Mapping[str, Any]]
     out_dim: int
+    damaged: int = 0
 
     @property
     def colour(self) -> str:

@@ -12,10 +12,11 @@ from app.views import training_film as film
 from app.views.training_charts import COLOURS, Curve
 from app.views.training_verdict import verdict
 from dino.training.jobs import runs_folder
+from dino.training.lines import read_lines
 from dino.training.listing import RunSummary, is_run, summarize
 from dino.training.preflight import in_words
 from dino.training.processes import read_json
-from dino.training.runs import METRICS, PROBES, read_lines
+from dino.training.runs import METRICS, PROBES
 
 _LOOKS = "train_looks"
 _LOG_LINES = 200
@@ -35,6 +36,10 @@ def show(names: Sequence[str], focus: str) -> None:
         else:
             _outcome(run, curve)
         _collapse(run)
+        if curve.damaged:
+            st.caption(
+                plain_text(f"{run.name}: {curve.damaged:,} of its lines are damaged, and left out.")
+            )
     charts.show(curves)
     for run in runs:
         if run.name == focus:
@@ -48,7 +53,7 @@ def time_left(run: RunSummary, curve: Curve) -> str:
     if not speeds or not run.total_steps:
         return ""
     last = curve.metrics[-1]
-    photos = (run.total_steps - run.step) * last["images_seen"] / max(last["step"], 1)
+    photos = (run.total_steps - run.step) * last.get("images_seen", 0) / max(last["step"], 1)
     return f"{in_words(photos / median(speeds))} left"
 
 
@@ -95,11 +100,13 @@ def _collapse(run: RunSummary) -> None:
 
 def _curve(run: RunSummary, look: int) -> Curve:
     config = read_json(run.folder / "config.json") or {}
+    metrics, probes = (read_lines(run.folder / name) for name in (METRICS, PROBES))
     return Curve(
         name=run.name,
         look=look,
-        metrics=read_lines(run.folder / METRICS),
-        probes=read_lines(run.folder / PROBES),
+        metrics=metrics.lines,
+        probes=probes.lines,
+        damaged=metrics.damaged + probes.damaged,
         out_dim=config.get("out_dim", 1),
     )
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from dino.annotation.states import PhotoState, read_state, write_state
 from dino.errors import UserError
+from dino.stored import parse_json
 from dino.weights import checkpoints_folder
 from dino.weights.saving import write_atomically
 
@@ -164,7 +165,7 @@ def open_session(folder: str | Path) -> Session:
     """
     path = Path(folder) / "session.json"
     try:
-        return _parsed(Path(folder), json.loads(path.read_bytes()))
+        return _parsed(Path(folder), parse_json(path.read_bytes()))
     except UserError as error:
         raise UserError(f"{path} cannot be used: {error}") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
+from dino.stored import parse_json
 from dino.weights.saving import write_atomically
 
 TODO, ACCEPTED, REJECTED = STATUSES = ("todo", "accepted", "rejected")
@@ -72,7 +73,7 @@ def read_state(path: Path, *, photo_sha256: str) -> PhotoState:
         UserError: it is gone, damaged, or of another photo.
     """
     try:
-        return _parsed(json.loads(path.read_bytes()), photo_sha256)
+        return _parsed(parse_json(path.read_bytes()), photo_sha256)
     except FileNotFoundError:
         raise UserError(f"{path.name} is gone; the photo is to be done again") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

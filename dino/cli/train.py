@@ -1,6 +1,5 @@
 """`train`, `resume` and `export` a run; `runs` lists what is there."""
 
-import json
 from contextlib import suppress
 from dataclasses import asdict, fields
 from enum import StrEnum
@@ -94,6 +93,7 @@ def train(
 ) -> None:
     """Train a network on photos, without labels (or with them: --preset supervised)."""
     _be_modest(threads, nice)
+    from dino.errors import TooLargeError
     from dino.training.data import open_photos
     from dino.training.loop import fit
     from dino.training.preflight import preflight
@@ -107,6 +107,8 @@ def train(
         print("\n".join(estimate.lines()))
         changes = ", ".join(f"{name} {value}" for name, value in chosen.changes().items())
         print(f"settings {changes or 'the paper’s'}", flush=True)
+        if estimate.too_large and not dry_run:
+            raise TooLargeError(estimate.too_large)
     if dry_run:
         print(chosen.to_json())
         return
@@ -173,12 +175,14 @@ def runs(
             run = read_run(path)
         except UserError:
             continue
-        last: dict[str, Any] = run.metrics[-1] if run.metrics else {"step": 0, "loss": float("nan")}
+        last = run.metrics[-1] if run.metrics else {"step": 0}
+        loss = float("nan") if last.get("loss") is None else last["loss"]
         knn = [line["knn"] for line in run.probes if line.get("knn") is not None]
         known = f", k-NN {knn[0]:.1f} → {knn[-1]:.1f} %" if knn else ""
         reason = f": {run.reason}" if run.reason else ""
+        damaged = f", {run.damaged} damaged lines left out" if run.damaged else ""
         print(
-            f"{path.name:24} {run.state}{reason}, step {last['step']}, loss {last['loss']:.3f}{known}"
+            f"{path.name:24} {run.state}{reason}, step {last['step']}, loss {loss:.3f}{known}{damaged}"
         )
 
 
@@ -210,7 +214,7 @@ def _config(
         return preset_config(chosen, num_photos=num_photos, **changes)
     try:
         text = file.read_text()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # text that is none, too
         raise UserError(f"{file} cannot be read ({error}); give a config.json") from error
     return TrainConfig.from_dict({**asdict(TrainConfig.from_json(text)), **changes})
 
@@ -218,6 +222,7 @@ def _config(
 def parse_settings(items: list[str] | None) -> dict[str, Any]:
     """`name=value` words as fields of the config; values are JSON, or else text."""
     from dino.errors import UserError
+    from dino.stored import parse_json
     from dino.training.config import TrainConfig
 
     known = {field.name for field in fields(TrainConfig)}
@@ -229,7 +234,7 @@ def parse_settings(items: list[str] | None) -> dict[str, Any]:
                 f"--set {item}: expected name=value, with a name of {', '.join(sorted(known))}"
             )
         try:
-            settings[name] = json.loads(text)
+            settings[name] = parse_json(text)
         except ValueError:
             settings[name] = text
     return settings

@@ -6,7 +6,6 @@ pandas.read_parquet("out/features.parquet")
 
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +16,7 @@ import numpy as np
 
 from dino.embedding.store import Row
 from dino.errors import UserError
+from dino.stored import read_npz
 from dino.weights.saving import write_atomically
 
 FEATURES, PARQUET, THUMBNAILS = "features.npz", "features.parquet", "thumbnails.npz"
@@ -113,8 +113,7 @@ def read_features(place: str | Path) -> FolderFeatures:
     path = Path(place)
     path = path / FEATURES if path.is_dir() else path
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path)
         return FolderFeatures(
             features=arrays["features"],
             paths=tuple(arrays["paths"].tolist()),
@@ -125,7 +124,7 @@ def read_features(place: str | Path) -> FolderFeatures:
             weights_sha256=str(arrays["weights_sha256"]),
             size=int(arrays["size"]),
         )
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} cannot be read as features ({error}); expected a file that `python -m dino embed` "
             "wrote: make it again"
@@ -139,9 +138,9 @@ def read_thumbnails(out: Path) -> list[bytes]:
         UserError: not there, or damaged.
     """
     try:
-        with np.load(out / THUMBNAILS, allow_pickle=False) as file:
-            jpegs, ends = file["jpegs"].tobytes(), [0, *file["ends"].tolist()]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_npz(out / THUMBNAILS)
+        jpegs, ends = arrays["jpegs"].tobytes(), [0, *arrays["ends"].tolist()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{out / THUMBNAILS} cannot be read ({error}); embed again") from error
     return [jpegs[start:end] for start, end in pairwise(ends)]
 

@@ -18,7 +18,7 @@ from dino.embedding.files import FEATURES
 from dino.embedding.progress import Progress, read_progress
 from dino.errors import UserError
 from dino.training.jobs import COMMAND, DEFAULT_NICE, PROJECT_FOLDER
-from dino.training.processes import is_alive, read_json
+from dino.training.processes import is_alive, read_process
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Job:
 def read_job(out: str | Path) -> Job:
     """How an embedding is doing."""
     out = Path(out)
-    launch, progress = read_json(out / LAUNCH), read_progress(out)
+    launch, progress = read_process(out / LAUNCH), read_progress(out)
     done = (out / FEATURES).exists()
     if launch and is_alive(launch["pid"], launch["start_time"]):
         own = progress is not None and progress.pid == launch["pid"]
         if own and progress and progress.status in ("finished", "stopped", "failed"):
             return Job("stopping", progress, "", done)  # its last breath
-        status = "stopping" if launch.get("stopping") else "running" if own else "starting"
+        status = "stopping" if launch["stopping"] else "running" if own else "starting"
         return Job(status, progress if own else None, "", done)
     if progress is not None and progress.alive:  # started on a terminal
         return Job("running", progress, "", done)
@@ -103,7 +103,7 @@ def stop(out: str | Path) -> None:
     """
     out = Path(out).absolute()
     with alone(out):
-        job, launch = read_job(out), read_json(out / LAUNCH)
+        job, launch = read_job(out), read_process(out / LAUNCH)
         if not job.active:
             raise UserError("these photos are not being embedded; there is nothing to stop")
         alive = launch is not None and is_alive(launch["pid"], launch["start_time"])

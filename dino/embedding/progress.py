@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from dino.stored import as_record
 from dino.training.processes import is_alive, read_json
 from dino.training.runs import process_start_time
 
@@ -42,8 +43,8 @@ def read_progress(out: Path) -> Progress | None:
     crash, a power cut) reads as stopped."""
     values = read_json(out / FILE)
     try:
-        found = Progress(**values) if values else None
-    except TypeError:  # of another version
+        found = as_record(Progress, values) if values else None
+    except ValueError:  # damaged, or of another version
         return None
     if found and found.status == "running" and not found.alive:
         return replace(found, status="stopped", reason="its process ended without a word")

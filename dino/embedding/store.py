@@ -6,8 +6,6 @@ that an interrupted run loses one batch at most, and a repeated one adds only wh
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dino.embedding.dates import PhotoDate
+from dino.stored import parse_json, read_npz
 from dino.weights.saving import write_atomically
 
 
@@ -46,7 +45,7 @@ class PartStore:
         for path in self._paths():
             try:
                 rows |= {row.name: row for row in _unpacked(path)}
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
                 self._say(f"{path}: damaged; its photos are computed again")
         return rows
 
@@ -101,9 +100,9 @@ def _packed(rows: Sequence[Row]) -> bytes:
 
 
 def _unpacked(path: Path) -> list[Row]:
-    with np.load(path, allow_pickle=False) as file:
-        told = json.loads(file["rows"].tobytes())
-        features, thumbnails = iter(file["features"]), file["thumbnails"].tobytes()
+    arrays = read_npz(path)
+    told = parse_json(arrays["rows"].tobytes())
+    features, thumbnails = iter(arrays["features"]), arrays["thumbnails"].tobytes()
     rows, start = [], 0
     for values in told:
         end = start + values.pop("thumbnail_bytes")

@@ -12,8 +12,6 @@ again; old files may be deleted at any time.
 import hashlib
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,6 +32,7 @@ from dino.evaluation.probe_features import (
 from dino.evaluation.reading import CenterCrop
 from dino.folders import PhotoFolder
 from dino.processes import World
+from dino.stored import read_npz
 from dino.weights.saving import write_atomically
 
 # To be raised when the same settings come to mean other numbers.
@@ -145,9 +144,8 @@ def _key(kind: str, backbone: Backbone, folder: PhotoFolder, crop: CenterCrop) -
 def _read(path: Path, text: str) -> Arrays | None:
     """The arrays of a whole file made for exactly this key, else None; a ZIP checks its sums."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        arrays = read_npz(path)
+    except (OSError, ValueError):
         return None
     return arrays if str(arrays.pop("key", "")) == text else None
 

@@ -7,7 +7,6 @@ Written out here because pycocotools needs a compiler where no wheel fits; a pix
 when its centre does.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dino.errors import UserError
+from dino.stored import parse_json
 
 Box = tuple[float, float, float, float]
 
@@ -44,7 +44,7 @@ def read_coco(path: str | Path) -> tuple[CocoImage, ...]:
     """
     path = Path(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
         found: dict[Any, tuple[list[Any], list[Any], list[Box | None]]] = {}
         for annotation in document["annotations"]:
             objects, crowds, boxes = found.setdefault(annotation["image_id"], ([], [], []))
@@ -91,7 +91,7 @@ def decode_outline(outline: Any, shape: tuple[int, int]) -> np.ndarray:
     Source: the format of pycocotools' maskApi.c.
     """
     if isinstance(outline, dict) and {"size", "counts"} <= outline.keys():
-        if tuple(outline["size"]) != shape:
+        if outline["size"] != list(shape):
             raise UserError(
                 f"got run lengths of size {outline['size']} for a photo of {list(shape)}, expected "
                 "the same; export the annotations again"
@@ -117,7 +117,11 @@ def polygon_mask(polygon: Sequence[float], shape: tuple[int, int]) -> np.ndarray
     Raises:
         UserError: fewer than three points, or half a point.
     """
-    if not isinstance(polygon, list | tuple) or len(polygon) % 2 or len(polygon) < 6:
+    if not isinstance(polygon, list | tuple) or not all(map(_is_finite, polygon)):
+        raise UserError(
+            f"got {polygon!r:.40} for a polygon, expected x and y in px; export the annotations again"
+        )
+    if len(polygon) % 2 or len(polygon) < 6:
         raise UserError(
             f"got a polygon of {len(polygon)} numbers, expected x and y of three points or more; "
             "export the annotations again"
@@ -136,13 +140,22 @@ def polygon_mask(polygon: Sequence[float], shape: tuple[int, int]) -> np.ndarray
     return turns.cumsum(axis=1)[:, :width] % 2 == 1
 
 
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e9
+
+
 def run_length_mask(counts: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
     """Run lengths, zeros first, column by column → bool [H,W]; the inverse of `export.run_lengths`.
 
     Raises:
         UserError: lengths that are negative or do not add up to the photo.
     """
-    lengths = np.asarray(counts, dtype=np.int64)
+    try:
+        lengths = np.asarray(counts, dtype=np.int64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UserError(
+            "got run lengths that are no whole numbers; export the annotations again"
+        ) from error
     if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != shape[0] * shape[1]:
         raise UserError(
             f"got run lengths that add up to {lengths.sum()} px, expected {shape[0]}×{shape[1]} = "

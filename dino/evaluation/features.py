@@ -10,6 +10,7 @@ from torch import Tensor
 from dino.backbone import Backbone
 from dino.evaluation.reading import CenterCrop, read_views, short_side_of
 from dino.folders import PhotoFolder
+from dino.limits import check_fits
 from dino.processes import World
 
 
@@ -45,9 +46,13 @@ def embed_folder(
             the whole picture gives.
         progress: called with (photos done, photos in all) after each batch.
         world: processes that share the photos; each gets all features.
+    Raises:
+        TooLargeError: a batch of this size does not fit into memory.
     """
     world = world or World()
     size = max(size // backbone.patch_size, 1) * backbone.patch_size
+    at_once = min(batch_size, max(len(folder), 1))
+    check_fits(backbone, (size, size), size=size, fit="stretch", batch=at_once)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (backbone.mean, backbone.std))
     share = world.rows(len(folder))
     batches = read_views(

@@ -8,7 +8,6 @@ stand-ins of ours: nothing a file names is ever called, NumPy's own unpickling i
 """
 
 import io
-import json
 import math
 import pickle
 import re
@@ -21,6 +20,7 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.evaluation.retrieval import Truth
+from dino.stored import parse_json
 
 # What counts as found, and what is passed over. Source: Radenović et al. 2018, section 3.1.
 PROTOCOLS = {
@@ -136,8 +136,8 @@ def _plain(values: Any) -> list[Any]:
 
 def _read_json(path: Path, data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return parse_json(data)
+    except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); {_EXPECTED}") from error
 
 

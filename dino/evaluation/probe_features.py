@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from dino.backbone import Backbone
-from dino.evaluation.reading import Drawer, read_batches, read_views
+from dino.evaluation.reading import CenterCrop, read_batches, read_views
 from dino.folders import PhotoFolder
+from dino.limits import check_fits
 from dino.processes import World
 from dino.training.crops import View, draw
 
@@ -85,7 +86,7 @@ def embed_batch(backbone: Backbone, views: Tensor) -> Tensor:
 def embed_views(
     backbone: Backbone,
     folder: PhotoFolder,
-    view: Drawer,
+    view: CenterCrop,
     *,
     batch_size: int = 64,
     workers: int = 2,
@@ -99,8 +100,12 @@ def embed_views(
         workers: processes that read photos; the result does not depend on it.
         progress: called with (photos done, photos in all) after each batch.
         world: processes that share the photos; each gets all features.
+    Raises:
+        TooLargeError: a batch of this size does not fit into memory.
     """
     world = world or World()
+    size, at_once = view.size, min(batch_size, max(len(folder.paths), 1))
+    check_fits(backbone, (size, size), size=size, fit="stretch", batch=at_once)
     features, kept, order = [], list[int](), world.rows(len(folder.paths))
     batches = read_views(folder.paths, view, order, batch_size=batch_size, workers=workers)
     for number, (rows, views) in enumerate(batches, start=1):

@@ -21,7 +21,7 @@ from dino.explore import content_id
 from dino.film.making import RESULT
 from dino.film.progress import FILE, Progress, read_progress
 from dino.training.jobs import COMMAND, DEFAULT_NICE, PROJECT_FOLDER
-from dino.training.processes import is_alive, read_json
+from dino.training.processes import is_alive, read_process
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ def film_id(video_sha256: str, fingerprint: str, settings: Mapping[str, Any]) ->
 
 def read_job(out: Path) -> Job:
     """How a film is doing."""
-    launched, progress = read_json(out / LAUNCH), read_progress(out)
+    launched, progress = read_process(out / LAUNCH), read_progress(out)
     own = bool(launched and progress and progress.pid == launched["pid"])
-    stopping = bool(launched and launched.get("stopping"))
+    stopping = bool(launched and launched["stopping"])
     if launched and is_alive(launched["pid"], launched["start_time"]):
         ending = own and progress is not None and progress.status != "running"
         status = "stopping" if ending or stopping else "running" if own else "starting"
@@ -108,7 +108,7 @@ def cancel(out: Path) -> None:
     """
     out = out.absolute()
     with alone(out.parent):
-        launched = read_json(out / LAUNCH)
+        launched = read_process(out / LAUNCH)
         if not launched or not is_alive(launched["pid"], launched["start_time"]):
             raise UserError("this film is not being made; there is nothing to cancel")
         write_launch(out, {**launched, "stopping": True})

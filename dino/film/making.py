@@ -31,6 +31,7 @@ from dino.film.masks import tracked
 from dino.film.progress import Progress, Reporter
 from dino.label_maps import indexed_png, label_overlay
 from dino.render import mark_random, shrink
+from dino.stored import parse_json
 from dino.training.signals import stop_on_signal
 from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_mp4
 from dino.weights.saving import write_atomically
@@ -113,7 +114,7 @@ def make_film(
 def read_result(out: Path) -> FilmResult | None:
     """A finished film's; None where there is none."""
     try:
-        values = json.loads((out / RESULT).read_text())
+        values = parse_json((out / RESULT).read_bytes())
         names = ("stopped", "num_frames", "fps", "seconds")
         return FilmResult(**{name: values[name] for name in names}, tops=tuple(values["tops"]))
     except (OSError, ValueError, KeyError, TypeError):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dino.render import encode_jpeg, shrink
+from dino.stored import as_record
 from dino.training.processes import is_alive, read_json
 from dino.training.runs import process_start_time
 
@@ -48,8 +49,8 @@ def read_progress(out: Path) -> Progress | None:
     power cut) reads as failed."""
     values = read_json(out / FILE)
     try:
-        found = Progress(**values) if values else None
-    except TypeError:  # of another version
+        found = as_record(Progress, values) if values else None
+    except ValueError:  # damaged, or of another version
         return None
     if found and found.status == "running" and not found.alive:
         return replace(found, status="failed", reason="its process ended without a word")

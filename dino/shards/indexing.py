@@ -14,6 +14,7 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.images import IMAGE_SUFFIXES
+from dino.stored import parse_json
 
 # Arrays of the index; "about" is JSON of what no column holds.
 COLUMNS = ("shard", "code", "offset", "size", "name_end", "names", "about")
@@ -174,8 +175,8 @@ def _label(extension: str, content: bytes) -> str | None:
     text = content.decode(errors="surrogateescape")
     if extension == "json":
         try:
-            values = json.loads(text)
-        except (ValueError, RecursionError):
+            values = parse_json(text)
+        except ValueError:
             return None
         value = values.get("label", values.get("class")) if isinstance(values, dict) else None
         text = str(value) if type(value) in (int, str) else ""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
 from dino.errors import UserError
+from dino.stored import parse_json
 
 METHODS = ("dino", "supervised")
 OPTIMIZERS = ("adamw", "sgd", "lars")
@@ -162,7 +163,7 @@ class TrainConfig:
             UserError: not JSON, or fields that do not exist.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError as error:
             raise UserError(f"the config is not JSON ({error}); restore config.json") from error
         return cls.from_dict(values)

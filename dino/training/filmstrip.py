@@ -5,12 +5,12 @@ strip.epochs, strip.maps[0].shape                      # (0, 1, 2, …), [A,h,w]
 """
 
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from dino.stored import read_npz
 
 _EPOCH = re.compile(r"epoch-(\d{1,6})$")
 
@@ -51,9 +51,8 @@ def read_filmstrip(folder: str | Path) -> list[Filmstrip]:
 
 def _read(path: Path, name: str) -> np.ndarray | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            maps = file[name].astype(np.float32)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        maps = read_npz(path)[name].astype(np.float32)
+    except (OSError, ValueError, KeyError):
         return None
     return maps if maps.ndim == 3 and maps.size and np.isfinite(maps).all() else None
 

@@ -144,6 +144,10 @@ def delete(run: str | Path, *, root: Path | None = None) -> None:
     run, root = Path(run).absolute(), (root or runs_folder()).absolute()
     if run.parent.resolve() != root.resolve() or run.name in ("", ".", ".."):
         raise UserError(f"{run} is not in {root}; only runs in there are deleted from here")
+    if not os.path.lexists(run):  # False also of a name that no file can have
+        raise UserError(
+            f"{run.name[:MAX_NAME]!r} is no run, or was deleted already; nothing was deleted"
+        )
     if run.is_symlink():
         raise UserError(f"{run.name} is a link; remove the link or what it points to by hand")
     with _locked(root):

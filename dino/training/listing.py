@@ -3,13 +3,13 @@
 for run in list_runs("checkpoints/runs"): print(run.name, run.status, run.step, run.loss)
 """
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dino.training.lines import parse_line
 from dino.training.processes import is_alive, read_json, read_process
 from dino.training.runs import METRICS, PROBES
 
@@ -94,7 +94,7 @@ def summarize(folder: Path) -> RunSummary:
         step=last.get("step", 0),
         total_steps=_total_steps(folder, config),
         epoch=last.get("epoch", 0),
-        epochs=config.get("epochs", 0),
+        epochs=_whole(config, "epochs"),
         loss=last.get("loss"),
         images_per_s=last.get("images_per_s"),
         knn_start=measured[0] if measured else None,
@@ -159,16 +159,23 @@ def _unheard_of(folder: Path, launch: dict[str, Any], state: dict[str, Any]) -> 
 
 def _total_steps(folder: Path, config: dict[str, Any]) -> int | None:
     told = {**(read_json(folder / "launch.json") or {}), **(read_json(folder / "data.json") or {})}
-    photos, batch = told.get("num_photos"), config.get("batch_size")
+    photos, batch = _whole(told, "num_photos"), _whole(config, "batch_size")
+    most = _whole(config, "max_steps")
     if not photos or not batch:
-        return config.get("max_steps")
-    steps = photos // batch * config.get("epochs", 0)
-    return min(steps, config.get("max_steps") or steps)
+        return most or None
+    steps = photos // batch * _whole(config, "epochs")
+    return min(steps, most or steps)
+
+
+def _whole(values: dict[str, Any], name: str) -> int:
+    """A whole number of a JSON file, 0 where it is none."""
+    value = values.get(name)
+    return value if type(value) is int else 0
 
 
 def _measured(path: Path) -> list[float]:
     """k-NN at the start and in the end; one value, or none, where it was not measured as often."""
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_bytes().splitlines() if path.exists() else []
     first = next(_values(lines), None)
     if first is None:
         return []
@@ -176,12 +183,11 @@ def _measured(path: Path) -> list[float]:
     return [first[1]] if first[0] == last[0] else [first[1], last[1]]
 
 
-def _values(lines: Any) -> Any:
+def _values(lines: Iterable[bytes]) -> Iterator[tuple[int, float]]:
+    """Step and k-NN of the lines that tell it, as they are asked for."""
     for text in lines:
-        with suppress(ValueError, KeyError, TypeError):
-            line = json.loads(text)
-            if line["knn"] is not None:
-                yield line["step"], line["knn"]
+        if (line := parse_line(text)) and line.get("knn") is not None:
+            yield line["step"], line["knn"]
 
 
 def _last_line(path: Path) -> dict[str, Any]:
@@ -192,12 +198,7 @@ def _last_line(path: Path) -> dict[str, Any]:
             lines = file.read().splitlines()
     except OSError:
         return {}
-    for text in reversed(lines):
-        with suppress(ValueError):
-            line = json.loads(text)
-            if isinstance(line, dict):
-                return line
-    return {}
+    return next((line for text in reversed(lines) if (line := parse_line(text))), {})
 
 
 def _started(folder: Path) -> float:

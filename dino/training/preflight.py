@@ -5,7 +5,7 @@ print("\\n".join(preflight(config, open_photos("photos/"), measure=True).lines()
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,14 @@ _SAMPLE = 16
 # Values a block keeps for the backward pass, for each token and channel, fused attention.
 _KEPT_PER_BLOCK = 18
 _FEW_PHOTOS, _FEW_STEPS = 500, 300
+# Times the free memory at which a run is refused rather than warned of: the estimate is a rough one.
+_HOPELESS = 2
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """An estimate: `sizes` of the photos in words, bytes, `seconds` (None where not measured), and
-    `problems` as sentences."""
+    """An estimate: `sizes` of the photos in words, bytes, `seconds` (None where not measured),
+    `problems` as sentences, and why the run has no hope of fitting (`too_large`; empty: it has)."""
 
     num_photos: int
     sizes: str
@@ -42,6 +44,7 @@ class Preflight:
     disk_bytes: int
     seconds: float | None
     problems: tuple[str, ...]
+    too_large: str = ""
 
     def lines(self) -> list[str]:
         """The estimate, ready to print."""
@@ -106,6 +109,22 @@ def preflight(
         disk_bytes=disk,
         seconds=seconds,
         problems=tuple(problems),
+        too_large=_too_large(config, method, chosen, free_memory),
+    )
+
+
+def _too_large(config: TrainConfig, method: Method, device: torch.device, free: int) -> str:
+    """A sentence where the estimate is so far beyond the free memory that it need not be exact."""
+    needed = training_bytes(config, method, device)
+    if needed <= _HOPELESS * free:
+        return ""
+    batch = config.batch_size
+    while batch and training_bytes(replace(config, batch_size=batch), method, device) > free:
+        batch //= 2
+    remedy = f"batch_size={batch} would fit" if batch else "a smaller network or crops may fit"
+    return (
+        f"a batch of {config.batch_size:,} photos takes about {needed / 2**30:,.1f} GB of memory, and "
+        f"{free / 2**30:,.1f} GB are free; {remedy}"
     )
 
 

@@ -3,12 +3,12 @@
 A process is known again by its number and its start time together, since numbers are used again.
 """
 
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dino.stored import parse_json
 from dino.training.runs import process_start_time
 
 
@@ -55,14 +55,16 @@ def is_alive(pid: int, start_time: str | None) -> bool:
 def read_process(path: Path) -> dict[str, Any] | None:
     """What launch.json or state.json says of a process; None where it names none."""
     told = {"start_time": None, "status": "running", "reason": "", "stopping": False}
-    values = read_json(path)
-    return {**told, **values} if values and isinstance(values.get("pid"), int) else None
+    values = {**told, **(read_json(path) or {})}
+    words = all(isinstance(values[name], str) for name in ("status", "reason"))
+    known = type(values.get("pid")) is int and isinstance(values["start_time"], str | None)
+    return values if words and known else None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object; None where there is none, or half of one."""
     try:
-        values = json.loads(path.read_text())
+        values = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None

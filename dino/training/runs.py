@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
+from dino.stored import parse_json
 from dino.training.checkpoint import write_synced
 from dino.training.config import TrainConfig
+from dino.training.lines import format_line, read_lines
 
 METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
 STATUSES = ("running", "finished", "stopped", "failed")
@@ -34,7 +36,8 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder tells it: `state` is one of `STATUSES`, `reason` why it is in it."""
+    """A run as its folder tells it: `state` is one of `STATUSES`, `reason` why it is in it; `damaged`
+    counts lines of metrics and probes that could not be read."""
 
     folder: Path
     config: TrainConfig
@@ -43,6 +46,7 @@ class Run:
     probes: list[dict[str, Any]]
     state: str
     reason: str
+    damaged: int = 0
 
     @property
     def weights(self) -> Path | None:
@@ -109,7 +113,7 @@ class RunFolder:
     def log(self, values: dict[str, Any], *, file: str = METRICS) -> None:
         """Append a line of metrics, or of probes."""
         with (self.folder / file).open("a") as lines:
-            lines.write(json.dumps(values) + "\n")
+            lines.write(format_line(values))
 
     def say(self, line: str) -> None:
         """Append a line to log.txt."""
@@ -119,8 +123,8 @@ class RunFolder:
     def truncate(self, step: int) -> None:
         """Drop metrics and probes after `step`, which a resumed run will write again."""
         for name in (METRICS, PROBES):
-            kept = [line for line in read_lines(self.folder / name) if line["step"] <= step]
-            self._write(name, "".join(json.dumps(line) + "\n" for line in kept))
+            kept = [line for line in read_lines(self.folder / name).lines if line["step"] <= step]
+            self._write(name, "".join(map(format_line, kept)))
 
     def _write(self, name: str, text: str) -> None:
         write_synced(self.folder / name, text)
@@ -135,7 +139,7 @@ def read_run(folder: Path) -> Run:
     try:
         config = TrainConfig.from_json((folder / "config.json").read_text())
         inputs = read_inputs(folder)
-        state = json.loads((folder / "state.json").read_text())
+        state = parse_json((folder / "state.json").read_bytes())
         status, reason, pid = str(state["status"]), str(state["reason"]), int(state["pid"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
@@ -146,26 +150,18 @@ def read_run(folder: Path) -> Run:
     if status == "running" and not alive:
         status, reason = "failed", "its process ended without a word; resume it"
     metrics, probes = read_lines(folder / METRICS), read_lines(folder / PROBES)
-    return Run(folder, config, inputs, metrics, probes, status, reason)
+    damaged = metrics.damaged + probes.damaged
+    return Run(folder, config, inputs, metrics.lines, probes.lines, status, reason, damaged)
 
 
 def read_inputs(folder: Path) -> Inputs:
     """What the run in a folder reads; OSError, ValueError, TypeError or KeyError if that is not said."""
-    told = json.loads((folder / "data.json").read_text())
-    return Inputs(told["data"], told.get("knn"), tuple(told.get("film", ())), told.get("masks"))
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Lines of JSON; one that is not whole, as a crash leaves, is skipped."""
-    lines = []
-    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
-            lines.append(line)
-    return lines
+    told = parse_json((folder / "data.json").read_bytes())
+    inputs = Inputs(told["data"], told.get("knn"), tuple(told.get("film", ())), told.get("masks"))
+    optional = [path for path in (inputs.knn, inputs.masks) if path is not None]
+    if not all(isinstance(path, str) for path in (inputs.data, *inputs.film, *optional)):
+        raise TypeError("data.json names no paths")
+    return inputs
 
 
 def process_start_time(pid: int) -> str | None:
@@ -180,13 +176,13 @@ def process_start_time(pid: int) -> str | None:
 
 
 def _pid(folder: Path) -> int:
-    return int(json.loads((folder / "state.json").read_text())["pid"])
+    return int(parse_json((folder / "state.json").read_bytes())["pid"])
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
     """What a run wrote down of its machine; nothing where that cannot be read."""
     try:
-        told = json.loads((folder / "environment.json").read_text())
+        told = parse_json((folder / "environment.json").read_bytes())
     except (OSError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}

@@ -146,6 +146,7 @@ def _xcit_name(tensors: Mapping[str, Tensor]) -> str:
 
 def _empty(make: Callable[[], nn.Module]) -> nn.Module:
     """`make()` without allocating or drawing its weights, where timm's version allows that."""
+    import timm  # noqa: F401 (here, since torch 2.6 cannot be loaded further on the meta device)
     import torch
 
     try:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dino.errors import DownloadError
+from dino.stored import parse_json
 from dino.weights.connection import open_url
 from dino.weights.hashes import hash_file, record
 
@@ -47,7 +48,7 @@ class _Part:
     def validator(self, url: str) -> str | None:
         """What to send as If-Range; None where the rest of this version cannot be asked for."""
         try:
-            note = json.loads(self.note.read_text())
+            note = parse_json(self.note.read_bytes())
             return str(note["validator"]) if note["url"] == url else None
         except (OSError, ValueError, KeyError, TypeError):
             return None

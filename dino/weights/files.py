@@ -9,7 +9,6 @@ What a file is, is told by its first bytes, never by its name. Key names are lef
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
 import re
 import threading
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import WeightsError
+from dino.stored import parse_json
 from dino.weights.hints import Hints, from_checkpoint, from_metadata, with_folder
 
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -122,14 +122,15 @@ def read_safetensors_metadata(path: Path) -> dict[str, str]:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(min(length, _SAFETENSORS_HEADER_LIMIT))
     try:
-        parsed = json.loads(header) if len(header) == length else None
+        parsed = parse_json(header) if len(header) == length else None
     except ValueError:
         parsed = None
     if not isinstance(parsed, dict):
         raise WeightsError(
             f"{path}: its safetensors header is cut short; copy or download it again"
         )
-    return {str(k): str(v) for k, v in parsed.get("__metadata__", {}).items()}
+    told = parsed.get("__metadata__")
+    return {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
 
 
 def _read_torch(path: Path, kind: str) -> Raw:

@@ -6,13 +6,13 @@ the `preprocessing` entry of our run checkpoints.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dino.errors import WeightsError
+from dino.stored import parse_json
 
 Triple = tuple[float, float, float]
 
@@ -103,7 +103,7 @@ def _pair(values: Any) -> tuple[int, int] | None:
 
 def _json(text: str | None) -> Any:
     try:
-        return None if text is None else json.loads(text)
+        return None if text is None else parse_json(text)
     except ValueError:
         return None
 
@@ -113,7 +113,7 @@ def _read_json_object(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        parsed = json.loads(path.read_text(encoding="utf-8"))
+        parsed = parse_json(path.read_bytes())
     except (ValueError, OSError) as error:
         raise WeightsError(f"{path}: not readable as JSON ({error}); fix or remove it") from error
     if not isinstance(parsed, dict):
