@@ -69,8 +69,12 @@ def _drop_old(folder: Path, step: int, keep: int, milestone: int) -> None:
         if path not in stays and path not in current[:keep]:
             path.unlink()
             path.with_suffix(".sha256").unlink(missing_ok=True)
-    for part in folder.glob(".step-*.part"):  # of a process that was killed while it wrote
+    # What a process left that was killed in the middle of a save.
+    for part in folder.glob(".step-*.part"):
         part.unlink()
+    for digest in folder.glob("step-*.sha256"):
+        if not digest.with_suffix(".pt").exists():
+            digest.unlink()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
