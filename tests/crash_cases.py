@@ -13,6 +13,7 @@ The answer is {"killed", "before" (the operation, or "step N"), "operations", "e
 """
 
 import contextlib
+import importlib
 import json
 import os
 import select
@@ -125,7 +126,7 @@ def _child(order: dict, pipe: int) -> None:
 
     def say(line: str) -> None:
         if line.startswith("step "):
-            tell({"step": int(line[5:].split("/")[0])})
+            tell({"step": int(line[5:].split("/", maxsplit=1)[0])})
 
     run = Path(order["run"])
     try:
@@ -182,14 +183,16 @@ if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    with contextlib.suppress(ImportError):
-        import torch.utils.tensorboard
-    import timm.models.vision_transformer
-
-    import dino.training.loop
-    import dino.training.probes
-    import dino.weights.loading
-    import dino.weights.saving  # noqa: F401
+    for name in (
+        "dino.training.loop",
+        "dino.training.probes",
+        "dino.weights.loading",
+        "dino.weights.saving",
+        "timm.models.vision_transformer",
+        "torch.utils.tensorboard",
+    ):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
     for text in sys.stdin:
         print(json.dumps(_serve(json.loads(text))), flush=True)
