@@ -1,9 +1,13 @@
 """A full disk: what was there stays as it was, nothing half written is left, and one sentence says so."""
 
+import contextlib
+import hashlib
+import http.server
 import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +26,8 @@ from dino.training import checkpoint
 from dino.training.loop import fit
 from dino.training.runs import read_run
 from dino.video import write_mp4
+from dino.weights import ZOO
+from dino.weights.download import download
 
 pytestmark = pytest.mark.reliability
 
@@ -172,7 +178,7 @@ def complain(said: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_on_a_full_disk_says_so_and_leaves_nothing(name, disk, command, request):
+def test_a_command_on_a_full_disk_says_so_and_leaves_nothing(name, disk, command, request, figure):
     """With no byte free, and with room for half of what it writes."""
     words = COMMANDS[name](request.getfixturevalue, disk.folder / "out")
     code, _, said = command(*words)
@@ -189,6 +195,11 @@ def test_a_command_on_a_full_disk_says_so_and_leaves_nothing(name, disk, command
         assert [name for name in disk.files() if is_unfinished(name)] == []
         disk.empty()
         shutil.rmtree(disk.folder / "out", ignore_errors=True)
+    figure(
+        8,
+        f"{len(COMMANDS)} commands that write, with no byte free and with half the room (tmpfs)",
+        "all end with one sentence and an exit code, and leave no temporary",
+    )
 
 
 def is_unfinished(name: str) -> bool:
@@ -196,18 +207,8 @@ def is_unfinished(name: str) -> bool:
     return Path(name).name.startswith(".") and Path(name).name not in (".lock", ".gitignore")
 
 
-@pytest.fixture
-def told(figure):
-    """Notes once for all commands; the table keeps one line of a kind."""
-    figure(
-        8,
-        f"{len(COMMANDS)} commands that write, on a disk with no byte free and with half the room (tmpfs)",
-        "exit code not 0, one sentence, no stray temporary, what was there before byte for byte",
-    )
-
-
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"annotate new", "train", "embed"}))
-def test_what_a_command_wrote_before_outlives_a_full_disk(name, disk, command, request):
+def test_what_a_command_wrote_before_outlives_a_full_disk(name, disk, command, request, figure):
     words = COMMANDS[name](request.getfixturevalue, disk.folder / "out")
     code, _, said = command(*words)
     assert code == 0, said
@@ -221,9 +222,16 @@ def test_what_a_command_wrote_before_outlives_a_full_disk(name, disk, command, r
         before.pop(told, None)
         after.pop(told, None)
     assert after == before
+    figure(
+        8,
+        "the same commands once more, where their files are already, with no byte free",
+        "every file as it was, byte for byte",
+    )
 
 
-def test_a_run_on_a_full_disk_keeps_its_checkpoints_and_goes_on(disk, photos, run, tmp_path):
+def test_a_run_on_a_full_disk_keeps_its_checkpoints_and_goes_on(
+    disk, photos, run, tmp_path, figure
+):
     config = replace(read_run(run).config, epochs=8, save_every=1, keep=2)
     quiet = {"workers": 0, "say": lambda line: None}
     whole = fit(config, photos, tmp_path / "whole", **quiet)
@@ -248,3 +256,70 @@ def test_a_run_on_a_full_disk_keeps_its_checkpoints_and_goes_on(disk, photos, ru
     steps = [line["step"] for line in read_run(broken).metrics]
     assert steps == list(range(1, len(steps) + 1))
     assert json.loads((broken / "state.json").read_text())["status"] == "finished"
+    figure(
+        8,
+        "a run, its disk full at three places of a save",
+        "checkpoints before stay; resumed, it ends with the weights of the unbroken run",
+    )
+
+
+def test_a_download_on_a_full_disk_is_told_and_goes_on(
+    disk, command, tmp_path, monkeypatch, figure
+):
+    """What has arrived is kept on purpose: with room again, only the rest is asked for."""
+    body = np.random.default_rng(0).bytes(3_000_000)
+    website = Website(body)
+    entry = replace(ZOO["dino_vits16"], url=website.url, sha256=hashlib.sha256(body).hexdigest())
+    monkeypatch.setitem(ZOO, "dino_vits16", entry)
+    monkeypatch.setenv("DINO_CHECKPOINTS", str(disk.folder))
+    disk.fill(1_000_000)
+    code, _, said = command("weights", "fetch", "dino_vits16")
+    assert code == 1
+    assert "the disk is full; free space and run again, which goes on from here" in said
+    (name,) = disk.files().keys() - {name for name in disk.files() if not name.endswith(".part")}
+    assert 0 < len(disk.files()[name]) <= 1_000_000
+    disk.empty()
+    path = disk.folder / name.removesuffix(".part")
+    download(website.url, path, sha256=entry.sha256)
+    assert path.read_bytes() == body
+    assert website.starts[0] == 0
+    assert website.starts[-1] > 0
+    assert not [name for name in disk.files() if ".part" in name]
+    website.close()
+    figure(
+        8,
+        "a download that fills the disk",
+        "one sentence, exit code 1; with room again it goes on where it stopped",
+    )
+
+
+class Website:
+    """One file on this machine, given from where it is asked for."""
+
+    def __init__(self, body: bytes) -> None:
+        starts = self.starts = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                asked = self.headers.get("Range", "bytes=0-")
+                start = int(asked.removeprefix("bytes=").rstrip("-"))
+                starts.append(start)
+                self.send_response(206 if start else 200)
+                self.send_header("ETag", '"one"')
+                self.send_header("Content-Length", str(len(body) - start))
+                if start:
+                    self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):
+                    self.wfile.write(body[start:])
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/weights.pth"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
