@@ -20,11 +20,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass
 class App:
-    """A server: its process, its port, and the file of what it says."""
+    """A server: its process, its port, and the files of what it says and of what it loaded and where it
+    connected to (see watched_server.py)."""
 
     process: subprocess.Popen
     port: int
     log: Path
+    notes: Path
 
     @property
     def address(self) -> str:
@@ -33,6 +35,11 @@ class App:
     def memory_bytes(self) -> int:
         """What it holds in memory now."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * 4096
+
+    def noted(self, kind: str) -> list[str]:
+        """What comes after "load" or "connect" in its notes."""
+        lines = self.notes.read_text().splitlines()
+        return [line.removeprefix(f"{kind} ") for line in lines if line.startswith(f"{kind} ")]
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
@@ -77,6 +84,12 @@ class App:
             sock.close()
 
 
+def watched(notes: Path) -> dict[str, str]:
+    """Environment in which Python notes connections that leave this machine (see watching/)."""
+    notes.touch()
+    return {"DINO_NOTES": str(notes), "PYTHONPATH": str(ROOT / "tests" / "watching")}
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -95,18 +108,20 @@ def start(
         "DINO_WEIGHTS": str(weights),
         "DINO_CHECKPOINTS": str(folder / "checkpoints"),
         "DINO_DATA_ROOT": str(folder / "data"),
+        **watched(folder / "notes.txt"),
         **more,
     }
+    words = ["run", "app/main.py", "--server.port", str(port), "--server.headless", "true"]
     with (folder / log).open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)],
+            [sys.executable, "tests/watched_server.py", *words],
             cwd=ROOT,
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    app = App(process, port, folder / log)
+    app = App(process, port, folder / log, folder / "notes.txt")
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         assert process.poll() is None, app.said()

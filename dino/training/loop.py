@@ -227,7 +227,7 @@ def _step(training: Training, batch: Batch) -> StepResult:
             training.options,
         )
     except NonFiniteLossError as error:
-        raise UserError(_not_finite(training.step)) from error
+        raise UserError(_not_finite(training.step + 1)) from error
     training.broken += ~result.finite  # on the device; read where it is logged
     return result
 
