@@ -51,6 +51,7 @@ class Person:
 
     async def arrive(self, browser, address: str) -> None:
         context = await browser.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(WAIT_MS)
         self.page = await context.new_page()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         await self.page.goto(f"{address}/masks?size=224&heads=1&weights={self.weights}")
