@@ -19,8 +19,9 @@ BIN := $(VENV)/bin
 export DINO_WEIGHTS WEIGHTS ALLOW_TRAINING
 OPEN := $(filter-out 127.0.0.1 localhost ::1,$(HOST))
 ifneq ($(OPEN),)
-# The address to open is told here: Streamlit would ask a server on the internet for it.
-NAMED = --browser.serverAddress $$($(BIN)/python -m app.access $(HOST))
+# The address to open is told here: Streamlit would ask a server on the internet for it. And the names
+# that the server answers to.
+NAMED = $$($(BIN)/python -m app.access $(HOST))
 endif
 ifneq ($(DATA),)
 export DINO_DATA_ROOT := $(DATA)

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,5 +115,22 @@ def reachable_address(address: str) -> str:
             return socket.gethostname()
 
 
+def own_names(address: str) -> list[str]:
+    """The names that a server at an address answers to: its own, this machine's, and from the machine
+    itself; a name that somebody else has point here is none of them."""
+    machine = socket.gethostname()
+    found = [reachable_address(address), machine, f"{machine}.local", socket.getfqdn()]
+    if address in ("0.0.0.0", "::"):  # noqa: S104 (compared with, not listened on)
+        with suppress(OSError):
+            found += [str(info[4][0]) for info in socket.getaddrinfo(machine, None)]
+    return list(dict.fromkeys([*found, "127.0.0.1", "localhost", "::1"]))
+
+
+def options(address: str) -> list[str]:
+    """Words for `streamlit run` at an address that others can reach."""
+    hosts = [word for name in own_names(address) for word in ("--server.allowedHosts", name)]
+    return ["--browser.serverAddress", reachable_address(address), *hosts]
+
+
 if __name__ == "__main__":
-    print(reachable_address(sys.argv[1]))
+    print(*options(sys.argv[1]))

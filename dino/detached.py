@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dino.replacing import replace_file
+
 LAUNCH, CONSOLE = "launch.json", "console.txt"
 
 # A process between us and the one started, gone at once: that one then has no parent that must wait
@@ -64,9 +66,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 def write_launch(folder: Path, values: dict[str, Any]) -> None:
     """Write launch.json as a whole."""
-    part = folder / f".{LAUNCH}.part"
-    part.write_text(json.dumps(values))
-    part.replace(folder / LAUNCH)
+    replace_file(folder / LAUNCH, json.dumps(values))
 
 
 def last_words(folder: Path) -> str:

@@ -165,6 +165,9 @@ def test_both_collapses_are_named():
     assert collapse(healthy, 64) is None
     assert "uniform" in (collapse({**healthy, "teacher_entropy": np.log(64)}, 64) or "")
     assert "one-dimensional" in (collapse({**healthy, "batch_mean_entropy": 0.0}, 64) or "")
+    # Not sharp, and yet the same for all: the mean of equal outputs is as sharp as each.
+    assert "one-dimensional" in (collapse({**healthy, "batch_mean_entropy": 1.0001}, 64) or "")
+    assert collapse({**healthy, "batch_mean_entropy": 1.01}, 64) is None
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Only typer is imported here; torch, timm and the rest come with the command that
 `--help` answers at once.
 """
 
+import errno
 import sys
 
 import typer
@@ -28,9 +29,12 @@ app.add_typer(weights.app, name="weights")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(annotate.app, name="annotate")
 
+_DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
 
 def run() -> None:
-    """Run the command line; bad input ends in one sentence on stderr and exit code 2."""
+    """Run the command line; bad input ends in one sentence on stderr and exit code 2, a disk that is
+    full or that may not be written in one and exit code 1."""
     from dino.errors import UserError
 
     try:
@@ -38,3 +42,12 @@ def run() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in _DISK_TROUBLE:
+            raise
+        print(
+            f"error: {error.filename or 'a file'} cannot be written ({error.strerror}); free space or "
+            "choose another folder",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None

@@ -140,6 +140,7 @@ def segment(
     from dino import export
     from dino.masks import check_heads
     from dino.proposals import MaskSettings, propose_objects, together
+    from dino.weights.saving import write_atomically
 
     settings = MaskSettings(
         size=size,
@@ -169,7 +170,7 @@ def segment(
         return export.mask_files(rgb, mask, objects=found, random=backbone.is_random)
 
     def finish() -> None:
-        _write(out / "coco.json", export.coco_json(masks))
+        write_atomically(export.coco_json(masks), out / "coco.json")
 
     _each_photo(found, out, results, finish=finish)
 
@@ -262,6 +263,7 @@ def _each_photo(
     from dino.explore import content_id
     from dino.export import stem
     from dino.images import decode
+    from dino.weights.saving import write_atomically
 
     unique = len({path.name for path in found}) == len(found)
     failed: list[tuple[Path, str]] = []
@@ -271,7 +273,7 @@ def _each_photo(
             data = path.read_bytes()
             folder = out / stem(path.name, content_id(data))
             for name, content in results(decode(data), path.name if unique else path.as_posix()):
-                _write(folder / name, content)
+                write_atomically(content, folder / name)
         except (UserError, OSError) as error:
             failed.append((path, str(error)))
             _say(f"[{number}/{len(found)}] {path}: failed: {error}")
@@ -282,14 +284,6 @@ def _each_photo(
     if failed:
         _say(f"{len(failed)} of {len(found)} failed: {', '.join(str(path) for path, _ in failed)}")
         raise typer.Exit(1)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write through a temporary name, so that an interrupted run leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _say(line: str) -> None:

@@ -5,9 +5,11 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from dino.replacing import replace_file
 from dino.stored import as_record
 from dino.training.processes import is_alive, read_json
 from dino.training.runs import process_start_time
@@ -89,8 +91,7 @@ class Reporter:
     def _tell(self, *, write: bool) -> None:
         if write:
             self._written = time.monotonic()
-            part = self._path.with_name(f".{FILE}.part")
-            part.write_text(json.dumps(asdict(self._now)))
-            part.replace(self._path)
+            with suppress(OSError):  # a full disk is what the features themselves will tell of
+                replace_file(self._path, json.dumps(asdict(self._now)))
         if self._listener:
             self._listener(self._now)

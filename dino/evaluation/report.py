@@ -16,6 +16,8 @@ from typing import Any
 import torch
 
 from dino.backbone import Backbone
+from dino.errors import UserError
+from dino.replacing import append_line
 from dino.weights.saving import write_atomically
 
 Row = dict[str, Any]
@@ -108,8 +110,13 @@ def write_report(report: Report, folder: Path) -> None:
     document = asdict(report)
     write_atomically((json.dumps(document, indent=1) + "\n").encode(), folder / "results.json")
     write_atomically(results_csv(report).encode(), folder / "results.csv")
-    with (folder / "history.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(document) + "\n")
+    try:
+        append_line(folder / "history.jsonl", json.dumps(document))
+    except OSError as error:
+        raise UserError(
+            f"{folder / 'history.jsonl'}: cannot be written ({error.strerror or error}); free space "
+            "or choose another folder"
+        ) from error
 
 
 def results_csv(*reports: Report) -> str:

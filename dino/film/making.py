@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from dino.backbone import Backbone
-from dino.errors import UserError
+from dino.errors import UserError, VideoError
 from dino.film.attention import (
     AttentionStyle,
     KeptMaps,
@@ -37,7 +37,8 @@ from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_mp4
 from dino.weights.saving import write_atomically
 
 FILM, MASKS, RESULT = "film.mp4", "masks", "result.json"
-_MAPS = ".maps"
+# What there is only while a film is made.
+_MAPS, _NEW_MASKS = ".maps", ".masks"
 # Films are no wider: a browser shows them smaller, and encoding grows with the pixels.
 FILM_PX = 1280
 _FPS = (1.0, 60.0)
@@ -75,13 +76,13 @@ def make_film(
 
     Args:
         video: MP4, MOV or GIF file.
-        out: folder of the results; those of an earlier film are replaced.
+        out: folder of the results; those of an earlier film are replaced once this one is whole.
         look: how attention is drawn, or the labels uint8 [H,W] of the first frame.
         size: longer side in px of the network's input.
         progress: called after each frame.
     Raises:
         UserError: no such video, a mask of another size, a network without attention where it is
-            asked for, or too large a size.
+            asked for, too large a size, or a folder that cannot be written.
     """
     started = time.monotonic()
     if isinstance(look, AttentionStyle):
@@ -99,12 +100,18 @@ def make_film(
                 _check_mask(look, info)
                 tops = _masks(work, look)
         except _Stopped:
-            _clear(out)
             reporter.end("stopped")
             return FilmResult(stopped=True)
         except BaseException as error:
             reporter.end("failed", str(error) or type(error).__name__)
-            raise
+            if not isinstance(error, OSError):
+                raise
+            raise VideoError(
+                f"{out}: cannot be written ({error.strerror or error}); free space or choose another "
+                "folder"
+            ) from error
+        finally:
+            _clear(out)
     result = FilmResult(False, reporter.done, fps, round(time.monotonic() - started, 2), tops)
     _write_result(out, result, backbone, look, size)
     reporter.end("finished")
@@ -158,6 +165,9 @@ class _Work:
                     self.reporter.preview(shown)
 
         write_mp4(told(), self.out / FILM, fps=self.fps)
+        # The film is whole: what belongs to an earlier one goes.
+        (self.out / RESULT).unlink(missing_ok=True)
+        shutil.rmtree(self.out / MASKS, ignore_errors=True)
 
 
 def _attention(work: _Work, style: AttentionStyle) -> tuple[float, ...]:
@@ -187,10 +197,11 @@ def _masks(work: _Work, first: np.ndarray) -> tuple[float, ...]:
     def drawn() -> Iterator[np.ndarray]:
         pairs = tracked(work.backbone, work.frames(), first, size=work.size)
         for number, (rgb, labels) in enumerate(pairs):
-            write_atomically(indexed_png(labels), work.out / MASKS / f"{number:05}.png")
+            write_atomically(indexed_png(labels), work.out / _NEW_MASKS / f"{number:05}.png")
             yield label_overlay(rgb, labels)
 
     work.write(drawn())
+    (work.out / _NEW_MASKS).rename(work.out / MASKS)
     return ()
 
 
@@ -203,10 +214,9 @@ def _check_mask(first: np.ndarray, info: VideoInfo) -> None:
 
 
 def _clear(out: Path) -> None:
-    """Take an earlier film away, the result first."""
-    for name in (RESULT, FILM, _MAPS):
-        (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / MASKS, ignore_errors=True)
+    """Take away what a film that was not finished left."""
+    (out / _MAPS).unlink(missing_ok=True)
+    shutil.rmtree(out / _NEW_MASKS, ignore_errors=True)
 
 
 def _write_result(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dino.render import encode_jpeg, shrink
+from dino.replacing import replace_file
 from dino.stored import as_record
 from dino.training.processes import is_alive, read_json
 from dino.training.runs import process_start_time
@@ -94,7 +95,8 @@ class Reporter:
 
     def preview(self, picture: np.ndarray) -> None:
         """What the film looks like now, uint8 [H,W,3]."""
-        _replace(self._out / PREVIEW, encode_jpeg(shrink(picture, _PREVIEW_PX)))
+        with suppress(OSError):
+            replace_file(self._out / PREVIEW, encode_jpeg(shrink(picture, _PREVIEW_PX)))
         self._drawn = time.monotonic()
 
     @property
@@ -110,12 +112,7 @@ class Reporter:
     def _tell(self, *, write: bool) -> None:
         if write:
             self._written = time.monotonic()
-            _replace(self._out / FILE, json.dumps(asdict(self._now)).encode())
+            with suppress(OSError):  # a full disk is what the film itself will tell of
+                replace_file(self._out / FILE, json.dumps(asdict(self._now)))
         if self._listener:
             self._listener(self._now)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)

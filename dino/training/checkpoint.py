@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -40,13 +40,15 @@ def save(folder: Path, checkpoint: Checkpoint, *, keep: int, milestone: int = 0)
         milestone: leave also those of every this many steps; 0 leaves none.
     Returns:
         The file.
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; what was there stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{checkpoint.step:08d}.pt"
     temporary = folder / f".{path.name}.part"
     try:
         with temporary.open("wb") as file:
-            torch.save(_to_plain(checkpoint), file)
+            _save_plain(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
         digest = _sha256(temporary)
@@ -59,6 +61,19 @@ def save(folder: Path, checkpoint: Checkpoint, *, keep: int, milestone: int = 0)
     return path
 
 
+def _save_plain(checkpoint: Checkpoint, file: IO[bytes]) -> None:
+    """`torch.save`, with the disk's own error: torch, closing its archive, covers it with another."""
+    try:
+        torch.save(_to_plain(checkpoint), file)
+    except RuntimeError as error:
+        before = error.__context__
+        while before is not None and not isinstance(before, OSError):
+            before = before.__context__
+        if before is None:
+            raise
+        raise before from error
+
+
 def _drop_old(folder: Path, step: int, keep: int, milestone: int) -> None:
     """Leave the newest up to `step` and the milestones; newer ones were damaged, or left behind."""
     steps = {path: int(path.stem.removeprefix("step-")) for path in list_checkpoints(folder)}
@@ -68,8 +83,12 @@ def _drop_old(folder: Path, step: int, keep: int, milestone: int) -> None:
         if path not in stays and path not in current[:keep]:
             path.unlink()
             path.with_suffix(".sha256").unlink(missing_ok=True)
-    for part in folder.glob(".step-*.part"):  # of a process that was killed while it wrote
+    # What a process left that was killed in the middle of a save.
+    for part in folder.glob(".step-*.part"):
         part.unlink()
+    for digest in folder.glob("step-*.sha256"):
+        if not digest.with_suffix(".pt").exists():
+            digest.unlink()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -148,11 +167,14 @@ def _recorded_digest(path: Path) -> str | None:
 def write_synced(path: Path, text: str) -> None:
     """Replace a small text file as a whole, and have it on the disk."""
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

@@ -35,6 +35,12 @@ def export_head(head: nn.Module, center: Tensor, path: Path) -> Path:
     return save(state, path, dtype="fp32", metadata={"name": "head"})
 
 
+def drop_unfinished(place: Path) -> None:
+    """Remove what a process left in the folder of weights that was killed while it wrote them."""
+    for part in place.glob(".*.safetensors-*"):
+        part.unlink()
+
+
 def read_head(path: Path) -> dict[str, Tensor]:
     """Head and `center` from what `export_head` wrote, or from a run's checkpoint (the teacher's).
 

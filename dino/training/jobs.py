@@ -23,6 +23,7 @@ from typing import Any
 
 from dino.detached import launch
 from dino.errors import UserError
+from dino.replacing import replace_file
 from dino.training.config import TrainConfig
 from dino.training.data import open_photos
 from dino.training.listing import has_checkpoint, is_run
@@ -198,10 +199,17 @@ def check(
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write through a temporary name, so that a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(values))
-    temporary.replace(path)
+    """Write a file whole.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        replace_file(path, json.dumps(values))
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); free space and try again"
+        ) from error
 
 
 @contextmanager

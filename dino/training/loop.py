@@ -79,10 +79,16 @@ def fit(
         photos = open_photos(data)
         training = prepare(config, photos, world=world, device=device, precision=precision)
         reporter = Reporter(run_folder, config, inputs, world=world, say=say)
-        if resume:
-            _restore(training, run_folder, reporter)
-        elif world.leads:
-            run_folder.create(config, inputs, len(photos), environment(precision))
+        try:
+            if resume:
+                _restore(training, run_folder, reporter)
+            elif world.leads:
+                run_folder.create(config, inputs, len(photos), environment(precision))
+        except OSError as error:
+            raise UserError(
+                f"{run_folder.folder} cannot be written ({error.strerror or error}); free space or "
+                "choose another folder"
+            ) from error
         wait_for_all()
         _guarded(training, photos, reporter, workers=workers, stop=stop)
     return run_folder.folder
@@ -145,8 +151,8 @@ def _guarded(
     training: Training, photos: Photos, reporter: Reporter, *, workers: int, stop: list[bool]
 ) -> None:
     """The run, and in the end its state, however it ends."""
-    reporter.state("running")
     try:
+        reporter.state("running")
         finished = _run(training, photos, reporter, workers=workers, stop=stop)
     except BaseException as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -221,7 +227,7 @@ def _step(training: Training, batch: Batch) -> StepResult:
             training.options,
         )
     except NonFiniteLossError as error:
-        raise UserError(_not_finite(training.step)) from error
+        raise UserError(_not_finite(training.step + 1)) from error
     training.broken += ~result.finite  # on the device; read where it is logged
     return result
 

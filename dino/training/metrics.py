@@ -1,8 +1,9 @@
 """What a run writes down of itself, and the two ways it can die.
 
 Uniform collapse: every output is flat, so the entropy of single outputs is at ln K. One-dimensional
-collapse: every image gives the same output, so the entropy of the *batch-mean* output goes to 0. The
-entropy of single outputs is low in healthy, sharp runs too, so it alone proves nothing.
+collapse: every image gives the same output, so the entropy of the *batch-mean* output goes to 0, or it
+is that of the single outputs, since the mean of equal outputs is each of them. The entropy of single
+outputs is low in healthy, sharp runs too, so it alone proves nothing.
 """
 
 import math
@@ -17,6 +18,8 @@ from dino.training.step import StepResult
 
 # Shares of ln K beyond which a run is called collapsed.
 _UNIFORM, _CONSTANT = 0.995, 0.02
+# A share of ln K below which what differs between outputs is rounding.
+_ALIKE = 1e-4
 
 
 @torch.no_grad()
@@ -68,10 +71,11 @@ def collapse(values: dict[str, float], out_dim: int) -> str | None:
             f"of ln K = {most:.2f}); lower the learning rate or the teacher temperature, raise the "
             "momentum, or use fewer prototypes"
         )
-    if values["batch_mean_entropy"] <= _CONSTANT * most:
+    together, single = values["batch_mean_entropy"], values["teacher_entropy"]
+    if together <= _CONSTANT * most or together - single <= _ALIKE * most:
         return (
             "one-dimensional collapse: all images get the same output (entropy of the batch mean "
-            f"{values['batch_mean_entropy']:.3f}); check that centring is on, raise the teacher "
+            f"{together:.3f}, of single outputs {single:.3f}); check that centring is on, raise the teacher "
             "temperature, or lower the learning rate"
         )
     return None

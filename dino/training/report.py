@@ -15,7 +15,7 @@ from dino.training import checkpoint
 from dino.training.config import TrainConfig
 from dino.training.data import Batch, Photos
 from dino.training.events import Events, open_events
-from dino.training.exports import export_head, export_weights
+from dino.training.exports import drop_unfinished, export_head, export_weights
 from dino.training.methods import Method, frozen_copy
 from dino.training.probes import open_probe
 from dino.training.runs import PROBES, Inputs, RunFolder
@@ -70,6 +70,7 @@ class Reporter:
         for line in (*problems, f"resumed at step {step}"):
             self._note(line)
         self._folder.truncate(step)
+        drop_unfinished(self._folder.folder / "weights")
 
     def count(self, batch: Batch, photos: Photos, waited: float) -> None:
         """Count a batch, the seconds it was waited for, and the photos it could not read."""

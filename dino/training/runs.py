@@ -83,7 +83,10 @@ class RunFolder:
     def create(
         self, config: TrainConfig, inputs: Inputs, num_photos: int, environment: dict[str, Any]
     ) -> None:
-        """Make the folder and write config, inputs with the number of photos, and environment.
+        """Make the folder and write inputs with the number of photos, environment, state and config.
+
+        The config comes last: a folder that has one holds a run that can be resumed, whenever its
+        process was killed.
 
         Raises:
             UserError: it holds a run already.
@@ -95,9 +98,10 @@ class RunFolder:
             raise UserError(
                 f"{self.folder} cannot be made ({error.strerror}); choose another folder"
             ) from error
-        self._write("config.json", config.to_json())
         self._write("data.json", json.dumps({**asdict(inputs), "num_photos": num_photos}, indent=1))
         self._write("environment.json", json.dumps(environment, indent=1))
+        self.set_state("running")
+        self._write("config.json", config.to_json())
 
     def set_state(self, status: str, reason: str = "") -> None:
         """Say what the run is doing, with the process that does it."""

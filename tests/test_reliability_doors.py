@@ -1,0 +1,129 @@
+"""Who may talk to the server: its own page, by its own name; what a page of another site asks is refused."""
+
+import pytest
+from server_cases import running
+
+from app import access
+
+pytestmark = pytest.mark.reliability
+
+FOREIGN = "https://photos.example"
+TRAVERSALS = [
+    "/../../etc/passwd",
+    "/..%2f..%2f..%2fetc%2fpasswd",
+    "/%2e%2e/%2e%2e/etc/passwd",
+    "//etc/passwd",
+    "/static/../../../../../../etc/passwd",
+    "/static/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    "/app/static/..%2f..%2fconfig.toml",
+    "/app/static/../main.py",
+    "/media/../../../../etc/passwd",
+    "/media/..%2f..%2f..%2fetc%2fpasswd",
+    "/media/%252e%252e%252fetc%252fpasswd",
+    "/component/../../../etc/passwd",
+    "/component/streamlit/..%2f..%2f..%2fetc%2fpasswd",
+    "/_stcore/bidi-components/x/..%2f..%2f..%2fetc%2fpasswd",
+    "/_stcore/component/../../../../etc/passwd",
+    "/C:%5cwindows%5cwin.ini",
+    "/%5c%5cserver%5cshare",
+    "/static/..%5c..%5c..%5cetc%5cpasswd",
+    "/static/%00/etc/passwd",
+]
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory, small_weights):
+    with running(tmp_path_factory.mktemp("app"), small_weights) as started:
+        yield started
+
+
+def test_the_own_page_gets_a_session_by_each_of_its_names(app):
+    for name in ("127.0.0.1", "localhost"):
+        host = f"{name}:{app.port}"
+        assert app.websocket_opens(host=host, origin=f"http://{host}"), name
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [FOREIGN, "http://127.0.0.1.photos.example", "http://localhost.photos.example", "null"],
+)
+def test_a_page_of_another_site_gets_no_session(app, origin, figure):
+    assert not app.websocket_opens(origin=origin)
+    figure(15, "websocket from 4 foreign origins", "refused")
+
+
+@pytest.mark.parametrize(
+    "name", ["photos.example", "127.0.0.1.photos.example", "192.0.2.7", "localhost@photos.example"]
+)
+def test_a_name_that_somebody_has_point_here_gets_no_session(app, name, figure):
+    """A site's own name, resolved to this machine by the site (DNS rebinding): to the browser the page
+    and the server are then of one origin."""
+    host = f"{name}:{app.port}"
+    assert not app.websocket_opens(host=host, origin=f"http://{host}")
+    assert not app.websocket_opens(host=host, origin=None)
+    figure(15, "websocket by 4 forged Host names, of one origin with the page", "refused")
+
+
+def test_an_upload_needs_the_token_of_the_page(app, figure):
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n'
+        b"Content-Type: image/png\r\n\r\nabc\r\n--x--\r\n"
+    )
+    form = {"Content_Type": "multipart/form-data; boundary=x"}
+    path = "/_stcore/upload_file/session/file"
+    refusals = [
+        app.request(path, "PUT", body, **form),
+        app.request(path, "PUT", body, **form, Origin=FOREIGN),
+        app.request(path, "PUT", body, **form, X_Xsrftoken="made-up", Cookie="_streamlit_xsrf=no"),
+        app.request(path, "DELETE"),
+    ]
+    assert [status for status, _, _ in refusals] == [403] * 4
+    figure(15, "uploads and deletion without the page's token", "403, 4 of 4")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", ["/", "/attention", "/training", "/_stcore/health", "/media/x"])
+def test_a_form_of_another_site_changes_nothing(app, method, path, figure):
+    headers = {"Origin": FOREIGN, "Content_Type": "application/x-www-form-urlencoded"}
+    status, answered, _ = app.request(path, method, b"name=run&epochs=1", **headers)
+    assert status in (403, 404, 405)
+    assert "access-control-allow-origin" not in answered
+    figure(15, "POST, PUT, PATCH, DELETE of a foreign page to 5 addresses", "refused, 20 of 20")
+
+
+@pytest.mark.parametrize("path", ["/", "/_stcore/health", "/_stcore/host-config", "/media/x.png"])
+def test_a_page_of_another_site_may_not_read_an_answer(app, path):
+    _, answered, _ = app.request(path, Origin=FOREIGN)
+    assert answered.get("access-control-allow-origin") is None
+    status, answered, _ = app.request(
+        "/_stcore/upload_file/a/b", "OPTIONS", Origin=FOREIGN, Access_Control_Request_Method="PUT"
+    )
+    assert answered.get("access-control-allow-origin") not in ("*", FOREIGN), status
+
+
+@pytest.mark.parametrize("path", TRAVERSALS)
+def test_no_address_leads_out_of_what_is_served(app, path, figure):
+    status, _, body = app.request(path)
+    assert b"root:" not in body
+    assert b"allowedHosts" not in body
+    assert b"st.navigation" not in body
+    # Streamlit answers an address that is no file with its own page, so that links to pages work.
+    assert status in (400, 403, 404) or b"<title>Streamlit</title>" in body
+    figure(15, f"{len(TRAVERSALS)} addresses that lead out of what is served", "no file given")
+
+
+def test_the_server_is_well_after_all_that(app):
+    assert app.request("/_stcore/health")[0] == 200
+    assert "Traceback" not in app.said()
+
+
+def test_an_open_server_answers_to_this_machine_s_names_only():
+    names = access.own_names("0.0.0.0")
+    assert {"127.0.0.1", "localhost"} < set(names)
+    assert "*" not in names
+    assert access.own_names("192.0.2.7")[0] == "192.0.2.7"
+    words = access.options("192.0.2.7")
+    assert words[:4] == [
+        *("--browser.serverAddress", "192.0.2.7"),
+        *("--server.allowedHosts", "192.0.2.7"),
+    ]

@@ -1,0 +1,163 @@
+"""Sixteen people at once, each with a photo and settings of their own, on two kinds of weights."""
+
+import asyncio
+import io
+import random
+import re
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from server_cases import ROOT, running
+from test_browser import BUNDLED, CHROMIUM, FLAGS
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+]
+
+SEED = 10
+SESSIONS, ACTIONS = 16, 20
+THINK_S = (1.0, 3.0)
+CONTROL_S = 2.0  # 95 % of the answers to a control come within
+FORWARDS = 8  # and to a new photo within so many times what one takes alone
+WAIT_MS = 60_000
+
+
+def picture(number: int) -> tuple[str, bytes, str]:
+    """A photo of its own size, by which it is known: name, PNG, and what the page says of its size."""
+    width, height = 200 + number, 150
+    rgb = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "PNG")
+    return f"photo-{number:03}.png", buffer.getvalue(), f"{width}×{height} px"
+
+
+class Person:
+    """One browser session: what it does, how long it waited, and what it saw that is not its own."""
+
+    def __init__(self, number: int, weights: str) -> None:
+        self.number, self.weights = number, weights
+        self.rng = random.Random(SEED * 1000 + number)
+        self.mass, self.photos = 60, 0
+        self.controls: list[float] = []
+        self.new_photos: list[float] = []
+        self.errors: list[str] = []
+
+    async def arrive(self, browser, address: str) -> None:
+        context = await browser.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(WAIT_MS)
+        self.page = await context.new_page()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        await self.page.goto(f"{address}/masks?size=224&heads=1&weights={self.weights}")
+        await self.page.get_by_text("weights sha256").wait_for(timeout=3 * WAIT_MS)
+        await self.add_photo()
+        self.new_photos.clear()
+
+    async def add_photo(self) -> None:
+        """Upload a photo that nobody else has and wait until the page shows it."""
+        name, data, size = picture(self.number * 100 + self.photos)
+        self.photos += 1
+        started = time.perf_counter()
+        await self.page.locator(".st-key-upload input[type=file]").set_input_files(
+            {"name": name, "mimeType": "image/png", "buffer": data}
+        )
+        await self.page.get_by_text(size).first.wait_for(timeout=WAIT_MS)
+        await self.settled()
+        self.new_photos.append(time.perf_counter() - started)
+        self.size = size
+
+    async def move_mass(self) -> None:
+        """One step of the slider, until the picture's caption says so."""
+        key, step = ("ArrowRight", 1) if self.mass < 90 else ("ArrowLeft", -1)
+        slider = self.page.get_by_role("slider", name="Attention held by the mask")
+        await slider.focus()
+        self.mass += step
+        started = time.perf_counter()
+        await slider.press(key)
+        await self.page.get_by_text(re.compile(rf"Head 1 at {self.mass}%")).first.wait_for(
+            timeout=WAIT_MS
+        )
+        await self.settled()
+        self.controls.append(time.perf_counter() - started)
+
+    async def settled(self) -> None:
+        """Wait until the app has done all it was asked."""
+        await self.page.wait_for_selector(
+            '[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=WAIT_MS
+        )
+
+    async def look_round(self) -> None:
+        """Nothing but its own photo and settings, and no error."""
+        shown = await self.page.locator("body").inner_text()
+        names = set(re.findall(r"photo-(\d+)\d\d\.png", shown))
+        sizes = set(re.findall(r"\d+×150 px", shown))
+        if sizes - {self.size}:
+            self.errors.append(f"session {self.number} saw {sizes}, its own is {self.size}")
+        others = {name for name in names if int(name) != self.number}
+        if others:
+            self.errors.append(f"session {self.number} saw photos of {others}")
+        if f"mass={self.mass}" not in self.page.url and self.mass != 60:
+            self.errors.append(f"session {self.number} is at {self.page.url}, not {self.mass} %")
+        if await self.page.get_by_test_id("stException").count():
+            self.errors.append(f"session {self.number} saw an exception")
+
+    async def work(self) -> None:
+        for _ in range(ACTIONS):
+            await asyncio.sleep(self.rng.uniform(*THINK_S))
+            await (self.add_photo() if self.rng.random() < 0.2 else self.move_mass())
+            await self.look_round()
+
+
+async def meet(address: str) -> tuple[float, list[Person]]:
+    """Seconds that a new photo takes alone, and everybody after their actions."""
+    from playwright.async_api import async_playwright
+
+    names = ("small", Path(BUNDLED).stem)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        people = [Person(number, names[number % 2]) for number in range(SESSIONS)]
+        for person in people[:2]:
+            await person.arrive(browser, address)
+        for _ in range(3):
+            await people[1].add_photo()
+        alone = statistics.median(people[1].new_photos)
+        people[1].new_photos.clear()
+        for person in people[2:]:
+            await person.arrive(browser, address)
+        await asyncio.gather(*(person.work() for person in people))
+        await browser.close()
+    return alone, people
+
+
+def p95(values: list[float]) -> float:
+    return float(np.quantile(values, 0.95))
+
+
+def test_sixteen_sessions_are_apart_and_answered(tmp_path, small_weights, figure):
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(ROOT / "checkpoints" / BUNDLED, tmp_path / "checkpoints" / BUNDLED)
+    with running(tmp_path, small_weights) as app:
+        alone, people = asyncio.run(meet(app.address))
+        loads, said = app.noted("load"), app.said()
+    controls = [seconds for person in people for seconds in person.controls]
+    photos = [seconds for person in people for seconds in person.new_photos]
+    errors = [error for person in people for error in person.errors]
+    figure(
+        10,
+        f"{SESSIONS} sessions × {ACTIONS} actions, 1–3 s between, two weights, Chromium (seed {SEED})",
+        f"{len(loads)} loads, {len(errors)} errors; controls p95 {p95(controls):.2f} s of "
+        f"{len(controls)}, new photos p95 {p95(photos):.2f} s of {len(photos)} "
+        f"({p95(photos) / alone:.1f} × alone)",
+    )
+    assert sorted(Path(source).stem for source in loads) == sorted(["small", Path(BUNDLED).stem])
+    assert errors == []
+    assert "Traceback" not in said
+    assert len(controls) + len(photos) == SESSIONS * ACTIONS
+    assert p95(controls) <= CONTROL_S
+    assert p95(photos) <= FORWARDS * alone
