@@ -4,6 +4,7 @@ Attention maps of all tokens in every block, one log-softmax a pair of views, pa
 clipping, teacher update and host reads, PIL crops; float32. Nothing here is used by the product.
 """
 
+import copy
 import math
 import random
 
@@ -26,6 +27,29 @@ class PlainAttention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         weights = (q @ k.transpose(-2, -1) / math.sqrt(dim // self.num_heads)).softmax(dim=-1)
         return self.proj((weights @ v).transpose(1, 2).reshape(batch, length, dim))
+
+
+def whole_maps(model: nn.Module) -> nn.Module:
+    """A copy of a timm ViT whose blocks all hold their N×N maps."""
+    plain = copy.deepcopy(model).float()
+    for block in plain.blocks:
+        block.attn = PlainAttention(block.attn)
+    return plain
+
+
+@torch.no_grad()
+def last_maps(model: nn.Module, images: Tensor) -> Tensor:
+    """Images [B,3,H,W] → the last block's CLS row [B,A,N] out of its whole map, patches only."""
+    x = model.norm_pre(model._pos_embed(model.patch_embed(images)))
+    for block in model.blocks[:-1]:
+        x = block(x)
+    last = model.blocks[-1]
+    attn, y = last.attn, last.norm1(x)
+    batch, length, dim = y.shape
+    qkv = attn.qkv(y).reshape(batch, length, 3, attn.num_heads, dim // attn.num_heads)
+    q, k, _ = qkv.permute(2, 0, 3, 1, 4)
+    weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1)
+    return weights[:, :, 0, 1:]
 
 
 def forward(network: nn.Module, crops: list[Tensor]) -> Tensor:
