@@ -1,13 +1,16 @@
 """The same computed by other packages, where they are installed (requirements-bench.txt)."""
 
 import importlib.util
+import io
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from bench.networks import HEAD_DIM, Networks
+from bench.training import jpeg
 
 Ways = dict[str, Callable[[], Any]]
 
@@ -31,6 +34,21 @@ def maps_by_peers(found: Networks) -> tuple[Ways, list[str]]:
     else:
         missing.append("openvino is not installed")
     return ways, missing
+
+
+def crops_by_lightly(photos: int) -> tuple[Ways, list[str]]:
+    """lightly's DINO transform on as many JPEGs, normalisation left out as in the other ways."""
+    if not installed("lightly"):
+        return {}, ["lightly is not installed"]
+    from lightly.transforms import DINOTransform
+
+    draw, data = DINOTransform(normalize=None), jpeg()
+
+    def run() -> None:
+        for _ in range(photos):
+            draw(Image.open(io.BytesIO(data)).convert("RGB"))
+
+    return {"lightly": run}, []
 
 
 @torch.no_grad()
