@@ -41,9 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, keep, write the page; 1 if a row failed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="rows and sections, such as 1,2,17,growth")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=None, help="default: cuda if there")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default=None, help="default: cuda if there"
+    )
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--tiny", action="store_true", help="tiny sizes: whether it works, not how fast")
+    parser.add_argument(
+        "--tiny", action="store_true", help="tiny sizes: whether it works, not how fast"
+    )
     parser.add_argument("--out", type=Path, default=_ROOT / "docs")
     parser.add_argument("--limit", type=int, default=420, help="seconds a row may take")
     given = parser.parse_args(arguments)

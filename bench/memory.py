@@ -27,7 +27,9 @@ _ROOT = Path(__file__).resolve().parents[1]
 _WARM_UP_PATCHES = 4
 
 
-def in_own_process(way: str, patch: int, side: int, *, batch: int = 1, tiny: bool) -> dict[str, Any]:
+def in_own_process(
+    way: str, patch: int, side: int, *, batch: int = 1, tiny: bool
+) -> dict[str, Any]:
     """{"bytes": …, "seconds": …} of one forward, measured in a new process.
 
     Raises:

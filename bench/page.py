@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from bench import growth_page
-from bench.outcome import NOT_APPLICABLE, NOT_MEASURED, PASS, SHORT, reaches_stretch, row_verdict, verdict
+from bench.outcome import (
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    PASS,
+    SHORT,
+    reaches_stretch,
+    row_verdict,
+    verdict,
+)
 from bench.table import BY_NUMBER, ROWS, Criterion, Row
 
 FAILED = "failed"
@@ -169,5 +177,3 @@ def _ways(rows: Mapping[str, Any]) -> str:
                 f"| {way.get('repeats', 1)} |"
             )
     return "\n".join([*lines, ""])
-
-

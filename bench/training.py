@@ -10,6 +10,7 @@ import io
 import platform
 import random
 from collections.abc import Callable
+from typing import Any
 
 from dino.threads import wait_politely
 
@@ -55,9 +56,15 @@ def step_variants(config: TrainConfig) -> dict[str, Callable[[], object]]:
     return variants if best == "fp32" else {**variants, f"ours, {best}": ours(best)}
 
 
-def plain_step(config: TrainConfig, crops: list[torch.Tensor]) -> Callable[[], object]:
-    """The plain step on networks of the same sizes."""
-    method = build_method(config, device=CPU, world=World(), num_classes=0, plain=False)
+def plain_step(
+    config: TrainConfig,
+    crops: list[torch.Tensor],
+    *,
+    device: torch.device = CPU,
+    scaler: Any = None,
+) -> Callable[[], object]:
+    """The plain step on networks of the same sizes; with a `scaler` in fp16."""
+    method = build_method(config, device=device, world=World(), num_classes=0, plain=False)
     student, teacher = method.modules["student"], method.modules["teacher"]
     for network in (student, teacher):
         for block in network.backbone.blocks:
@@ -67,8 +74,10 @@ def plain_step(config: TrainConfig, crops: list[torch.Tensor]) -> Callable[[], o
         network.backbone.patch_embed.flatten = False
         network.backbone.patch_embed.output_fmt = "NHWC"
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-4, foreach=False, fused=False)
-    center = torch.zeros(1, config.out_dim)
-    return lambda: plain.step(student, teacher, optimizer, crops, center=center, momentum=0.996)
+    center = torch.zeros(1, config.out_dim, device=device)
+    return lambda: plain.step(
+        student, teacher, optimizer, crops, center=center, momentum=0.996, scaler=scaler
+    )
 
 
 def jpeg(width: int = 500, height: int = 375) -> bytes:
@@ -135,7 +144,9 @@ def main() -> None:
         f"median of {given.repeats}\n"
     )
     print("| what | way | images/s | spread | ratio |\n| --- | --- | --- | --- | --- |")
-    print("\n".join(row("training step", in_turns(step_variants(config), given.repeats), given.batch)))
+    print(
+        "\n".join(row("training step", in_turns(step_variants(config), given.repeats), given.batch))
+    )
     torch.set_num_threads(1)
     print("\n".join(row("crops from JPEG", in_turns(crop_variants(config), given.repeats), 8)))
 

@@ -19,7 +19,9 @@ def exact(settings: Settings) -> Outcome:
     found = networks(8, 480, tiny=settings.tiny, precisions=("fp32",))
     peers, missing = maps_by_peers(found)
     outcome = Outcome(notes=[f"{who}." for who in missing])
-    outcome.notes.append(f"Largest difference of the maps from the plain ones: {check_maps(found):.0e}.")
+    outcome.notes.append(
+        f"Largest difference of the maps from the plain ones: {check_maps(found):.0e}."
+    )
     times = in_turns({**_own(found), **peers}, settings.repeats)
     outcome.timed(times)
     ours = times[_OURS.format("fp32")].median

@@ -47,5 +47,7 @@ def agreement(settings: Settings) -> Outcome:
         f"{np.quantile(scores, 0.05):.3f}."
     )
     if not has_bf16_units(torch.device("cpu")):
-        outcome.notes.append("This CPU has no bf16 units: the agreement holds, its time says nothing.")
+        outcome.notes.append(
+            "This CPU has no bf16 units: the agreement holds, its time says nothing."
+        )
     return outcome
