@@ -68,7 +68,7 @@ def _computed(way: str, shape: Shape, side: int) -> Callable[[torch.Tensor], Any
         whole = plain.whole_maps(model)
         return lambda images: plain.last_maps(whole, images)
     backbone = wrapped(model, precision)
-    return lambda images: backbone.attention(images)
+    return backbone.attention
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ from bench.training import crop_variants, step_variants
 from dino.training.config import TrainConfig
 
 _TINY_SIZES = {"arch": "vit_tiny", "global_size": 32, "local_size": 16, "num_locals": 2,
-               "batch_size": 2, "out_dim": 64}  # fmt: skip
+               "batch_size": 2, "out_dim": 64,
+    "hidden_dim": 32,
+    "bottleneck_dim": 16,
+}  # fmt: skip
 
 
 def config_of(settings: Settings, batch: int = 8) -> TrainConfig:
