@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dino.attention_kernel import in_slices, self_attention
+from dino.attention_kernel import self_attention
 from dino.position import interpolate_positions
 
 # Query rows of a slice in `attention_slices`.
@@ -77,10 +77,22 @@ def states(model: Any, x: Tensor, *, until: int) -> Iterator[Tensor]:
 def block(model: Any, index: int, x: Tensor, *, silent: int | None = None) -> Tensor:
     """One block on tokens [B,N,D]; the head `silent` adds nothing: zeros enter the projection for it."""
     part = model.blocks[index]
-    if silent is None and not in_slices(x):
+    products = part.attn.qkv.weight.dtype
+    if silent is None and x.dtype == products:
         return part(x)
-    x = x + part.ls1(_self_attention(part.attn, part.norm1(x), silent))
-    return x + part.ls2(part.mlp(part.norm2(x)))
+    x = x + part.ls1(_self_attention(part.attn, part.norm1(x).to(products), silent))
+    return x + part.ls2(part.mlp(part.norm2(x).to(products)))
+
+
+def lower_products(model: Any, dtype: torch.dtype) -> None:
+    """Have a float32 model's blocks multiply in `dtype`, all but the first.
+
+    Embedding, norms and the sums between blocks stay float32: they cost little, and rounding them
+    costs masks more than rounding the products does; so does the first block, which all others read.
+    """
+    for part in model.blocks[1:]:
+        part.attn.to(dtype)
+        part.mlp.to(dtype)
 
 
 def last_block_cls(model: Any, x: Tensor) -> Tensor:
