@@ -4,8 +4,10 @@ Attention maps of all tokens in every block, one log-softmax a pair of views, pa
 clipping, teacher update and host reads, PIL crops; float32. Nothing here is used by the product.
 """
 
+import copy
 import math
 import random
+from typing import Any
 
 import torch
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
@@ -28,6 +30,29 @@ class PlainAttention(nn.Module):
         return self.proj((weights @ v).transpose(1, 2).reshape(batch, length, dim))
 
 
+def whole_maps(model: nn.Module) -> nn.Module:
+    """A copy of a timm ViT whose blocks all hold their N×N maps."""
+    plain = copy.deepcopy(model).float()
+    for block in plain.blocks:
+        block.attn = PlainAttention(block.attn)
+    return plain
+
+
+@torch.no_grad()
+def last_maps(model: nn.Module, images: Tensor) -> Tensor:
+    """Images [B,3,H,W] → the last block's CLS row [B,A,N] out of its whole map, patches only."""
+    x = model.norm_pre(model._pos_embed(model.patch_embed(images)))
+    for block in model.blocks[:-1]:
+        x = block(x)
+    last = model.blocks[-1]
+    attn, y = last.attn, last.norm1(x)
+    batch, length, dim = y.shape
+    qkv = attn.qkv(y).reshape(batch, length, 3, attn.num_heads, dim // attn.num_heads)
+    q, k, _ = qkv.permute(2, 0, 3, 1, 4)
+    weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1)
+    return weights[:, :, 0, 1:]
+
+
 def forward(network: nn.Module, crops: list[Tensor]) -> Tensor:
     """Logits of all crops; whole blocks to the end, CLS taken last."""
     features = []
@@ -38,9 +63,49 @@ def forward(network: nn.Module, crops: list[Tensor]) -> Tensor:
 
 
 def step(
-    student, teacher, optimizer, crops: list[Tensor], *, center: Tensor, momentum: float
+    student,
+    teacher,
+    optimizer,
+    crops: list[Tensor],
+    *,
+    center: Tensor,
+    momentum: float,
+    scaler: Any = None,
 ) -> float:
-    """One step by Algorithm 1, written as the equations read; the loss."""
+    """One step by Algorithm 1, written as the equations read; the loss.
+
+    With a gradient `scaler` in fp16 under autocast on the crops' device, as on a GPU.
+    """
+    with torch.autocast(crops[0].device.type, dtype=torch.float16, enabled=scaler is not None):
+        loss, teacher_out = _loss(student, teacher, crops, center)
+    if not math.isfinite(loss.item()):
+        raise ArithmeticError
+    optimizer.zero_grad()
+    if scaler is None:
+        loss.backward()
+    else:
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+    for parameter in student.parameters():
+        if parameter.grad is not None:
+            norm = parameter.grad.norm(2)
+            scale = 3.0 / (norm.item() + 1e-6)
+            if scale < 1:
+                parameter.grad.mul_(scale)
+    if scaler is None:
+        optimizer.step()
+    else:
+        scaler.step(optimizer)
+        scaler.update()
+    with torch.no_grad():
+        for ours, theirs in zip(teacher.parameters(), student.parameters(), strict=True):
+            ours.mul_(momentum).add_((1 - momentum) * theirs)
+        center.mul_(0.9).add_(teacher_out.float().mean(dim=0, keepdim=True) * 0.1)
+    return loss.item()
+
+
+def _loss(student, teacher, crops: list[Tensor], center: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean over pairs of views, and the teacher's logits."""
     num_views = len(crops)
     teacher_out = forward_no_grad(teacher, crops[:2])
     views = (forward(student, crops) / 0.1).chunk(num_views)
@@ -51,23 +116,7 @@ def step(
             if i != j:
                 total = total + (-target * F.log_softmax(view, dim=-1)).sum(dim=-1).mean()
                 pairs += 1
-    loss = total / pairs
-    if not math.isfinite(loss.item()):
-        raise ArithmeticError
-    optimizer.zero_grad()
-    loss.backward()
-    for parameter in student.parameters():
-        if parameter.grad is not None:
-            norm = parameter.grad.norm(2)
-            scale = 3.0 / (norm.item() + 1e-6)
-            if scale < 1:
-                parameter.grad.mul_(scale)
-    optimizer.step()
-    with torch.no_grad():
-        for ours, theirs in zip(teacher.parameters(), student.parameters(), strict=True):
-            ours.mul_(momentum).add_((1 - momentum) * theirs)
-        center.mul_(0.9).add_(teacher_out.mean(dim=0, keepdim=True) * 0.1)
-    return loss.item()
+    return total / pairs, teacher_out
 
 
 @torch.no_grad()

@@ -9,19 +9,20 @@ import argparse
 import io
 import platform
 import random
-import statistics
-import time
 from collections.abc import Callable
+from typing import Any
 
 from dino.threads import wait_politely
 
 wait_politely()
 
+import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from bench import plain  # noqa: E402
+from bench.timing import Times, in_turns  # noqa: E402
 from dino.images import decode  # noqa: E402
 from dino.precision import choose_precision, dtype_of  # noqa: E402
 from dino.processes import World  # noqa: E402
@@ -31,19 +32,6 @@ from dino.training.methods import build_method  # noqa: E402
 from dino.training.step import StepOptions  # noqa: E402
 
 CPU = torch.device("cpu")
-
-
-def timed(variants: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each variant, taken in turns so that a busy moment hits all of them."""
-    for run in variants.values():
-        run()
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(repeats):
-        for name, run in variants.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    return times
 
 
 def step_variants(config: TrainConfig) -> dict[str, Callable[[], object]]:
@@ -68,9 +56,15 @@ def step_variants(config: TrainConfig) -> dict[str, Callable[[], object]]:
     return variants if best == "fp32" else {**variants, f"ours, {best}": ours(best)}
 
 
-def plain_step(config: TrainConfig, crops: list[torch.Tensor]) -> Callable[[], object]:
-    """The plain step on networks of the same sizes."""
-    method = build_method(config, device=CPU, world=World(), num_classes=0, plain=False)
+def plain_step(
+    config: TrainConfig,
+    crops: list[torch.Tensor],
+    *,
+    device: torch.device = CPU,
+    scaler: Any = None,
+) -> Callable[[], object]:
+    """The plain step on networks of the same sizes; with a `scaler` in fp16."""
+    method = build_method(config, device=device, world=World(), num_classes=0, plain=False)
     student, teacher = method.modules["student"], method.modules["teacher"]
     for network in (student, teacher):
         for block in network.backbone.blocks:
@@ -80,18 +74,26 @@ def plain_step(config: TrainConfig, crops: list[torch.Tensor]) -> Callable[[], o
         network.backbone.patch_embed.flatten = False
         network.backbone.patch_embed.output_fmt = "NHWC"
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-4, foreach=False, fused=False)
-    center = torch.zeros(1, config.out_dim)
-    return lambda: plain.step(student, teacher, optimizer, crops, center=center, momentum=0.996)
+    center = torch.zeros(1, config.out_dim, device=device)
+    return lambda: plain.step(
+        student, teacher, optimizer, crops, center=center, momentum=0.996, scaler=scaler
+    )
+
+
+def jpeg(width: int = 500, height: int = 375) -> bytes:
+    """A JPEG of smooth noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).save(
+        buffer, "JPEG", quality=90
+    )
+    return buffer.getvalue()
 
 
 def crop_variants(config: TrainConfig, photos: int = 8) -> dict[str, Callable[[], object]]:
     """A JPEG of 500 × 375 px → the recipe's crops, with PIL and ours; one thread."""
-    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).resize((500, 375), Image.Resampling.BICUBIC).save(
-        buffer, "JPEG", quality=90
-    )
-    data, draw = buffer.getvalue(), build_crops(config)
+    cv2.setNumThreads(1)
+    data, draw = jpeg(), build_crops(config)
 
     def by_pil() -> None:
         for index in range(photos):
@@ -106,17 +108,14 @@ def crop_variants(config: TrainConfig, photos: int = 8) -> dict[str, Callable[[]
     return {"PIL": by_pil, "ours": by_ours}
 
 
-def row(what: str, times: dict[str, list[float]], images: int) -> list[str]:
+def row(what: str, times: dict[str, Times], images: int) -> list[str]:
     """Lines of the table: images a second, spread, ratio to the first variant."""
-    base = statistics.median(next(iter(times.values())))
-    lines = []
-    for name, seconds in times.items():
-        median = statistics.median(seconds)
-        spread = (max(seconds) - min(seconds)) / median
-        lines.append(
-            f"| {what} | {name} | {images / median:.2f} | {spread:.0%} | {base / median:.2f}× |"
-        )
-    return lines
+    base = next(iter(times.values())).median
+    return [
+        f"| {what} | {name} | {images / taken.median:.2f} | {taken.spread:.0%} | "
+        f"{base / taken.median:.2f}× |"
+        for name, taken in times.items()
+    ]
 
 
 def main() -> None:
@@ -145,9 +144,11 @@ def main() -> None:
         f"median of {given.repeats}\n"
     )
     print("| what | way | images/s | spread | ratio |\n| --- | --- | --- | --- | --- |")
-    print("\n".join(row("training step", timed(step_variants(config), given.repeats), given.batch)))
+    print(
+        "\n".join(row("training step", in_turns(step_variants(config), given.repeats), given.batch))
+    )
     torch.set_num_threads(1)
-    print("\n".join(row("crops from JPEG", timed(crop_variants(config), given.repeats), 8)))
+    print("\n".join(row("crops from JPEG", in_turns(crop_variants(config), given.repeats), 8)))
 
 
 if __name__ == "__main__":

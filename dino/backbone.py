@@ -168,7 +168,7 @@ class Backbone:
 
     def states(self, images: Tensor, grid: tuple[int, int], *, until: int) -> Iterator[Tensor]:
         """Tokens [B,1+R+N,D] entering each block up to `until`, as `vit.states`."""
-        x = vit.embed(self.module, images.to(self.device), grid, dtype_of(self.precision))
+        x = vit.embed(self.module, images.to(self.device), grid, torch.float32)
         return vit.states(self.module, x, until=until)
 
     @property
@@ -273,7 +273,11 @@ def wrap(
         registers, depth = network.num_reg_tokens, len(network.blocks)
     else:
         patch_size, heads, registers, depth = reduction(network), 0, 0, 1
-    frozen = network.eval().requires_grad_(False).to(chosen, dtype_of(resolved))
+    frozen = network.eval().requires_grad_(False).to(chosen, torch.float32)
+    if resolved != "fp32" and heads:
+        vit.lower_products(frozen, dtype_of(resolved))
+    elif resolved != "fp32":
+        frozen.to(dtype_of(resolved))
     return Backbone(
         module=frozen,
         name=name,

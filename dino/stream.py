@@ -17,7 +17,6 @@ from torch import Tensor
 from dino import vit
 from dino.backbone import AttentionMaps, Backbone, Tokens
 from dino.errors import UserError
-from dino.precision import dtype_of
 from dino.queries import Query
 
 
@@ -25,7 +24,7 @@ from dino.queries import Query
 class Stream:
     """Tokens between the blocks: `states[i]` [B,1+R+N,D] enters block i, `states[-1]` leaves the last.
 
-    In the network's precision and on its device; before the final norm. `grid` is (h, w).
+    In float32 and on the network's device; before the final norm. `grid` is (h, w).
     """
 
     states: tuple[Tensor, ...]
@@ -85,7 +84,7 @@ def last_block(backbone: Backbone, images: Tensor) -> tuple[AttentionMaps, Token
 def stream_bytes(backbone: Backbone, grid: tuple[int, int], batch: int = 1) -> int:
     """Bytes a `Stream` of a grid (h, w) takes."""
     tokens = grid[0] * grid[1] + backbone.num_prefix
-    per_value = torch.finfo(dtype_of(backbone.precision)).bits // 8
+    per_value = torch.finfo(torch.float32).bits // 8
     return batch * (backbone.depth + 1) * tokens * backbone.embed_dim * per_value
 
 

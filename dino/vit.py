@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dino.attention_kernel import self_attention
 from dino.position import interpolate_positions
 
-# Query rows per slice of the bfloat16 path on a CPU, whose fused attention is slower than plain
-# products there (measured at ViT-S/8, 480 px: 114 ms a block fused, 43 ms in slices of 128).
+# Query rows of a slice in `attention_slices`.
 _CHUNK_ROWS = 128
 # Where queries and keys stand in the rows of a block's one projection.
 _Q, _K = 0, 1
@@ -77,10 +77,22 @@ def states(model: Any, x: Tensor, *, until: int) -> Iterator[Tensor]:
 def block(model: Any, index: int, x: Tensor, *, silent: int | None = None) -> Tensor:
     """One block on tokens [B,N,D]; the head `silent` adds nothing: zeros enter the projection for it."""
     part = model.blocks[index]
-    if silent is None and not _is_slow_fused(x):
+    products = part.attn.qkv.weight.dtype
+    if silent is None and x.dtype == products:
         return part(x)
-    x = x + part.ls1(_self_attention(part.attn, part.norm1(x), silent))
-    return x + part.ls2(part.mlp(part.norm2(x)))
+    x = x + part.ls1(_self_attention(part.attn, part.norm1(x).to(products), silent))
+    return x + part.ls2(part.mlp(part.norm2(x).to(products)))
+
+
+def lower_products(model: Any, dtype: torch.dtype) -> None:
+    """Have a float32 model's blocks multiply in `dtype`, all but the first.
+
+    Embedding, norms and the sums between blocks stay float32: they cost little, and rounding them
+    costs masks more than rounding the products does; so does the first block, which all others read.
+    """
+    for part in model.blocks[1:]:
+        part.attn.to(dtype)
+        part.mlp.to(dtype)
 
 
 def last_block_cls(model: Any, x: Tensor) -> Tensor:
@@ -178,19 +190,11 @@ def _per_head(attn: Any, y: Tensor, part: int) -> Tensor:
     return norm(out.to(attn.qkv.weight.dtype)).float()  # its weights are in the stream's precision
 
 
-def _is_slow_fused(x: Tensor) -> bool:
-    return x.dtype == torch.bfloat16 and x.device.type == "cpu"
-
-
 def _self_attention(attn: Any, x: Tensor, silent: int | None) -> Tensor:
     """Self-attention of normalised tokens [B,N,D], the projection included."""
     qkv = attn.qkv(x).unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
     q, k, v = attn.q_norm(qkv[0]), attn.k_norm(qkv[1]), qkv[2]
-    if _is_slow_fused(x):
-        out = _chunked_attention(q * attn.scale, k, v)
-    else:
-        out = F.scaled_dot_product_attention(q, k, v)
-    out = attn.norm(out.transpose(1, 2).flatten(2))
+    out = attn.norm(self_attention(q, k, v).transpose(1, 2).flatten(2))
     if silent is not None:
         out = out.index_fill(-1, _channels(attn, silent, out.device), 0.0)
     return attn.proj(out)
@@ -199,13 +203,3 @@ def _self_attention(attn: Any, x: Tensor, silent: int | None) -> Tensor:
 def _channels(attn: Any, head: int, device: torch.device) -> Tensor:
     """Indices of the channels a head writes."""
     return torch.arange(head * attn.head_dim, (head + 1) * attn.head_dim, device=device)
-
-
-def _chunked_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Scaled q, k and v [B,A,N,d] as plain products over slices of query rows; see `_CHUNK_ROWS`."""
-    keys = k.transpose(-2, -1)
-    out = torch.empty_like(v)
-    for start in range(0, q.shape[2], _CHUNK_ROWS):
-        rows = slice(start, start + _CHUNK_ROWS)
-        out[:, :, rows] = (q[:, :, rows] @ keys).softmax(dim=-1) @ v
-    return out

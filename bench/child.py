@@ -1,0 +1,93 @@
+"""One row in a process of its own: `python -m bench.child 4 cpu 5 full` prints what it found as JSON.
+
+`measure` starts such a process and makes of whatever happens to it something that can be kept.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dino.threads import wait_politely
+
+wait_politely()
+
+import torch  # noqa: E402
+
+from bench import machine  # noqa: E402
+from bench.outcome import NotMeasuredError, Outcome, Settings  # noqa: E402
+from bench.table import BY_NUMBER, SECTIONS  # noqa: E402
+
+MEASURED, FAILED, NOT_MEASURED = "measured", "failed", "not measured"
+_ROOT = Path(__file__).resolve().parents[1]
+_MARK = "found: "
+_SHOWN_CHARACTERS = 300
+
+
+def measure(
+    name: str, *, device: str | None, tiny: bool, repeats: int, limit_s: float
+) -> dict[str, Any]:
+    """A row's or section's outcome as it is kept, or why there is none."""
+    words = [name, device or "auto", str(repeats), "tiny" if tiny else "full"]
+    started = time.perf_counter()
+    try:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "bench.child", *words],
+            cwd=_ROOT, capture_output=True, text=True, timeout=limit_s, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return {"status": FAILED, "reason": f"took longer than {limit_s:.0f} s"}
+    found = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
+    if not found:
+        last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
+        return {"status": FAILED, "reason": last[0][:_SHOWN_CHARACTERS]}
+    kept: dict[str, Any] = json.loads(found[-1].removeprefix(_MARK))
+    return {**kept, "took_s": round(time.perf_counter() - started, 1)}
+
+
+def run(name: str, settings: Settings) -> dict[str, Any]:
+    """Measure a row or section in this process."""
+    told = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tiny": settings.tiny,
+        "device": settings.device.type,
+        "machine": machine.describe(settings.device),
+    }
+    try:
+        outcome = _function(name)(settings)
+    except NotMeasuredError as reason:
+        return {"status": NOT_MEASURED, "reason": str(reason), **told}
+    return {"status": MEASURED, **_plain(outcome), **told}
+
+
+def settings_of(device: str, repeats: int, *, tiny: bool) -> Settings:
+    """Settings by the words a process is started with."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    shared = Path(os.environ.get("DINO_SHARED", _ROOT.parent / "shared"))
+    return Settings(torch.device(device), tiny, repeats, shared if shared.is_dir() else None)
+
+
+def _function(name: str) -> Any:
+    if name in SECTIONS:
+        module, function = SECTIONS[name]
+    else:
+        row = BY_NUMBER[int(name)]
+        module, function = row.module, row.function
+    return getattr(importlib.import_module(f"bench.rows.{module}"), function)
+
+
+def _plain(outcome: Outcome | dict[str, Any]) -> dict[str, Any]:
+    return asdict(outcome) if isinstance(outcome, Outcome) else outcome
+
+
+if __name__ == "__main__":
+    _name, _device, _repeats, _size = sys.argv[1:]
+    _found = run(_name, settings_of(_device, int(_repeats), tiny=_size == "tiny"))
+    print(_MARK + json.dumps(_found, ensure_ascii=False), flush=True)

@@ -1,0 +1,88 @@
+"""The page's sections beside the table: how cost grows, and beyond one machine."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dino.evaluation.summary.contents import Lines, Series
+from dino.evaluation.summary.svg import svg_file
+
+TITLES = {"growth": "How cost grows", "processes": "Beyond one machine"}
+_TITLE = "Speed: how cost grows with the image's side and the batch"
+
+
+def sections(found: Mapping[str, Any]) -> list[str]:
+    """Markdown of each section that was tried."""
+    written = {"growth": _growth, "processes": _processes}
+    parts = []
+    for name, title in TITLES.items():
+        if name not in found:
+            parts.append(f"## {title}\n\nNot measured yet.\n")
+        elif found[name]["status"] != "measured":
+            parts.append(f"## {title}\n\n{found[name]['status']}: {found[name]['reason']}.\n")
+        else:
+            parts.append(f"## {title}\n\n{written[name](found[name])}")
+    return parts
+
+
+def _growth(found: Mapping[str, Any]) -> str:
+    lines = [
+        "![Seconds and memory against side and batch, ours beside plain](speed.svg)\n",
+        f"Maps of ViT-S/16, CPU, {found['precision']} for ours, one image where the side grows and "
+        f"{found['batch_side']} px where the batch does; memory is what a forward takes beyond network and "
+        "image, in a process of its own. Exponents are fitted to log–log by least squares over "
+        "all sides (n: tokens; time and memory as n to that power; plain grows towards 2).\n",
+        "| way | time by tokens | memory by tokens | time by batch |",
+        "| --- | --- | --- | --- |",
+    ]
+    for way, powers in found["exponents"].items():
+        cells = " | ".join(
+            f"n^{powers[name]:.2f}" if powers.get(name) is not None else "–"
+            for name in ("time", "memory", "batch")
+        )
+        lines.append(f"| {way} | {cells} |")
+    lines += ["\n| way | side | batch | time | memory |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {point['way']} | {point['side']} px | {point['batch']} | {point['seconds']:.3g} s | "
+        f"{point['bytes'] / 1e6:.0f} MB |"
+        for point in found["points"]
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _processes(found: Mapping[str, Any]) -> str:
+    lines = [
+        f"{found['what']}\n",
+        "| processes | images/s | bytes all-reduced a step and process | |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row['processes']} | {row['images_per_s']:.3g} | {row['bytes'] / 1e6:.1f} MB | {row['how']} |"
+        for row in found["rows"]
+    ]
+    return "\n".join([*lines, "", *[f"{note}\n" for note in found["notes"]]])
+
+
+def picture(found: Mapping[str, Any]) -> str:
+    """Three charts as one SVG."""
+    points = found["points"]
+    ways = list(dict.fromkeys(point["way"] for point in points))
+
+    def series(x: str, y: str, scale: float, fixed: tuple[str, int]) -> tuple[Series, ...]:
+        lines = []
+        for look, way in enumerate(ways):
+            own = [p for p in points if p["way"] == way and p[fixed[0]] == fixed[1]]
+            places = sorted((float(p[x]), p[y] / scale) for p in own)
+            if places:
+                lines.append(Series(way, tuple(places), look))
+        return tuple(lines)
+
+    told = "; ".join(
+        f"{way}: time n^{powers['time']:.2f}" for way, powers in found["exponents"].items()
+    )
+    side = ("side", found["batch_side"])
+    charts = [
+        Lines("Time by side", told, "side, px", "s", series("side", "seconds", 1, ("batch", 1))),
+        Lines("Memory by side", told, "side, px", "MB", series("side", "bytes", 1e6, ("batch", 1))),
+        Lines("Time by batch", told, "images", "s", series("batch", "seconds", 1, side)),
+    ]
+    return svg_file(charts, _TITLE)

@@ -1,0 +1,88 @@
+"""What the figures were measured on, and how fast it multiplies matrices."""
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.timing import in_turns
+from dino.precision import dtype_of
+
+# Flags of a processor that decide how fast it multiplies.
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "sve", "bf16")
+_PACKAGES = (
+    "torch", "timm", "numpy", "opencv-python", "opencv-python-headless", "pillow", "scikit-learn",
+    "streamlit", "transformers", "lightly", "openvino",
+)  # fmt: skip
+# [m, k] × [k, n]: a layer of ViT-S and of ViT-B at 480 px, and squares; the quickest counts.
+_SHAPES = ((3601, 384, 1536), (3601, 1536, 384), (2048, 2048, 2048), (4096, 4096, 4096))
+_TINY_SHAPES = ((256, 256, 256),)
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Processor and its flags, cores, threads, load, memory, GPU, versions."""
+    model, flags = _processor()
+    found = {
+        "processor": model,
+        "flags": [flag for flag in _FLAGS if flag in flags],
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load before": round(os.getloadavg()[0], 1),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": versions(),
+    }
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what takes part."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def matmul_rate(
+    precision: str, device: torch.device, *, repeats: int = 5, tiny: bool = False
+) -> float:
+    """GFLOP/s of a matrix product: the best shape's median."""
+    products, work = {}, {}
+    for m, k, n in _TINY_SHAPES if tiny else _SHAPES:
+        left, right = (
+            torch.randn(size, device=device).to(dtype_of(precision)) for size in ((m, k), (n, k))
+        )
+        name = f"{m}×{k}×{n}"
+        products[name] = lambda left=left, right=right: torch.nn.functional.linear(left, right)
+        work[name] = 2e-9 * m * k * n
+    taken = in_turns(products, repeats, device=device)
+    return max(work[name] / times.median for name, times in taken.items())
+
+
+def has_bf16_units(device: torch.device) -> bool:
+    """Whether the product itself takes bfloat16 for the better on this machine, by measuring."""
+    from dino.precision import choose_precision
+
+    return choose_precision("auto", device) == "bf16"
+
+
+def _processor() -> tuple[str, set[str]]:
+    """Its name and flags, as Linux tells them."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor() or platform.machine(), set()
+    told = {}
+    for line in info.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        told.setdefault(name.strip(), value.strip())
+    flags = told.get("flags", told.get("Features", ""))
+    return told.get("model name", platform.machine()), set(flags.split())

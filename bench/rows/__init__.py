@@ -1,0 +1,1 @@
+"""The rows of the table: one function each, settings in, an outcome out."""

@@ -1,0 +1,183 @@
+"""Rows 14 to 16: what someone at the app waits for, beyond the network itself."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.flops import Shape
+from bench.networks import vit
+from bench.outcome import Outcome, Settings
+from bench.served import chromium, served
+from bench.timing import Times, in_turns
+
+ROOT = Path(__file__).resolve().parents[2]
+_TIMEOUT_S = 120
+
+
+def page(name: str) -> None:
+    """The script that is run: the sidebar and one page, as app/main.py does."""
+    import importlib
+
+    from app import sidebar
+    from app.views import start
+
+    view = importlib.import_module(f"app.views.{name}")
+    start.guarded(view.show, sidebar.choose())
+
+
+@contextmanager
+def _weights(tiny: bool) -> Iterator[None]:
+    """Random ViT-S/16 weights (or the bundled small ones) as those the app opens with."""
+    from dino.weights.saving import save
+
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory() as place:
+        shape = Shape(dim=128, depth=2, patch=16) if tiny else Shape(patch=16)
+        told = {"name": "bench", "description": "random weights", "num_heads": shape.dim // 64}
+        path = save(vit(shape, 224).state_dict(), Path(place) / "bench.safetensors",
+                    dtype="fp32", metadata=told)  # fmt: skip
+        os.environ["DINO_WEIGHTS"] = str(path)
+        os.environ["DINO_CHECKPOINTS"] = place
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _opened(name: str, **params: str) -> Any:
+    from streamlit.testing.v1 import AppTest
+
+    at = AppTest.from_function(page, args=(name,), default_timeout=_TIMEOUT_S)
+    at.query_params.update(params)
+    return _ran(at)
+
+
+def _ran(at: Any) -> Any:
+    at.run()
+    if at.exception:
+        raise RuntimeError(f"the page failed: {at.exception[0].value}")
+    return at
+
+
+def new_photo(settings: Settings) -> Outcome:
+    """Row 14: a warm page is shown another photo; the script's run to its end, less the forward."""
+    from app.state import bundled_photos
+    from dino import explore
+
+    forwards: list[float] = []
+    real = explore.last_block
+
+    def timed(*arguments: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return real(*arguments)
+        finally:
+            forwards.append(time.perf_counter() - start)
+
+    size = "224" if settings.tiny else "480"
+    names = list(bundled_photos())
+    beyond, whole = [], []
+    explore.last_block = timed
+    try:
+        with _weights(settings.tiny):
+            _opened("attention", photo=names[0], size=size)
+            for repeat in range(settings.repeats):
+                _forget_photos()
+                forwards.clear()
+                start = time.perf_counter()
+                _opened("attention", photo=names[1 + repeat % (len(names) - 1)], size=size)
+                whole.append(time.perf_counter() - start)
+                if not forwards:
+                    raise RuntimeError("the page made no forward for a new photo")
+                beyond.append(whole[-1] - sum(forwards))
+    finally:
+        explore.last_block = real
+    outcome = Outcome({"beyond the forward": 1e3 * statistics.median(beyond)})
+    outcome.timed({"whole run": Times(tuple(whole)), "beyond the forward": Times(tuple(beyond))})
+    outcome.notes.append(
+        "Attention page run by Streamlit's AppTest: decoding, resizing, maps, colours and encoding "
+        "count, the way to the browser does not."
+    )
+    return outcome
+
+
+def _forget_photos() -> None:
+    import streamlit as st
+
+    st.cache_data.clear()
+
+
+_CONTROLS = (
+    ("attention", "selectbox", "colours", ("viridis", "magma", "inferno", "turbo")),
+    ("attention", "slider", "opacity", (0.2, 0.4, 0.6, 0.8, 0.3, 0.5, 0.7)),
+    ("attention", "pills", "head", ("1", "0", "mean", "max")),
+    ("masks", "slider", "mass", (30, 50, 70, 90, 40, 65, 80)),
+)
+
+
+def control(settings: Settings) -> Outcome:
+    """Row 15: a control of a warm page is changed to a value it has not had; the run to its end."""
+    outcome, medians = Outcome(), {}
+    size = "224" if settings.tiny else "480"
+    with _weights(settings.tiny):
+        for name, kind, key, values in _CONTROLS:
+            at = _opened(name, size=size)
+            taken = []
+            for repeat in range(settings.repeats + 1):
+                getattr(at, kind)(key=key).set_value(values[repeat % len(values)])
+                start = time.perf_counter()
+                _ran(at)
+                taken.append(time.perf_counter() - start)
+            times = Times(tuple(taken[1:]))
+            outcome.timed({f"{name}: {key}": times})
+            medians[f"{name}: {key}"] = 1e3 * times.median
+    outcome.figures = {"slowest control": max(medians.values())}
+    outcome.notes.append(
+        f"Slowest: {max(medians, key=medians.__getitem__)}. Whole runs of the page by AppTest; in a "
+        "browser only the fragment around the control runs."
+    )
+    return outcome
+
+
+def start(settings: Settings) -> Outcome:
+    """Row 16: `--help` as a process; a fresh server's first page in Chromium until its maps are drawn."""
+
+    def ask_help() -> None:
+        words = [sys.executable, "-m", "dino", "--help"]
+        subprocess.run(words, cwd=ROOT, check=True, capture_output=True)  # noqa: S603
+
+    times = in_turns({"python -m dino --help": ask_help}, settings.repeats)
+    outcome = Outcome({"--help": times["python -m dino --help"].median})
+    if shutil.which("chromium") is None:
+        outcome.timed(times)
+        outcome.notes.append("Chromium is not installed: the first page was not opened.")
+        return outcome
+    with chromium() as browser:
+        first = [_first_page(browser) for _ in range(1 if settings.tiny else settings.repeats)]
+    times["first page, fresh server"] = Times(tuple(first))
+    outcome.timed(times)
+    outcome.figures["first page"] = times["first page, fresh server"].median
+    outcome.notes.append("The bundled ViT-Ti/16, whose forward and loading are in the first page.")
+    return outcome
+
+
+def _first_page(browser: Any) -> float:
+    """Seconds from going to the address until the map is drawn and the script has ended."""
+    with served() as address:
+        tab = browser.new_page()
+        begun = time.perf_counter()
+        tab.goto(address)
+        tab.locator(".frame").first.wait_for(timeout=60_000)
+        tab.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        seconds = time.perf_counter() - begun
+        tab.close()
+    return seconds

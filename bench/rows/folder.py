@@ -1,0 +1,61 @@
+"""Row 6: a folder of JPEGs → the maps of each, end to end: reading, decoding, resizing, forward."""
+
+import io
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bench import plain
+from bench.machine import has_bf16_units
+from bench.networks import Networks, networks
+from bench.outcome import Outcome, Settings
+from bench.rows.maps import over_plain
+from bench.timing import in_turns
+from bench.training import jpeg
+from dino.explore import attend
+from dino.images import find_images, read
+from dino.preprocessing import preprocess
+
+_COUNT, _PHOTO_PX, _SIZE = 64, (1600, 1200), 480
+
+
+def folder(settings: Settings) -> Outcome:
+    """64 photos of 1,600 × 1,200 px at 480 px, S/16 (4 photos if tiny)."""
+    precisions = ("fp32", "bf16") if has_bf16_units(torch.device("cpu")) else ("fp32",)
+    found = networks(16, _SIZE, tiny=settings.tiny, precisions=precisions)
+    # Photos are 4:3, so that all ways interpolate positions; timm does it at each forward.
+    found.plain.set_input_size((found.side * 3 // 4 // 16 * 16, found.side))
+    with tempfile.TemporaryDirectory() as place:
+        photos = _photos(Path(place), 4 if settings.tiny else _COUNT)
+        ways = {"plain, fp32": lambda: [_plainly(found, photo) for photo in photos]}
+        for precision, backbone in found.ours.items():
+            ways[f"ours, {precision}"] = lambda b=backbone: [
+                attend(b, read(photo, short_side=found.side), size=found.side)
+                for photo in find_images(place)
+            ]
+        _plainly(found, photos[0])
+        times = in_turns(ways, settings.repeats, warm_up=False)
+    outcome = Outcome()
+    outcome.timed(times)
+    outcome.figures = over_plain(times)
+    per_photo = {name: taken.median / len(photos) for name, taken in times.items()}
+    outcome.notes.append(
+        "; ".join(f"{name}: {1e3 * each:.0f} ms a photo" for name, each in per_photo.items()) + "."
+    )
+    return outcome
+
+
+def _photos(place: Path, count: int) -> list[Path]:
+    data = jpeg(*_PHOTO_PX)
+    for number in range(count):
+        (place / f"{number:02}.jpg").write_bytes(data)
+    return sorted(place.iterdir())
+
+
+def _plainly(found: Networks, photo: Path) -> torch.Tensor:
+    picture = Image.open(io.BytesIO(photo.read_bytes())).convert("RGB")
+    images, _ = preprocess(np.asarray(picture), size=found.side, patch_size=16)
+    return plain.last_maps(found.plain, images)

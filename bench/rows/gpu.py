@@ -1,0 +1,171 @@
+"""Rows 9 to 11: training on a GPU. With `--device cpu` and `--tiny` the same code runs without one."""
+
+import contextlib
+import os
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import flops
+from bench.machine import matmul_rate
+from bench.outcome import NotMeasuredError, Outcome, Settings
+from bench.rows.training import config_of
+from bench.timing import Times, in_turns
+from bench.training import jpeg, plain_step
+from dino.precision import choose_precision, dtype_of
+from dino.processes import World
+from dino.training.build import build_crops, build_schedules
+from dino.training.config import TrainConfig
+from dino.training.data import StepSampler, loader, normalize, open_photos, start_reading
+from dino.training.methods import build_method
+from dino.training.step import StepOptions
+
+_BATCHES = (64, 256)
+_OURS, _PLAIN = "ours, batch {}", "plain fp16, batch {}"
+
+
+def step(settings: Settings) -> Outcome:
+    """Row 9: a step on crops that are on the device, ours beside the plain one in fp16 with a scaler."""
+    _need_gpu(settings)
+    outcome = Outcome()
+    for batch in _BATCHES:
+        config = _config(settings, batch)
+        crops = _crops(config, settings.device)
+        ways: dict[str, Any] = {_OURS.format(batch): _own_step(config, crops, settings.device)}
+        with contextlib.suppress(torch.cuda.OutOfMemoryError):
+            slow = _plain_half(config, crops, settings.device)
+            slow()
+            ways[_PLAIN.format(batch)] = slow
+        times = in_turns(ways, settings.repeats, device=settings.device)
+        outcome.timed(times)
+        ours = times[_OURS.format(batch)].median
+        if _PLAIN.format(batch) in times:
+            ratio = times[_PLAIN.format(batch)].median / ours
+            outcome.figures[f"over plain, batch {batch}"] = ratio
+        else:
+            outcome.figures[f"over plain, batch {batch}"] = None
+            outcome.notes.append(f"The plain step does not fit this GPU at batch {batch}.")
+        rate = matmul_rate(_precision(settings), settings.device, tiny=settings.tiny)
+        outcome.notes.append(_utilisation(config, batch, ours, rate))
+    return outcome
+
+
+def from_jpeg(settings: Settings) -> Outcome:
+    """Row 10: the same fed from JPEGs by the loader of a run, beside crops already on the device."""
+    _need_gpu(settings)
+    config = _config(settings, _BATCHES[0])
+    device, steps = settings.device, 2 if settings.tiny else 30
+    run = _own_step(config, _crops(config, device), device)
+    synthetic = in_turns({"synthetic": run}, settings.repeats, device=device)["synthetic"]
+    method, values, options = _method(config, device)
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in method.scale)
+    taken, waited = [], []
+    with tempfile.TemporaryDirectory() as place:
+        for number in range(4 * config.batch_size):
+            (Path(place) / f"{number:05}.jpg").write_bytes(jpeg())
+        photos = open_photos(place)
+        sampler = StepSampler(len(photos), config.batch_size, seed=0, start=0, end=steps)
+        workers = 0 if settings.tiny else max(1, (os.cpu_count() or 2) - 1)
+        batches = start_reading(
+            loader(photos, build_crops(config), sampler, seed=0, workers=workers,
+                   pin=device.type == "cuda")
+        )  # fmt: skip
+        before = time.perf_counter()
+        for batch in batches:
+            arrived = time.perf_counter()
+            crops = [crop.to(device, non_blocking=True) for crop in batch.crops]
+            method.step(normalize(crops, mean, std), batch.labels.to(device), values, options)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            now = time.perf_counter()
+            taken.append(now - before)
+            waited.append((arrived - before) / (now - before))
+            before = now
+    outcome = Outcome()
+    times = Times(tuple(taken[1:]))
+    outcome.timed({"synthetic": synthetic, "from JPEG": times})
+    outcome.figures = {
+        "of the synthetic rate": synthetic.median / times.median,
+        "share of time waiting for data": sum(waited[1:]) / len(waited[1:]),
+    }
+    return outcome
+
+
+def memory(settings: Settings) -> Outcome:
+    """Row 11: most memory of the GPU that a step takes, ours beside plain."""
+    _need_gpu(settings)
+    if settings.device.type != "cuda":
+        raise NotMeasuredError("no GPU here: there is no memory of one to count")
+    config, device = _config(settings, _BATCHES[0]), settings.device
+    crops = _crops(config, device)
+    peaks = {}
+    for name, made in (("ours", _own_step), ("plain", _plain_half)):
+        torch.cuda.empty_cache()
+        run = made(config, crops, device)
+        run()
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        peaks[name] = torch.cuda.max_memory_allocated(device)
+        del run
+    outcome = Outcome({f"share of plain, batch {_BATCHES[0]}": peaks["ours"] / peaks["plain"]})
+    outcome.ways = [{"way": n, "median": p / 1e6, "unit": "MB"} for n, p in peaks.items()]
+    return outcome
+
+
+def _need_gpu(settings: Settings) -> None:
+    if settings.device.type != "cuda" and not settings.tiny:
+        raise NotMeasuredError("no GPU here")
+
+
+def _config(settings: Settings, batch: int) -> TrainConfig:
+    config = config_of(settings)
+    return config if settings.tiny else replace(config, batch_size=batch)
+
+
+def _precision(settings: Settings) -> str:
+    return choose_precision("auto", settings.device)
+
+
+def _crops(config: TrainConfig, device: torch.device) -> list[torch.Tensor]:
+    views = build_crops(config).views
+    return [torch.randn(config.batch_size, 3, v.size, v.size, device=device) for v in views]
+
+
+def _method(config: TrainConfig, device: torch.device) -> tuple[Any, Any, StepOptions]:
+    precision = choose_precision("auto", device)
+    low = None if precision == "fp32" else dtype_of(precision)
+    method = build_method(
+        config, device=device, world=World(), num_classes=0,
+        plain=low is not None and device.type == "cpu",
+    )  # fmt: skip
+    values = build_schedules(config, config.batch_size * 10).at(5)
+    return method, values, StepOptions(config.clip_grad, 0, low)
+
+
+def _own_step(config: TrainConfig, crops: list[torch.Tensor], device: torch.device) -> Any:
+    method, values, options = _method(config, device)
+    labels = torch.zeros(config.batch_size, dtype=torch.long, device=device)
+    return lambda: method.step(crops, labels, values, options)
+
+
+def _plain_half(config: TrainConfig, crops: list[torch.Tensor], device: torch.device) -> Any:
+    """The plain step in fp16 with a gradient scaler, as the original trains on a GPU."""
+    if device.type != "cuda":
+        return plain_step(config, crops)
+    return plain_step(config, crops, device=device, scaler=torch.amp.GradScaler("cuda"))
+
+
+def _utilisation(config: TrainConfig, batch: int, seconds: float, rate: float) -> str:
+    work = flops.training_image(
+        flops.Shape(patch=config.patch_size), global_side=config.global_size,
+        local_side=config.local_size, num_locals=config.num_locals, out_dim=config.out_dim,
+    )  # fmt: skip
+    achieved = work * config.batch_size / seconds
+    return (
+        f"Batch {batch}: {config.batch_size / seconds:.0f} images/s, {achieved / 1e3:.1f} TFLOP/s of "
+        f"the model's arithmetic, {achieved / rate:.0%} of the measured matmul rate."
+    )

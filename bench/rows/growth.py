@@ -1,0 +1,61 @@
+"""How time and memory of the maps grow with the image's side and with the batch, ours beside plain."""
+
+import math
+import statistics
+from typing import Any
+
+import torch
+
+from bench.machine import has_bf16_units
+from bench.memory import in_own_process
+from bench.outcome import Settings
+
+_SIDES = (224, 320, 480, 672, 960, 1344)
+_BATCHES = (1, 2, 4, 8)
+_BATCH_SIDE = 224
+_PATCH = 16
+
+
+def growth(settings: Settings) -> dict[str, Any]:
+    """Points of each way and the exponents fitted to them; a forward a point, in a process of its own."""
+    sides, batches, batch_side = _SIDES, _BATCHES, _BATCH_SIDE
+    if settings.tiny:
+        sides, batches, batch_side = (64, 96), (1, 2), 64
+    low = has_bf16_units(torch.device("cpu"))
+    ways = ["plain-fp32", "ours-fp32", *(["ours-bf16"] if low else [])]
+    asked = [(side, 1) for side in sides] + [(batch_side, b) for b in batches if b > 1]
+    points = []
+    for side, batch in asked:
+        for way in ways:
+            found = in_own_process(way, _PATCH, side, batch=batch, tiny=settings.tiny)
+            points.append({"way": way.replace("-", ", "), "side": side, "batch": batch, **found})
+    return {
+        "precision": "fp32 and bf16" if low else "fp32",
+        "batch_side": batch_side,
+        "points": points,
+        "exponents": {
+            way.replace("-", ", "): _exponents(points, way.replace("-", ", "), batch_side)
+            for way in ways
+        },
+    }
+
+
+def _exponents(points: list[dict[str, Any]], way: str, batch_side: int) -> dict[str, float | None]:
+    own = [point for point in points if point["way"] == way]
+    single = [point for point in own if point["batch"] == 1]
+    tokens = [(point["side"] / _PATCH) ** 2 + 1 for point in single]
+    by_batch = [point for point in own if point["side"] == batch_side]
+    return {
+        "time": exponent(tokens, [point["seconds"] for point in single]),
+        "memory": exponent(tokens, [point["bytes"] for point in single]),
+        "batch": exponent([p["batch"] for p in by_batch], [p["seconds"] for p in by_batch]),
+    }
+
+
+def exponent(xs: list[float], ys: list[float]) -> float | None:
+    """p of the y = c·xᵖ nearest to positive points on log–log axes; None for fewer than two."""
+    pairs = [(math.log(x), math.log(y)) for x, y in zip(xs, ys, strict=True) if x > 0 and y > 0]
+    if len({x for x, _ in pairs}) < 2:
+        return None
+    slope, _ = statistics.linear_regression(*zip(*pairs, strict=True))
+    return slope

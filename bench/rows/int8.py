@@ -1,0 +1,76 @@
+"""Row 3: int8 linear layers, for CPUs without bf16 units: time and masks beside our own float32."""
+
+import copy
+import warnings
+
+import numpy as np
+import torch
+
+import dino
+from bench.machine import has_bf16_units
+from bench.networks import networks, wrapped
+from bench.outcome import Outcome, Settings
+from bench.timing import in_turns
+from dino.backbone import Backbone
+from dino.images import find_images, read
+
+RATIO, IOU = "int8 over own fp32", "IoU of int8 masks"
+_MASK_PHOTOS, _MASK_SIZE = 24, 448
+
+
+def quantised(settings: Settings) -> Outcome:
+    """torch's dynamic int8 (VNNI, AMX) in every linear layer of the blocks before the last, S/8 at 480 px."""
+    found = networks(8, 480, tiny=settings.tiny, precisions=("fp32",))
+    own = found.ours["fp32"]
+    low = int8_of(own)
+    times = in_turns(
+        {"ours, fp32": lambda: own.attention(found.images),
+         "int8": lambda: low.attention(found.images)},
+        settings.repeats,
+    )  # fmt: skip
+    outcome = Outcome()
+    outcome.timed(times)
+    ratio = times["ours, fp32"].median / times["int8"].median
+    iou = _agreement(settings)
+    outcome.notes.append(
+        f"torch's dynamic int8: {ratio:.2f} times as fast as our fp32"
+        + ("." if iou is None else f", masks with a mean IoU of {iou:.3f}.")
+    )
+    if has_bf16_units(torch.device("cpu")):
+        outcome.figures = {RATIO: None, IOU: None}
+        outcome.notes.append("This CPU has bf16 units, so the row's bar is not for it.")
+        return outcome
+    outcome.figures = {RATIO: ratio} if iou is None else {RATIO: ratio, IOU: iou}
+    return outcome
+
+
+def int8_of(backbone: Backbone) -> Backbone:
+    """A backbone whose blocks before the last multiply in int8; attention stays float32."""
+    model = copy.deepcopy(backbone.module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for index in range(backbone.depth - 1):
+            model.blocks[index] = torch.ao.quantization.quantize_dynamic(
+                model.blocks[index], {torch.nn.Linear}, dtype=torch.qint8
+            )
+    return wrapped(model, "fp32")
+
+
+def _agreement(settings: Settings) -> float | None:
+    """Mean IoU of int8 with fp32 masks at 60 % of mass, on every 22nd photo; None without the weights."""
+    if settings.shared is None:
+        return None
+    weights = settings.shared / "weights" / "vits14_dinov2_saliency.fp16.safetensors"
+    own = dino.load(weights, device="cpu", precision="fp32")
+    low = int8_of(own)
+    photos = find_images(settings.shared / "data" / "caltech-masks" / "images")
+    photos = photos[:: max(1, len(photos) // (2 if settings.tiny else _MASK_PHOTOS))]
+    scores = []
+    for photo in photos:
+        size = 112 if settings.tiny else _MASK_SIZE
+        image, _ = dino.preprocess(read(photo), size=size, patch_size=14)
+        masks = [
+            dino.mass_mask(b.attention(image).weights[0, 0, 0], 0.6).numpy() for b in (own, low)
+        ]
+        scores += [dino.jaccard(a, b) for a, b in zip(*masks, strict=True)]
+    return float(np.mean(scores))

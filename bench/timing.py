@@ -1,0 +1,74 @@
+"""Seconds of several ways to do the same, taken in turns, and the memory that a process has taken.
+
+A busy moment of the machine then hits all of them; the median is of what is left.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of each repeat."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """Highest minus lowest, over the median."""
+        return (max(self.seconds) - min(self.seconds)) / self.median
+
+
+def in_turns(
+    ways: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    *,
+    device: torch.device | None = None,
+    warm_up: bool = True,
+) -> dict[str, Times]:
+    """Time each way `repeats` times, one after the other and over again; once unmeasured before."""
+    if warm_up:
+        for run in ways.values():
+            run()
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, run in ways.items():
+            _wait_for(device)
+            start = time.perf_counter()
+            run()
+            _wait_for(device)
+            taken[name].append(time.perf_counter() - start)
+    return {name: Times(tuple(seconds)) for name, seconds in taken.items()}
+
+
+def _wait_for(device: torch.device | None) -> None:
+    if device is not None and device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def forget_peak() -> int:
+    """Bytes this process holds now, from which on `peak` counts anew (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _status("VmRSS")
+
+
+def peak() -> int:
+    """Most bytes this process has held since `forget_peak`."""
+    return _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status does not tell {name}")
