@@ -7,6 +7,7 @@ with AMX the fused kernel (75 ms against 226 on one core). So one small attentio
 
 import functools
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ def sliced_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def _gain_of_slices() -> float:
     """How many times faster this CPU computes bfloat16 attention in slices than fused."""
     q = torch.ones(_TRIED, dtype=torch.bfloat16)
-    ways = (F.scaled_dot_product_attention, sliced_attention)
+    ways: tuple[Callable[..., Tensor], ...] = (F.scaled_dot_product_attention, sliced_attention)
     best = [float("inf"), float("inf")]
     # In turns, and the best of many: whatever else the machine does must not tip the choice.
     for _ in range(8):
