@@ -8,7 +8,6 @@ import torch
 
 from dino.backbone import Backbone
 from dino.errors import TooLargeError
-from dino.precision import dtype_of
 from dino.preprocessing import plan
 
 # Patches in one picture: 1,024 px at patch 8, or 2,048 px at patch 16. Work grows with the square;
@@ -24,7 +23,9 @@ _USABLE_SHARE = 0.7
 def forward_bytes(backbone: Backbone, grid: tuple[int, int], batch: int = 1) -> int:
     """Estimated peak memory of one forward in bytes, weights excluded."""
     tokens = grid[0] * grid[1] + 1 + backbone.num_registers
-    per_value = torch.finfo(dtype_of(backbone.precision)).bits // 8
+    per_value = (
+        torch.finfo(torch.float32).bits // 8
+    )  # in bf16 too: the first block multiplies in it
     activations = tokens * backbone.embed_dim * _VALUES_PER_TOKEN_CHANNEL * per_value
     pixels = grid[0] * grid[1] * backbone.patch_size**2 * 3 * 4 * 2
     return batch * (activations + pixels)

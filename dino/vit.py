@@ -16,6 +16,8 @@ from dino.position import interpolate_positions
 
 # Query rows of a slice in `attention_slices`.
 _CHUNK_ROWS = 128
+# Tokens that go through an MLP together on a CPU.
+_MLP_ROWS = 1024
 # Where queries and keys stand in the rows of a block's one projection.
 _Q, _K = 0, 1
 
@@ -78,10 +80,13 @@ def block(model: Any, index: int, x: Tensor, *, silent: int | None = None) -> Te
     """One block on tokens [B,N,D]; the head `silent` adds nothing: zeros enter the projection for it."""
     part = model.blocks[index]
     products = part.attn.qkv.weight.dtype
-    if silent is None and x.dtype == products:
-        return part(x)
     x = x + part.ls1(_self_attention(part.attn, part.norm1(x).to(products), silent))
-    return x + part.ls2(part.mlp(part.norm2(x).to(products)))
+    if x.device.type != "cpu":
+        return x + part.ls2(part.mlp(part.norm2(x).to(products)))
+    # Each token by itself: the hidden layer, four times as wide, is never whole in memory.
+    for rows in x.view(-1, x.shape[-1]).split(_MLP_ROWS):
+        rows.add_(part.ls2(part.mlp(part.norm2(rows).to(products))))
+    return x
 
 
 def lower_products(model: Any, dtype: torch.dtype) -> None:

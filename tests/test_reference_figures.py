@@ -47,4 +47,4 @@ def test_bfloat16_masks_stay_close_to_float32_masks(shared):
     print(
         f"IoU of bf16 with fp32 masks at 60 %: mean {np.mean(scores):.4f}, worst {np.min(scores):.4f}"
     )
-    assert np.mean(scores) > 0.97
+    assert np.mean(scores) > 0.975

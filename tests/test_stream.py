@@ -156,3 +156,23 @@ def test_a_network_without_attention_has_no_stream():
 
     with pytest.raises(UserError, match="no self-attention"):
         trace(wrapped(timm.create_model("resnet18", num_classes=0)), torch.zeros(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_batch_whose_tokens_end_within_a_slice_is_the_whole(monkeypatch, precision):
+    backbone, images = wrapped(small_vit(), precision), torch.randn(2, 3, 32, 48)
+    whole = backbone.tokens(images).patches
+    monkeypatch.setattr(vit, "_MLP_ROWS", 7)
+    tolerance = 1e-5 if precision == "fp32" else 0.02
+    torch.testing.assert_close(
+        backbone.tokens(images).patches, whole, atol=tolerance, rtol=tolerance
+    )
+
+
+def test_bfloat16_multiplies_in_it_and_sums_in_float32():
+    backbone = wrapped(small_vit(), "bf16")
+    blocks = backbone.module.blocks
+    assert blocks[0].attn.qkv.weight.dtype == torch.float32
+    assert {block.mlp.fc1.weight.dtype for block in blocks[1:]} == {torch.bfloat16}
+    states = trace(backbone, torch.randn(1, 3, 32, 32)).states
+    assert {state.dtype for state in states} == {torch.float32}

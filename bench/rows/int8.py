@@ -44,15 +44,33 @@ def quantised(settings: Settings) -> Outcome:
     return outcome
 
 
+class Int8Linear(torch.nn.Module):
+    """A linear layer by torch's dynamic quantisation; `weight` is the float32 one it stands for."""
+
+    def __init__(self, linear: torch.nn.Linear) -> None:
+        super().__init__()
+        self.weight = linear.weight
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says that it will move elsewhere
+            self.low = torch.ao.quantization.quantize_dynamic(
+                torch.nn.Sequential(linear), {torch.nn.Linear}, dtype=torch.qint8
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.low(x)
+
+
 def int8_of(backbone: Backbone) -> Backbone:
     """A backbone whose blocks before the last multiply in int8; attention stays float32."""
     model = copy.deepcopy(backbone.module)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        for index in range(backbone.depth - 1):
-            model.blocks[index] = torch.ao.quantization.quantize_dynamic(
-                model.blocks[index], {torch.nn.Linear}, dtype=torch.qint8
-            )
+    for part in model.blocks[:-1]:
+        for holder, name in (
+            (part.attn, "qkv"),
+            (part.attn, "proj"),
+            (part.mlp, "fc1"),
+            (part.mlp, "fc2"),
+        ):
+            setattr(holder, name, Int8Linear(getattr(holder, name)))
     return wrapped(model, "fp32")
 
 
