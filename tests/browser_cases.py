@@ -14,8 +14,11 @@ import dino
 from app.state import PHOTOS
 
 PETS = {"bird": ("macaw", "kingfisher", "chickens"), "other": ("cat", "crab", "lemurs")}
-# A style between two others is no style to judge.
-STILL = "*, *::before, *::after { transition: none !important; animation: none !important }"
+# A style between two others, or of what is just drawn anew, is no style to judge.
+STILL = (
+    "*, *::before, *::after { transition: none !important; animation: none !important }"
+    "[data-stale=true] { opacity: 1 !important }"
+)
 WATCHED = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 

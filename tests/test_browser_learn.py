@@ -38,6 +38,36 @@ def test_arrow_keys_and_a_clicker_turn_the_steps(tab):  # noqa: F811
     assert "step=6" in page.url
 
 
+def test_a_clicker_works_right_after_the_projector_is_switched_on(tab):  # noqa: F811
+    page = tab(LEARN + "&step=5")
+    heading(page, "5. Multi-crop")
+    settled(page)
+    page.get_by_text("Projector", exact=True).click()
+    page.wait_for_url(re.compile("projector=true"))
+    settled(page)
+    page.keyboard.press("PageDown")
+    heading(page, "6. Student and teacher")
+
+
+def test_a_step_begins_at_its_top(tab):  # noqa: F811
+    page = tab(LEARN + "&step=1", "phone")
+    heading(page, "1. Pixels, patches, tokens")
+    settled(page)
+    page.get_by_role("button", name="Next", exact=True).click()
+    heading(page, "2. Query, key, softmax")
+    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop === 0")
+
+
+def test_the_menu_of_a_phone_closes_once_a_page_is_chosen(tab):  # noqa: F811
+    page = tab("/attention?photo=cat&size=224", "phone")
+    settled(page)
+    page.get_by_test_id("stExpandSidebarButton").click()
+    page.get_by_role("link", name="Masks").click()
+    page.wait_for_url(re.compile("/masks"))
+    expect(page.get_by_role("heading", name="Masks")).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("stSidebar")).to_have_attribute("data-collapsed", "true")
+
+
 def test_a_patch_is_pointed_at_and_is_in_the_link(tab):  # noqa: F811
     page = tab(LEARN + "&step=1")
     heading(page, "1. Pixels, patches, tokens")
@@ -53,11 +83,11 @@ def test_a_patch_is_pointed_at_and_is_in_the_link(tab):  # noqa: F811
 
 def test_the_training_runs_and_a_switch_collapses_it(tab):  # noqa: F811
     page = tab(LEARN + "&step=7&answers=true&training_seed=1")
-    page.get_by_text("No collapse").wait_for(timeout=60_000)
+    page.get_by_text("One-dimensional collapse").first.wait_for(timeout=60_000)
     settled(page)
     page.get_by_text("Centring", exact=True).click()
-    page.get_by_text("One-dimensional collapse").first.wait_for(timeout=60_000)
-    assert "centring=false" in page.url
+    page.get_by_text("No collapse").wait_for(timeout=60_000)
+    assert "centring=true" in page.url
     assert "training_seed=1" in page.url
 
 

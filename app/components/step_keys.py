@@ -10,9 +10,9 @@ import streamlit as st
 
 _JS = """
 export default function ({ data, parentElement, setTriggerValue }) {
-  const main = document.querySelector('[data-testid="stMain"]');
-  if (parentElement.dataset.page && parentElement.dataset.page !== data.page) main?.scrollTo(0, 0);
-  parentElement.dataset.page = data.page;
+  const { dataset } = parentElement.host ?? parentElement; // a shadow root has none
+  if (dataset.page && dataset.page !== data.page) document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
+  dataset.page = data.page;
   const turns = { ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 };
   const turn = (event) => {
     if (!(event.key in turns) || event.defaultPrevented) return;
