@@ -5,14 +5,14 @@
 #
 # Choices: PYTHON=python3.12  HOST=127.0.0.1  PORT=8501  WEIGHTS=none  DINO_WEIGHTS=path-or-name
 #          DATA=folder that photos to train on lie below; default: the folder this one lies in
-#          TESTERS=2 processes that run tests side by side, whole files each
+#          TESTERS=3 processes that run tests side by side, whole files each; many wait for a browser
 #          HOST=0.0.0.0 opens the app to the network, for a class: anyone on it can look, and training
 #          and this machine's folders are off unless ALLOW_TRAINING=1
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8501
-TESTERS ?= 2
+TESTERS ?= 3
 VENV := .venv
 LOWEST := .venv-lowest
 BIN := $(VENV)/bin

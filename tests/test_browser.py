@@ -169,7 +169,7 @@ def test_upload_mass_slider_and_download_give_the_library_s_mask(tab, photo_file
 
 
 @pytest.mark.parametrize("size", list(SIZES))
-@pytest.mark.parametrize("path", ["/", "/attention?photo=cat", "/masks", "/features?dims=3"])
+@pytest.mark.parametrize("path", ["/", "/attention?photo=cat"])
 def test_every_page_opens_by_its_link_without_side_scroll(tab, path, size):
     page = tab(path, size, "dark" if size == "phone" else "light")
     check_frame(page)
@@ -230,7 +230,7 @@ def test_a_crafted_link_makes_no_request_and_shows_no_link(tab):
     assert page.locator("a[href*='example.invalid'], img[src*='example.invalid']").count() == 0
 
 
-@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize("size", ["desktop", pytest.param("phone", marks=pytest.mark.slow)])
 def test_a_run_is_started_watched_stopped_resumed_opened_and_deleted(tab, size):
     theme, name = ("dark", "on-a-phone") if size == "phone" else ("light", "at-a-desk")
     page = tab("/training?part=new", size, theme, ready="Name of the run")

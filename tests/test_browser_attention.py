@@ -99,7 +99,7 @@ def test_a_map_of_the_grid_leads_to_its_layer_and_head(tab):  # noqa: F811
     page.wait_for_url(re.compile("head=1"), timeout=20_000)
 
 
-@pytest.mark.parametrize("panel", ["heads", "layers", "ranking", "head+off", "norms"])
+@pytest.mark.parametrize("panel", ["heads", "layers"])
 def test_panels_fit_a_phone_in_the_dark(tab, panel):  # noqa: F811
     page = tab(f"/attention?photo=cat&size=224&panel={panel}&compare=true&layer=0", "phone", "dark")
     frame = picker(page)

@@ -91,13 +91,6 @@ def test_the_photo_under_the_pointer_is_shown(tab, photos):  # noqa: F811
     assert loaded == 960
 
 
-def test_the_gallery_fits_a_phone_in_the_dark(tab, photos):  # noqa: F811
-    page = tab(
-        f"/gallery?folder={photos}&crop=96&tint=cluster", "phone", "dark", ready="The axes hold"
-    )
-    check_frame(page)
-
-
 def test_a_chosen_photo_opens_large_and_hovering_asks_the_server_nothing(tab, photos):  # noqa: F811
     page = tab(f"/gallery?folder={photos}&crop=96&size=224&see=Neighbours", ready="Beside it")
     ready(page, 2)

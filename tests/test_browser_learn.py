@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from playwright.sync_api import expect
 from test_browser import browser, pytestmark, server, tab  # noqa: F401
 
@@ -100,16 +99,3 @@ def test_attention_opens_with_the_same_photo_size_and_panel(tab):  # noqa: F811
     page.get_by_text("L2 norm of each token").wait_for(timeout=30_000)
     assert "photo=cat" in page.url
     assert "size=224" in page.url
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_wider_than_a_phone(tab, theme):  # noqa: F811
-    for step in (1, 2, 5, 7, 9):
-        page = tab(f"{LEARN}&step={step}&answers=true", size="phone", theme=theme)
-        heading(page, f"{step}. ")
-        settled(page)
-        widths = page.evaluate(
-            "() => { const m = document.querySelector('[data-testid=stMain]');"
-            " return [m.scrollWidth, m.clientWidth]; }"
-        )
-        assert widths[0] <= widths[1]

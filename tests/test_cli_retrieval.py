@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from retrieval_cases import benchmark, class_folder, pattern, save
-from test_evaluation_processes import compare, launch, rows_of
+from test_evaluation_processes import compare, rows_of
+from torchrun_cases import launch
 
 import dino
 from dino.evaluation.copies import copy_detection
@@ -194,16 +195,26 @@ def test_a_wrong_benchmark_is_one_sentence(cli, oxford, tmp_path, damage):
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize("words", [("retrieval",), ("copies", "--seed", "1")], ids=lambda w: w[0])
+@pytest.mark.parametrize(
+    "words",
+    [("retrieval",), pytest.param(("copies", "--seed", "1"), marks=pytest.mark.slow)],
+    ids=["retrieval", "copies"],
+)
 def test_two_processes_report_what_one_does(words, classes, small_weights, tmp_path):
     (classes / "class-1" / "1-3.png").write_bytes(b"no photo")
     save(pattern(0, 64, 40), classes / "class-0" / "tall.png")
     for processes in (1, 2):
-        out = tmp_path / f"out-{processes}"
+        out = ("--out", tmp_path / f"out-{processes}", "--pages", 1)
+        env = {
+            "DINO_WEIGHTS": small_weights,
+            "DINO_CHECKPOINTS": tmp_path / f"checkpoints-{processes}",
+        }
         done = launch(
-            *words, "--data", classes, *QUICK, "--out", out, "--pages", 1,
-            processes=processes, cwd=tmp_path, weights=small_weights,
-        )  # fmt: skip
+            *("-m", "dino", "eval", *words, "--data", classes, *QUICK, *out),
+            processes=processes,
+            cwd=tmp_path,
+            env=env,
+        )
         assert done.returncode != 0, done.stderr[-3000:]
         assert "1 photos could not be read" in done.stderr
     compare(rows_of(tmp_path / "out-1"), rows_of(tmp_path / "out-2"))

@@ -226,6 +226,7 @@ def test_wrong_use_is_one_sentence_and_code_2(cli, photos, words, said):
     assert said in err
 
 
+@pytest.mark.slow
 def test_two_processes_run_the_variants_together(photos, tmp_path):
     words = ["--data", photos, "--only", "full,mse", "--steps", "2", *SMALL]
     for _ in range(2):

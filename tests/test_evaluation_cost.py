@@ -79,6 +79,7 @@ def test_noise_is_bytes_and_the_same_every_time():
     assert first[0].float().std() > 60
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_tells_its_own_memory():
     """However much its parent holds."""
     found = measure_apart(TINY, steps=5, device="cpu", threads=1)

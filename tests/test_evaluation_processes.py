@@ -54,8 +54,11 @@ def photos(tmp_path_factory) -> Path:
     "words",
     [
         ("knn", "--train", "{}/train", "--val", "{}/val", "--k", "1,3", "--workers", "0"),
-        ("linear", "--train", "{}/train", "--val", "{}/val", "--epochs", "3", "--batch-size", "5",
-         "--workers", "1", "--held-out", "0.2"),
+        pytest.param(
+            ("linear", "--train", "{}/train", "--val", "{}/val", "--epochs", "3", "--batch-size", "5",
+             "--workers", "1", "--held-out", "0.2"),
+            marks=pytest.mark.slow,
+        ),
         ("segmentation", "--data", "{}/outlined"),
     ],
     ids=["knn", "linear", "segmentation"],

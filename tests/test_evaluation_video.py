@@ -313,6 +313,7 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(cli, davis, words, says):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_two_processes_report_what_one_does(davis, small_weights, tmp_path):
     reports = []
     for processes in (1, 2):

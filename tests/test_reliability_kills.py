@@ -76,7 +76,8 @@ def assert_same_run(run: Path, unbroken: Path) -> None:
 
 def lines(path: Path) -> list[dict]:
     return [
-        {k: v for k, v in line.items() if k not in _OF_THE_MACHINE} for line in read_lines(path)
+        {k: v for k, v in line.items() if k not in _OF_THE_MACHINE}
+        for line in read_lines(path).lines
     ]
 
 
@@ -94,7 +95,7 @@ def killed_before_each(crashes, run, photos, config, *, until) -> list[str]:
     raise AssertionError("no end of file operations")
 
 
-@pytest.mark.reliability
+@pytest.mark.soak
 def test_a_run_killed_before_every_file_operation_goes_on(
     crashes, photos, config, unbroken, tmp_path, figure
 ):

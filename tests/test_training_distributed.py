@@ -41,7 +41,7 @@ def states(run: Path) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in found.items()}
 
 
-@pytest.mark.parametrize("targets", ["softmax", "sinkhorn"])
+@pytest.mark.parametrize("targets", ["softmax", pytest.param("sinkhorn", marks=pytest.mark.slow)])
 def test_two_processes_equal_one(photos, tmp_path, targets):
     # SGD, whose steps are as small as the differences of rounding; Adam divides those by themselves
     # where a gradient is truly zero.
