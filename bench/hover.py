@@ -15,7 +15,6 @@ PAGES = {
     "Compare, 4 networks": "compare?photo=cat",
     "Correspondence": "correspondence?photo=cat",
     "Features": "features?photo=cat",
-    "Masks by pointing": "masks?photo=cat&by=by+pointing",
 }
 _COUNT = """
 (frame, [seconds, moves]) => new Promise((done) => {
@@ -41,8 +40,11 @@ def measure(browser, address: str, path: str, seconds: float, repeats: int) -> t
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     try:
         page.goto(f"{address}/{path}")
-        page.locator("#board[data-ready]:not([data-ready='0'])").first.wait_for(timeout=120_000)
-        page.wait_for_timeout(3_000)
+        page.locator(".frame").first.wait_for(timeout=120_000)
+        page.wait_for_timeout(8_000)  # features arrive, and what is drawn after them
+        compared = int(page.locator("#board").first.get_attribute("data-ready") or 0)
+        if not compared:
+            raise RuntimeError(f"{path}: no features arrived")
         frame = page.locator(".frame").first
         found = {
             moves: statistics.median(
