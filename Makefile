@@ -56,8 +56,9 @@ slow: $(VENV)/.test
 # Every check of docs/reliability.md, the long ones and those under load too; writes its table anew.
 soak: $(VENV)/.test browser
 	rm -f $(VENV)/figures.jsonl
-	DINO_FIGURES=$(abspath $(VENV))/figures.jsonl $(BIN)/python -m pytest -m "soak or reliability" --durations 20
-	$(BIN)/python -m bench.reliability $(VENV)/figures.jsonl docs/reliability.md
+	status=0; DINO_FIGURES=$(abspath $(VENV))/figures.jsonl \
+		$(BIN)/python -m pytest -m "soak or reliability" --durations 20 || status=$$?; \
+	$(BIN)/python -m bench.reliability $(VENV)/figures.jsonl docs/reliability.md && exit $$status
 
 # What the lower bounds promise, tried: NumPy or torch of years ago may read files otherwise.
 lowest: $(LOWEST)/.test

@@ -140,7 +140,7 @@ def test_a_run_killed_at_fifty_random_moments_goes_on(
         killed += answer["killed"]
         whole = checkpoint.list_checkpoints(run / "checkpoints")
         at = int(whole[0].stem.removeprefix("step-")) if whole else 0
-        lost.append(max(line["step"] for line in read_lines(run / METRICS)) - at)
+        lost.append(max(line["step"] for line in read_lines(run / METRICS).lines) - at)
     assert killed == 50
     assert max(lost) <= SAVE_EVERY
     crashes.order(run, photos, config)
