@@ -40,7 +40,7 @@ APP = Path(__file__).parent
 st.set_page_config(page_title="DINO Explorer", page_icon=str(APP / "icon.svg"), layout="wide")
 # Streamlit writes in white on the primary colour, which is too pale for that in the dark.
 st.html(
-    '<style>[data-testid="stBaseButton-primary"], [data-testid="stMultiSelectTagsContainer"] [data-tag] *'
+    '<style>[data-testid="stBaseButton-primary"]:not(:disabled), [data-testid="stMultiSelectTagsContainer"] [data-tag] *'
     " { color: light-dark(#fff, #10191b) !important; }</style>"
 )
 st.logo(str(APP / "logo.svg"), size="large", icon_image=str(APP / "icon.svg"))

@@ -48,6 +48,16 @@ def test_a_clicker_works_right_after_the_projector_is_switched_on(tab):  # noqa:
     heading(page, "6. Student and teacher")
 
 
+def test_a_button_that_is_off_can_be_read(tab):  # noqa: F811
+    page = tab(LEARN + "&step=3", theme="dark")
+    check = page.get_by_role("button", name="Check")
+    check.wait_for()
+    assert check.is_disabled()
+    ground = page.get_by_test_id("stApp").evaluate("e => getComputedStyle(e).backgroundColor")
+    assert ground == "rgb(16, 25, 27)"
+    assert check.evaluate("e => getComputedStyle(e).color") != ground
+
+
 def test_a_step_begins_at_its_top(tab):  # noqa: F811
     page = tab(LEARN + "&step=1", "phone")
     heading(page, "1. Pixels, patches, tokens")
