@@ -45,6 +45,16 @@ VIEWS = {
     "training, runs": "training?part=runs&runs=pets-run",
     "no such weights": "attention?weights=gone&photo=gone",
 }
+# More of pages that others are of already: in `make slow`.
+LATER = {
+    "attention, ranking",
+    "attention, norms",
+    "masks, MaskCut",
+    "features, 3 dimensions",
+    "video, own",
+    "training, runs",
+    *(f"learn, step {step}" for step in (1, 2, 3, 4, 5, 6, 8, 10)),
+}
 THEMES = ("light", "dark")
 # What a theme can change; the rest of the rules is asked once.
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]
@@ -98,7 +108,12 @@ def server(tmp_path_factory):
 
 
 # Of the module: a view is opened once, for all that is asked of it.
-@pytest.fixture(scope="module", params=list(VIEWS))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.slow) if name in LATER else name for name in VIEWS
+    ],
+)
 def view(request, browser, server):  # noqa: F811
     # Tall, as axe judges what can be seen.
     context = browser.new_context(viewport={"width": 1440, "height": 2600}, color_scheme="light")
