@@ -276,6 +276,7 @@ def test_correspondence_takes_a_photo_lines_and_a_patch(keys):
     on.shown("the lines join the best 0")
 
 
+@pytest.mark.slow
 def test_video_makes_a_film_and_takes_another_source(keys):
     on = keys(f"video?{PHOTO}")
     on.go("Make the film")
@@ -297,6 +298,7 @@ def test_compare_takes_weights_and_a_patch(keys):
     on.asked("held=61")
 
 
+@pytest.mark.slow
 def test_gallery_is_embedded_and_groups_and_neighbours_are_chosen(keys):
     on = keys("gallery?folder=pets&crop=96")
     on.go("Embed the photos")

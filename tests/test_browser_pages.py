@@ -163,8 +163,17 @@ def violations(page, theme: str) -> list[dict]:
     return page.evaluate(_VIOLATIONS, {"options": options, "excuses": excuses})
 
 
+def lasting(page, theme: str) -> list[dict]:
+    """Violations that are there a second time: what is drawn anew by the clock is pale for a moment."""
+    found = violations(page, theme)
+    if all(one["excused"] for one in found):
+        return found
+    page.wait_for_timeout(2000)
+    return violations(page, theme)
+
+
 def test_axe_finds_no_serious_violation(view):
-    found = [one for theme in THEMES for one in violations(view.page, theme)]
+    found = [one for theme in THEMES for one in lasting(view.page, theme)]
     left = [f"{one['rule']}: {one['html']}: {one['what']}" for one in found if not one["excused"]]
     assert not left, "\n".join(left)
     used = {tuple(excuse) for one in found for excuse in one["excused"]}
