@@ -19,7 +19,6 @@ from typing import Any
 import streamlit as st
 
 from dino.errors import TooLargeError, UserError
-from dino.limits import MAX_PATCHES
 
 OFF = (
     "This server is open to the network, so it trains nothing and reads no folders; whoever runs it "
@@ -30,14 +29,15 @@ OFF = (
 @dataclass(frozen=True)
 class SessionLimits:
     """What one browser session may take of this machine: checkpoints of its own and the MB of each, and
-    patches of a picture, whose work grows with their square while others wait."""
+    patches of a picture, whose work grows with their square while others wait; None: as many as
+    `dino.limits` takes."""
 
     opened_weights: int
     weights_mb: int
-    patches: int
+    patches: int | None
 
 
-ALONE = SessionLimits(opened_weights=2, weights_mb=1024, patches=MAX_PATCHES)
+ALONE = SessionLimits(opened_weights=2, weights_mb=1024, patches=None)
 # ViT-B/16 in float32 has 345 MB; 4,096 patches are 1,024 px at patch 16, some seconds on a CPU.
 SHARED = SessionLimits(opened_weights=1, weights_mb=400, patches=4096)
 
@@ -56,9 +56,7 @@ def check_patches(grid: tuple[int, int], size: int) -> None:
         TooLargeError: with a size that is taken.
     """
     most, patches = session_limits().patches, grid[0] * grid[1]
-    if (
-        patches > most and not may_work()
-    ):  # alone, the limits of the library are the ones that are told
+    if most is not None and patches > most:
         fitting = int(size * math.sqrt(most / patches))
         raise TooLargeError(
             f"{size} px means {patches:,} patches, and this server, which others share, takes "

@@ -4,7 +4,7 @@
 
 Each row runs in a process of its own, so that a failure, a crash or a lack of memory costs that row only;
 what is done is kept in OUT/speed.json as it goes, and `--only` measures some rows anew. OUT/speed.md and
-OUT/speed.svg are made from it. Less than 20 minutes on two cores.
+OUT/speed.svg are made from it.
 """
 
 import argparse

@@ -18,15 +18,14 @@ MAX_PATCHES = 16_384
 _VALUES_PER_TOKEN_CHANNEL = 16
 # Of the memory that is free now, the share one forward may take.
 _USABLE_SHARE = 0.7
+# In bfloat16 too: the sums between blocks, and the first of them, are float32.
+_BYTES_PER_VALUE = 4
 
 
 def forward_bytes(backbone: Backbone, grid: tuple[int, int], batch: int = 1) -> int:
     """Estimated peak memory of one forward in bytes, weights excluded."""
     tokens = grid[0] * grid[1] + 1 + backbone.num_registers
-    per_value = (
-        torch.finfo(torch.float32).bits // 8
-    )  # in bf16 too: the first block multiplies in it
-    activations = tokens * backbone.embed_dim * _VALUES_PER_TOKEN_CHANNEL * per_value
+    activations = tokens * backbone.embed_dim * _VALUES_PER_TOKEN_CHANNEL * _BYTES_PER_VALUE
     pixels = grid[0] * grid[1] * backbone.patch_size**2 * 3 * 4 * 2
     return batch * (activations + pixels)
 

@@ -84,8 +84,7 @@ def last_block(backbone: Backbone, images: Tensor) -> tuple[AttentionMaps, Token
 def stream_bytes(backbone: Backbone, grid: tuple[int, int], batch: int = 1) -> int:
     """Bytes a `Stream` of a grid (h, w) takes."""
     tokens = grid[0] * grid[1] + backbone.num_prefix
-    per_value = torch.finfo(torch.float32).bits // 8
-    return batch * (backbone.depth + 1) * tokens * backbone.embed_dim * per_value
+    return batch * (backbone.depth + 1) * tokens * backbone.embed_dim * 4  # float32
 
 
 def attention(
