@@ -164,6 +164,7 @@ def test_painted_undone_accepted_by_keyboard_and_there_after_a_reload(tab, sessi
     page.get_by_text("1 to do · 1 accepted · 1 rejected, of 3 photos").wait_for()
 
 
+@pytest.mark.slow
 def test_a_killed_server_s_successor_finds_the_session_as_it_was(tab, session, server):
     page = tab("/annotate?session=pets")
     page.keyboard.press("a")

@@ -113,6 +113,7 @@ def test_strokes_change_the_mask_and_are_undone(tab, shares):  # noqa: F811
     page.get_by_text("Point at an object to make a mask").wait_for()
 
 
+@pytest.mark.slow
 def test_a_fast_scribble_is_kept_whole_while_the_page_answers(tab):  # noqa: F811
     page = tab(POINTING)
     frame = opened(page)
@@ -126,6 +127,7 @@ def test_a_fast_scribble_is_kept_whole_while_the_page_answers(tab):  # noqa: F81
     told(page, 10 * 6, 0)
 
 
+@pytest.mark.slow
 def test_it_paints_by_keyboard_alone(tab):  # noqa: F811
     page = tab(POINTING)
     frame = opened(page)

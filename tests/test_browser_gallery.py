@@ -67,6 +67,7 @@ def test_a_folder_is_embedded_lassoed_and_looked_at(tab, photos):  # noqa: F811
     page.get_by_text(f"{left} photos chosen").wait_for(timeout=30_000)
 
 
+@pytest.mark.slow
 def test_the_photo_under_the_pointer_is_shown(tab, photos):  # noqa: F811
     page = tab(f"/gallery?folder={photos}&crop=96", ready="The axes hold")
     page.locator(f"{CHART} .nsewdrag").first.wait_for(timeout=30_000)
@@ -91,6 +92,7 @@ def test_the_photo_under_the_pointer_is_shown(tab, photos):  # noqa: F811
     assert loaded == 960
 
 
+@pytest.mark.slow
 def test_a_chosen_photo_opens_large_and_hovering_asks_the_server_nothing(tab, photos):  # noqa: F811
     page = tab(f"/gallery?folder={photos}&crop=96&size=224&see=Neighbours", ready="Beside it")
     ready(page, 2)
@@ -132,6 +134,7 @@ def lit(page) -> np.ndarray:
     )
 
 
+@pytest.mark.slow
 def test_lassoed_points_light_up_on_the_photo_and_patches_among_the_points(tab):  # noqa: F811
     page = tab("/features?photo=cat&size=224")
     frame = ready(page, 1).first

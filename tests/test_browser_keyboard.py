@@ -33,7 +33,7 @@ PAGES = {
     "training, runs": "training?part=runs&runs=pets-run",
 }
 # The others go round in `make slow`.
-QUICK = ("attention", "learn", "masks, pointing", "training")
+QUICK = ("attention", "masks, pointing")
 # A browser's player and Streamlit's tables, a picture each: no style tells whether they are focused.
 DRAW_THEIR_OWN = ("<video", "data-grid-canvas")
 MOST_STOPS = 220
@@ -253,6 +253,7 @@ def test_annotate_accepts_and_rejects(keys):
     where.get_by_text(re.compile("2 of 6 .* rejected")).wait_for()
 
 
+@pytest.mark.slow
 def test_features_takes_a_patch_by_name(keys):
     on = keys(f"features?{PHOTO}")
     on.go("^Or name a patch or a box")
@@ -288,6 +289,7 @@ def test_video_makes_a_film_and_takes_another_source(keys):
     on.shown("Sound is left out")
 
 
+@pytest.mark.slow
 def test_compare_takes_weights_and_a_patch(keys):
     on = keys(f"compare?{PHOTO}")
     on.go("columns of patches")
@@ -316,6 +318,7 @@ def test_gallery_is_embedded_and_groups_and_neighbours_are_chosen(keys):
     on.shown("this photo")
 
 
+@pytest.mark.slow
 def test_evolution_is_stepped_and_played(keys):
     on = keys("evolution")
     on.go("Space plays, arrow keys step")
@@ -329,6 +332,7 @@ def test_evolution_is_stepped_and_played(keys):
     expect(label).to_have_text(last, timeout=10_000)
 
 
+@pytest.mark.slow
 def test_evaluation_shows_another_task(keys):
     on = keys("evaluation")
     on.go("Task", "combobox")
@@ -336,6 +340,7 @@ def test_evaluation_shows_another_task(keys):
     on.asked("task=")
 
 
+@pytest.mark.slow
 def test_training_is_begun_from_the_form(keys):
     on = keys("training?part=new")
     on.go("^Name of the run")

@@ -47,13 +47,16 @@ VIEWS = {
 }
 # More of pages that others are of already: in `make slow`.
 LATER = {
+    "attention, layers",
     "attention, ranking",
+    "attention, head off",
     "attention, norms",
     "masks, MaskCut",
     "features, 3 dimensions",
     "video, own",
+    "video, mask",
     "training, runs",
-    *(f"learn, step {step}" for step in (1, 2, 3, 4, 5, 6, 8, 10)),
+    *(f"learn, step {step}" for step in (1, 2, 3, 4, 5, 6, 8, 9, 10)),
 }
 THEMES = ("light", "dark")
 # What a theme can change; the rest of the rules is asked once.

@@ -57,6 +57,7 @@ def test_an_attention_film_is_made_and_plays(tab, walk):  # noqa: F811
         assert gif.n_frames == FRAMES
 
 
+@pytest.mark.slow
 def test_a_square_is_pointed_at_and_followed(tab, walk):  # noqa: F811
     page = tab(
         f"/video?video=Your+own+video&size={SIZE}&make=Follow+a+mask&points=4:3:%2B,10:20:-",

@@ -195,9 +195,10 @@ def test_a_wrong_benchmark_is_one_sentence(cli, oxford, tmp_path, damage):
     assert not (tmp_path / "canary").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
-    [("retrieval",), pytest.param(("copies", "--seed", "1"), marks=pytest.mark.slow)],
+    [("retrieval",), ("copies", "--seed", "1")],
     ids=["retrieval", "copies"],
 )
 def test_two_processes_report_what_one_does(words, classes, small_weights, tmp_path):

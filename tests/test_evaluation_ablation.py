@@ -136,6 +136,7 @@ def test_a_finished_run_is_kept_and_another_one_refused(photos, tmp_path):
         run_variant(config, photos, tmp_path / "full", knn=None)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_as_if_unbroken(photos, tmp_path):
     config = replace(TINY, save_every=1)
     whole = run_variant(config, photos, tmp_path / "whole", knn=None, workers=0, say=quiet)

@@ -137,6 +137,7 @@ QUICK = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_reports_each_configuration(cli, tmp_path):
     code, out, err = cli(*QUICK, "--crops", "0,2", "--steps", 5)
     assert code == 0, err

@@ -59,7 +59,7 @@ def photos(tmp_path_factory) -> Path:
              "--workers", "1", "--held-out", "0.2"),
             marks=pytest.mark.slow,
         ),
-        ("segmentation", "--data", "{}/outlined"),
+        pytest.param(("segmentation", "--data", "{}/outlined"), marks=pytest.mark.slow),
     ],
     ids=["knn", "linear", "segmentation"],
 )  # fmt: skip

@@ -282,6 +282,7 @@ def test_a_job_is_started_alone_and_cancelled(small_weights, tmp_path):
         cancel(out)
 
 
+@pytest.mark.slow
 def test_a_job_that_ends_is_found_again_and_one_that_is_killed_is_told(
     clip, small_weights, tmp_path
 ):

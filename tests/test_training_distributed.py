@@ -64,6 +64,7 @@ def test_two_processes_equal_one(photos, tmp_path, targets):
             assert ours[name] == pytest.approx(theirs[name], abs=1e-4), name
 
 
+@pytest.mark.slow
 def test_adamw_over_two_processes_equals_one(photos, tmp_path):
     alone = fit(CONFIG, photos, tmp_path / "alone", workers=0, say=str)
     torchrun(CONFIG, photos, tmp_path / "two")
@@ -79,6 +80,7 @@ def test_adamw_over_two_processes_equals_one(photos, tmp_path):
         assert difference.max() < 1e-4, name
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_refused(photos, tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps({**json.loads(CONFIG.to_json()), "batch_size": 7}))
