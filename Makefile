@@ -36,7 +36,7 @@ ifeq ($(ALLOW_TRAINING),1)
 	@echo "ALLOW_TRAINING=1: they can also train here and read photos below DATA."
 endif
 endif
-	$(BIN)/streamlit run app/main.py --server.address $(HOST) --server.port $(PORT) $(NAMED)
+	$(BIN)/streamlit run app/server.py --server.address $(HOST) --server.port $(PORT) $(NAMED)
 
 .PHONY: weights
 weights: $(VENV)/.app

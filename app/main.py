@@ -1,6 +1,6 @@
-"""DINO Explorer in the browser: `streamlit run app/main.py` (or `make app`).
+"""DINO Explorer in the browser: navigation and the sidebar, nothing else.
 
-Navigation and the sidebar, nothing else: each page is one file in `app/views/`.
+Each page is one file in `app/views/`; `app/server.py` serves this.
 """
 
 import sys

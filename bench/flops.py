@@ -35,6 +35,12 @@ def maps(shape: Shape, side: int) -> float:
     return embedding(shape, tokens) + (shape.depth - 1) * block(shape, tokens) + keys + row
 
 
+def attention(shape: Shape, side: int) -> float:
+    """q·kᵀ and the sum over values in all blocks but the last, of one square image."""
+    tokens = shape.tokens(side, side)
+    return (shape.depth - 1) * 4e-9 * tokens**2 * shape.dim
+
+
 def forward(shape: Shape, side: int) -> float:
     """All blocks on one square image."""
     tokens = shape.tokens(side, side)

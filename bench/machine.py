@@ -1,14 +1,15 @@
 """What the figures were measured on, and how fast it multiplies matrices."""
 
+import functools
 import importlib.metadata
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.timing import in_turns
 from dino.precision import dtype_of
 
 # Flags of a processor that decide how fast it multiplies.
@@ -20,6 +21,8 @@ _PACKAGES = (
 # [m, k] × [k, n]: a layer of ViT-S and of ViT-B at 480 px, and squares; the quickest counts.
 _SHAPES = ((3601, 384, 1536), (3601, 1536, 384), (2048, 2048, 2048), (4096, 4096, 4096))
 _TINY_SHAPES = ((256, 256, 256),)
+# GFLOP of a product repeated: long enough that no moment of boost decides.
+_WORK = 100
 
 
 def describe(device: torch.device) -> dict[str, Any]:
@@ -52,20 +55,31 @@ def versions() -> dict[str, str]:
     return found
 
 
-def matmul_rate(
-    precision: str, device: torch.device, *, repeats: int = 5, tiny: bool = False
-) -> float:
-    """GFLOP/s of a matrix product: the best shape's median."""
-    products, work = {}, {}
+def products(
+    precision: str, device: torch.device, *, tiny: bool = False
+) -> dict[str, tuple[Callable[[], None], float]]:
+    """Matrix products whose rate is the machine's: by name, what computes one over and over, and GFLOP.
+
+    They are to be timed in turns with what they are compared with: on shared hardware the same product
+    may take twice as long a minute later.
+    """
+    found = {}
     for m, k, n in _TINY_SHAPES if tiny else _SHAPES:
         left, right = (
             torch.randn(size, device=device).to(dtype_of(precision)) for size in ((m, k), (n, k))
         )
-        name = f"{m}×{k}×{n}"
-        products[name] = lambda left=left, right=right: torch.nn.functional.linear(left, right)
-        work[name] = 2e-9 * m * k * n
-    taken = in_turns(products, repeats, device=device)
-    return max(work[name] / times.median for name, times in taken.items())
+        work = 2e-9 * m * k * n
+        times = 1 if tiny else max(1, round(_WORK / work))
+        found[f"product {m}×{k}×{n}, {precision}, {times} times"] = (
+            functools.partial(_multiply, left, right, times),
+            work * times,
+        )
+    return found
+
+
+def _multiply(left: torch.Tensor, right: torch.Tensor, times: int) -> None:
+    for _ in range(times):
+        torch.nn.functional.linear(left, right)
 
 
 def has_bf16_units(device: torch.device) -> bool:

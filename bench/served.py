@@ -40,7 +40,7 @@ def served() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port),
+    words = [sys.executable, "-m", "streamlit", "run", "app/server.py", "--server.port", str(port),
              "--server.headless", "true"]  # fmt: skip
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as checkpoints:
         environment = os.environ | {"DINO_WEIGHTS": str(_BUNDLED), "DINO_CHECKPOINTS": checkpoints}

@@ -90,12 +90,12 @@ def block(model: Any, index: int, x: Tensor, *, silent: int | None = None) -> Te
 
 
 def lower_products(model: Any, dtype: torch.dtype) -> None:
-    """Have a float32 model's blocks multiply in `dtype`, all but the first.
+    """Have a float32 model's blocks multiply in `dtype`.
 
     Embedding, norms and the sums between blocks stay float32: they cost little, and rounding them
-    costs masks more than rounding the products does; so does the first block, which all others read.
+    costs masks more than rounding the products does.
     """
-    for part in model.blocks[1:]:
+    for part in model.blocks:
         part.attn.to(dtype)
         part.mlp.to(dtype)
 

@@ -111,7 +111,7 @@ def start(
         **watched(folder / "notes.txt"),
         **more,
     }
-    words = ["run", "app/main.py", "--server.port", str(port), "--server.headless", "true"]
+    words = ["run", "app/server.py", "--server.port", str(port), "--server.headless", "true"]
     with (folder / log).open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "tests/watched_server.py", *words],

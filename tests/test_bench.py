@@ -104,12 +104,30 @@ def test_efficiency_is_the_work_at_the_measured_rate_over_the_time(monkeypatch):
     from bench.networks import networks
     from bench.rows import maps
 
+    def timed(ways, _):
+        seconds = {"plain, fp32": 3.0, "ours, fp32": 0.5, "attention kernel alone, fp32": 0.25}
+        return {name: Times((seconds.get(name, 0.1),)) for name in ways}
+
+    monkeypatch.setattr(maps, "in_turns", timed)
+    monkeypatch.setattr(
+        maps, "products", lambda *_, **__: {"slow": (print, 1.0), "quick": (print, 10.0)}
+    )
     found = networks(8, 480, tiny=True, precisions=("fp32",))
-    monkeypatch.setattr(maps, "matmul_rate", lambda *_, **__: 100.0)
     outcome = Outcome()
-    maps._efficiency(outcome, found, "fp32", 0.5, TINY)
+    figures = maps._times(outcome, found, "fp32", {"peer": print}, TINY)
     work = flops.maps(flops.Shape(dim=128, depth=2, patch=8), 48)
-    assert outcome.figures["efficiency fp32"] == pytest.approx(work / 100 / 0.5)
+    assert figures == pytest.approx(
+        {
+            "fp32 over plain": 6.0,
+            "over the quickest peer": 0.2,
+            "efficiency fp32": work / 100 / 0.5,  # the quicker product: 10 GFLOP in 0.1 s
+        }
+    )
+    assert "takes 50% of our time" in outcome.notes[0]
+    # 36 patches and CLS, one block: q·kᵀ and the values, each 37 · 37 · 128 products of two operations.
+    assert flops.attention(flops.Shape(dim=128, depth=2, patch=8), 48) == pytest.approx(
+        4e-9 * 37 * 37 * 128
+    )
 
 
 def test_times_are_taken_in_turns():

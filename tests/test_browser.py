@@ -62,7 +62,7 @@ def server(small_weights, tmp_path_factory, photo_file):
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)],
+            [sys.executable, "-m", "streamlit", "run", "app/server.py", "--server.port", str(port)],
             cwd=ROOT,
             env=environment,
             stdout=output,

@@ -45,7 +45,7 @@ class Server:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "streamlit", "run", "app/main.py"),
+                    *(sys.executable, "-m", "streamlit", "run", "app/server.py"),
                     *("--server.port", str(self.port)),
                 ],
                 cwd=ROOT,

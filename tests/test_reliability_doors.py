@@ -3,7 +3,7 @@
 import pytest
 from server_cases import running
 
-from app import access
+from app import access, server
 
 pytestmark = pytest.mark.reliability
 
@@ -50,6 +50,41 @@ def test_the_own_page_gets_a_session_by_each_of_its_names(app):
 def test_a_page_of_another_site_gets_no_session(app, origin, figure):
     assert not app.websocket_opens(origin=origin)
     figure(15, "websocket from 4 foreign origins", "refused")
+
+
+def test_a_page_of_another_port_of_this_machine_gets_no_session(app, figure):
+    """Another program's page: the same machine, but not our page."""
+    for origin in (f"http://127.0.0.1:{app.port + 1}", "http://localhost", "https://127.0.0.1"):
+        assert not app.websocket_opens(origin=origin), origin
+    figure(15, "websocket from 3 pages of other ports of this machine", "refused")
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_picture_in_a_page_of_another_site_is_not_given(app, site, figure):
+    """Browsers send no Origin with pictures and scripts, but say who asks."""
+    asked = {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": "no-cors"}
+    for path in ("/media/x.png", "/", "/_stcore/health", "/app/static/x"):
+        status, _, body = app.request(path, **asked)
+        assert status == 403, path
+        assert b"another site" in body
+    figure(15, "pictures and scripts for foreign pages (Sec-Fetch-Site), 4 addresses", "403")
+    status, _, _ = app.request("/attention", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate")
+    assert status == 200, "a link to the app"
+
+
+def test_no_address_answers_by_a_forged_name(app, figure):
+    for path in ("/", "/attention", "/media/x.png", "/_stcore/health", "/_stcore/host-config"):
+        status, _, body = app.request(path, Host=f"photos.example:{app.port}")
+        assert (status, b"does not answer to" in body) == (403, True), path
+    figure(15, "requests by a forged Host to 5 addresses", "403")
+
+
+def test_a_refusal_asks_nobody_else(app, figure):
+    """Streamlit would ask a server on the internet for the machine's own address."""
+    app.websocket_opens(origin=FOREIGN)
+    app.request("/", Origin=FOREIGN)
+    assert app.noted("connect") == []
+    figure(15, "connections that refusals make", "0")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +145,49 @@ def test_no_address_leads_out_of_what_is_served(app, path, figure):
     # Streamlit answers an address that is no file with its own page, so that links to pages work.
     assert status in (400, 403, 404) or b"<title>Streamlit</title>" in body
     figure(15, f"{len(TRAVERSALS)} addresses that lead out of what is served", "no file given")
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "answered"),
+    [
+        ("127.0.0.1:8501", ["127.0.0.1"], True),
+        ("LOCALHOST.:8501", ["localhost"], True),
+        ("[::1]:8501", ["::1"], True),
+        ("a.school.example", ["*.school.example"], True),
+        ("school.example", ["*.school.example"], False),
+        ("aschool.example", ["*.school.example"], False),
+        ("x.example", ["*"], True),
+        ("x.example", [], True),
+        ("", ["127.0.0.1"], False),
+        ("127.0.0.1:x", ["127.0.0.1"], False),
+        ("127.0.0.1:99999", ["127.0.0.1"], False),
+        ("me@127.0.0.1", ["127.0.0.1"], False),
+        ("127.0.0.1/x", ["127.0.0.1"], False),
+        ("127.0.0.1@photos.example", ["127.0.0.1"], False),
+    ],
+)
+def test_names_by_hand(host, names, answered):
+    assert server.named(host, names) is answered
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "same"),
+    [
+        ("http://127.0.0.1:8501", "127.0.0.1:8501", True),
+        ("https://dino.example", "dino.example", True),  # behind a proxy that speaks TLS
+        ("https://dino.example", "dino.example:443", True),
+        ("https://dino.example", "dino.example:80", False),
+        ("http://127.0.0.1", "127.0.0.1:8501", False),
+        ("http://127.0.0.1:8501", "localhost:8501", False),
+        ("http://[::1]:8501", "[::1]:8501", True),
+        ("null", "127.0.0.1:8501", False),
+        ("", "127.0.0.1:8501", False),
+        ("http://127.0.0.1:8501/x", "127.0.0.1:8501", False),
+        ("http://127.0.0.1:8501@photos.example", "127.0.0.1:8501", False),
+    ],
+)
+def test_origins_by_hand(origin, host, same):
+    assert server.same_place(origin, host) is same
 
 
 def test_the_server_is_well_after_all_that(app):

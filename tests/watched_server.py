@@ -1,6 +1,6 @@
 """`streamlit run …` that notes every load of weights as a line `load SOURCE` in the file DINO_NOTES.
 
-python tests/watched_server.py run app/main.py …
+python tests/watched_server.py run app/server.py …
 """
 
 import os

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bench import flops
-from bench.machine import matmul_rate
+from bench.machine import products
 from bench.outcome import NotMeasuredError, Outcome, Settings
 from bench.rows.training import config_of
 from bench.timing import Times, in_turns
@@ -40,6 +40,8 @@ def step(settings: Settings) -> Outcome:
             slow = _plain_half(config, crops, settings.device)
             slow()
             ways[_PLAIN.format(batch)] = slow
+        rates = products(_precision(settings), settings.device, tiny=settings.tiny)
+        ways |= {name: multiply for name, (multiply, _) in rates.items()}
         times = in_turns(ways, settings.repeats, device=settings.device)
         outcome.timed(times)
         ours = times[_OURS.format(batch)].median
@@ -49,7 +51,7 @@ def step(settings: Settings) -> Outcome:
         else:
             outcome.figures[f"over plain, batch {batch}"] = None
             outcome.notes.append(f"The plain step does not fit this GPU at batch {batch}.")
-        rate = matmul_rate(_precision(settings), settings.device, tiny=settings.tiny)
+        rate = max(work / times[name].median for name, (_, work) in rates.items())
         outcome.notes.append(_utilisation(config, batch, ours, rate))
     return outcome
 

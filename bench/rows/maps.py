@@ -1,17 +1,21 @@
 """Rows 1, 2 and 4: attention maps of the last block, of one image, on the CPU."""
 
+from collections.abc import Callable
+
 import torch
 
 from bench import flops, plain
-from bench.machine import has_bf16_units, matmul_rate
-from bench.networks import Networks, check_maps, networks
+from bench.machine import has_bf16_units, products
+from bench.networks import HEAD_DIM, Networks, check_maps, networks
 from bench.outcome import Outcome, Settings
-from bench.peers import maps_by_peers
+from bench.peers import Ways, maps_by_peers
 from bench.table import BF16, FP32
 from bench.timing import Times, in_turns
+from dino.attention_kernel import self_attention
+from dino.precision import dtype_of
 
 CPU = torch.device("cpu")
-_WHOLE, _OURS = "plain, fp32", "ours, {}"
+_WHOLE, _OURS, _ATTENTION = "plain, fp32", "ours, {}", "attention kernel alone, {}"
 
 
 def exact(settings: Settings) -> Outcome:
@@ -22,13 +26,7 @@ def exact(settings: Settings) -> Outcome:
     outcome.notes.append(
         f"Largest difference of the maps from the plain ones: {check_maps(found):.0e}."
     )
-    times = in_turns({**_own(found), **peers}, settings.repeats)
-    outcome.timed(times)
-    ours = times[_OURS.format("fp32")].median
-    outcome.figures = {FP32: times[_WHOLE].median / ours}
-    if peers:
-        outcome.figures["over the quickest peer"] = min(times[p].median for p in peers) / ours
-    _efficiency(outcome, found, "fp32", ours, settings)
+    outcome.figures = _times(outcome, found, "fp32", peers, settings)
     return outcome
 
 
@@ -37,12 +35,8 @@ def bfloat16(settings: Settings) -> Outcome:
     if not has_bf16_units(CPU):
         return Outcome({BF16: None, "efficiency bf16": None}, notes=["This CPU has no bf16 units."])
     found = networks(8, 480, tiny=settings.tiny, precisions=("bf16",))
-    times = in_turns(_own(found), settings.repeats)
     outcome = Outcome()
-    outcome.timed(times)
-    ours = times[_OURS.format("bf16")].median
-    outcome.figures = {BF16: times[_WHOLE].median / ours}
-    _efficiency(outcome, found, "bf16", ours, settings)
+    outcome.figures = _times(outcome, found, "bf16", {}, settings)
     return outcome
 
 
@@ -74,13 +68,40 @@ def _own(found: Networks) -> dict:
     return ways
 
 
-def _efficiency(
-    outcome: Outcome, found: Networks, precision: str, seconds: float, settings: Settings
-) -> None:
-    """The arithmetic needed, at the rate the machine multiplies with, over the time taken."""
-    rate = matmul_rate(precision, CPU, repeats=settings.repeats, tiny=settings.tiny)
+def _attention_alone(found: Networks, precision: str) -> Callable[[], None]:
+    """The attention of all blocks but the last, on random queries, keys and values, and nothing else."""
+    heads, tokens = found.shape.dim // HEAD_DIM, found.shape.tokens(found.side, found.side)
+    q, k, v = torch.randn(3, 1, heads, tokens, HEAD_DIM).to(dtype_of(precision))
+
+    def run() -> None:
+        for _ in range(found.shape.depth - 1):
+            self_attention(q, k, v)
+
+    return run
+
+
+def _times(
+    outcome: Outcome, found: Networks, precision: str, peers: Ways, settings: Settings
+) -> dict[str, float | None]:
+    """Ratios over the plain way and over the peers, and the efficiency: the arithmetic needed, at the
+    rate the machine multiplies with, over the time taken; all timed in turns."""
+    rates = products(precision, CPU, tiny=settings.tiny)
+    multiplying = {name: multiply for name, (multiply, _) in rates.items()}
+    alone = {_ATTENTION.format(precision): _attention_alone(found, precision)}
+    times = in_turns({**_own(found), **peers, **alone, **multiplying}, settings.repeats)
+    outcome.timed(times)
+    ours = times[_OURS.format(precision)].median
+    figures: dict[str, float | None] = dict(over_plain({k: times[k] for k in _own(found)}))
+    if peers:
+        figures["over the quickest peer"] = min(times[p].median for p in peers) / ours
+    rate = max(work / times[name].median for name, (_, work) in rates.items())
     work = flops.maps(found.shape, found.side)
-    outcome.figures[f"efficiency {precision}"] = work / rate / seconds
+    figures[f"efficiency {precision}"] = work / rate / ours
+    kernel = times[_ATTENTION.format(precision)].median
+    within = flops.attention(found.shape, found.side) / kernel
     outcome.notes.append(
-        f"{work:.3g} GFLOP needed; matrix products in {precision}: {rate:.0f} GFLOP/s."
+        f"{work:.3g} GFLOP needed; matrix products in {precision}: {rate:.0f} GFLOP/s. Torch's attention "
+        f"kernel alone takes {kernel / ours:.0%} of our time, at {within:.0f} GFLOP/s: its exponentials "
+        "cost time that is not counted as work."
     )
+    return {name: value for name, value in figures.items() if value is not None}

@@ -23,7 +23,7 @@ from dino.weights.saving import write_atomically
 
 SETTINGS = "settings.json"
 # To be raised when the same settings come to mean other numbers.
-_VERSION = 2
+_VERSION = 3
 
 
 @contextmanager

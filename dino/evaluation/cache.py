@@ -36,7 +36,7 @@ from dino.stored import read_npz
 from dino.weights.saving import write_atomically
 
 # To be raised when the same settings come to mean other numbers.
-_VERSION = 2
+_VERSION = 3
 
 Arrays = dict[str, np.ndarray]
 
