@@ -35,6 +35,8 @@ class WeightsFetch:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        # It is waited for even if nobody looks again, so that no zombie is left.
+        threading.Thread(target=self._process.wait, daemon=True).start()
 
     @property
     def running(self) -> bool:

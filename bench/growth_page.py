@@ -1,4 +1,4 @@
-"""The page's sections beside the table: how cost grows, and beyond one machine."""
+"""The page's sections beside the table: levers of a step, how cost grows, and beyond one machine."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,13 +6,17 @@ from typing import Any
 from dino.evaluation.summary.contents import Lines, Series
 from dino.evaluation.summary.svg import svg_file
 
-TITLES = {"growth": "How cost grows", "processes": "Beyond one machine"}
+TITLES = {
+    "levers": "Levers of a training step, each undone by itself",
+    "growth": "How cost grows",
+    "processes": "Beyond one machine",
+}
 _TITLE = "Speed: how cost grows with the image's side and the batch"
 
 
 def sections(found: Mapping[str, Any]) -> list[str]:
     """Markdown of each section that was tried."""
-    written = {"growth": _growth, "processes": _processes}
+    written = {"levers": _levers, "growth": _growth, "processes": _processes}
     parts = []
     for name, title in TITLES.items():
         if name not in found:
@@ -22,6 +26,20 @@ def sections(found: Mapping[str, Any]) -> list[str]:
         else:
             parts.append(f"## {title}\n\n{written[name](found[name])}")
     return parts
+
+
+def _levers(found: Mapping[str, Any]) -> str:
+    lines = [
+        f"{found['what']}; in turns. How much slower a step is without one of them.\n",
+        "| without | instead | step | spread | slower |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row['way']} | {row['undone'] or '–'} | {row['median']:.4g} s | {row['spread']:.0%} | "
+        f"{row['slower']:.2f}× |"
+        for row in sorted(found["rows"], key=lambda row: -row["slower"])
+    ]
+    return "\n".join([*lines, ""]).replace("| everything |", "| nothing |")
 
 
 def _growth(found: Mapping[str, Any]) -> str:

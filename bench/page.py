@@ -25,8 +25,8 @@ same run**, in turns with it, so that a busy machine slows both. *Plain* is the 
 equations read (`bench/plain.py`): N×N attention in every block, loops over parameters, PIL crops. Peers are
 other packages (`requirements-bench.txt`). Efficiency is the arithmetic the result needs (GFLOP, counted in
 `bench/flops.py`, without what we leave out), over the rate this machine multiplies matrices with in that
-precision (the best of four shapes, measured in the row's own process), over the time taken. Spread is
-highest − lowest over the median. Networks are random, except in row 17.
+precision (the best of four shapes, in turns with the rest), over the time taken. Figures are of medians; spread
+is highest − lowest over the median, and where it is large, the machine was shared: see the fastest too. Networks are random, except in row 17.
 """
 
 
@@ -166,14 +166,15 @@ def _ways(rows: Mapping[str, Any]) -> str:
     """Every way that was timed."""
     lines = [
         "## What was timed\n",
-        "| # | way | median | spread | repeats |",
-        "| --- | --- | --- | --- | --- |",
+        "| # | way | median | fastest | spread | repeats |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, found in rows.items():
         for way in found.get("ways", []):
             spread = f"{way['spread']:.0%}" if "spread" in way else "–"
+            fastest = f"{way['fastest']:.4g} {way['unit']}" if "fastest" in way else "–"
             lines.append(
-                f"| {name} | {way['way']} | {way['median']:.4g} {way['unit']} | {spread} "
+                f"| {name} | {way['way']} | {way['median']:.4g} {way['unit']} | {fastest} | {spread} "
                 f"| {way.get('repeats', 1)} |"
             )
     return "\n".join([*lines, ""])

@@ -101,4 +101,8 @@ ROWS = (
 )  # fmt: skip
 BY_NUMBER = {row.number: row for row in ROWS}
 # Pages of their own beside the table: module and function under `bench.rows`.
-SECTIONS = {"growth": ("growth", "growth"), "processes": ("processes", "processes")}
+SECTIONS = {
+    "levers": ("levers", "levers"),
+    "growth": ("growth", "growth"),
+    "processes": ("processes", "processes"),
+}

@@ -53,7 +53,8 @@ class Session:
         self._session_id = self._page_hash = ""
         self._fetched: set[str] = set()
 
-    async def __aenter__(self) -> "Session":
+    async def open(self) -> "Session":
+        """Connect as the page does, and wait until it is drawn."""
         _, headers, _ = await self._ask("/_stcore/health")
         found = re.search(rf"{_COOKIE}=([^;]+)", headers.get("set-cookie", ""))
         self._token = found[1] if found else ""
@@ -68,7 +69,7 @@ class Session:
         await self._rerun()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         await self._socket.close()
 
     def words(self) -> str:
@@ -166,6 +167,8 @@ class Session:
             self._session_id = got.new_session.initialize.session_id
             self._page_hash = got.new_session.page_script_hash
             self._run += 1
+        elif kind == "page_info_changed":
+            self._query = got.page_info_changed.query_string
         elif kind == "delta" and got.delta.WhichOneof("type") == "new_element":
             self._shown[tuple(got.metadata.delta_path)] = Shown(
                 got.delta.new_element, got.delta.fragment_id, self._run

@@ -12,8 +12,10 @@ from bench import __main__ as command
 from bench import child, flops, page
 from bench.outcome import NOT_APPLICABLE, NOT_MEASURED, PASS, SHORT, Outcome, Settings, row_verdict
 from bench.record import Record
+from bench.rows import levers
 from bench.rows.growth import exponent
 from bench.rows.processes import sent
+from bench.rows.training import config_of
 from bench.table import AT_LEAST, AT_MOST, BY_NUMBER, ROWS, Criterion, Row
 from bench.timing import Times, in_turns
 
@@ -38,6 +40,30 @@ def test_every_row_runs_and_gives_what_the_table_asks(number):
         assert figure is None or (math.isfinite(figure) and figure >= 0)
     assert found["ways"]
     json.dumps(found)
+
+
+def test_levers_are_measured_and_told():
+    found = child.run("levers", TINY)
+    assert found["status"] == child.MEASURED
+    ways = {row["way"]: row["slower"] for row in found["rows"]}
+    assert ways["everything"] == 1.0
+    assert {"last block for CLS alone", "one log-softmax a view", "fused AdamW"} <= ways.keys()
+    text = page.markdown({"rows": {}, "sections": {"levers": found}})
+    assert text.count("| parameter by parameter") == 2
+
+
+def test_no_lever_changes_what_a_step_learns():
+    """Two steps without each: the second loss is of the weights and the teacher that the first left."""
+    config = config_of(TINY)
+    losses = {}
+    for name, run, exact in levers.variants(config, TINY.device, "fp32"):
+        assert exact, name
+        losses[name] = [float(run()) for _ in range(2)]
+    whole = losses.pop("everything")
+    assert whole[0] != whole[1]
+    assert len(losses) == 5
+    for name, found in losses.items():
+        assert found == pytest.approx(whole, rel=1e-6), name
 
 
 def test_rows_that_need_a_gpu_say_so():

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import resource
 import shutil
 import subprocess
 import threading
@@ -198,6 +199,41 @@ def test_a_command_on_a_full_disk_says_so_and_leaves_nothing(name, disk, command
     figure(
         8,
         f"{len(COMMANDS)} commands that write, with no byte free and with half the room (tmpfs)",
+        "all end with one sentence and an exit code, and leave no temporary",
+    )
+
+
+@pytest.fixture
+def largest_file():
+    """`largest_file(1000)`: no file may grow beyond so many bytes, on whatever disk (RLIMIT_FSIZE)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size or soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_whose_files_may_not_grow_says_so(
+    name, largest_file, tmp_path, command, request, figure
+):
+    """The same without a disk of our own, which only root can have."""
+    out = tmp_path / "out"
+    words = COMMANDS[name](request.getfixturevalue, out)
+    code, _, said = command(*words)
+    assert code == 0, said
+    size = max(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    shutil.rmtree(out)
+    largest_file(size // 2)
+    code, _, said = command(*words)
+    largest_file(None)
+    assert code not in (0, None), said
+    assert "Traceback" not in said
+    assert "File too large" in said or "disk is full" in said, said
+    assert len(complain(said)) >= 1, said
+    left = [str(path.relative_to(tmp_path)) for path in out.rglob("*") if path.is_file()]
+    assert [name for name in left if is_unfinished(name)] == []
+    figure(
+        8,
+        f"{len(COMMANDS)} commands that may write half of their largest file (RLIMIT_FSIZE)",
         "all end with one sentence and an exit code, and leave no temporary",
     )
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from server_cases import ROOT, running
+from server_cases import ROOT, App, running
+from sessions import Session
 from test_browser import BUNDLED, CHROMIUM, FLAGS
 
 pytestmark = [
@@ -23,6 +24,8 @@ pytestmark = [
 
 SEED = 10
 SESSIONS, ACTIONS = 16, 20
+BROWSERS = 2  # so many of them in Chromium: more would measure Chromium on the server's cores
+SLIDER = "Attention held by the mask"
 THINK_S = (1.0, 3.0)
 CONTROL_S = 2.0  # 95 % of the answers to a control come within
 FORWARDS = 8  # and to a new photo within so many times what one takes alone
@@ -39,73 +42,47 @@ def picture(number: int) -> tuple[str, bytes, str]:
 
 
 class Person:
-    """One browser session: what it does, how long it waited, and what it saw that is not its own."""
+    """One session: what it does, how long it waited, and what it saw that is not its own."""
 
     def __init__(self, number: int, weights: str) -> None:
         self.number, self.weights = number, weights
         self.rng = random.Random(SEED * 1000 + number)
-        self.mass, self.photos = 60, 0
+        self.mass, self.photos, self.size = 60, 0, ""
         self.controls: list[float] = []
         self.new_photos: list[float] = []
         self.errors: list[str] = []
 
-    async def arrive(self, browser, address: str) -> None:
-        context = await browser.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(WAIT_MS)
-        self.page = await context.new_page()
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        await self.page.goto(f"{address}/masks?size=224&heads=1&weights={self.weights}")
-        await self.page.get_by_text("weights sha256").wait_for(timeout=3 * WAIT_MS)
-        await self.add_photo()
-        self.new_photos.clear()
+    @property
+    def query(self) -> str:
+        return f"size=224&heads=1&weights={self.weights}"
 
     async def add_photo(self) -> None:
         """Upload a photo that nobody else has and wait until the page shows it."""
-        name, data, size = picture(self.number * 100 + self.photos)
+        name, data, self.size = picture(self.number * 100 + self.photos)
         self.photos += 1
         started = time.perf_counter()
-        await self.page.locator(".st-key-upload input[type=file]").set_input_files(
-            {"name": name, "mimeType": "image/png", "buffer": data}
-        )
-        await self.page.get_by_text(size).first.wait_for(timeout=WAIT_MS)
-        await self.settled()
+        await self.choose_photo(name, data)
         self.new_photos.append(time.perf_counter() - started)
-        self.size = size
 
     async def move_mass(self) -> None:
         """One step of the slider, until the picture's caption says so."""
-        key, step = ("ArrowRight", 1) if self.mass < 90 else ("ArrowLeft", -1)
-        slider = self.page.get_by_role("slider", name="Attention held by the mask")
-        await slider.focus()
+        step = 1 if self.mass < 90 else -1
         self.mass += step
         started = time.perf_counter()
-        await slider.press(key)
-        await self.page.get_by_text(re.compile(rf"Head 1 at {self.mass}%")).first.wait_for(
-            timeout=WAIT_MS
-        )
-        await self.settled()
+        await self.press_slider(step)
         self.controls.append(time.perf_counter() - started)
-
-    async def settled(self) -> None:
-        """Wait until the app has done all it was asked."""
-        await self.page.wait_for_selector(
-            '[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=WAIT_MS
-        )
 
     async def look_round(self) -> None:
         """Nothing but its own photo and settings, and no error."""
-        shown = await self.page.locator("body").inner_text()
-        names = set(re.findall(r"photo-(\d+)\d\d\.png", shown))
+        shown = await self.words()
         sizes = set(re.findall(r"\d+×150 px", shown))
-        if sizes - {self.size}:
+        if sizes != {self.size}:
             self.errors.append(f"session {self.number} saw {sizes}, its own is {self.size}")
-        others = {name for name in names if int(name) != self.number}
+        others = {n for n in re.findall(r"photo-(\d+)\d\d\.png", shown) if int(n) != self.number}
         if others:
             self.errors.append(f"session {self.number} saw photos of {others}")
-        if f"mass={self.mass}" not in self.page.url and self.mass != 60:
-            self.errors.append(f"session {self.number} is at {self.page.url}, not {self.mass} %")
-        if await self.page.get_by_test_id("stException").count():
-            self.errors.append(f"session {self.number} saw an exception")
+        if f"Head 1 at {self.mass}%" not in shown:
+            self.errors.append(f"session {self.number} is not at {self.mass} %")
 
     async def work(self) -> None:
         for _ in range(ACTIONS):
@@ -114,23 +91,98 @@ class Person:
             await self.look_round()
 
 
-async def meet(address: str) -> tuple[float, list[Person]]:
+class InChromium(Person):
+    """A session in a real browser."""
+
+    async def arrive(self, app: App, browser) -> None:
+        context = await browser.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(WAIT_MS)
+        self.page = await context.new_page()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        await self.page.goto(f"{app.address}/masks?{self.query}")
+        await self.page.get_by_text("weights sha256").wait_for(timeout=3 * WAIT_MS)
+        await self.add_photo()
+        self.new_photos.clear()
+
+    async def leave(self) -> None:
+        await self.page.context.close()
+
+    async def choose_photo(self, name: str, data: bytes) -> None:
+        await self.page.locator(".st-key-upload input[type=file]").set_input_files(
+            {"name": name, "mimeType": "image/png", "buffer": data}
+        )
+        await self.page.get_by_text(self.size).first.wait_for(timeout=WAIT_MS)
+        await self._settled()
+
+    async def press_slider(self, step: int) -> None:
+        slider = self.page.get_by_role("slider", name=SLIDER)
+        await slider.focus()
+        await slider.press("ArrowRight" if step > 0 else "ArrowLeft")
+        caption = self.page.get_by_text(re.compile(rf"Head 1 at {self.mass}%"))
+        await caption.first.wait_for(timeout=WAIT_MS)
+        await self._settled()
+
+    async def words(self) -> str:
+        if await self.page.get_by_test_id("stException").count():
+            self.errors.append(f"session {self.number} saw an exception")
+        if f"mass={self.mass}" not in self.page.url and self.mass != 60:
+            self.errors.append(f"session {self.number} is at {self.page.url}, not {self.mass} %")
+        return await self.page.locator("body").inner_text()
+
+    async def _settled(self) -> None:
+        """Wait until the app has done all it was asked."""
+        await self.page.wait_for_selector(
+            '[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=WAIT_MS
+        )
+
+
+class ByProtocol(Person):
+    """A session that asks the server for what a browser would, and draws nothing."""
+
+    async def arrive(self, app: App, browser) -> None:
+        self.session = await Session(app, "masks", self.query).open()
+        await self.add_photo()
+        self.new_photos.clear()
+
+    async def leave(self) -> None:
+        await self.session.close()
+
+    async def choose_photo(self, name: str, data: bytes) -> None:
+        await self.session.upload("Add your own", name, data, "image/png")
+
+    async def press_slider(self, step: int) -> None:
+        await self.session.slide(SLIDER, self.mass)
+
+    async def words(self) -> str:
+        if "exception" in self.session.kinds():
+            self.errors.append(f"session {self.number} saw an exception")
+        return self.session.words()
+
+
+async def meet(app: App) -> tuple[float, list[Person]]:
     """Seconds that a new photo takes alone, and everybody after their actions."""
     from playwright.async_api import async_playwright
 
     names = ("small", Path(BUNDLED).stem)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        people = [Person(number, names[number % 2]) for number in range(SESSIONS)]
-        for person in people[:2]:
-            await person.arrive(browser, address)
-        for _ in range(3):
-            await people[1].add_photo()
-        alone = statistics.median(people[1].new_photos)
-        people[1].new_photos.clear()
-        for person in people[2:]:
-            await person.arrive(browser, address)
+        people: list[Person] = [
+            (InChromium if number < BROWSERS else ByProtocol)(number, names[number % 2])
+            for number in range(SESSIONS)
+        ]
+        first = people[BROWSERS + 1]  # on the larger weights
+        for person in (people[BROWSERS], first):
+            await person.arrive(app, browser)
+        for _ in range(5):
+            await first.add_photo()
+        alone = statistics.median(first.new_photos)
+        first.new_photos.clear()
+        for person in people:
+            if person not in (people[BROWSERS], first):
+                await person.arrive(app, browser)
         await asyncio.gather(*(person.work() for person in people))
+        for person in people:
+            await person.leave()
         await browser.close()
     return alone, people
 
@@ -143,14 +195,15 @@ def test_sixteen_sessions_are_apart_and_answered(tmp_path, small_weights, figure
     (tmp_path / "checkpoints").mkdir()
     shutil.copy(ROOT / "checkpoints" / BUNDLED, tmp_path / "checkpoints" / BUNDLED)
     with running(tmp_path, small_weights) as app:
-        alone, people = asyncio.run(meet(app.address))
+        alone, people = asyncio.run(meet(app))
         loads, said = app.noted("load"), app.said()
     controls = [seconds for person in people for seconds in person.controls]
     photos = [seconds for person in people for seconds in person.new_photos]
     errors = [error for person in people for error in person.errors]
     figure(
         10,
-        f"{SESSIONS} sessions × {ACTIONS} actions, 1–3 s between, two weights, Chromium (seed {SEED})",
+        f"{SESSIONS} sessions × {ACTIONS} actions, 1–3 s between, two weights; {BROWSERS} in Chromium, "
+        f"{SESSIONS - BROWSERS} by its protocol (seed {SEED})",
         f"{len(loads)} loads, {len(errors)} errors; controls p95 {p95(controls):.2f} s of "
         f"{len(controls)}, new photos p95 {p95(photos):.2f} s of {len(photos)} "
         f"({p95(photos) / alone:.1f} × alone)",
