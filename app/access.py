@@ -127,8 +127,10 @@ def own_names(address: str) -> list[str]:
 
 
 def options(address: str) -> list[str]:
-    """Words for `streamlit run` at an address that others can reach."""
-    hosts = [word for name in own_names(address) for word in ("--server.allowedHosts", name)]
+    """Words for `streamlit run` at an address that others can reach; names that whoever starts it lists in
+    STREAMLIT_SERVER_ALLOWED_HOSTS come to its own."""
+    names = [*own_names(address), *os.environ.get("STREAMLIT_SERVER_ALLOWED_HOSTS", "").split()]
+    hosts = [word for name in names for word in ("--server.allowedHosts", name)]
     return ["--browser.serverAddress", reachable_address(address), *hosts]
 
 

@@ -2,23 +2,50 @@
 
 Streamlit looks at Host and Origin of a session alone, and lets in pages of another port of this machine.
 Here every request must name this server and come from one of its own pages, or nothing is answered.
+A server that answers is ready: torch and the pages are loaded before, and no visitor waits for them.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import importlib
+import pkgutil
+import sys
+import webbrowser
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import streamlit as st
-from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
+# Streamlit puts this file's folder on the path; the packages are one above.
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+from dino.threads import wait_politely  # noqa: E402
+
+wait_politely()
+
+import streamlit as st  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
+from starlette.responses import PlainTextResponse  # noqa: E402
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 # What a WebSocket is closed with that breaks a rule (RFC 6455, 7.4.1); before it opens, a 403.
 _BREAKS_A_RULE = 1008
+_READ = ("host", "origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
+_UNNAMED = (
+    "This server does not answer to this name. Whoever runs it can list all names it has, with spaces "
+    "between, in STREAMLIT_SERVER_ALLOWED_HOSTS."
+)
+_FOREIGN = (
+    "A page of another site asked for this; open the app by its own address. Behind a proxy that hands "
+    "on another Host, whoever runs it can give the proxy's address, such as https://dino.example, in "
+    "STREAMLIT_SERVER_CORS_ALLOWED_ORIGINS."
+)
 
 
 class OwnPagesOnly:
@@ -27,43 +54,77 @@ class OwnPagesOnly:
     Names are those of `server.allowedHosts`. A page is one of its own where Origin is of the same host and
     port as Host, or in `server.corsAllowedOrigins`, for a proxy that hands on another Host. Where a browser
     sends no Origin, with pictures and scripts, it says in Sec-Fetch-Site who asks (Fetch Metadata Request
-    Headers, W3C); following a link to the app stays allowed.
+    Headers, W3C; to https and to this machine only). A link to the app stays allowed, a frame around it
+    does not. `server.enableCORS = false` lets in the pages of all sites, as in Streamlit.
     """
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = _refusal(scope) if scope["type"] in ("http", "websocket") else None
-        if refusal is None:
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
+        elif (refusal := _refusal(scope["headers"])) is not None:
+            await _refuse(refusal, scope, receive, send)
         elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": _BREAKS_A_RULE, "reason": ""})
+            await self.app(_as_own(scope), receive, send)
         else:
-            await PlainTextResponse(refusal + "\n", status_code=403)(scope, receive, send)
+            await self.app(scope, receive, _unframed(send))
 
 
-def _refusal(scope: Scope) -> str | None:
+async def _refuse(refusal: str, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": _BREAKS_A_RULE, "reason": ""})
+    else:
+        await PlainTextResponse(refusal + "\n", status_code=403)(scope, receive, send)
+
+
+def _refusal(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Why a request is not answered, in a sentence; None if it is."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    host = headers.get("host", "")
-    names = st.get_option("server.allowedHosts")
-    if not named(host, names):
-        return (
-            f"This server does not answer to {host!r} but to {', '.join(names)}; whoever runs it can "
-            "add names in STREAMLIT_SERVER_ALLOWED_HOSTS."
-        )
-    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-    allowed = {*map(str.strip, st.get_option("server.corsAllowedOrigins"))}
-    foreign = origin is not None and origin not in allowed and not same_place(origin, host)
-    embedded = origin is None and site not in ("none", "same-origin")
-    if foreign or (embedded and headers.get("sec-fetch-mode") != "navigate"):
-        return (
-            "A page of another site asked for this; open the app by its own address. Behind a proxy, "
-            "name the proxy's address in STREAMLIT_SERVER_CORS_ALLOWED_ORIGINS."
-        )
-    return None
+    told: dict[str, str] = {}
+    for raw, value in headers:
+        name = raw.decode("latin-1").lower()
+        if name in _READ and told.setdefault(name, value.decode("latin-1")) != value.decode(
+            "latin-1"
+        ):
+            return f"{name} was sent twice, and not the same."
+    host = told.get("host", "")
+    if not named(host, st.get_option("server.allowedHosts")):
+        return _UNNAMED
+    if not st.get_option("server.enableCORS"):
+        return None
+    origin, site = told.get("origin"), told.get("sec-fetch-site", "none")
+    if origin is not None:
+        return None if origin in _allowed_origins() or same_place(origin, host) else _FOREIGN
+    followed = told.get("sec-fetch-mode") == "navigate" and told.get("sec-fetch-dest") == "document"
+    return None if site in ("none", "same-origin") or followed else _FOREIGN
+
+
+def _allowed_origins() -> list[str]:
+    return [origin.strip() for origin in st.get_option("server.corsAllowedOrigins")]
+
+
+def _as_own(scope: Scope) -> Scope:
+    """A session's request as Streamlit lets it in without asking a server on the internet for this
+    machine's address, which it does for every Origin that differs from Host."""
+    headers = dict(scope["headers"])
+    if b"origin" in headers:
+        headers[b"origin"] = b"http://" + headers[b"host"]
+    return {**scope, "headers": list(headers.items())}
+
+
+def _unframed(send: Send) -> Send:
+    """Answers that browsers show within pages of the app's own alone."""
+    sources = " ".join(["'self'", *_allowed_origins()])
+    told = (b"content-security-policy", f"frame-ancestors {sources}".encode("latin-1"))
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and st.get_option("server.enableCORS"):
+            message = {**message, "headers": [*message.get("headers", ()), told]}
+        await send(message)
+
+    return sending
 
 
 def named(host: str, names: Iterable[str]) -> bool:
@@ -100,4 +161,24 @@ def _place(address: str) -> tuple[str, int | None] | None:
     return name.lower(), port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-app = st.App("main.py", middleware=[Middleware(OwnPagesOnly)])
+def _load() -> None:
+    """Import what the first page would: the pages, the networks, and which arithmetic suits this machine."""
+    views = importlib.import_module("app.views")
+    for module in pkgutil.iter_modules(views.__path__, "app.views."):
+        importlib.import_module(module.name)
+    importlib.import_module("timm.models.vision_transformer")
+    precision = importlib.import_module("dino.precision")
+    precision.choose_precision("auto", precision.choose_device("auto"))
+
+
+@asynccontextmanager
+async def _ready(_: st.App) -> AsyncIterator[dict[str, Any]]:
+    """Get ready, and open the browser where there is one, as `streamlit run` does with a script."""
+    _load()
+    if not st.get_option("server.headless"):
+        address = st.get_option("browser.serverAddress")
+        webbrowser.open(f"http://{address}:{st.get_option('server.port')}")
+    yield {}
+
+
+app = st.App("main.py", lifespan=_ready, middleware=[Middleware(OwnPagesOnly)])

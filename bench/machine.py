@@ -21,8 +21,10 @@ _PACKAGES = (
 # [m, k] × [k, n]: a layer of ViT-S and of ViT-B at 480 px, and squares; the quickest counts.
 _SHAPES = ((3601, 384, 1536), (3601, 1536, 384), (2048, 2048, 2048), (4096, 4096, 4096))
 _TINY_SHAPES = ((256, 256, 256),)
-# GFLOP of a product repeated: long enough that no moment of boost decides.
-_WORK = 100
+# On a GPU a layer is over before the next is launched.
+_GPU_SHAPES = ((4096, 4096, 4096), (8192, 8192, 8192))
+# GFLOP of a product repeated: long enough that no moment of boost, and no launch, decides.
+_WORK = {"cpu": 100, "cuda": 50_000}
 
 
 def describe(device: torch.device) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "flags": [flag for flag in _FLAGS if flag in flags],
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "threads wait": os.environ.get("OMP_WAIT_POLICY", "as the library does").lower(),
         "load before": round(os.getloadavg()[0], 1),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
@@ -64,12 +67,13 @@ def products(
     may take twice as long a minute later.
     """
     found = {}
-    for m, k, n in _TINY_SHAPES if tiny else _SHAPES:
+    shapes = _GPU_SHAPES if device.type == "cuda" else _SHAPES
+    for m, k, n in _TINY_SHAPES if tiny else shapes:
         left, right = (
             torch.randn(size, device=device).to(dtype_of(precision)) for size in ((m, k), (n, k))
         )
         work = 2e-9 * m * k * n
-        times = 1 if tiny else max(1, round(_WORK / work))
+        times = 1 if tiny else max(1, round(_WORK[device.type] / work))
         found[f"product {m}×{k}×{n}, {precision}, {times} times"] = (
             functools.partial(_multiply, left, right, times),
             work * times,

@@ -109,7 +109,7 @@ def _machine(found: Mapping[str, Any]) -> str:
     gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
     return (
         f"{gpu}{machine['processor']} ({' '.join(machine['flags']) or 'no flags told'}), "
-        f"{machine['cores']} cores, {machine['threads']} threads, {machine['memory_gb']} GB, "
+        f"{machine['cores']} cores, {machine['threads']} threads (waiting: {machine.get('threads wait', 'passive')}), {machine['memory_gb']} GB, "
         f"{machine['system']}, Python {machine['python']}; {versions}; {found['at'][:10]}"
     )
 

@@ -36,13 +36,17 @@ def in_turns(
     device: torch.device | None = None,
     warm_up: bool = True,
 ) -> dict[str, Times]:
-    """Time each way `repeats` times, one after the other and over again; once unmeasured before."""
+    """Time each way `repeats` times, one after the other and over again, each round begun by another way;
+    once unmeasured before."""
     if warm_up:
         for run in ways.values():
             run()
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, run in ways.items():
+    names = list(ways)
+    for turn in range(repeats):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            run = ways[name]
             _wait_for(device)
             start = time.perf_counter()
             run()

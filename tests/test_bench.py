@@ -159,7 +159,8 @@ def test_efficiency_is_the_work_at_the_measured_rate_over_the_time(monkeypatch):
 def test_times_are_taken_in_turns():
     calls = []
     times = in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
-    assert calls == ["a", "b"] * 4  # once to warm up
+    # Once to warm up, and then each way begins in its turn.
+    assert calls == ["a", "b", "a", "b", "b", "a", "a", "b"]
     assert len(times["a"].seconds) == 3
     assert Times((1.0, 2.0, 4.0)).median == 2.0
     assert Times((1.0, 2.0, 4.0)).spread == 1.5

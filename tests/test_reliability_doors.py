@@ -68,14 +68,30 @@ def test_a_picture_in_a_page_of_another_site_is_not_given(app, site, figure):
         assert status == 403, path
         assert b"another site" in body
     figure(15, "pictures and scripts for foreign pages (Sec-Fetch-Site), 4 addresses", "403")
-    status, _, _ = app.request("/attention", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate")
-    assert status == 200, "a link to the app"
+
+
+def test_a_page_of_another_site_may_link_to_the_app_but_not_frame_it(app, figure):
+    asked = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+    status, headers, _ = app.request("/attention", **asked, Sec_Fetch_Dest="document")
+    assert (status, headers["content-security-policy"]) == (200, "frame-ancestors 'self'")
+    for place in ("iframe", "object", "embed"):
+        assert app.request("/attention", **asked, Sec_Fetch_Dest=place)[0] == 403
+    figure(15, "the app in an iframe, object or embed of a foreign page", "403")
+
+
+def test_a_header_sent_twice_is_refused(app):
+    """A door and what lies behind it could each read another of the two."""
+    own = f"127.0.0.1:{app.port}".encode()
+    twice = [(b"host", own), (b"Host", b"photos.example")]
+    assert "twice" in (server._refusal(twice) or "")
+    assert server._refusal([(b"host", own), (b"host", own)]) is None
 
 
 def test_no_address_answers_by_a_forged_name(app, figure):
     for path in ("/", "/attention", "/media/x.png", "/_stcore/health", "/_stcore/host-config"):
         status, _, body = app.request(path, Host=f"photos.example:{app.port}")
         assert (status, b"does not answer to" in body) == (403, True), path
+        assert b"127.0.0.1" not in body, "told to whoever has a name point here"
     figure(15, "requests by a forged Host to 5 addresses", "403")
 
 
@@ -193,6 +209,27 @@ def test_origins_by_hand(origin, host, same):
 def test_the_server_is_well_after_all_that(app):
     assert app.request("/_stcore/health")[0] == 200
     assert "Traceback" not in app.said()
+
+
+def test_a_page_behind_a_proxy_gets_a_session_without_asking_the_internet(tmp_path, small_weights):
+    allowed = {"STREAMLIT_SERVER_CORS_ALLOWED_ORIGINS": "https://dino.example"}
+    with running(tmp_path, small_weights, **allowed) as proxied:
+        assert proxied.websocket_opens(origin="https://dino.example")
+        assert not proxied.websocket_opens(origin=FOREIGN)
+        assert proxied.noted("connect") == []
+        told = proxied.request("/")[1]["content-security-policy"]
+        assert told == "frame-ancestors 'self' https://dino.example"
+
+
+def test_names_of_its_own_are_added_to_an_open_server(monkeypatch):
+    monkeypatch.setenv("STREAMLIT_SERVER_ALLOWED_HOSTS", "dino.example 192.0.2.9")
+    words = access.options("192.0.2.7")
+    assert words[-4:] == [
+        "--server.allowedHosts",
+        "dino.example",
+        "--server.allowedHosts",
+        "192.0.2.9",
+    ]
 
 
 def test_an_open_server_answers_to_this_machine_s_names_only():

@@ -7,6 +7,7 @@ import re
 import shutil
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -99,10 +100,16 @@ class InChromium(Person):
         context.set_default_timeout(WAIT_MS)
         self.page = await context.new_page()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("response", self._note)
         await self.page.goto(f"{app.address}/masks?{self.query}")
         await self.page.get_by_text("weights sha256").wait_for(timeout=3 * WAIT_MS)
         await self.add_photo()
         self.new_photos.clear()
+
+    def _note(self, response) -> None:
+        # Streamlit asks below the page's own path first, where the app's root is not known yet.
+        if response.status >= 400 and "/masks/_stcore/" not in response.url:
+            self.errors.append(f"session {self.number}: {response.status} for {response.url}")
 
     async def leave(self) -> None:
         await self.page.context.close()
@@ -164,6 +171,8 @@ async def meet(app: App) -> tuple[float, list[Person]]:
     from playwright.async_api import async_playwright
 
     names = ("small", Path(BUNDLED).stem)
+    # Requests of a protocol's session run in threads; they must not wait for each other.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4 * SESSIONS))
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         people: list[Person] = [
@@ -197,20 +206,31 @@ def test_sixteen_sessions_are_apart_and_answered(tmp_path, small_weights, figure
     with running(tmp_path, small_weights) as app:
         alone, people = asyncio.run(meet(app))
         loads, said = app.noted("load"), app.said()
-    controls = [seconds for person in people for seconds in person.controls]
-    photos = [seconds for person in people for seconds in person.new_photos]
     errors = [error for person in people for error in person.errors]
     figure(
         10,
-        f"{SESSIONS} sessions × {ACTIONS} actions, 1–3 s between, two weights; {BROWSERS} in Chromium, "
-        f"{SESSIONS - BROWSERS} by its protocol (seed {SEED})",
-        f"{len(loads)} loads, {len(errors)} errors; controls p95 {p95(controls):.2f} s of "
-        f"{len(controls)}, new photos p95 {p95(photos):.2f} s of {len(photos)} "
-        f"({p95(photos) / alone:.1f} × alone)",
+        f"{SESSIONS} sessions × {ACTIONS} actions, 1–3 s between, two weights (seed {SEED})",
+        f"{len(loads)} loads, {len(errors)} errors",
     )
     assert sorted(Path(source).stem for source in loads) == sorted(["small", Path(BUNDLED).stem])
     assert errors == []
     assert "Traceback" not in said
-    assert len(controls) + len(photos) == SESSIONS * ACTIONS
-    assert p95(controls) <= CONTROL_S
-    assert p95(photos) <= FORWARDS * alone
+    assert sum(len(person.controls) + len(person.new_photos) for person in people) == (
+        SESSIONS * ACTIONS
+    )
+    waits = {}
+    for kind, told in ((InChromium, "in Chromium"), (ByProtocol, "by Chromium's protocol")):
+        own = [person for person in people if isinstance(person, kind)]
+        controls = [seconds for person in own for seconds in person.controls]
+        # A new photo alone was timed on the larger weights.
+        photos = [s for person in own if person.weights != "small" for s in person.new_photos]
+        waits[kind] = p95(controls), p95(photos) / alone
+        figure(
+            10,
+            f"{len(own)} of them {told}: 95 % of answers within",
+            f"{p95(controls):.2f} s for {len(controls)} controls; {p95(photos):.2f} s for "
+            f"{len(photos)} new photos, {p95(photos) / alone:.1f} × one alone ({alone:.2f} s)",
+        )
+    for control, photo in waits.values():
+        assert control <= CONTROL_S
+        assert photo <= FORWARDS

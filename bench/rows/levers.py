@@ -190,7 +190,9 @@ LEVERS = (
         "one a pair of views",
         patch=lambda: mock.patch.object(DINOLoss, "compare", _compare_pairs),
     ),
-    Lever("fused AdamW", "parameter by parameter", change=_loop_optimizer),
+    Lever(
+        "fused AdamW", "parameter by parameter; on a GPU a host read too", change=_loop_optimizer
+    ),
     Lever(
         "clipping and teacher in one call each",
         "parameter by parameter, a host read each",
