@@ -5,6 +5,7 @@ Here every request must name this server and come from one of its own pages, or 
 A server that answers is ready: torch and the pages are loaded before, and no visitor waits for them.
 """
 
+import gc
 import importlib
 import pkgutil
 import sys
@@ -169,6 +170,10 @@ def _load() -> None:
     importlib.import_module("timm.models.vision_transformer")
     precision = importlib.import_module("dino.precision")
     precision.choose_precision("auto", precision.choose_device("auto"))
+    # Streamlit collects garbage after every run of a page, with torch's half a million objects a third
+    # of a second in which no session's page runs. What is loaded by now stays and need not be looked at.
+    gc.collect()
+    gc.freeze()
 
 
 @asynccontextmanager

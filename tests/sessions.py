@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import websockets
@@ -39,6 +40,11 @@ class Shown:
     @property
     def message(self) -> Any:
         return getattr(self.element, self.kind)
+
+    @cached_property
+    def words(self) -> str:
+        """Everything in it that can be read; as it was sent, for protobuf's own text takes long."""
+        return self.element.SerializeToString().decode("utf-8", "replace")
 
 
 class Session:
@@ -74,7 +80,7 @@ class Session:
 
     def words(self) -> str:
         """All that the page shows, an element a line."""
-        return "\n".join(str(shown.element) for shown in self._shown.values())
+        return "\n".join(shown.words for shown in self._shown.values())
 
     def kinds(self) -> set[str]:
         """Of what kinds the elements of the page are."""
@@ -118,11 +124,9 @@ class Session:
         return await asyncio.to_thread(self._app.request, *words, **headers)
 
     async def _set_widget(self, kind: str, label: str, fill: Callable[[WidgetState], None]) -> None:
-        widget = next(
-            shown
-            for shown in self._shown.values()
-            if shown.kind == kind and shown.message.label == label
-        )
+        labels = {s.message.label: s for s in self._shown.values() if s.kind == kind}
+        assert label in labels, f"the page has no {kind} {label!r} but {list(labels)}"
+        widget = labels[label]
         state = WidgetState(id=widget.message.id)
         fill(state)
         self._set[state.id] = state
@@ -165,8 +169,9 @@ class Session:
         kind = got.WhichOneof("type")
         if kind == "new_session":
             self._session_id = got.new_session.initialize.session_id
-            self._page_hash = got.new_session.page_script_hash
             self._run += 1
+        elif kind == "navigation":
+            self._page_hash = got.navigation.page_script_hash
         elif kind == "page_info_changed":
             self._query = got.page_info_changed.query_string
         elif kind == "delta" and got.delta.WhichOneof("type") == "new_element":

@@ -182,13 +182,14 @@ def _gallery(scene: Scene, chosen: int) -> None:
     shares = scene.probabilities()
     bits = entropy(torch.from_numpy(shares)).tolist()
     tiles = []
-    for index, (name, values) in enumerate(zip(names, scaled, strict=True)):
+    pictures = scene.draw_each(scaled, TILE_PX)
+    for index, (name, picture) in enumerate(zip(names, pictures, strict=True)):
         note = "over all heads"
         if index < len(bits) and scene.has_heads:
             note = f"{_prefix_note(scene, index)} · entropy {bits[index]:.1f} bits"
         tiles.append(
             Tile(
-                picture=scene.draw(values, TILE_PX),
+                picture=picture,
                 title=_title(name),
                 note=note,
                 alt=f"Attention map of {_title(name)}: {note}",

@@ -1,5 +1,6 @@
 """What the Attention page draws from: which rows were asked for, and how maps are drawn."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,9 +73,14 @@ class Scene:
 
     def draw(self, values: np.ndarray, width: int) -> np.ndarray:
         """One scaled map [h,w] over the photo, `width` px wide."""
+        return next(self.draw_each([values], width))
+
+    def draw_each(self, maps: Iterable[np.ndarray], width: int) -> Iterator[np.ndarray]:
+        """Scaled maps [h,w], each over the photo, which is asked for once."""
         photo = services.shown(self.choice.photo, width)
-        pixels = export.head_picture(values, self.attention, photo, self.style, width=width)
-        return self.marked(pixels)
+        for values in maps:
+            pixels = export.head_picture(values, self.attention, photo, self.style, width=width)
+            yield self.marked(pixels)
 
     def marked(self, pixels: np.ndarray) -> np.ndarray:
         """The picture, saying so if it was made with random weights."""
