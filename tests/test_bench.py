@@ -17,7 +17,7 @@ from bench.rows.growth import exponent
 from bench.rows.processes import sent
 from bench.rows.training import config_of
 from bench.table import AT_LEAST, AT_MOST, BY_NUMBER, ROWS, Criterion, Row
-from bench.timing import Times, in_turns
+from bench.timing import Times, forget_peak, in_turns, peak
 
 TINY = Settings(torch.device("cpu"), tiny=True, repeats=1, shared=None)
 # These start processes of their own, or a browser: `python -m bench --tiny` runs them.
@@ -164,6 +164,18 @@ def test_times_are_taken_in_turns():
     assert len(times["a"].seconds) == 3
     assert Times((1.0, 2.0, 4.0)).median == 2.0
     assert Times((1.0, 2.0, 4.0)).spread == 1.5
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells of memory")
+def test_memory_taken_again_after_it_was_freed_is_seen():
+    """A network that is gone must not hide what a forward takes."""
+    blocks = [bytes([number % 256]) * 60_000 for number in range(1_000)]
+    last = b"x" * 60_000  # what lies below it is not given back of itself
+    blocks.clear()
+    before = forget_peak()
+    blocks = [bytes([number % 256]) * 60_000 for number in range(1_000)]
+    assert peak() - before > 50_000_000
+    assert last
 
 
 def test_exponents_and_traffic():
