@@ -172,7 +172,8 @@ def test_a_batch_whose_tokens_end_within_a_slice_is_the_whole(monkeypatch, preci
 def test_bfloat16_multiplies_in_it_and_sums_in_float32():
     backbone = wrapped(small_vit(), "bf16")
     blocks = backbone.module.blocks
-    assert blocks[0].attn.qkv.weight.dtype == torch.float32
-    assert {block.mlp.fc1.weight.dtype for block in blocks[1:]} == {torch.bfloat16}
+    assert {block.attn.qkv.weight.dtype for block in blocks} == {torch.bfloat16}
+    assert {block.mlp.fc1.weight.dtype for block in blocks} == {torch.bfloat16}
+    assert {block.norm1.weight.dtype for block in blocks} == {torch.float32}
     states = trace(backbone, torch.randn(1, 3, 32, 32)).states
     assert {state.dtype for state in states} == {torch.float32}
