@@ -84,11 +84,8 @@ async def _refuse(refusal: str, scope: Scope, receive: Receive, send: Send) -> N
 def _refusal(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Why a request is not answered, in a sentence; None if it is."""
     told: dict[str, str] = {}
-    for raw, value in headers:
-        name = raw.decode("latin-1").lower()
-        if name in _READ and told.setdefault(name, value.decode("latin-1")) != value.decode(
-            "latin-1"
-        ):
+    for name, value in ((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in headers):
+        if name in _READ and told.setdefault(name, value) != value:
             return f"{name} was sent twice, and not the same."
     host = told.get("host", "")
     if not named(host, st.get_option("server.allowedHosts")):

@@ -56,8 +56,7 @@ def test_no_lever_changes_what_a_step_learns():
     """Two steps without each: the second loss is of the weights and the teacher that the first left."""
     config = config_of(TINY)
     losses = {}
-    for name, run, exact in levers.variants(config, TINY.device, "fp32"):
-        assert exact, name
+    for name, run in levers.variants(config, TINY.device, "fp32"):
         losses[name] = [float(run()) for _ in range(2)]
     whole = losses.pop("everything")
     assert whole[0] != whole[1]

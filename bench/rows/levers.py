@@ -34,7 +34,6 @@ class Lever:
     undone: str
     patch: Callable[[], Any] = contextlib.nullcontext
     change: Callable[[Any], None] = lambda method: None
-    exact: bool = True
 
 
 def levers(settings: Settings) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def levers(settings: Settings) -> dict[str, Any]:
     device = settings.device
     batch = _BATCH_ON_GPU if device.type == "cuda" else 8
     config = config_of(settings, batch)
-    ways = {name: run for name, run, _ in variants(config, device)}
+    ways = dict(variants(config, device))
     taken = in_turns(ways, settings.repeats, device=device)
     whole = taken[WITH_ALL].median
     undone = {lever.name: lever.undone for lever in LEVERS} | {WITH_ALL: ""}
@@ -65,9 +64,8 @@ def levers(settings: Settings) -> dict[str, Any]:
 
 def variants(
     config: TrainConfig, device: torch.device, precision: str = "auto"
-) -> Iterator[tuple[str, Callable[[], Tensor], bool]]:
-    """What a step without each lever is called, the step that gives its loss, and whether that loss is
-    the same in float32."""
+) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    """What a step without each lever is called, and the step, which gives its loss."""
     crops = [
         torch.randn(
             (config.batch_size, 3, v.size, v.size), generator=torch.Generator().manual_seed(v.size)
@@ -84,11 +82,7 @@ def variants(
         elif lever is ATTENTION and device.type == "cpu" and low is not None:
             continue  # there the product multiplies attention out: it is the quicker way
         name = WITH_ALL if lever is None else lever.name
-        yield (
-            name,
-            _step(config, device, crops, low, lever or Lever("", "")),
-            lever is None or lever.exact,
-        )
+        yield name, _step(config, device, crops, low, lever or Lever("", ""))
 
 
 def _step(
@@ -175,7 +169,7 @@ def _loops() -> Any:
     )
 
 
-BFLOAT16 = Lever("bfloat16", "float32", exact=False)
+BFLOAT16 = Lever("bfloat16", "float32")
 ATTENTION = Lever("attention without its map", "N×N maps kept for backward", change=_whole_maps)
 LEVERS = (
     BFLOAT16,
