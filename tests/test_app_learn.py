@@ -23,7 +23,7 @@ def weights(monkeypatch, tmp_path, small_weights):
     short = learn_services.Demonstration
     monkeypatch.setattr(
         "app.views.learn_steps.collapse.Demonstration",
-        lambda **settings: short(steps=120, **settings),
+        lambda **settings: short(steps=320, **settings),
     )
 
 

@@ -40,7 +40,9 @@ def test_with_both_it_learns_and_does_not_collapse(seed):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_without_centring_all_pictures_get_one_answer(seed):
-    values, verdict = last(centering=False, seed=seed, steps=200)
+    values, verdict = last(
+        centering=False, seed=seed, steps=320
+    )  # 40 with torch 2.14, 260 with 2.6
     assert values["batch_mean_entropy"] < 0.01
     assert verdict is not None
     assert verdict.startswith("one-dimensional collapse")
