@@ -77,9 +77,10 @@ lint: $(VENV)/.test
 
 # The browser tests need Debian's Chromium; where it cannot be installed they skip and say so.
 browser:
-	@command -v chromium >/dev/null || { \
-		[ "$$(id -u)" = 0 ] && apt-get update -qq && \
-		apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	@command -v chromium-headless-shell || command -v chromium || { \
+		[ "$$(id -u)" = 0 ] && apt-get update -qq && { \
+		apt-get install -y -qq --no-install-recommends chromium-headless-shell || \
+		apt-get install -y -qq --no-install-recommends chromium; } >/dev/null; } || \
 		echo "chromium is not installed and could not be: the browser tests will be skipped"
 
 $(VENV)/bin/python:

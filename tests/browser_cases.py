@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from annotation_cases import begin
+from chromium import BUNDLED, ROOT, Server
 from test_app_training import make_run
-from test_browser import BUNDLED, ROOT
-from test_browser_annotate import Server
 
 import dino
 from app.state import PHOTOS
@@ -19,7 +18,6 @@ STILL = (
     "*, *::before, *::after { transition: none !important; animation: none !important }"
     "[data-stale=true] { opacity: 1 !important }"
 )
-WATCHED = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
 @contextmanager
@@ -46,17 +44,3 @@ def full_app(folder: Path) -> Iterator[Server]:
     finally:
         running.kill()
     assert "Traceback" not in running.log.read_text()
-
-
-def settle(page, timeout_s: float = 90) -> None:
-    """Wait until a page has its heading and nothing is being worked out any more."""
-    page.locator("[data-testid=stMain] h1").wait_for(timeout=1000 * timeout_s)
-    # A run may begin just after another: still for half a second is done.
-    page.wait_for_function(
-        """(watched) => { const now = performance.now(), still = document.querySelector(watched)
-            && !document.querySelector("[data-testid=stSkeleton], [data-stale=true]");
-        if (!still) window.dinoStillSince = undefined; else window.dinoStillSince ??= now;
-        return still && now - window.dinoStillSince > 500 }""",
-        arg=WATCHED,
-        timeout=1000 * timeout_s,
-    )

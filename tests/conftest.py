@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -108,3 +109,82 @@ def photo_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("photos") / "disc.png"
     Image.fromarray(rgb).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def server(small_weights, photo_file, tmp_path_factory):
+    """The app as the README starts it, with small weights, the bundled ones beside them, and photos to
+    train on."""
+    from chromium import BUNDLED, ROOT, Server
+
+    from dino.training import jobs
+    from dino.training.listing import list_runs
+
+    folder = tmp_path_factory.mktemp("server")
+    for label in ("cat", "dog"):
+        photos = folder / "data" / "pets" / label
+        photos.mkdir(parents=True)
+        for number in range(12):
+            shutil.copy(photo_file, photos / f"{number}.png")
+    (folder / "checkpoints").mkdir()
+    shutil.copy(ROOT / "checkpoints" / BUNDLED, folder / "checkpoints" / BUNDLED)
+    running = Server(folder, small_weights)
+    try:
+        yield running
+    finally:
+        running.stop()
+        for run in list_runs(folder / "checkpoints" / "runs"):  # what a failed test left
+            if run.active:
+                jobs.stop(run.folder)
+    assert "Traceback" not in running.log.read_text()
+
+
+# Not of the session: while Playwright runs, nothing else in its process can run asyncio.
+@pytest.fixture(scope="module")
+def browser():
+    from chromium import CHROMIUM, FLAGS
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+# Pages share a profile: loading Streamlit's scripts anew for each takes longer than most tests.
+@pytest.fixture(scope="module")
+def profile(browser):
+    context = browser.new_context(accept_downloads=True)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def tab(profile, server):
+    """`tab("/masks", "desktop")` opens a page; every request that leaves the machine is a failure."""
+    from chromium import SIZES
+
+    pages, outside = [], []
+
+    def is_outside(url: str) -> bool:
+        return not url.startswith(
+            (server.address, server.address.replace("http", "ws"), "data:", "blob:")
+        )
+
+    def open_tab(
+        path: str, size: str = "desktop", theme: str = "light", ready: str = "weights sha256"
+    ):
+        width, height = SIZES[size]
+        page = profile.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=theme)
+        page.on("request", lambda r: outside.append(r.url) if is_outside(r.url) else None)
+        page.goto(server.address + path)
+        page.get_by_text(ready).wait_for(timeout=60_000)
+        return page
+
+    yield open_tab
+    for page in pages:
+        page.close()
+    assert outside == []

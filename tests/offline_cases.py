@@ -50,8 +50,8 @@ def cut_network() -> None:
 
 def visit(app: App, photo: Path, asked: list[str]) -> dict[str, str | None]:
     """Open every page, add a photo to one; what was wrong with each."""
+    from chromium import CHROMIUM, FLAGS
     from playwright.sync_api import Error, sync_playwright
-    from test_browser import CHROMIUM, FLAGS
 
     problems: dict[str, str | None] = {}
     own = (app.address, app.address.replace("http", "ws"), "data:", "blob:")

@@ -1,135 +1,18 @@
 """The real app in a real browser: `pytest -m browser` (needs Debian's chromium)."""
 
 import io
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import IN_CHROMIUM, SIZES, check_frame, settle
 from PIL import Image
 
 import dino
 from dino.explore import attend
-from dino.training import jobs
-from dino.training.listing import list_runs
 
-ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-BUNDLED = "dino_vitti16_imagenette.safetensors"
-SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("CI"), reason="chromium is not installed"
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def server(small_weights, tmp_path_factory, photo_file):
-    """Address of the app, started as the README does, with small weights, the bundled ones beside
-    them, and photos to train on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    for label in ("cat", "dog"):
-        folder = log.parent / "data" / "pets" / label
-        folder.mkdir(parents=True)
-        for number in range(12):
-            shutil.copy(photo_file, folder / f"{number}.png")
-    (log.parent / "checkpoints").mkdir()
-    shutil.copy(ROOT / "checkpoints" / BUNDLED, log.parent / "checkpoints" / BUNDLED)
-    environment = os.environ | {
-        "DINO_WEIGHTS": str(small_weights),
-        "DINO_CHECKPOINTS": str(log.parent / "checkpoints"),
-        "DINO_DATA_ROOT": str(log.parent / "data"),
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app/server.py", "--server.port", str(port)],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(address, process, log)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-        for run in list_runs(log.parent / "checkpoints" / "runs"):  # what a failed test left
-            if run.active:
-                jobs.stop(run.folder)
-    assert "Traceback" not in log.read_text()
-
-
-def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"the app did not start: {log.read_text()}")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def tab(browser, server):
-    """`tab("/masks", "desktop")` opens a page; every request that leaves the machine is a failure."""
-    contexts, outside = [], []
-
-    def is_outside(url: str) -> bool:
-        return not url.startswith((server, server.replace("http", "ws"), "data:", "blob:"))
-
-    def open_tab(
-        path: str, size: str = "desktop", theme: str = "light", ready: str = "weights sha256"
-    ):
-        width, height = SIZES[size]
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=theme, accept_downloads=True
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda r: outside.append(r.url) if is_outside(r.url) else None)
-        page.goto(server + path)
-        page.get_by_text(ready).wait_for(timeout=60_000)
-        return page
-
-    yield open_tab
-    for context in contexts:
-        context.close()
-    assert outside == []
+pytestmark = IN_CHROMIUM
 
 
 def test_the_root_address_hands_on_what_it_was_asked(tab):
@@ -175,20 +58,6 @@ def test_every_page_opens_by_its_link_without_side_scroll(tab, path, size):
     check_frame(page)
 
 
-def check_frame(page) -> None:
-    """Nothing scrolls sideways, nothing went wrong, every picture has a text."""
-    page.wait_for_function(  # once the sidebar has slid away
-        "() => { const m = document.querySelector('[data-testid=stMain]');"
-        " return m.scrollWidth <= m.clientWidth }",
-        timeout=15_000,
-    )
-    assert page.get_by_test_id("stException").count() == 0
-    missing = page.evaluate(
-        "() => [...document.images].filter(i => !i.alt).map(i => i.src.slice(0, 80))"
-    )
-    assert missing == []
-
-
 def test_a_picture_can_be_pasted(tab, photo_file):
     page = tab("/attention")
     page.get_by_text("or paste a picture with").wait_for()
@@ -213,8 +82,8 @@ def test_a_picture_can_be_pasted(tab, photo_file):
 
 def test_choices_follow_to_the_other_pages(tab):
     page = tab("/attention?photo=cat&size=224")
-    # Left within half a second of the first run, Streamlit keeps the choices but not their URL.
-    page.wait_for_timeout(3000)
+    # Left before the widgets are there, Streamlit keeps the choices but not their URL.
+    settle(page)
     page.get_by_role("link", name="Masks").click()
     page.get_by_text("Each head's own mask").wait_for()
     page.get_by_text("cat.jpg").first.wait_for()

@@ -1,63 +1,17 @@
 """The Annotate page in a real browser: brush, undo, keys, reload, and a server that is killed."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from annotation_cases import SIZE, begin, write_photos
-from test_browser import CHROMIUM, SIZES, browser, check_frame, wait_for  # noqa: F401
+from chromium import IN_CHROMIUM, SIZES, Server, check_frame
 
 import dino
 from dino.annotation import runlengths
 from dino.annotation.states import PhotoState
 
-ROOT = Path(__file__).resolve().parents[1]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("CI"), reason="chromium is not installed"
-    ),
-]
-
-
-class Server:
-    """The app on a port of its own; `kill` leaves it no time to do anything."""
-
-    def __init__(self, folder: Path, weights: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.log = folder / "log.txt"
-        self.environment = os.environ | {
-            "DINO_WEIGHTS": str(weights),
-            "DINO_CHECKPOINTS": str(folder / "checkpoints"),
-            "DINO_DATA_ROOT": str(folder / "data"),
-        }
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "streamlit", "run", "app/server.py"),
-                    *("--server.port", str(self.port)),
-                ],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        wait_for(self.address, self.process, self.log)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+pytestmark = IN_CHROMIUM
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +26,15 @@ def server(small_weights, tmp_path_factory):
 
 @pytest.fixture
 def session(server, small_weights):
-    folder = server.log.parent / "checkpoints" / "annotations" / "pets"
+    folder = server.folder / "checkpoints" / "annotations" / "pets"
     shutil.rmtree(folder, ignore_errors=True)
     digest = dino.load(small_weights).weights_sha256
-    photos = server.log.parent / "data" / "pets"
+    photos = server.folder / "data" / "pets"
     return begin(folder, photos, weights=str(small_weights), weights_sha256=digest)
 
 
 @pytest.fixture
-def tab(browser, server):  # noqa: F811
+def tab(browser, server):
     contexts = []
 
     def open_tab(path: str, size: str = "desktop", theme: str = "light"):

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import IN_CHROMIUM, check_frame
 from playwright.sync_api import expect
-from test_browser import browser, check_frame, pytestmark, server, tab  # noqa: F401
 
 import dino
 from dino import layers
 from dino.queries import parse_query
+
+pytestmark = IN_CHROMIUM
 
 
 def asked(page) -> str:
@@ -31,7 +33,7 @@ def picker(page):
     return frame
 
 
-def test_a_patch_is_picked_by_click_and_moved_by_arrow_keys(tab, small_weights):  # noqa: F811
+def test_a_patch_is_picked_by_click_and_moved_by_arrow_keys(tab, small_weights):
     page = tab("/attention?photo=cat&size=224")
     frame = picker(page)
     rows, columns = 21, 28  # 168×224 px in patches of 8
@@ -71,7 +73,7 @@ def test_a_patch_is_picked_by_click_and_moved_by_arrow_keys(tab, small_weights):
     page.get_by_text("where the network looks altogether").wait_for()
 
 
-def test_held_arrow_keys_ask_once(tab):  # noqa: F811
+def test_held_arrow_keys_ask_once(tab):
     page = tab("/attention?photo=cat&size=224&query=0:0")
     frame = picker(page)
     seen: list[str] = []
@@ -85,7 +87,7 @@ def test_held_arrow_keys_ask_once(tab):  # noqa: F811
     assert len({query for query in seen if query != "0:0"}) <= 3  # a slow machine may pause once
 
 
-def test_a_map_of_the_grid_leads_to_its_layer_and_head(tab):  # noqa: F811
+def test_a_map_of_the_grid_leads_to_its_layer_and_head(tab):
     page = tab("/attention?photo=cat&size=224&panel=layers")
     small = page.get_by_role("button", name="block 0, head 2")
     small.click()
@@ -100,7 +102,7 @@ def test_a_map_of_the_grid_leads_to_its_layer_and_head(tab):  # noqa: F811
 
 
 @pytest.mark.parametrize("panel", ["heads", "layers"])
-def test_panels_fit_a_phone_in_the_dark(tab, panel):  # noqa: F811
+def test_panels_fit_a_phone_in_the_dark(tab, panel):
     page = tab(f"/attention?photo=cat&size=224&panel={panel}&compare=true&layer=0", "phone", "dark")
     frame = picker(page)
     check_frame(page)

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 import pytest
-from test_browser import SIZES, browser, check_frame, pytestmark, server, tab  # noqa: F401
+from chromium import IN_CHROMIUM, SIZES, check_frame
 
 import dino
 from app.components.canvas import Prompts
@@ -14,6 +14,8 @@ from app.state import PHOTOS
 from app.views.masks_link import read_link
 from dino import explore
 from dino.prompts import prompted_mask
+
+pytestmark = IN_CHROMIUM
 
 GRID = (21, 28)  # of the cat at 224 px in patches of 8
 POINTING = "/masks?photo=cat&size=224&by=by+pointing"
@@ -65,7 +67,7 @@ def told(page, on: int, off: int) -> int:
 
 
 @pytest.fixture
-def shares(server, small_weights):  # noqa: F811
+def shares(server, small_weights):
     """`shares(page)`: the share of the photo, in percent, of the library's mask of what is in the address."""
     backbone = dino.load(small_weights)
     features = explore.features(backbone, dino.decode((PHOTOS / "cat.jpg").read_bytes()), size=224)
@@ -77,7 +79,7 @@ def shares(server, small_weights):  # noqa: F811
     return share
 
 
-def test_strokes_change_the_mask_and_are_undone(tab, shares):  # noqa: F811
+def test_strokes_change_the_mask_and_are_undone(tab, shares):
     page = tab(POINTING)
     frame = opened(page)
     page.get_by_role("button", name="+ brush").click()
@@ -114,7 +116,7 @@ def test_strokes_change_the_mask_and_are_undone(tab, shares):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_a_fast_scribble_is_kept_whole_while_the_page_answers(tab):  # noqa: F811
+def test_a_fast_scribble_is_kept_whole_while_the_page_answers(tab):
     page = tab(POINTING)
     frame = opened(page)
     page.get_by_role("button", name="+ brush").click()
@@ -128,7 +130,7 @@ def test_a_fast_scribble_is_kept_whole_while_the_page_answers(tab):  # noqa: F81
 
 
 @pytest.mark.slow
-def test_it_paints_by_keyboard_alone(tab):  # noqa: F811
+def test_it_paints_by_keyboard_alone(tab):
     page = tab(POINTING)
     frame = opened(page)
     frame.focus()
@@ -153,7 +155,7 @@ def test_it_paints_by_keyboard_alone(tab):  # noqa: F811
     told(page, 6, 0)
 
 
-def test_a_link_brings_the_scribble_back(tab):  # noqa: F811
+def test_a_link_brings_the_scribble_back(tab):
     page = tab(POINTING + "&points=p21:28:300_5%2B100_3-")
     opened(page)
     told(page, 5, 3)
@@ -163,7 +165,7 @@ def test_a_link_brings_the_scribble_back(tab):  # noqa: F811
     told(page, 5, 3)
 
 
-def test_a_finger_paints_and_two_fingers_do_not(tab):  # noqa: F811
+def test_a_finger_paints_and_two_fingers_do_not(tab):
     page = tab(POINTING, "phone", "dark")
     check_frame(page)
     frame = opened(page)
@@ -194,7 +196,7 @@ def test_a_finger_paints_and_two_fingers_do_not(tab):  # noqa: F811
 
 
 @pytest.mark.parametrize("size", list(SIZES))
-def test_a_film_s_first_mask_is_drawn_an_object_a_brush(tab, size):  # noqa: F811
+def test_a_film_s_first_mask_is_drawn_an_object_a_brush(tab, size):
     page = tab(
         "/video?photo=cat&size=224&make=Follow+a+mask&first=by+drawing",
         size,

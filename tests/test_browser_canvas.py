@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import BUNDLED, IN_CHROMIUM, ROOT, Server
 from PIL import Image
-from test_browser import BUNDLED, ROOT, browser, check_frame, pytestmark, server, tab  # noqa: F401
 
 import dino
 from app.state import PHOTOS
@@ -14,6 +14,8 @@ from dino import explore
 from dino.correspondence import mutual_neighbours
 from dino.embedding.joint import foreground_mask
 from dino.weights.zoo import ZOO
+
+pytestmark = IN_CHROMIUM
 
 BUNDLED_FILE = ROOT / "checkpoints" / BUNDLED
 
@@ -69,13 +71,13 @@ def hover_unheard(page, grid: tuple[int, int]) -> None:
         ("/features?photo=cat&size=224&patches=Several+photos", 3),
     ],
 )
-def test_hovering_asks_the_server_nothing(tab, path, panels):  # noqa: F811
+def test_hovering_asks_the_server_nothing(tab, path, panels):
     page = tab(path)
     ready(page, panels)
     hover_unheard(page, (21, 28))
 
 
-def test_what_is_clicked_is_heard(tab):  # noqa: F811
+def test_what_is_clicked_is_heard(tab):
     """The control of the tests above: their counter does count."""
     page = tab("/features?photo=cat&size=224")
     frame = ready(page, 1).first
@@ -104,17 +106,12 @@ MOVED = (48, -80)
     [("dino_vitti16_imagenette", 0.4), ("vits14_saliency", 0.75)],
 )
 def test_patches_find_themselves_in_a_copy_that_was_mirrored_and_moved(
-    tab,  # noqa: F811
-    tmp_path,
-    tmp_path_factory,
-    request,
-    weights,
-    bar,
+    tab, tmp_path, server, request, weights, bar
 ):
     file = BUNDLED_FILE
     if weights == "vits14_saliency":
         file = request.getfixturevalue("shared") / "weights/vits14_dinov2_saliency.fp16.safetensors"
-        offer(file, ZOO[weights].filename, tmp_path_factory)
+        offer(file, ZOO[weights].filename, server)
     photo = dino.decode((PHOTOS / "macaw.jpg").read_bytes())
     Image.fromarray(moved(photo)).save(tmp_path / "copy.png")
     backbone = dino.load(file, device="cpu")
@@ -149,15 +146,14 @@ def test_patches_find_themselves_in_a_copy_that_was_mirrored_and_moved(
     assert unmoved < planted / 2, f"{unmoved} as if nothing had moved, {planted} as planted"
 
 
-def offer(file: Path, name: str, tmp_path_factory) -> None:
+def offer(file: Path, name: str, server: Server) -> None:
     """Put weights among the downloads of the server."""
-    servers = tmp_path_factory.getbasetemp().glob("server*/checkpoints")
-    newest = max({path.resolve() for path in servers}, key=lambda path: path.stat().st_ctime)
-    (newest / "downloads").mkdir(exist_ok=True)
-    (newest / "downloads" / name).symlink_to(file)
+    downloads = server.folder / "checkpoints" / "downloads"
+    downloads.mkdir(exist_ok=True)
+    (downloads / name).symlink_to(file)
 
 
-def test_the_canvas_works_by_keyboard_alone(tab):  # noqa: F811
+def test_the_canvas_works_by_keyboard_alone(tab):
     page = tab("/correspondence?photo=cat&size=224&other=macaw")
     frame = ready(page, 2).first
     frame.focus()
@@ -174,7 +170,7 @@ def test_the_canvas_works_by_keyboard_alone(tab):  # noqa: F811
     assert page.locator(".heat").first.is_hidden()
 
 
-def test_a_zoomed_photo_is_dragged_and_stays_in_its_frame(tab):  # noqa: F811
+def test_a_zoomed_photo_is_dragged_and_stays_in_its_frame(tab):
     page = tab("/correspondence?photo=cat&size=224&other=macaw")
     frame = ready(page, 2).first
     box = frame.bounding_box()

@@ -5,10 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from chromium import IN_CHROMIUM, check_frame
 from PIL import Image
 from playwright.sync_api import expect
-from test_browser import browser, check_frame, pytestmark, server, tab  # noqa: F401
 from test_browser_canvas import hover_unheard, ready
+
+pytestmark = IN_CHROMIUM
 
 CHART = ".st-key-gallery_scatter"
 
@@ -32,19 +34,19 @@ ALL_ROUND = ((0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02
 
 
 @pytest.fixture(scope="module")
-def photos(server, tmp_path_factory):  # noqa: F811
-    """Colourful photos in the folder of pets that the server has."""
-    found = tmp_path_factory.getbasetemp().glob("server*/data/pets")
-    pets = max({path.resolve() for path in found}, key=lambda path: path.stat().st_ctime)
+def photos(server):
+    """A folder of colourful photos that the server has."""
+    folder = server.folder / "data" / "reds-and-blues"
     rng = np.random.default_rng(0)
     for label, colour in (("cat", (200, 60, 60)), ("dog", (60, 60, 200))):
+        (folder / label).mkdir(parents=True)
         for number in range(12):
             rgb = np.clip(np.array(colour) + rng.normal(0, 25, (48, 48, 3)), 0, 255)
-            Image.fromarray(rgb.astype(np.uint8)).save(pets / label / f"{number}.png")
-    return "pets"
+            Image.fromarray(rgb.astype(np.uint8)).save(folder / label / f"{number}.png")
+    return folder.name
 
 
-def test_a_folder_is_embedded_lassoed_and_looked_at(tab, photos):  # noqa: F811
+def test_a_folder_is_embedded_lassoed_and_looked_at(tab, photos):
     page = tab(f"/gallery?folder={photos}&crop=96", ready="are not there yet")
     check_frame(page)
     page.get_by_role("button", name="Embed the photos").click()
@@ -68,7 +70,7 @@ def test_a_folder_is_embedded_lassoed_and_looked_at(tab, photos):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_the_photo_under_the_pointer_is_shown(tab, photos):  # noqa: F811
+def test_the_photo_under_the_pointer_is_shown(tab, photos):
     page = tab(f"/gallery?folder={photos}&crop=96", ready="The axes hold")
     page.locator(f"{CHART} .nsewdrag").first.wait_for(timeout=30_000)
     page.locator("#root[data-attached=true]").wait_for(timeout=30_000)
@@ -93,7 +95,7 @@ def test_the_photo_under_the_pointer_is_shown(tab, photos):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_a_chosen_photo_opens_large_and_hovering_asks_the_server_nothing(tab, photos):  # noqa: F811
+def test_a_chosen_photo_opens_large_and_hovering_asks_the_server_nothing(tab, photos):
     page = tab(f"/gallery?folder={photos}&crop=96&size=224&see=Neighbours", ready="Beside it")
     ready(page, 2)
     page.locator("figcaption", has_text=re.compile(r"^cat/0.png$")).wait_for()
@@ -135,7 +137,7 @@ def lit(page) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_lassoed_points_light_up_on_the_photo_and_patches_among_the_points(tab):  # noqa: F811
+def test_lassoed_points_light_up_on_the_photo_and_patches_among_the_points(tab):
     page = tab("/features?photo=cat&size=224")
     frame = ready(page, 1).first
     drag(page, ".st-key-patch_scatter", *ALL_ROUND)

@@ -1,19 +1,13 @@
 """The pages by keyboard alone: Tab goes round each of them and is seen, and each does what it is for."""
 
-import os
 import re
 
 import pytest
-from browser_cases import STILL, full_app, settle
+from browser_cases import STILL, full_app
+from chromium import IN_CHROMIUM, settle
 from playwright.sync_api import expect
-from test_browser import CHROMIUM, browser  # noqa: F401
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("CI"), reason="chromium is not installed"
-    ),
-]
+pytestmark = IN_CHROMIUM
 
 PHOTO = "photo=cat&size=224"
 PAGES = {
@@ -86,21 +80,21 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def keys(browser, server):  # noqa: F811
+def keys(profile, server):
     """`keys("masks?photo=cat")` opens a page, done, with nothing focused yet."""
-    contexts = []
+    pages = []
 
     def open_page(path: str) -> "Keys":
-        context = browser.new_context(viewport={"width": 1440, "height": 900})
-        contexts.append(context)
-        page = context.new_page()
+        page = profile.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": 1440, "height": 900})
         page.goto(f"{server.address}/{path}")
         settle(page)
         return Keys(page)
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
 
 
 class Keys:

@@ -1,21 +1,15 @@
 """Every page and what it can show, in a real browser: axe-core, requests, the console, a phone's width."""
 
-import os
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from browser_cases import STILL, full_app, settle
-from test_browser import CHROMIUM, browser, check_frame  # noqa: F401
+from browser_cases import STILL, full_app
+from chromium import IN_CHROMIUM, check_frame, settle
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("CI"), reason="chromium is not installed"
-    ),
-]
+pytestmark = IN_CHROMIUM
 
 PHOTO = "photo=cat&size=224"
 VIEWS = {
@@ -117,10 +111,11 @@ def server(tmp_path_factory):
         pytest.param(name, marks=pytest.mark.slow) if name in LATER else name for name in VIEWS
     ],
 )
-def view(request, browser, server):  # noqa: F811
+def view(request, profile, server):
     # Tall, as axe judges what can be seen.
-    context = browser.new_context(viewport={"width": 1440, "height": 2600}, color_scheme="light")
-    page = context.new_page()
+    page = profile.new_page()
+    page.set_viewport_size({"width": 1440, "height": 2600})
+    page.emulate_media(color_scheme="light")
     opened = Opened(request.param, page, [], [])
     page.on("request", lambda asked: opened.asked.append(asked.url))
     page.on("websocket", lambda socket: opened.asked.append(socket.url))
@@ -140,7 +135,7 @@ def view(request, browser, server):  # noqa: F811
     )
     settle(page)
     yield opened
-    context.close()
+    page.close()
 
 
 def heard(opened: Opened, said) -> None:

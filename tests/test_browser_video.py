@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import IN_CHROMIUM, check_frame
 from PIL import Image
-from test_browser import browser, check_frame, pytestmark, server, tab  # noqa: F401
 from video_cases import colored, scene
 
 from dino.video import read_frames, write_mp4
+
+pytestmark = IN_CHROMIUM
 
 FRAMES = 8
 SIZE = "224"
@@ -43,7 +45,7 @@ def plays(page) -> bool:
     )
 
 
-def test_an_attention_film_is_made_and_plays(tab, walk):  # noqa: F811
+def test_an_attention_film_is_made_and_plays(tab, walk):
     page = tab(f"/video?video=Your+own+video&size={SIZE}", ready="Sound is left out")
     add_video(page, walk)
     page.get_by_text("128×64 px").wait_for(timeout=30_000)
@@ -58,7 +60,7 @@ def test_an_attention_film_is_made_and_plays(tab, walk):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_a_square_is_pointed_at_and_followed(tab, walk):  # noqa: F811
+def test_a_square_is_pointed_at_and_followed(tab, walk):
     page = tab(
         f"/video?video=Your+own+video&size={SIZE}&make=Follow+a+mask&points=4:3:%2B,10:20:-",
         ready="Sound is left out",
@@ -78,7 +80,7 @@ def test_a_square_is_pointed_at_and_followed(tab, walk):  # noqa: F811
     assert sum(1 for _ in read_frames(Path(waiting.value.path()).read_bytes())) == FRAMES
 
 
-def test_a_broken_video_is_said_on_a_phone_in_the_dark(tab, tmp_path):  # noqa: F811
+def test_a_broken_video_is_said_on_a_phone_in_the_dark(tab, tmp_path):
     page = tab("/video?video=Your+own+video", "phone", "dark", ready="Sound is left out")
     (tmp_path / "broken.mp4").write_bytes(b"no video at all")
     add_video(page, tmp_path / "broken.mp4")

@@ -4,7 +4,6 @@ pytest tests/test_geometry.py
 """
 
 import math
-import time
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -322,14 +321,11 @@ def test_extreme_aspects(original):
         assert back[0, patch] <= photo[int(top) : math.ceil(bottom), low:high].max()
 
 
-def test_six_heads_on_twelve_megapixels_take_less_than_two_seconds():
-    """Measured: 30 ms nearest, 60 ms bilinear, 5 ms back; the bound allows a busy machine."""
+def test_six_heads_come_back_from_twelve_megapixels():
     geometry = Geometry((3000, 4000), (480, 480), (0, 0, 480, 480), 16)
     heads = np.random.default_rng(0).random((6, 30, 30), np.float32)
-    start = time.perf_counter()
     nearest = geometry.to_photo(heads)
     smooth = geometry.to_photo(heads, interpolation="bilinear")
     grid = geometry.to_grid(nearest[0] > 0.5)
-    assert time.perf_counter() - start < 2
     assert nearest.shape == smooth.shape == (6, 3000, 4000)
     assert np.array_equal(grid, heads[0] > 0.5)

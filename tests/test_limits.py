@@ -32,10 +32,10 @@ def backbone():
 
 
 def test_an_absurd_size_is_refused_at_once_and_the_size_named_fits(backbone):
-    started = time.perf_counter()
+    started = time.process_time()  # of this process alone, however busy the machine
     with pytest.raises(TooLargeError, match="1,048,576 patches") as caught:
         limits.check_fits(backbone, (3000, 3000), size=8192)
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
     size = int(re.search(r"choose ([\d]+) px", str(caught.value)).group(1))
     assert size == 1024
     limits.check_fits(backbone, (3000, 3000), size=size)

@@ -7,7 +7,6 @@ import os
 import pickle
 import tarfile
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -519,14 +518,12 @@ def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path):
 # Workers, threads, speed -----------------------------------------------------------------------
 
 
-def test_two_thousand_members_are_indexed_quickly_and_leanly(tmp_path):
+def test_two_thousand_members_are_indexed(tmp_path):
     members = []
     for number in range(1000):
         members += [(f"{number:06d}.jpg", bytes(5000)), (f"{number:06d}.cls", b"%d" % (number % 7))]
     path = write_tar(tmp_path / "a.tar", members)
-    start = time.perf_counter()
     found = open_shards(path)
-    assert time.perf_counter() - start < 2  # measured: 0.1 s
     assert len(found) == 1000
     assert found.labels.tolist() == [number % 7 for number in range(1000)]
     assert sum(column.nbytes for column in found.index.values()) < 50 * 1000

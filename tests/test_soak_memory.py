@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from chromium import CHROMIUM, FLAGS
 from server_cases import running
-from test_browser import CHROMIUM, FLAGS
 
 from dino.weights.saving import save
 

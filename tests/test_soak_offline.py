@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
+from chromium import CHROMIUM
 from server_cases import ROOT
-from test_browser import CHROMIUM
 from training_cases import write_photos
 
 pytestmark = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import server_cases
-from test_browser import CHROMIUM, FLAGS
+from chromium import CHROMIUM, FLAGS
 from training_cases import TINY, write_photos
 
 from dino.training import jobs

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import BUNDLED, CHROMIUM, FLAGS
 from PIL import Image
 from server_cases import ROOT, App, running
 from sessions import Session
-from test_browser import BUNDLED, CHROMIUM, FLAGS
 
 pytestmark = [
     pytest.mark.soak,
