@@ -65,9 +65,12 @@ def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
     return replace(backbone, name=Path(file_name).stem) if unnamed else backbone
 
 
-@st.cache_data(max_entries=6, show_spinner=False)
+# Held as they are, not as copies, which would be made each time: nothing can change them.
+@st.cache_resource(max_entries=6, show_spinner=False)
 def _pixels(photo_sha256: str, _data: bytes) -> np.ndarray:
-    return decode(_data)
+    rgb = decode(_data)
+    rgb.flags.writeable = False
+    return rgb
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -144,7 +147,7 @@ def _look(
 
 
 def pixels(photo: Photo) -> np.ndarray:
-    """The photo at its own size, uint8 [H,W,3]."""
+    """The photo at its own size, uint8 [H,W,3], not to be written to."""
     return _pixels(photo.id, photo.data)
 
 

@@ -1,10 +1,14 @@
 """What the tests of the app's pages start from: a page opened, what it says, and what it computed."""
 
+from functools import cache
 from typing import Any
 
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 TIMEOUT_S = 60
+# Each AppTest would look through all that is installed for components: half of the time these tests take.
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
 
 def page(name: str) -> None:

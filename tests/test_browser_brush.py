@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 import pytest
-from chromium import IN_CHROMIUM, SIZES, check_frame
+from chromium import IN_CHROMIUM, check_frame
 
 import dino
 from app.components.canvas import Prompts
@@ -195,7 +195,7 @@ def test_a_finger_paints_and_two_fingers_do_not(tab):
     assert "scale" in page.locator(".stage").get_attribute("style")
 
 
-@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize("size", ["desktop", pytest.param("phone", marks=pytest.mark.slow)])
 def test_a_film_s_first_mask_is_drawn_an_object_a_brush(tab, size):
     page = tab(
         "/video?photo=cat&size=224&make=Follow+a+mask&first=by+drawing",

@@ -68,7 +68,9 @@ def hover_unheard(page, grid: tuple[int, int]) -> None:
     [
         ("/correspondence?photo=cat&size=224&other=macaw", 2),
         ("/features?photo=cat&size=224", 1),
-        ("/features?photo=cat&size=224&patches=Several+photos", 3),
+        pytest.param(
+            "/features?photo=cat&size=224&patches=Several+photos", 3, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_hovering_asks_the_server_nothing(tab, path, panels):
@@ -103,7 +105,10 @@ MOVED = (48, -80)
     # By the library 0.49 and 0.86 of these patches are within 1.5 patches of where they were planted;
     # 0.00 and 0.10 are where they would be had nothing moved, and 0.02 by chance.
     ("weights", "bar"),
-    [("dino_vitti16_imagenette", 0.4), ("vits14_saliency", 0.75)],
+    [
+        ("dino_vitti16_imagenette", 0.4),
+        pytest.param("vits14_saliency", 0.75, marks=pytest.mark.slow),
+    ],
 )
 def test_patches_find_themselves_in_a_copy_that_was_mirrored_and_moved(
     tab, tmp_path, server, request, weights, bar

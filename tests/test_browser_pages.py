@@ -46,11 +46,12 @@ LATER = {
     "attention, head off",
     "attention, norms",
     "masks, MaskCut",
+    "masks, k-means",
     "features, 3 dimensions",
     "video, own",
     "video, mask",
     "training, runs",
-    *(f"learn, step {step}" for step in (1, 2, 3, 4, 5, 6, 8, 9, 10)),
+    *(f"learn, step {step}" for step in range(1, 11)),
 }
 THEMES = ("light", "dark")
 # What a theme can change; the rest of the rules is asked once.

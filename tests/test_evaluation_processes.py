@@ -111,7 +111,10 @@ with joined("cpu", exchange_on="cpu") as world:
 """
 
 
-@pytest.mark.parametrize(("extra", "rows"), [((), [0, 1, 2, 3, 4]), (("empty",), [0, 2, 4])])
+@pytest.mark.parametrize(
+    ("extra", "rows"),
+    [pytest.param((), [0, 1, 2, 3, 4], marks=pytest.mark.slow), (("empty",), [0, 2, 4])],
+)
 def test_what_processes_found_comes_in_the_order_of_rows(extra, rows, tmp_path):
     script = tmp_path / "gather.py"
     script.write_text(_GATHER)

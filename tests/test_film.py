@@ -248,12 +248,11 @@ def test_the_command_makes_the_film_of_the_library(clip, small_weights, backbone
         assert gif.n_frames == FRAMES
 
 
-def test_the_command_wants_one_thing(clip, tmp_path):
+def test_the_command_wants_one_thing(clip, command, tmp_path):
     for words in ((), ("--attention", "--mask", "first.png")):
-        done = run_cli(str(clip), *words, "--out", str(tmp_path))
-        assert done.returncode == 2
-        assert "either --attention or --mask" in done.stderr
-        assert "Traceback" not in done.stderr
+        code, _, said = command("film", clip, *words, "--out", tmp_path)
+        assert code == 2
+        assert "either --attention or --mask" in said
 
 
 def wait_for(out: Path, *statuses: str) -> None:

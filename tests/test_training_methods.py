@@ -186,7 +186,10 @@ def test_parts_stay_as_they_were_when_frozen(photos, tmp_path, small_weights):
         {"criterion": "mse"},
         {"predictor": True},
         {"momentum_teacher": False},
-        {"arch": "resnet50", "global_size": 64, "local_size": 32, "patch_size": 32},
+        pytest.param(
+            {"arch": "resnet50", "global_size": 64, "local_size": 32, "patch_size": 32},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda options: "-".join(f"{k}={v}" for k, v in options.items()),
 )

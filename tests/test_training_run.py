@@ -94,7 +94,11 @@ def test_the_same_seed_gives_the_same_run_whatever_the_workers(photos, tmp_path)
     assert not torch.equal(final_state(first)["center"], final_state(other)["center"])
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3], ids=lambda stop: f"after-{stop}")
+@pytest.mark.parametrize(
+    "stop",
+    [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)],
+    ids=lambda stop: f"after-{stop}",
+)
 def test_two_steps_and_two_more_are_four(photos, tmp_path, stop):
     """Two steps an epoch: also in the middle of one, with dropped paths and k-NN on the way."""
     config = replace(SMALL, drop_path=0.5, probe_size=32)
@@ -290,7 +294,9 @@ def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, monke
     assert "expected name=value" in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_ends_in_order(photos, tmp_path, number):
     run = tmp_path / "run"
     config = replace(SMALL, epochs=500, save_every=10_000)
