@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import BUNDLED, IN_CHROMIUM, ROOT, Server
+from chromium import BUNDLED, IN_CHROMIUM, ROOT, Server, settle
 from PIL import Image
 
 import dino
@@ -26,6 +26,7 @@ READY = """() => [...document.querySelectorAll('*')].some(e =>
 def ready(page, panels: int):
     """The frames of the panels, once their features have arrived."""
     page.wait_for_function(READY % panels, timeout=60_000)
+    settle(page)  # their place is final
     return page.locator(".frame")
 
 
