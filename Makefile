@@ -77,7 +77,7 @@ lint: $(VENV)/.test
 
 # The browser tests need Debian's Chromium; where it cannot be installed they skip and say so.
 browser:
-	@command -v chromium-headless-shell || command -v chromium || { \
+	@command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || { \
 		[ "$$(id -u)" = 0 ] && apt-get update -qq && { \
 		apt-get install -y -qq --no-install-recommends chromium-headless-shell || \
 		apt-get install -y -qq --no-install-recommends chromium; } >/dev/null; } || \

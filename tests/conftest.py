@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import BUNDLED, CHROMIUM, FLAGS, ROOT, SIZES, Server
 
 from dino.threads import wait_politely
 
@@ -115,8 +116,6 @@ def photo_file(tmp_path_factory) -> Path:
 def server(small_weights, photo_file, tmp_path_factory):
     """The app as the README starts it, with small weights, the bundled ones beside them, and photos to
     train on."""
-    from chromium import BUNDLED, ROOT, Server
-
     from dino.training import jobs
     from dino.training.listing import list_runs
 
@@ -142,7 +141,6 @@ def server(small_weights, photo_file, tmp_path_factory):
 # Not of the session: while Playwright runs, nothing else in its process can run asyncio.
 @pytest.fixture(scope="module")
 def browser():
-    from chromium import CHROMIUM, FLAGS
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -162,8 +160,6 @@ def profile(browser):
 @pytest.fixture
 def tab(profile, server):
     """`tab("/masks", "desktop")` opens a page; every request that leaves the machine is a failure."""
-    from chromium import SIZES
-
     pages, outside = [], []
 
     def is_outside(url: str) -> bool:
