@@ -12,7 +12,7 @@ from bench import __main__ as command
 from bench import child, flops, page
 from bench.outcome import NOT_APPLICABLE, NOT_MEASURED, PASS, SHORT, Outcome, Settings, row_verdict
 from bench.record import Record
-from bench.rows import levers
+from bench.rows import int8, levers, maps
 from bench.rows.growth import exponent
 from bench.rows.processes import sent
 from bench.rows.training import config_of
@@ -38,8 +38,25 @@ def test_every_row_runs_and_gives_what_the_table_asks(number):
     assert asked - optional <= found["figures"].keys()
     for figure in found["figures"].values():
         assert figure is None or (math.isfinite(figure) and figure >= 0)
-    assert found["ways"]
+    # Where a CPU has no bf16 units, row 2 is for others: nothing is timed.
+    applies = any(figure is not None for figure in found["figures"].values())
+    assert found["ways"] or not applies
     json.dumps(found)
+
+
+@pytest.mark.parametrize("units", [True, False], ids=["with bf16 units", "without"])
+def test_rows_of_either_kind_of_processor_run_on_this_one(monkeypatch, units):
+    """Which rows apply depends on the machine; that they work must not."""
+    monkeypatch.setattr(maps, "has_bf16_units", lambda device: units)
+    monkeypatch.setattr(int8, "has_bf16_units", lambda device: units)
+    low, eight = maps.bfloat16(TINY), int8.quantised(TINY)
+    assert bool(low.ways) == units
+    assert all((figure is not None) == units for figure in low.figures.values())
+    assert eight.ways
+    assert all((figure is None) == units for figure in eight.figures.values())
+    coarse = maps.coarse(TINY).figures
+    assert coarse["fp32 over plain"] > 0
+    assert (coarse["bf16 over plain"] is not None) == units
 
 
 def test_levers_are_measured_and_told():
@@ -127,7 +144,6 @@ def test_arithmetic_by_hand():
 
 def test_efficiency_is_the_work_at_the_measured_rate_over_the_time(monkeypatch):
     from bench.networks import networks
-    from bench.rows import maps
 
     def timed(ways, _):
         seconds = {"plain, fp32": 3.0, "ours, fp32": 0.5, "attention kernel alone, fp32": 0.25}
