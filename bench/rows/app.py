@@ -114,9 +114,13 @@ def new_photo(settings: Settings) -> Outcome:
 
 
 def _forget_photos() -> None:
+    """Decoding included; the network stays."""
     import streamlit as st
 
+    from app import services
+
     st.cache_data.clear()
+    services._pixels.clear()
 
 
 _CONTROLS = (
