@@ -1,8 +1,8 @@
 """softmax(q·kᵀ/√d)·v without an N×N map, by the kernel that is quicker on this machine.
 
 In float32 and on GPUs torch's fused kernel is. In bfloat16 on a CPU it depends on the units: without
-AMX plain products over slices of query rows were (ViT-S/8, 480 px: 43 ms a block against 114 fused),
-with AMX the fused kernel (75 ms against 226 on one core). So one small attention of either is timed.
+AMX plain products over slices of the map are (ViT-S/8, 480 px: 90 ms a block against 139 fused), with
+AMX the fused kernel. So one small attention of either is timed.
 """
 
 import functools
@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Query rows of a slice.
-CHUNK_ROWS = 128
+# Entries of the N×N maps that are held at once: few enough for the caches (4 MB in bfloat16), and enough
+# for products that keep the processor busy.
+SLICE_ENTRIES = 2**21
+# Rows of a slice that is no whole map are a multiple of this.
+_ROWS = 64
 # Slices must gain this much: near 1 a machine would choose now this and now that, and round otherwise.
-_WORTHWHILE_GAIN = 1.3
-_TRIED = (1, 6, 640, 64)  # ViT-S at about 400 px
+_WORTHWHILE_GAIN = 1.2
+_TRIED = (1, 6, 900, 64)  # ViT-S/16 at 480 px
 
 
 def self_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -28,19 +31,41 @@ def self_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def in_slices(x: Tensor) -> bool:
-    """Whether attention of such a tensor is quicker in slices than fused."""
+    """Whether attention of such a tensor is quicker in slices than fused; never where it has gradients."""
     slow = x.dtype == torch.bfloat16 and x.device.type == "cpu"
-    return slow and _gain_of_slices() >= _WORTHWHILE_GAIN
+    return slow and not x.requires_grad and _gain_of_slices() >= _WORTHWHILE_GAIN
 
 
 def sliced_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Scaled q, k and v [B,A,N,d] as plain products over slices of query rows: [B,A,N,d]."""
-    keys = k.transpose(-2, -1)
-    out = torch.empty_like(v)
-    for start in range(0, q.shape[2], CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
-        out[:, :, rows] = (q[:, :, rows] @ keys).softmax(dim=-1) @ v
-    return out
+    """Scaled q, k and v [B,A,N,d] as plain products over slices of the N×N maps: [B,A,N,d].
+
+    A slice is as many whole maps as `SLICE_ENTRIES` lets in, or else some rows of one. Not differentiable.
+    """
+    heads, tokens = q.shape[0] * q.shape[1], k.shape[2]
+    at_once, rows = _slice_of(heads, q.shape[2], tokens)
+    flat_q, flat_k, flat_v = (x.flatten(0, 1) for x in (q, k, v))
+    keys = flat_k.transpose(1, 2)
+    out = torch.empty_like(flat_q)
+    # Allocated once: blocks of this size would go back to the system after each slice.
+    logits, weights = q.new_empty(2, at_once * rows * tokens)
+    for head in range(0, heads, at_once):
+        some = slice(head, head + at_once)
+        for start in range(0, q.shape[2], rows):
+            part = flat_q[some, start : start + rows]
+            shape = (*part.shape[:2], tokens)
+            held = shape[0] * shape[1] * tokens
+            products = torch.bmm(part, keys[some], out=logits[:held].view(shape))
+            softmax = torch.softmax(products, dim=-1, out=weights[:held].view(shape))
+            torch.bmm(softmax, flat_v[some], out=out[some, start : start + rows])
+    return out.unflatten(0, q.shape[:2])
+
+
+def _slice_of(heads: int, queries: int, tokens: int) -> tuple[int, int]:
+    """How many heads, and query rows of each, make a slice; the heads shared out evenly."""
+    if queries * tokens > SLICE_ENTRIES:
+        return 1, min(max(SLICE_ENTRIES // tokens // _ROWS, 1) * _ROWS, queries)
+    slices = -(-heads * queries * tokens // SLICE_ENTRIES)
+    return -(-heads // slices), queries
 
 
 @functools.cache

@@ -64,8 +64,8 @@ def preprocess(
     if not bool((scale > 0).all()):
         raise UserError(f"got std {tuple(std)}, expected values above 0; pass those of the weights")
     picture = Image.fromarray(rgb).resize(geometry.resized[::-1], RESAMPLES[resample])
-    photo = torch.from_numpy(np.array(picture)).permute(2, 0, 1).to(torch.float32).div(255)
-    photo = (photo - centre) / scale
+    photo = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous().to(torch.float32)
+    photo = photo.div_(255).sub_(centre).div_(scale)
     top, left, height, width = geometry.crop
     if fit == "pad":
         images = torch.zeros(1, 3, height, width)

@@ -197,8 +197,10 @@ def _per_head(attn: Any, y: Tensor, part: int) -> Tensor:
 
 def _self_attention(attn: Any, x: Tensor, silent: int | None) -> Tensor:
     """Self-attention of normalised tokens [B,N,D], the projection included."""
-    qkv = attn.qkv(x).unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
-    q, k, v = attn.q_norm(qkv[0]), attn.k_norm(qkv[1]), qkv[2]
+    qkv = attn.qkv(x).unflatten(-1, (3, attn.num_heads, attn.head_dim))
+    # Head by head in memory: products over heads strided through it took up to 1.4 times as long.
+    q, k, v = qkv.permute(2, 0, 3, 1, 4).contiguous()
+    q, k = attn.q_norm(q), attn.k_norm(k)
     out = attn.norm(self_attention(q, k, v).transpose(1, 2).flatten(2))
     if silent is not None:
         out = out.index_fill(-1, _channels(attn, silent, out.device), 0.0)

@@ -5,18 +5,54 @@ import torch
 from torch.nn import functional as F
 
 from dino import attention_kernel
-from dino.attention_kernel import CHUNK_ROWS, in_slices, self_attention, sliced_attention
+from dino.attention_kernel import in_slices, self_attention, sliced_attention
+
+TOKENS = 133
 
 
-def queries_keys_values(dtype, tokens=CHUNK_ROWS + 5):
+def queries_keys_values(dtype):
     generator = torch.Generator().manual_seed(0)
-    return (torch.randn(2, 3, tokens, 16, generator=generator).to(dtype) for _ in range(3))
+    return (torch.randn(2, 3, TOKENS, 16, generator=generator).to(dtype) for _ in range(3))
 
 
-def test_slices_are_the_whole():
+# All six maps at once, two by two (of six), one by one, and rows of one: 128 and the 5 left over, 64 at
+# the least.
+@pytest.mark.parametrize("entries", [10**6, 2 * TOKENS**2, TOKENS**2, 128 * TOKENS, 1])
+def test_slices_are_the_whole(monkeypatch, entries):
+    monkeypatch.setattr(attention_kernel, "SLICE_ENTRIES", entries)
     q, k, v = queries_keys_values(torch.float32)
     expected = F.scaled_dot_product_attention(q, k, v)
     torch.testing.assert_close(sliced_attention(q / 4, k, v), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_slices_need_not_lie_side_by_side_in_memory():
+    q, k, v = queries_keys_values(torch.float32)
+    expected = sliced_attention(q, k, v)
+    strided = (x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v))
+    assert torch.equal(sliced_attention(*strided), expected)
+
+
+@pytest.mark.parametrize(
+    ("heads", "queries", "tokens", "expected"),
+    [
+        (6, 100, 100, (6, 100)),  # all of them
+        (6, 500, 500, (3, 500)),  # 1.5 million entries: two slices
+        (7, 500, 500, (4, 500)),  # 1.75 million: two slices, of four and three heads
+        (6, 1200, 1200, (1, 832)),  # a map by itself is too large: 833 rows, whole 64s
+        (6, 1, 2_000_000, (1, 1)),
+        (6, 200, 2_000_000, (1, 64)),
+    ],
+)
+def test_a_slice_holds_what_it_may(monkeypatch, heads, queries, tokens, expected):
+    monkeypatch.setattr(attention_kernel, "SLICE_ENTRIES", 1_000_000)
+    assert attention_kernel._slice_of(heads, queries, tokens) == expected
+
+
+def test_what_has_gradients_is_not_sliced(monkeypatch):
+    monkeypatch.setattr(attention_kernel, "_gain_of_slices", lambda: 9.0)
+    q, k, v = (x.requires_grad_() for x in queries_keys_values(torch.bfloat16))
+    self_attention(q, k, v).float().sum().backward()
+    assert v.grad is not None
 
 
 @pytest.mark.parametrize(("gain", "sliced"), [(3.0, True), (1.1, False), (0.3, False)])
