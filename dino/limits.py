@@ -17,7 +17,7 @@ MAX_PATCHES = 16_384
 # normalised copy, q, k, v, the attention's output, the MLP's hidden layer before and after GELU.
 _VALUES_PER_TOKEN_CHANNEL = 16
 # Of the memory that is free now, the share one forward may take.
-_USABLE_SHARE = 0.7
+USABLE_SHARE = 0.7
 # In bfloat16 too: the sums between blocks, and the first of them, are float32.
 _BYTES_PER_VALUE = 4
 
@@ -78,7 +78,7 @@ def check_fits(
     Raises:
         TooLargeError: more than `MAX_PATCHES` patches a picture, or more memory than is free.
     """
-    usable = _USABLE_SHARE * free_bytes(backbone.device)
+    usable = USABLE_SHARE * free_bytes(backbone.device)
 
     def measure(side: int) -> tuple[int, int]:
         grid = plan(original, size=side, patch_size=backbone.patch_size, fit=fit).grid

@@ -142,6 +142,25 @@ def test_a_broken_photo_is_named_and_the_others_go_on(cli, photo_file, tmp_path)
     assert "Traceback" not in err
 
 
+def test_many_photos_side_by_side_are_told_and_listed_in_order(
+    cli, photo_file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("dino.side_by_side.how_many", lambda *_: 3)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(7):
+        data = photo_file.read_bytes()
+        (folder / f"{number}.jpg").write_bytes(b"no photo" if number == 4 else data)
+    code, _, err = cli("segment", folder, "--size", 64)
+    assert code == 1
+    lines = [line for line in err.splitlines() if line.startswith("[")]
+    assert [line.split("]")[0] for line in lines] == [f"[{number}/7" for number in range(1, 8)]
+    assert [number for number, line in enumerate(lines) if "failed" in line] == [4]
+    coco = json.loads((tmp_path / "out" / "coco.json").read_text())
+    names = [image["file_name"] for image in coco["images"]]
+    assert names == [f"{number}.jpg" for number in range(7) if number != 4]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

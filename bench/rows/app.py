@@ -1,7 +1,7 @@
 """Rows 14 to 16: what someone at the app waits for, beyond the network itself."""
 
+import importlib.util
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from typing import Any
 from bench.flops import Shape
 from bench.networks import vit
 from bench.outcome import Outcome, Settings
-from bench.served import chromium, served
+from bench.served import chromium, installed_chromium, served
 from bench.timing import Times, in_turns
 from dino.render import COLORMAPS
 
@@ -164,9 +164,11 @@ def start(settings: Settings) -> Outcome:
 
     times = in_turns({"python -m dino --help": ask_help}, settings.repeats)
     outcome = Outcome({"--help": times["python -m dino --help"].median})
-    if shutil.which("chromium") is None:
+    if installed_chromium() is None or importlib.util.find_spec("playwright") is None:
         outcome.timed(times)
-        outcome.notes.append("Chromium is not installed: the first page was not opened.")
+        outcome.notes.append(
+            "Chromium or Playwright is not installed: the first page was not opened."
+        )
         return outcome
     with chromium() as browser:
         opened = [_first_page(browser) for _ in range(1 if settings.tiny else settings.repeats)]

@@ -71,8 +71,7 @@ def _own(found: Networks) -> dict:
 def _attention_alone(found: Networks, precision: str) -> Callable[[], None]:
     """The attention of all blocks but the last, on random queries, keys and values, and nothing else."""
     heads, tokens = found.shape.dim // HEAD_DIM, found.shape.tokens(found.side, found.side)
-    joined = torch.randn(1, tokens, 3, heads, HEAD_DIM).to(dtype_of(precision))
-    q, k, v = joined.permute(2, 0, 3, 1, 4)
+    q, k, v = torch.randn(3, 1, heads, tokens, HEAD_DIM).to(dtype_of(precision))
 
     def run() -> None:
         for _ in range(found.shape.depth - 1):

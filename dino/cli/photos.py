@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,6 +84,7 @@ def attend(
     """
     from dino import explore, export
     from dino.masks import check_mass
+    from dino.side_by_side import how_many
 
     check_mass(mass)
     request = layered(layers, queries, rollout=rollout, qkv=qkv, logits=logits)
@@ -98,7 +100,10 @@ def attend(
     if request is not None:
         wanted = request.layers_of(backbone)
         _each_photo(
-            found, out, lambda rgb, _: request.files(backbone, rgb, wanted, size, fit.value, style)
+            found,
+            out,
+            lambda rgb, _: request.files(backbone, rgb, wanted, size, fit.value, style),
+            at_once=how_many(backbone, size),
         )
         return
 
@@ -106,7 +111,7 @@ def attend(
         attention = explore.attend(backbone, rgb, size=size, fit=fit.value)
         return export.attention_files(attention, rgb, mass, style, random=backbone.is_random)
 
-    _each_photo(found, out, results)
+    _each_photo(found, out, results, at_once=how_many(backbone, size))
 
 
 def segment(
@@ -140,6 +145,7 @@ def segment(
     from dino import export
     from dino.masks import check_heads
     from dino.proposals import MaskSettings, propose_objects, together
+    from dino.side_by_side import how_many
     from dino.weights.saving import write_atomically
 
     settings = MaskSettings(
@@ -161,18 +167,19 @@ def segment(
     backbone = _load(weights, key, device, precision)
     if settings.heads is not None and backbone.has_attention:
         check_heads(settings.heads, backbone.num_heads)
-    masks: list[tuple[str, list[Mask]]] = []
+    masks: dict[str, list[Mask]] = {}
 
     def results(rgb: "np.ndarray", name: str) -> Iterator["File"]:
         found = propose_objects(backbone, rgb, settings)
         mask = together(found, (rgb.shape[0], rgb.shape[1]), settings)
-        masks.append((name, found or [mask]))
+        masks[name] = found or [mask]
         return export.mask_files(rgb, mask, objects=found, random=backbone.is_random)
 
-    def finish() -> None:
-        write_atomically(export.coco_json(masks), out / "coco.json")
+    def finish(names: list[str]) -> None:
+        listed = [(name, masks[name]) for name in names]
+        write_atomically(export.coco_json(listed), out / "coco.json")
 
-    _each_photo(found, out, results, finish=finish)
+    _each_photo(found, out, results, at_once=how_many(backbone, size), finish=finish)
 
 
 def project(
@@ -198,6 +205,7 @@ def project(
     """
     from dino import explore, export
     from dino.projections import project as project_features
+    from dino.side_by_side import how_many
 
     found = _find(photos)
     backbone = _load(weights, key, device, precision)
@@ -221,7 +229,9 @@ def project(
             components=points is Points.components,
         )
 
-    _each_photo(found, out, results)
+    # t-SNE takes all cores by itself, and tells how far it is.
+    at_once = 1 if method is Method.tsne else how_many(backbone, size)
+    _each_photo(found, out, results, at_once=at_once)
 
 
 def register(app: typer.Typer) -> None:
@@ -256,34 +266,62 @@ def _each_photo(
     out: Path,
     results: Callable[["np.ndarray", str], Iterable["File"]],
     *,
-    finish: Callable[[], None] = lambda: None,
+    at_once: int,
+    finish: Callable[[list[str]], None] = lambda _: None,
 ) -> None:
-    """Decode each photo and write its results below `out`; failures are named, the rest goes on."""
+    """Decode each photo and write its results below `out`; failures are named, the rest goes on.
+
+    Args:
+        results: what to write of a photo and its name; called in `at_once` threads.
+        finish: called with the names of the photos that went well, in order, if any did.
+    """
     from dino.errors import UserError
     from dino.explore import content_id
     from dino.export import stem
     from dino.images import decode
+    from dino.side_by_side import each
     from dino.weights.saving import write_atomically
 
     unique = len({path.name for path in found}) == len(found)
-    failed: list[tuple[Path, str]] = []
-    for number, path in enumerate(found, start=1):
+    names = [path.name if unique else path.as_posix() for path in found]
+
+    def write(photo: tuple[Path, str]) -> _Written:
+        path, name = photo
         started = time.perf_counter()
         try:
             data = path.read_bytes()
             folder = out / stem(path.name, content_id(data))
-            for name, content in results(decode(data), path.name if unique else path.as_posix()):
-                write_atomically(content, folder / name)
+            for file, content in results(decode(data), name):
+                write_atomically(content, folder / file)
         except (UserError, OSError) as error:
-            failed.append((path, str(error)))
-            _say(f"[{number}/{len(found)}] {path}: failed: {error}")
-            continue
-        _say(f"[{number}/{len(found)}] {path} → {folder}, {time.perf_counter() - started:.2f} s")
-    if len(failed) < len(found):
-        finish()
+            return _Written(problem=str(error))
+        return _Written(folder, time.perf_counter() - started)
+
+    failed, done = [], []
+    photos = list(zip(found, names, strict=True))
+    for number, written in enumerate(each(write, photos, at_once=at_once)):
+        path, name = photos[number]
+        told = f"[{number + 1}/{len(found)}] {path}"
+        if written.problem:
+            failed.append(path)
+            _say(f"{told}: failed: {written.problem}")
+        else:
+            done.append(name)
+            _say(f"{told} → {written.folder}, {written.seconds:.2f} s")
+    if done:
+        finish(done)
     if failed:
-        _say(f"{len(failed)} of {len(found)} failed: {', '.join(str(path) for path, _ in failed)}")
+        _say(f"{len(failed)} of {len(found)} failed: {', '.join(map(str, failed))}")
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """Where a photo's results are, and how long they took; or the problem with it, in a sentence."""
+
+    folder: Path = Path()
+    seconds: float = 0.0
+    problem: str = ""
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,61 @@
+"""The same work on many photos, some of them at a time, each on one core.
+
+Forwards of one photo are short: shared out among all cores they spend much of their time waiting for each
+other, and while a result is drawn and written only one core works. ViT-S/16 on photos of 480 px on 2 cores,
+a photo: 0.24 → 0.21 s in float32, 0.16 → 0.12 s in bfloat16; with the pictures written as well more.
+
+    for result in each(look_at, photos, at_once=how_many(backbone, size)):
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+from dino.backbone import Backbone
+from dino.limits import USABLE_SHARE, forward_bytes, free_bytes
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+# More do not draw quicker than one GPU computes.
+_MOST_BESIDE_A_GPU = 4
+
+
+def how_many(backbone: Backbone, size: int) -> int:
+    """Photos of up to `size` px a side that are worth, and can be borne, at once on this machine."""
+    if backbone.device.type not in ("cpu", "cuda"):
+        return 1
+    patches = max(size // backbone.patch_size, 1)
+    bearable = (
+        USABLE_SHARE * free_bytes(backbone.device) // forward_bytes(backbone, (patches, patches))
+    )
+    most = torch.get_num_threads()
+    if backbone.device.type == "cuda":
+        most = min(most, _MOST_BESIDE_A_GPU)
+    return max(min(most, int(bearable)), 1)
+
+
+def each(
+    function: Callable[[Item], Result], items: Sequence[Item], *, at_once: int
+) -> Iterator[Result]:
+    """`function` of each item, in order, `at_once` of them in threads with one core each.
+
+    The first is worked on alone, with all cores: what is loaded or measured once a process is then not
+    disturbed. Results are the same, bit for bit, as one after the other. What `function` raises is raised
+    in that item's place, and what has not begun by then never does.
+    """
+    if not items:
+        return
+    yield function(items[0])
+    if at_once == 1 or len(items) < 3:
+        yield from map(function, items[1:])
+        return
+    cores = torch.get_num_threads()
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="photo")
+    torch.set_num_threads(1)
+    try:
+        yield from pool.map(function, items[1:])
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(cores)
