@@ -30,6 +30,17 @@ class PlainAttention(nn.Module):
         return self.proj((weights @ v).transpose(1, 2).reshape(batch, length, dim))
 
 
+class PlainPrototypes(nn.Module):
+    """A head's last layer with its weights normalised by torch's `weight_norm`, as the original has it."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.weight_g, self.weight_v = layer.weight_g, layer.weight_v
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, torch._weight_norm(self.weight_v, self.weight_g, 0))
+
+
 def whole_maps(model: nn.Module) -> nn.Module:
     """A copy of a timm ViT whose blocks all hold their N×N maps."""
     plain = copy.deepcopy(model).float()

@@ -69,6 +69,7 @@ def plain_step(
     for network in (student, teacher):
         for block in network.backbone.blocks:
             block.attn = plain.PlainAttention(block.attn)
+        network.head.last_layer = plain.PlainPrototypes(network.head.last_layer)
         network.backbone.patch_embed.strict_img_size = False
         network.backbone.dynamic_img_size = network.backbone.patch_embed.dynamic_img_pad = True
         network.backbone.patch_embed.flatten = False

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call
+from torch.nn import functional as F
 
 from dino.errors import UserError
-from dino.training.head import DINOHead
+from dino.training.head import DINOHead, WeightNormLinear
 from dino.training.loss import DINOLoss, sinkhorn
 from dino.training.schedules import cosine_schedule, teacher_temperatures
 
@@ -32,6 +34,61 @@ def test_the_head_equals_the_original(golden, kind):
         y = head(torch.from_numpy(arrays[f"{kind}/x"]))
     np.testing.assert_allclose(y, arrays[f"{kind}/y"], atol=1e-5)
     assert head.last_layer.weight_g.requires_grad == (kind == "free")
+
+
+def prototypes(dtype=torch.float64, frozen_gain=False):
+    generator = torch.Generator().manual_seed(3)
+    layer = WeightNormLinear(7, 11, frozen_gain=frozen_gain).to(dtype)
+    with torch.no_grad():
+        layer.weight_g.copy_(torch.rand(11, 1, generator=generator) + 0.5)
+        layer.weight_v.copy_(torch.randn(11, 7, generator=generator))
+    return layer, torch.randn(5, 7, generator=generator).to(dtype).requires_grad_()
+
+
+def test_prototypes_and_their_gradients_are_those_of_normalised_weights():
+    layer, x = prototypes()
+    weights = layer.weight_g * F.normalize(layer.weight_v, dim=1)
+    above = torch.randn(5, 11, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    wanted = [x, layer.weight_v, layer.weight_g]
+    expected = torch.autograd.grad(F.linear(x, weights), wanted, above)
+    y = layer(x)
+    torch.testing.assert_close(y, F.linear(x, weights), atol=1e-12, rtol=0)
+    for found, right in zip(torch.autograd.grad(y, wanted, above), expected, strict=True):
+        torch.testing.assert_close(found, right, atol=1e-12, rtol=0)
+
+
+def test_prototypes_gradients_by_finite_differences():
+    layer, x = prototypes()
+
+    def forward(x, v, gain):
+        return functional_call(layer, {"weight_v": v, "weight_g": gain}, (x,))
+
+    v, gain = (p.detach().requires_grad_() for p in (layer.weight_v, layer.weight_g))
+    assert torch.autograd.gradcheck(forward, (x, v, gain))
+
+
+def test_a_frozen_gain_has_no_gradient_and_frozen_weights_cost_none():
+    layer, x = prototypes(frozen_gain=True)
+    layer.weight_v.requires_grad_(False)
+    layer(x).sum().backward()
+    assert layer.weight_g.grad is None
+    assert layer.weight_v.grad is None
+    assert x.grad is not None
+
+
+def test_prototypes_under_autocast_multiply_low_and_scale_exactly():
+    layer, x = prototypes(torch.float32)
+    exact = layer(x).detach()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = layer(x)
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y.detach(), exact, atol=0.03, rtol=0.03)
+    assert not torch.equal(y, exact)
+    y.sum().backward()
+    assert (layer.weight_v.grad.dtype, x.grad.dtype) == (torch.float32, torch.float32)
+    # A row of `weight_v` is scaled away, so that its gradient is at right angles to it.
+    along = (layer.weight_v.grad * layer.weight_v).sum(dim=1)
+    torch.testing.assert_close(along, torch.zeros(11), atol=0.05, rtol=0)
 
 
 def test_loss_and_centre_equal_the_original_call_by_call(golden):

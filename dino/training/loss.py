@@ -73,11 +73,11 @@ class DINOLoss(nn.Module):
     def compare(self, student: Tensor, targets: Tensor) -> Tensor:
         """The loss of student logits [num_views · B, K] against targets [num_global · B, K]."""
         q = targets.unflatten(0, (self.num_global, -1))
-        views = (student.float() / self.student_temp).unflatten(0, (self.num_views, -1))
+        views = student.float().unflatten(0, (self.num_views, -1))
         total = views.new_zeros(())
         for index, view in enumerate(views):
             others = [q[g] for g in range(self.num_global) if g != index]
-            total = total + self._compare(view, others)
+            total = total + self._compare(view / self.student_temp, others)
         return total / (self.num_global * self.num_views - self.num_global)
 
     @torch.no_grad()
@@ -98,8 +98,9 @@ class DINOLoss(nn.Module):
     def update_center(self, teacher: Tensor) -> None:
         """Move the centre towards the mean of the teacher logits over all images and processes."""
         mean = mean_over_processes(teacher.float().mean(dim=0, keepdim=True))
-        mean = torch.where(mean.isfinite(), mean, self.center)  # a broken step leaves no trace
-        self.center.mul_(self.center_momentum).add_(mean, alpha=1 - self.center_momentum)
+        moved = (self.center * self.center_momentum).add_(mean, alpha=1 - self.center_momentum)
+        # A broken step leaves no trace.
+        self.center.copy_(torch.where(mean.isfinite(), moved, self.center))
 
     def _compare(self, view: Tensor, targets: list[Tensor]) -> Tensor:
         """Sum over `targets` of the mean loss of one student view [B,K] (logits over temperature)."""
