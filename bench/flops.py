@@ -26,10 +26,18 @@ def embedding(shape: Shape, tokens: int) -> float:
     return 2e-9 * (tokens - 1) * 3 * shape.patch**2 * shape.dim
 
 
-def maps(shape: Shape, side: int) -> float:
-    """What the last block's CLS maps of one square image need: all blocks but the last, its keys and
-    one query."""
-    tokens = shape.tokens(side, side)
+def block_for_cls(shape: Shape, tokens: int) -> float:
+    """One block of which only the CLS token is read: keys and values of all, the rest of one."""
+    keys_and_values = 4e-9 * tokens * shape.dim**2
+    return keys_and_values + 2e-9 * shape.dim * (10 * shape.dim + 2 * tokens)
+
+
+def maps(shape: Shape, side: int, width: int | None = None) -> float:
+    """What the last block's CLS maps of one image need: all blocks but the last, its keys and one query.
+
+    The image is square, or `side` px high and `width` px wide.
+    """
+    tokens = shape.tokens(side, side if width is None else width)
     keys = 2e-9 * (tokens + 1) * shape.dim**2
     row = 2e-9 * tokens * shape.dim
     return embedding(shape, tokens) + (shape.depth - 1) * block(shape, tokens) + keys + row
@@ -53,9 +61,22 @@ def head(dim: int, out_dim: int, hidden: int = 2048, bottleneck: int = 256) -> f
 
 
 def training_image(
-    shape: Shape, *, global_side: int, local_side: int, num_locals: int, out_dim: int
+    shape: Shape,
+    *,
+    global_side: int,
+    local_side: int,
+    num_locals: int,
+    out_dim: int,
+    only_cls: bool = False,
 ) -> float:
-    """A step's work on one image: the student forward and twice that backward, the teacher forward."""
-    big = forward(shape, global_side) + head(shape.dim, out_dim)
-    small = forward(shape, local_side) + head(shape.dim, out_dim)
+    """A step's work on one image: the student forward and twice that backward, the teacher forward.
+
+    With `only_cls` without what the last block would compute for tokens that nothing reads.
+    """
+    views = []
+    for side in (global_side, local_side):
+        tokens = shape.tokens(side, side)
+        saved = block(shape, tokens) - block_for_cls(shape, tokens) if only_cls else 0.0
+        views.append(forward(shape, side) - saved + head(shape.dim, out_dim))
+    big, small = views
     return 3 * (2 * big + num_locals * small) + 2 * big

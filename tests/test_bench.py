@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import __main__ as command
-from bench import child, flops, page
+from bench import bounds, child, flops, page
 from bench.outcome import NOT_APPLICABLE, NOT_MEASURED, PASS, SHORT, Outcome, Settings, row_verdict
 from bench.record import Record
 from bench.rows import int8, levers, maps
@@ -140,6 +140,11 @@ def test_arithmetic_by_hand():
     assert flops.forward(small, 224) == pytest.approx(9.2, abs=0.05)
     recipe = {"global_side": 224, "local_side": 96, "num_locals": 8, "out_dim": 65_536}
     assert flops.training_image(small, **recipe) == pytest.approx(113.8, abs=0.1)
+    assert flops.training_image(small, **recipe, only_cls=True) == pytest.approx(105.9, abs=0.3)
+    # By hand again, of one token read: keys and values 2·5·2·16, its own 2·10·16, attention 2·2·5·4.
+    assert flops.block_for_cls(shape, 5) == pytest.approx((320 + 320 + 80) * 1e-9)
+    assert flops.maps(small, 480, 240) == pytest.approx(flops.maps(small, 240, 480))
+    assert flops.maps(small, 480, 480) == flops.maps(small, 480)
 
 
 def test_efficiency_is_the_work_at_the_measured_rate_over_the_time(monkeypatch):
@@ -151,7 +156,7 @@ def test_efficiency_is_the_work_at_the_measured_rate_over_the_time(monkeypatch):
 
     monkeypatch.setattr(maps, "in_turns", timed)
     monkeypatch.setattr(
-        maps, "products", lambda *_, **__: {"slow": (print, 1.0), "quick": (print, 10.0)}
+        bounds, "products", lambda *_, **__: {"slow": (print, 1.0), "quick": (print, 10.0)}
     )
     found = networks(8, 480, tiny=True, precisions=("fp32",))
     outcome = Outcome()
@@ -165,6 +170,8 @@ def test_efficiency_is_the_work_at_the_measured_rate_over_the_time(monkeypatch):
         }
     )
     assert "takes 50% of our time" in outcome.notes[0]
+    most = 3.0 / (work / 100)
+    assert f"would be {most:.2f}× in fp32 (100 GFLOP/s) here" in outcome.notes[1]
     # 36 patches and CLS, one block: q·kᵀ and the values, each 37 · 37 · 128 products of two operations.
     assert flops.attention(flops.Shape(dim=128, depth=2, patch=8), 48) == pytest.approx(
         4e-9 * 37 * 37 * 128

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench import plain
+from bench import flops, plain
+from bench.bounds import Multiplying
 from bench.machine import has_bf16_units
 from bench.networks import Networks, networks
 from bench.outcome import Outcome, Settings
@@ -19,7 +20,7 @@ from bench.training import jpeg
 from dino.backbone import Backbone
 from dino.explore import Attention, attend
 from dino.images import find_images, read
-from dino.preprocessing import preprocess
+from dino.preprocessing import plan, preprocess
 from dino.side_by_side import each, how_many
 
 _COUNT, _PHOTO_PX, _SIZE = 64, (1600, 1200), 480
@@ -37,14 +38,18 @@ def folder(settings: Settings) -> Outcome:
         for precision, backbone in found.ours.items():
             ways[f"ours, {precision}"] = functools.partial(_ours, backbone, place, found.side)
         _plainly(found, photos[0])
-        times = in_turns(ways, settings.repeats, warm_up=False)
+        multiplying = Multiplying(precisions, tiny=settings.tiny)
+        times = in_turns({**ways, **multiplying.ways}, settings.repeats, warm_up=False)
     outcome = Outcome()
     outcome.timed(times)
     outcome.figures = over_plain(times)
-    per_photo = {name: taken.median / len(photos) for name, taken in times.items()}
+    per_photo = {name: times[name].median / len(photos) for name in ways}
     outcome.notes.append(
         "; ".join(f"{name}: {1e3 * each:.0f} ms a photo" for name, each in per_photo.items()) + "."
     )
+    height, width = plan(_PHOTO_PX[::-1], size=found.side, patch_size=16).resized
+    work = len(photos) * flops.maps(found.shape, height, width)
+    outcome.notes.append(multiplying.most(times, "plain, fp32", work))
     return outcome
 
 

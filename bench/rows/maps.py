@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 
 from bench import flops, plain
-from bench.machine import has_bf16_units, products
+from bench.bounds import Multiplying
+from bench.machine import has_bf16_units
 from bench.networks import HEAD_DIM, Networks, check_maps, networks
 from bench.outcome import Outcome, Settings
 from bench.peers import Ways, maps_by_peers
@@ -45,10 +46,12 @@ def coarse(settings: Settings) -> Outcome:
     precisions = ("fp32", "bf16") if has_bf16_units(CPU) else ("fp32",)
     found = networks(16, 480, tiny=settings.tiny, precisions=precisions)
     check_maps(found)
-    times = in_turns(_own(found), settings.repeats)
+    multiplying = Multiplying(precisions, tiny=settings.tiny)
+    times = in_turns({**_own(found), **multiplying.ways}, settings.repeats)
     outcome = Outcome()
     outcome.timed(times)
     outcome.figures = over_plain(times)
+    outcome.notes.append(multiplying.most(times, _WHOLE, flops.maps(found.shape, found.side)))
     return outcome
 
 
@@ -81,15 +84,12 @@ def _attention_alone(found: Networks, precision: str) -> Callable[[], None]:
 
 
 def _of_the_fastest(
-    times: dict[str, Times],
-    rates: dict[str, tuple[Callable[[], None], float]],
-    precision: str,
-    work: float,
+    times: dict[str, Times], multiplying: Multiplying, precision: str, work: float
 ) -> str:
     """The same figures of each way's fastest turn: what they are where nobody else slows the machine."""
     best = {name: min(taken.seconds) for name, taken in times.items()}
     ours = best[_OURS.format(precision)]
-    rate = max(done / best[name] for name, (_, done) in rates.items())
+    rate = multiplying.rate(precision, times, fastest=True)
     return (
         f"Of the fastest turn of each: {best[_WHOLE] / ours:.2f}× plain, efficiency "
         f"{work / rate / ours:.0%} (products at {rate:.0f} GFLOP/s)."
@@ -101,16 +101,15 @@ def _times(
 ) -> dict[str, float | None]:
     """Ratios over the plain way and over the peers, and the efficiency: the arithmetic needed, at the
     rate the machine multiplies with, over the time taken; all timed in turns."""
-    rates = products(precision, CPU, tiny=settings.tiny)
-    multiplying = {name: multiply for name, (multiply, _) in rates.items()}
+    multiplying = Multiplying([precision], tiny=settings.tiny)
     alone = {_ATTENTION.format(precision): _attention_alone(found, precision)}
-    times = in_turns({**_own(found), **peers, **alone, **multiplying}, settings.repeats)
+    times = in_turns({**_own(found), **peers, **alone, **multiplying.ways}, settings.repeats)
     outcome.timed(times)
     ours = times[_OURS.format(precision)].median
     figures: dict[str, float | None] = dict(over_plain({k: times[k] for k in _own(found)}))
     if peers:
         figures["over the quickest peer"] = min(times[p].median for p in peers) / ours
-    rate = max(work / times[name].median for name, (_, work) in rates.items())
+    rate = multiplying.rate(precision, times)
     work = flops.maps(found.shape, found.side)
     figures[f"efficiency {precision}"] = work / rate / ours
     kernel = times[_ATTENTION.format(precision)].median
@@ -118,6 +117,8 @@ def _times(
     outcome.notes.append(
         f"{work:.3g} GFLOP needed; matrix products in {precision}: {rate:.0f} GFLOP/s. The attention "
         f"kernel alone takes {kernel / ours:.0%} of our time, at {within:.0f} GFLOP/s: its exponentials "
-        "cost time that is not counted as work. " + _of_the_fastest(times, rates, precision, work)
+        "cost time that is not counted as work. "
+        + _of_the_fastest(times, multiplying, precision, work)
     )
+    outcome.notes.append(multiplying.most(times, _WHOLE, work))
     return {name: value for name, value in figures.items() if value is not None}

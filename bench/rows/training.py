@@ -2,6 +2,8 @@
 
 import torch
 
+from bench import flops
+from bench.bounds import Multiplying
 from bench.outcome import Outcome, Settings
 from bench.peers import crops_by_lightly
 from bench.table import BF16, FP32
@@ -26,15 +28,29 @@ def config_of(settings: Settings, batch: int = 8) -> TrainConfig:
 
 def step(settings: Settings) -> Outcome:
     """Row 7: ours in float32 and in the precision of this machine beside the plain step."""
-    times = in_turns(step_variants(config_of(settings)), settings.repeats)
+    config = config_of(settings)
+    ways = step_variants(config)
+    precisions = [name.removeprefix("ours, ") for name in ways if name.startswith("ours, ")]
+    multiplying = Multiplying(precisions, tiny=settings.tiny)
+    times = in_turns({**ways, **multiplying.ways}, settings.repeats)
     outcome = Outcome()
     outcome.timed(times)
+    outcome.notes.append(multiplying.most(times, "plain, fp32", config.batch_size * _work(config)))
     base = times["plain, fp32"].median
     outcome.figures = {
         FP32: base / times["ours, fp32"].median,
         BF16: base / times["ours, bf16"].median if "ours, bf16" in times else None,
     }
     return outcome
+
+
+def _work(config: TrainConfig) -> float:
+    """GFLOP of a step's work on one image."""
+    return flops.training_image(
+        flops.Shape(patch=config.patch_size), global_side=config.global_size,
+        local_side=config.local_size, num_locals=config.num_locals, out_dim=config.out_dim,
+        only_cls=True,
+    )  # fmt: skip
 
 
 def crops(settings: Settings) -> Outcome:

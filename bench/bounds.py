@@ -1,0 +1,49 @@
+"""The most that a row can show on a machine: the plain way over the multiplications that the result needs.
+
+multiplying = Multiplying(("fp32", "bf16"), tiny=False)
+times = in_turns({**ways, **multiplying.ways}, repeats)
+multiplying.rate("bf16", times), multiplying.most(times, "plain, fp32", work)
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+
+from bench.machine import products
+from bench.timing import Times
+
+
+class Multiplying:
+    """Matrix products on the CPU in some precisions, to be timed in turns with what they bound."""
+
+    def __init__(self, precisions: Iterable[str], *, tiny: bool) -> None:
+        cpu = torch.device("cpu")
+        self._products = {each: products(each, cpu, tiny=tiny) for each in precisions}
+
+    @property
+    def ways(self) -> dict[str, Callable[[], None]]:
+        """What to time."""
+        return {
+            name: multiply
+            for found in self._products.values()
+            for name, (multiply, _) in found.items()
+        }
+
+    def rate(self, precision: str, times: Mapping[str, Times], *, fastest: bool = False) -> float:
+        """GFLOP/s of the quickest shape, by its median or its fastest turn."""
+        return max(
+            done / (min(times[name].seconds) if fastest else times[name].median)
+            for name, (_, done) in self._products[precision].items()
+        )
+
+    def most(self, times: Mapping[str, Times], plain: str, work: float) -> str:
+        """A sentence: how many times as fast as `plain` the `work` in GFLOP alone would be."""
+        told = []
+        for precision in self._products:
+            rate = self.rate(precision, times)
+            ratio = times[plain].median * rate / work
+            told.append(f"{ratio:.2f}× in {precision} ({rate:.0f} GFLOP/s)")
+        return (
+            f"Of plain, the {work:.3g} GFLOP that are needed would be {' and '.join(told)} here if they "
+            "were all there is: the most that could be gained."
+        )
