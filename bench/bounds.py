@@ -44,6 +44,6 @@ class Multiplying:
             ratio = times[plain].median * rate / work
             told.append(f"{ratio:.2f}× in {precision} ({rate:.0f} GFLOP/s)")
         return (
-            f"Of plain, the {work:.3g} GFLOP that are needed would be {' and '.join(told)} here if they "
-            "were all there is: the most that could be gained."
+            f"Were the {work:.3g} GFLOP that are needed all there is, this machine would reach "
+            f"{' and '.join(told)} of plain: nothing that computes the same gains more."
         )
