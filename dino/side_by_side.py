@@ -1,4 +1,4 @@
-"""The same work on many photos, some of them at a time, each on one core.
+"""The same work on many photos, some of them at a time, each on its share of the cores.
 
 Forwards of one photo are short: shared out among all cores they spend much of their time waiting for each
 other, and while a result is drawn and written only one core works. ViT-S/16 on photos of 480 px on 2 cores,
@@ -18,8 +18,12 @@ from dino.limits import USABLE_SHARE, forward_bytes, free_bytes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+# On many cores each photo has several: more threads would wait for each other in Python.
+_MOST = 8
 # More do not draw quicker than one GPU computes.
 _MOST_BESIDE_A_GPU = 4
+# A photo of 40 megapixels, the largest there is, decoded, cut out and written: 530 MB were measured.
+_PHOTO_BYTES = 550_000_000
 
 
 def how_many(backbone: Backbone, size: int) -> int:
@@ -27,19 +31,23 @@ def how_many(backbone: Backbone, size: int) -> int:
     if backbone.device.type not in ("cpu", "cuda"):
         return 1
     patches = max(size // backbone.patch_size, 1)
-    bearable = (
-        USABLE_SHARE * free_bytes(backbone.device) // forward_bytes(backbone, (patches, patches))
-    )
-    most = torch.get_num_threads()
+    forward = forward_bytes(backbone, (patches, patches))
     if backbone.device.type == "cuda":
-        most = min(most, _MOST_BESIDE_A_GPU)
-    return max(min(most, int(bearable)), 1)
+        bearable = min(
+            USABLE_SHARE * free_bytes(backbone.device) // forward,
+            USABLE_SHARE * free_bytes(torch.device("cpu")) // _PHOTO_BYTES,
+            _MOST_BESIDE_A_GPU,
+        )
+    else:
+        taken = forward + _PHOTO_BYTES
+        bearable = min(USABLE_SHARE * free_bytes(backbone.device) // taken, _MOST)
+    return max(min(torch.get_num_threads(), int(bearable)), 1)
 
 
 def each(
     function: Callable[[Item], Result], items: Sequence[Item], *, at_once: int
 ) -> Iterator[Result]:
-    """`function` of each item, in order, `at_once` of them in threads with one core each.
+    """`function` of each item, in order, `at_once` of them in threads that share the cores.
 
     The first is worked on alone, with all cores: what is loaded or measured once a process is then not
     disturbed. Results are the same, bit for bit, as one after the other. What `function` raises is raised
@@ -53,7 +61,7 @@ def each(
         return
     cores = torch.get_num_threads()
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="photo")
-    torch.set_num_threads(1)
+    torch.set_num_threads(max(cores // at_once, 1))
     try:
         yield from pool.map(function, items[1:])
     finally:

@@ -1,4 +1,4 @@
-"""Several photos at a time: in order, on one core each, and nothing begun after a failure."""
+"""Several photos at a time: in order, the cores shared, and nothing begun after a failure."""
 
 import threading
 import time
@@ -34,9 +34,14 @@ def test_two_really_run_at_once(three_cores):
     assert len(list(each(lambda item: item and both_here.wait(), range(5), at_once=2))) == 5
 
 
-def test_each_has_one_core_but_the_first_and_all_are_given_back(three_cores):
-    assert list(each(lambda _: torch.get_num_threads(), range(4), at_once=2)) == [3, 1, 1, 1]
-    assert torch.get_num_threads() == 3
+@pytest.mark.parametrize(("cores", "share"), [(1, 1), (3, 1), (4, 2), (9, 4)])
+def test_each_has_its_share_of_the_cores_but_the_first_and_all_are_given_back(
+    three_cores, cores, share
+):
+    torch.set_num_threads(cores)
+    found = list(each(lambda _: torch.get_num_threads(), range(4), at_once=2))
+    assert found == [cores, share, share, share]
+    assert torch.get_num_threads() == cores
 
 
 @pytest.mark.parametrize(("items", "at_once"), [(0, 2), (1, 2), (2, 2), (5, 1)])
@@ -81,10 +86,12 @@ def test_one_who_stops_listening_stops_the_work(three_cores):
 @pytest.mark.parametrize(
     ("device", "cores", "free_photos", "expected"),
     [
-        ("cpu", 8, 100, 8),
-        ("cpu", 8, 5, 3),  # 0.7 of the memory that is free
-        ("cpu", 8, 0.1, 1),
+        ("cpu", 6, 100, 6),
+        ("cpu", 64, 100, 8),
+        ("cpu", 6, 5, 3),  # 0.7 of the memory that is free
+        ("cpu", 6, 0.1, 1),
         ("cuda", 16, 100, 4),
+        ("cuda", 16, 5, 3),
         ("cuda", 2, 100, 2),
         ("mps", 8, 100, 1),
     ],
@@ -92,6 +99,7 @@ def test_one_who_stops_listening_stops_the_work(three_cores):
 def test_as_many_as_there_are_cores_and_memory(monkeypatch, device, cores, free_photos, expected):
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
     monkeypatch.setattr(side_by_side, "forward_bytes", lambda _, grid: grid[0] * grid[1])
-    monkeypatch.setattr(side_by_side, "free_bytes", lambda _: int(900 * free_photos))
+    monkeypatch.setattr(side_by_side, "_PHOTO_BYTES", 100)
+    monkeypatch.setattr(side_by_side, "free_bytes", lambda _: int(1000 * free_photos))
     backbone = SimpleNamespace(device=torch.device(device), patch_size=16)
     assert how_many(backbone, 480) == expected

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -38,6 +39,7 @@ class _NormedRows(torch.autograd.Function):
         return products * (gain[:, 0] / lengths)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, v, low, gain, lengths, products = ctx.saved_tensors
         (above,) = outputs
