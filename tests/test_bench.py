@@ -172,6 +172,8 @@ def test_efficiency_is_the_work_at_the_measured_rate_over_the_time(monkeypatch):
     assert "takes 50% of our time" in outcome.notes[0]
     most = 3.0 / (work / 100)
     assert f"would reach {most:.2f}× in fp32 (100 GFLOP/s) of plain" in outcome.notes[1]
+    usual = flops.forward(flops.Shape(dim=128, depth=2, patch=8), 48)
+    assert f"efficiency would read {usual / 100 / 0.5:.0%}" in outcome.notes[2]
     # 36 patches and CLS, one block: q·kᵀ and the values, each 37 · 37 · 128 products of two operations.
     assert flops.attention(flops.Shape(dim=128, depth=2, patch=8), 48) == pytest.approx(
         4e-9 * 37 * 37 * 128
