@@ -6,6 +6,7 @@ AMX the fused kernel. So one small attention of either is timed.
 """
 
 import functools
+import threading
 import time
 from collections.abc import Callable
 
@@ -21,6 +22,8 @@ _ROWS = 64
 # Slices must gain this much: near 1 a machine would choose now this and now that, and round otherwise.
 _WORTHWHILE_GAIN = 1.2
 _TRIED = (1, 6, 900, 64)  # ViT-S/16 at 480 px
+# Two threads that timed at once would disturb each other.
+_MEASURING = threading.Lock()
 
 
 def self_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -32,8 +35,10 @@ def self_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def in_slices(x: Tensor) -> bool:
     """Whether attention of such a tensor is quicker in slices than fused; never where it has gradients."""
-    slow = x.dtype == torch.bfloat16 and x.device.type == "cpu"
-    return slow and not x.requires_grad and _gain_of_slices() >= _WORTHWHILE_GAIN
+    if x.dtype != torch.bfloat16 or x.device.type != "cpu" or x.requires_grad:
+        return False
+    with _MEASURING:
+        return _gain_of_slices() >= _WORTHWHILE_GAIN
 
 
 def sliced_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -64,8 +69,8 @@ def _slice_of(heads: int, queries: int, tokens: int) -> tuple[int, int]:
     """How many heads, and query rows of each, make a slice; the heads shared out evenly."""
     if queries * tokens > SLICE_ENTRIES:
         return 1, min(max(SLICE_ENTRIES // tokens // _ROWS, 1) * _ROWS, queries)
-    slices = -(-heads * queries * tokens // SLICE_ENTRIES)
-    return -(-heads // slices), queries
+    slices = max(-(-heads * queries * tokens // SLICE_ENTRIES), 1)
+    return max(-(-heads // slices), 1), max(queries, 1)
 
 
 @functools.cache

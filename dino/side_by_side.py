@@ -26,22 +26,28 @@ _MOST_BESIDE_A_GPU = 4
 _PHOTO_BYTES = 550_000_000
 
 
-def how_many(backbone: Backbone, size: int) -> int:
-    """Photos of up to `size` px a side that are worth, and can be borne, at once on this machine."""
+def how_many(backbone: Backbone, size: int, *, beside: int = 0) -> int:
+    """Photos of up to `size` px a side that are worth, and can be borne, at once on this machine.
+
+    Args:
+        beside: bytes that each photo takes beside its forward and its own pixels.
+    """
     if backbone.device.type not in ("cpu", "cuda"):
         return 1
     patches = max(size // backbone.patch_size, 1)
     forward = forward_bytes(backbone, (patches, patches))
+    photo = _PHOTO_BYTES + beside
     if backbone.device.type == "cuda":
         bearable = min(
             USABLE_SHARE * free_bytes(backbone.device) // forward,
-            USABLE_SHARE * free_bytes(torch.device("cpu")) // _PHOTO_BYTES,
+            USABLE_SHARE * free_bytes(torch.device("cpu")) // photo,
             _MOST_BESIDE_A_GPU,
         )
     else:
-        taken = forward + _PHOTO_BYTES
-        bearable = min(USABLE_SHARE * free_bytes(backbone.device) // taken, _MOST)
-    return max(min(torch.get_num_threads(), int(bearable)), 1)
+        bearable = min(USABLE_SHARE * free_bytes(backbone.device) // (forward + photo), _MOST)
+    cores = torch.get_num_threads()
+    most = max(min(cores, int(bearable)), 1)
+    return cores // -(-cores // most)  # 12 cores are 6 times 2, not 8 times 1
 
 
 def each(
@@ -50,8 +56,9 @@ def each(
     """`function` of each item, in order, `at_once` of them in threads that share the cores.
 
     The first is worked on alone, with all cores: what is loaded or measured once a process is then not
-    disturbed. Results are the same, bit for bit, as one after the other. What `function` raises is raised
-    in that item's place, and what has not begun by then never does.
+    disturbed. Results are those of one after the other, as far as torch's do not depend on the number of
+    threads (maps and tokens of ViT-S do not). What `function` raises is raised in that item's place, and
+    what has not begun by then never does.
     """
     if not items:
         return
@@ -59,6 +66,7 @@ def each(
     if at_once == 1 or len(items) < 3:
         yield from map(function, items[1:])
         return
+    at_once = min(at_once, len(items) - 1)
     cores = torch.get_num_threads()
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="photo")
     torch.set_num_threads(max(cores // at_once, 1))

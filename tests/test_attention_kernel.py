@@ -25,11 +25,25 @@ def test_slices_are_the_whole(monkeypatch, entries):
     torch.testing.assert_close(sliced_attention(q / 4, k, v), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_slices_need_not_lie_side_by_side_in_memory():
-    q, k, v = queries_keys_values(torch.float32)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "batch", [1, 2]
+)  # of one photo, heads are slices of its tensor; of two, copies
+def test_slices_need_not_lie_side_by_side_in_memory(monkeypatch, dtype, batch):
+    monkeypatch.setattr(attention_kernel, "SLICE_ENTRIES", 64 * TOKENS)
+    q, k, v = (x[:batch] for x in queries_keys_values(dtype))
     expected = sliced_attention(q, k, v)
     strided = (x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v))
-    assert torch.equal(sliced_attention(*strided), expected)
+    torch.testing.assert_close(sliced_attention(*strided), expected)
+    exact = F.scaled_dot_product_attention(4 * q.float(), k.float(), v.float())
+    close = 1e-5 if dtype == torch.float32 else 0.05
+    torch.testing.assert_close(expected.float(), exact, atol=close, rtol=close)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 5, 4), (1, 0, 5, 4), (1, 3, 0, 4)])
+def test_nothing_gives_nothing(shape):
+    empty = torch.zeros(shape, dtype=torch.bfloat16)
+    assert sliced_attention(empty, empty, empty).shape == shape
 
 
 @pytest.mark.parametrize(

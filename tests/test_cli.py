@@ -2,12 +2,15 @@
 
 import json
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import dino
+import dino.proposals
 from dino.cli import run
 from dino.explore import content_id
 
@@ -145,7 +148,15 @@ def test_a_broken_photo_is_named_and_the_others_go_on(cli, photo_file, tmp_path)
 def test_many_photos_side_by_side_are_told_and_listed_in_order(
     cli, photo_file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("dino.side_by_side.how_many", lambda *_: 3)
+    monkeypatch.setattr("dino.side_by_side.how_many", lambda *_, **__: 3)
+    real, threads = dino.proposals.propose_objects, set()
+
+    def slow_at_first(*given):
+        threads.add(threading.get_ident())
+        time.sleep(0.2 if len(threads) == 2 else 0)
+        return real(*given)
+
+    monkeypatch.setattr("dino.proposals.propose_objects", slow_at_first)
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(7):
@@ -159,6 +170,7 @@ def test_many_photos_side_by_side_are_told_and_listed_in_order(
     coco = json.loads((tmp_path / "out" / "coco.json").read_text())
     names = [image["file_name"] for image in coco["images"]]
     assert names == [f"{number}.jpg" for number in range(7) if number != 4]
+    assert len(threads) > 2
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,11 @@ def test_each_has_its_share_of_the_cores_but_the_first_and_all_are_given_back(
     assert torch.get_num_threads() == cores
 
 
+def test_few_photos_share_all_cores(three_cores):
+    torch.set_num_threads(8)
+    assert list(each(lambda _: torch.get_num_threads(), range(3), at_once=8)) == [8, 4, 4]
+
+
 @pytest.mark.parametrize(("items", "at_once"), [(0, 2), (1, 2), (2, 2), (5, 1)])
 def test_what_gains_nothing_stays_in_its_thread_with_all_cores(three_cores, items, at_once):
     def seen(_):
@@ -88,10 +93,11 @@ def test_one_who_stops_listening_stops_the_work(three_cores):
     [
         ("cpu", 6, 100, 6),
         ("cpu", 64, 100, 8),
+        ("cpu", 12, 100, 6),  # two cores each
         ("cpu", 6, 5, 3),  # 0.7 of the memory that is free
         ("cpu", 6, 0.1, 1),
         ("cuda", 16, 100, 4),
-        ("cuda", 16, 5, 3),
+        ("cuda", 16, 5, 2),
         ("cuda", 2, 100, 2),
         ("mps", 8, 100, 1),
     ],
@@ -103,3 +109,12 @@ def test_as_many_as_there_are_cores_and_memory(monkeypatch, device, cores, free_
     monkeypatch.setattr(side_by_side, "free_bytes", lambda _: int(1000 * free_photos))
     backbone = SimpleNamespace(device=torch.device(device), patch_size=16)
     assert how_many(backbone, 480) == expected
+
+
+def test_what_a_photo_takes_beside_lets_fewer_in(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    monkeypatch.setattr(side_by_side, "forward_bytes", lambda *_: 900)
+    monkeypatch.setattr(side_by_side, "_PHOTO_BYTES", 100)
+    monkeypatch.setattr(side_by_side, "free_bytes", lambda _: 10_000)
+    backbone = SimpleNamespace(device=torch.device("cpu"), patch_size=16)
+    assert [how_many(backbone, 480, beside=more) for more in (0, 1400, 9000)] == [6, 2, 1]

@@ -99,11 +99,12 @@ def attend(
 
     if request is not None:
         wanted = request.layers_of(backbone)
+        # One at a time: all layers of one photo are large, and measured against the memory that is free.
         _each_photo(
             found,
             out,
             lambda rgb, _: request.files(backbone, rgb, wanted, size, fit.value, style),
-            at_once=how_many(backbone, size),
+            at_once=1,
         )
         return
 
@@ -143,6 +144,7 @@ def segment(
     object-1.png and so on too.
     """
     from dino import export
+    from dino.discovery import table_bytes
     from dino.masks import check_heads
     from dino.proposals import MaskSettings, propose_objects, together
     from dino.side_by_side import how_many
@@ -179,7 +181,9 @@ def segment(
         listed = [(name, masks[name]) for name in names]
         write_atomically(export.coco_json(listed), out / "coco.json")
 
-    _each_photo(found, out, results, at_once=how_many(backbone, size), finish=finish)
+    tables = table_bytes((size // backbone.patch_size) ** 2) if settings.discovers else 0
+    at_once = how_many(backbone, size, beside=tables)
+    _each_photo(found, out, results, at_once=at_once, finish=finish)
 
 
 def project(
@@ -294,7 +298,7 @@ def _each_photo(
             for file, content in results(decode(data), name):
                 write_atomically(content, folder / file)
         except (UserError, OSError) as error:
-            return _Written(problem=str(error))
+            return _Written(problem=str(error) or type(error).__name__)
         return _Written(folder, time.perf_counter() - started)
 
     failed, done = [], []
@@ -302,7 +306,7 @@ def _each_photo(
     for number, written in enumerate(each(write, photos, at_once=at_once)):
         path, name = photos[number]
         told = f"[{number + 1}/{len(found)}] {path}"
-        if written.problem:
+        if written.problem is not None:
             failed.append(path)
             _say(f"{told}: failed: {written.problem}")
         else:
@@ -321,7 +325,7 @@ class _Written:
 
     folder: Path = Path()
     seconds: float = 0.0
-    problem: str = ""
+    problem: str | None = None
 
 
 def _say(line: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dino.discovery.found import Discovery
+from dino.discovery.found import Discovery, table_bytes
 from dino.discovery.lost import lost
 from dino.discovery.maskcut import DEFAULT_OBJECTS, maskcut
 from dino.discovery.tokencut import tokencut
@@ -33,6 +33,7 @@ __all__ = [
     "discover",
     "lost",
     "maskcut",
+    "table_bytes",
     "tokencut",
 ]
 

@@ -11,8 +11,15 @@ from dino.errors import UserError
 
 # 80 × 80; tables of all pairs of patches take 0.5 GB then.
 MAX_PATCHES = 6_400
+# Of those tables, for each pair: float32 and float64, and some room.
+_BYTES_A_PAIR = 16
 
 Box = tuple[int, int, int, int]
+
+
+def table_bytes(num_patches: int) -> int:
+    """About what the tables of all pairs of patches take in a search, which has `MAX_PATCHES` at most."""
+    return _BYTES_A_PAIR * min(num_patches, MAX_PATCHES) ** 2
 
 
 @dataclass(frozen=True)
