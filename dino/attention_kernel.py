@@ -19,9 +19,12 @@ from torch.nn import functional as F
 SLICE_ENTRIES = 2**21
 # Rows of a slice that is no whole map are a multiple of this.
 _ROWS = 64
-# Slices must gain this much: near 1 a machine would choose now this and now that, and round otherwise.
-_WORTHWHILE_GAIN = 1.2
+# Far from both kinds of machine, so that all processes of one choose and round alike: without AMX slices
+# were 1.4 times as fast, and beside six busy threads 1.1 to 1.4 times; with AMX smaller slices 0.3 times.
+_WORTHWHILE_GAIN = 0.9
 _TRIED = (1, 6, 900, 64)  # ViT-S/16 at 480 px
+# A clock that counts in steps of more cannot tell the two apart (Windows': 16 ms).
+_FINE_S = 1e-5
 # Two threads that timed at once would disturb each other.
 _MEASURING = threading.Lock()
 
@@ -79,10 +82,13 @@ def _gain_of_slices() -> float:
     q = torch.ones(_TRIED, dtype=torch.bfloat16)
     ways: tuple[Callable[..., Tensor], ...] = (F.scaled_dot_product_attention, sliced_attention)
     best = [float("inf"), float("inf")]
-    # In turns, and the best of many: whatever else the machine does must not tip the choice.
+    # In turns, the best of many, and the processor time of this thread alone, which has the same share of
+    # either: whatever else the machine does must not tip the choice.
+    coarse = time.get_clock_info("thread_time").resolution > _FINE_S
+    now = time.perf_counter if coarse else time.thread_time
     for _ in range(8):
         for number, way in enumerate(ways):
-            start = time.perf_counter()
+            start = now()
             way(q, q, q)
-            best[number] = min(best[number], time.perf_counter() - start)
+            best[number] = min(best[number], now() - start)
     return best[0] / best[1]

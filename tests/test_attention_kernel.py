@@ -69,7 +69,7 @@ def test_what_has_gradients_is_not_sliced(monkeypatch):
     assert v.grad is not None
 
 
-@pytest.mark.parametrize(("gain", "sliced"), [(3.0, True), (1.1, False), (0.3, False)])
+@pytest.mark.parametrize(("gain", "sliced"), [(3.0, True), (1.1, True), (0.8, False), (0.3, False)])
 def test_bfloat16_takes_slices_only_where_they_were_quicker(monkeypatch, gain, sliced):
     monkeypatch.setattr(attention_kernel, "_gain_of_slices", lambda: gain)
     q, k, v = queries_keys_values(torch.bfloat16)
