@@ -1,15 +1,13 @@
 """`attend`, `segment` and `project`: photos in, a folder of results a photo out."""
 
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dino.cli.attend import Layers, Logits, Queries, Rollout, WithProjections, layered
+from dino.cli.each_photo import each_photo, say
 from dino.cli.options import (
     Colormap,
     Combine,
@@ -100,7 +98,7 @@ def attend(
     if request is not None:
         wanted = request.layers_of(backbone)
         # One at a time: all layers of one photo are large, and measured against the memory that is free.
-        _each_photo(
+        each_photo(
             found,
             out,
             lambda rgb, _: request.files(backbone, rgb, wanted, size, fit.value, style),
@@ -112,7 +110,7 @@ def attend(
         attention = explore.attend(backbone, rgb, size=size, fit=fit.value)
         return export.attention_files(attention, rgb, mass, style, random=backbone.is_random)
 
-    _each_photo(found, out, results, at_once=how_many(backbone, size))
+    each_photo(found, out, results, at_once=how_many(backbone, size))
 
 
 def segment(
@@ -183,7 +181,7 @@ def segment(
 
     tables = table_bytes((size // backbone.patch_size) ** 2) if settings.discovers else 0
     at_once = how_many(backbone, size, beside=tables)
-    _each_photo(found, out, results, at_once=at_once, finish=finish)
+    each_photo(found, out, results, at_once=at_once, finish=finish)
 
 
 def project(
@@ -235,7 +233,7 @@ def project(
 
     # t-SNE takes all cores by itself, and tells how far it is.
     at_once = 1 if method is Method.tsne else how_many(backbone, size)
-    _each_photo(found, out, results, at_once=at_once)
+    each_photo(found, out, results, at_once=at_once)
 
 
 def register(app: typer.Typer) -> None:
@@ -248,7 +246,7 @@ def _load(weights: str | None, key: str, device: str, precision: Precision) -> "
     from dino.weights import default_source, load
 
     backbone = load(weights or default_source(), key=key, device=device, precision=precision.value)
-    _say(f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]")
+    say(f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]")
     return backbone
 
 
@@ -263,70 +261,3 @@ def _find(paths: list[Path]) -> list[Path]:
             f"no photos in {', '.join(map(str, paths))}; name photos, or folders with some"
         )
     return found
-
-
-def _each_photo(
-    found: list[Path],
-    out: Path,
-    results: Callable[["np.ndarray", str], Iterable["File"]],
-    *,
-    at_once: int,
-    finish: Callable[[list[str]], None] = lambda _: None,
-) -> None:
-    """Decode each photo and write its results below `out`; failures are named, the rest goes on.
-
-    Args:
-        results: what to write of a photo and its name; called in `at_once` threads.
-        finish: called with the names of the photos that went well, in order, if any did.
-    """
-    from dino.errors import UserError
-    from dino.explore import content_id
-    from dino.export import stem
-    from dino.images import decode
-    from dino.side_by_side import each
-    from dino.weights.saving import write_atomically
-
-    unique = len({path.name for path in found}) == len(found)
-    names = [path.name if unique else path.as_posix() for path in found]
-
-    def write(photo: tuple[Path, str]) -> _Written:
-        path, name = photo
-        started = time.perf_counter()
-        try:
-            data = path.read_bytes()
-            folder = out / stem(path.name, content_id(data))
-            for file, content in results(decode(data), name):
-                write_atomically(content, folder / file)
-        except (UserError, OSError) as error:
-            return _Written(problem=str(error) or type(error).__name__)
-        return _Written(folder, time.perf_counter() - started)
-
-    failed, done = [], []
-    photos = list(zip(found, names, strict=True))
-    for number, written in enumerate(each(write, photos, at_once=at_once)):
-        path, name = photos[number]
-        told = f"[{number + 1}/{len(found)}] {path}"
-        if written.problem is not None:
-            failed.append(path)
-            _say(f"{told}: failed: {written.problem}")
-        else:
-            done.append(name)
-            _say(f"{told} → {written.folder}, {written.seconds:.2f} s")
-    if done:
-        finish(done)
-    if failed:
-        _say(f"{len(failed)} of {len(found)} failed: {', '.join(map(str, failed))}")
-        raise typer.Exit(1)
-
-
-@dataclass(frozen=True)
-class _Written:
-    """Where a photo's results are, and how long they took; or the problem with it, in a sentence."""
-
-    folder: Path = Path()
-    seconds: float = 0.0
-    problem: str | None = None
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

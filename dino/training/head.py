@@ -27,7 +27,7 @@ class _NormedRows(torch.autograd.Function):
     """x [B,D], v [K,D], gain [K,1] → x·(gain · v/‖v‖)ᵀ [B,K], in the precision of v; products in that of x.
 
     The lengths scale the few outputs instead of the many weights, so that nothing as large as v is made
-    but its gradient: written with `F.normalize`, torch made seven such tensors, a sixth of a step on a CPU.
+    but its gradient: written with `F.normalize`, torch made eleven such tensors, a sixth of a step on a CPU.
     """
 
     @staticmethod
