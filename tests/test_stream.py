@@ -169,6 +169,37 @@ def test_a_batch_whose_tokens_end_within_a_slice_is_the_whole(monkeypatch, preci
     )
 
 
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_a_hidden_layer_held_once_is_the_mlp(approximate):
+    mlp = small_vit().eval().blocks[0].mlp
+    mlp.act = torch.nn.GELU(approximate=approximate)
+    x = torch.randn(2, 5, mlp.fc1.in_features, requires_grad=True)
+    before = x.detach().clone()
+    out = vit._mlp(mlp, x)
+    assert torch.equal(out, mlp(x))
+    assert torch.equal(x, before)
+    gradients = [torch.autograd.grad(y.square().sum(), [x, mlp.fc1.weight]) for y in (out, mlp(x))]
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*gradients, strict=True))
+
+
+def test_an_mlp_of_other_parts_is_called_as_it_is():
+    from timm.layers import GluMlp, Mlp
+
+    dropping = Mlp(8, 16, drop=0.5)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        expected = dropping(torch.ones(2, 8))
+        torch.manual_seed(0)
+        assert torch.equal(vit._mlp(dropping, torch.ones(2, 8)), expected)
+    for other in (
+        GluMlp(8, 16, act_layer=torch.nn.GELU),
+        Mlp(8, 16, norm_layer=torch.nn.LayerNorm),
+        Mlp(8, 16, act_layer=torch.nn.SiLU),
+    ):
+        x = torch.randn(2, 8)
+        assert torch.equal(vit._mlp(other.eval(), x), other(x))
+
+
 def test_bfloat16_multiplies_in_it_and_sums_in_float32():
     backbone = wrapped(small_vit(), "bf16")
     blocks = backbone.module.blocks
