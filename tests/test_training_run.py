@@ -21,10 +21,12 @@ from dino.training import checkpoint
 from dino.training.config import TrainConfig
 from dino.training.crops import MultiCrop, random_box
 from dino.training.data import StepSampler, collate, loader, start_reading
+from dino.training.exports import export_weights
 from dino.training.lines import Lines, read_lines
 from dino.training.loop import fit, resume_run
 from dino.training.metrics import collapse
 from dino.training.runs import METRICS, process_start_time, read_run
+from dino.weights import info
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = replace(TINY, save_every=2, keep=3)
@@ -250,6 +252,21 @@ def test_a_run_starts_from_weights_and_says_when_their_patch_differs(
     assert dino.load(run / "weights" / "teacher.safetensors").num_heads == 3
     with pytest.raises(UserError, match="has patches of 8 px"):
         fit(replace(SMALL, init=str(small_weights)), photos, tmp_path / "other", workers=0)
+
+
+def test_a_checkpoint_tells_heads_and_grid_that_its_tensors_do_not(photos, tmp_path):
+    from timm.models.vision_transformer import VisionTransformer
+
+    odd = VisionTransformer(
+        img_size=(16, 24), patch_size=8, embed_dim=96, depth=2, num_heads=2, num_classes=0
+    )
+    start = export_weights(odd, tmp_path / "odd.safetensors", name="odd")
+    options = {"init": str(start), "patch_size": 8, "max_steps": 1}
+    run = fit(replace(SMALL, **options), photos, tmp_path / "run", workers=0, say=lambda line: None)
+    newest = checkpoint.list_checkpoints(run / "checkpoints")[0]
+    told = info(newest)
+    assert (told["embed_dim"], told["num_heads"], told["grid"]) == (96, 2, (2, 3))
+    assert info(run / "weights" / "teacher.safetensors")["num_heads"] == 2
 
 
 def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, monkeypatch, capsys):

@@ -18,6 +18,7 @@ from dino.training.data import (
 )
 from dino.training.methods import Method, build_method
 from dino.training.step import StepOptions
+from dino.weights.conversion import dimensions
 
 
 @dataclass
@@ -43,13 +44,15 @@ class Training:
         """Everything a resume needs."""
         states = {name: module.state_dict() for name, module in self.method.modules.items()}
         mean, std = map(list, self.method.scale)
+        sizes = dimensions(self.method.result.backbone)
+        told = {name: sizes[name] for name in ("num_heads", "grid") if name in sizes}
         return checkpoint.Checkpoint(
             **states,
             optimizer=self.method.optimizer.state_dict(),
             step=self.step,
             config=self.config,
             rng=checkpoint.random_state(),
-            preprocessing={"mean": mean, "std": std},
+            preprocessing={"mean": mean, "std": std, **told},
         )
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:

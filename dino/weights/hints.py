@@ -1,7 +1,7 @@
 """What a container says about its tensors beside the tensors: heads, grid, mean and std, name.
 
 Three writers are known: our own safetensors metadata (`saving.save`), Hugging Face's JSON files, and
-the `preprocessing` entry of our run checkpoints.
+the `preprocessing` entry of our run checkpoints (`training.state`).
 """
 
 from __future__ import annotations
@@ -52,11 +52,18 @@ def from_metadata(metadata: Mapping[str, str]) -> Hints:
 
 
 def from_checkpoint(tree: Mapping[str, Any]) -> Hints:
-    """Our own run checkpoints keep mean and std under `preprocessing`."""
-    preprocessing = tree.get("preprocessing")
-    if not isinstance(preprocessing, Mapping):
+    """Our own run checkpoints keep mean, std, heads and grid under `preprocessing`; older ones no heads
+    and no grid."""
+    told = tree.get("preprocessing")
+    if not isinstance(told, Mapping):
         return Hints()
-    return Hints(mean=triple(preprocessing.get("mean")), std=triple(preprocessing.get("std")))
+    heads = told.get("num_heads")
+    return Hints(
+        num_heads=heads if isinstance(heads, int) and heads > 0 else None,
+        grid=_pair(told.get("grid")),
+        mean=triple(told.get("mean")),
+        std=triple(told.get("std")),
+    )
 
 
 def with_folder(hints: Hints, folder: Path) -> Hints:
