@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dino.attention_kernel import self_attention
+from dino.linear_kernel import linear, linear_gelu
 from dino.position import interpolate_positions
 
 # Query rows of a slice in `attention_slices`.
@@ -204,19 +205,18 @@ def _mlp(mlp: Any, x: Tensor) -> Tensor:
     usual = type(mlp) is Mlp and type(mlp.act) is torch.nn.GELU
     if not usual or mlp.training or not isinstance(mlp.norm, torch.nn.Identity):
         return mlp(x)
-    hidden = torch.ops.aten.gelu_(mlp.fc1(x), approximate=mlp.act.approximate)
-    return mlp.fc2(hidden)
+    return linear(mlp.fc2, linear_gelu(mlp.fc1, x, mlp.act.approximate))
 
 
 def _self_attention(attn: Any, x: Tensor, silent: int | None) -> Tensor:
     """Self-attention of normalised tokens [B,N,D], the projection included."""
-    qkv = attn.qkv(x).unflatten(-1, (3, attn.num_heads, attn.head_dim))
+    qkv = linear(attn.qkv, x).unflatten(-1, (3, attn.num_heads, attn.head_dim))
     q, k, v = qkv.permute(2, 0, 3, 1, 4)
     q, k = attn.q_norm(q), attn.k_norm(k)
     out = attn.norm(self_attention(q, k, v).transpose(1, 2).flatten(2))
     if silent is not None:
         out = out.index_fill(-1, _channels(attn, silent, out.device), 0.0)
-    return attn.proj(out)
+    return linear(attn.proj, out)
 
 
 def _channels(attn: Any, head: int, device: torch.device) -> Tensor:

@@ -1,6 +1,7 @@
 """What changes while a run runs, made from its config and put back from a checkpoint."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -45,7 +46,7 @@ class Training:
         states = {name: module.state_dict() for name, module in self.method.modules.items()}
         mean, std = map(list, self.method.scale)
         sizes = dimensions(self.method.result.backbone)
-        told = {name: sizes[name] for name in ("num_heads", "grid") if name in sizes}
+        told: dict[str, Any] = {n: sizes[n] for n in ("num_heads", "grid") if n in sizes}
         return checkpoint.Checkpoint(
             **states,
             optimizer=self.method.optimizer.state_dict(),
