@@ -12,6 +12,20 @@ import torch
 from bench.machine import products
 from bench.timing import Times
 
+# Numbers that stay, with their exponentials, in two cores' own caches.
+_IN_CACHE = 2**18
+
+
+def exponentials(count: float) -> Callable[[], None]:
+    """As many exponentials in float32, at the rate torch computes its quickest in the caches."""
+    logits, raised = torch.randn(2, _IN_CACHE)
+
+    def run() -> None:
+        for _ in range(max(round(count / _IN_CACHE), 1)):
+            torch.exp2(logits, out=raised)
+
+    return run
+
 
 class Multiplying:
     """Matrix products on the CPU in some precisions, to be timed in turns with what they bound."""

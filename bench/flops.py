@@ -49,6 +49,11 @@ def attention(shape: Shape, side: int) -> float:
     return (shape.depth - 1) * 4e-9 * tokens**2 * shape.dim
 
 
+def softmax_entries(shape: Shape, side: int, heads: int) -> float:
+    """Entries of the N×N maps, each an exponential, in all blocks but the last."""
+    return (shape.depth - 1) * heads * shape.tokens(side, side) ** 2
+
+
 def forward(shape: Shape, side: int) -> float:
     """All blocks on one square image."""
     tokens = shape.tokens(side, side)

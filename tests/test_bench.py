@@ -151,7 +151,12 @@ def test_efficiency_is_the_work_at_the_measured_rate_over_the_time(monkeypatch):
     from bench.networks import networks
 
     def timed(ways, _):
-        seconds = {"plain, fp32": 3.0, "ours, fp32": 0.5, "attention kernel alone, fp32": 0.25}
+        seconds = {
+            "plain, fp32": 3.0,
+            "ours, fp32": 0.5,
+            "attention kernel alone, fp32": 0.25,
+            "exponentials of softmax alone, fp32": 0.2,
+        }
         return {name: Times((seconds.get(name, 0.1),)) for name in ways}
 
     monkeypatch.setattr(maps, "in_turns", timed)
@@ -173,7 +178,11 @@ def test_efficiency_is_the_work_at_the_measured_rate_over_the_time(monkeypatch):
     most = 3.0 / (work / 100)
     assert f"would reach {most:.2f}× in fp32 (100 GFLOP/s) of plain" in outcome.notes[1]
     usual = flops.forward(flops.Shape(dim=128, depth=2, patch=8), 48)
-    assert f"efficiency would read {usual / 100 / 0.5:.0%}" in outcome.notes[2]
+    assert f"efficiency would read {usual / 100 / 0.5:.0%}" in outcome.notes[3]
+    # One block of two heads: 2 · 37 · 37 exponentials in 0.2 s, after products at 100 GFLOP/s.
+    assert "softmax's 2.74e+03 exponentials" in outcome.notes[2]
+    assert f"would take {(work / 100 + 0.2) / 0.5:.0%} of our time" in outcome.notes[2]
+    assert f"at an efficiency of {work / 100 / (work / 100 + 0.2):.0%}" in outcome.notes[2]
     # 36 patches and CLS, one block: q·kᵀ and the values, each 37 · 37 · 128 products of two operations.
     assert flops.attention(flops.Shape(dim=128, depth=2, patch=8), 48) == pytest.approx(
         4e-9 * 37 * 37 * 128

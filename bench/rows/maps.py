@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from bench import flops, plain
-from bench.bounds import Multiplying
+from bench.bounds import Multiplying, exponentials
 from bench.machine import has_bf16_units
 from bench.networks import HEAD_DIM, Networks, check_maps, networks
 from bench.outcome import Outcome, Settings
@@ -17,6 +17,7 @@ from dino.precision import dtype_of
 
 CPU = torch.device("cpu")
 _WHOLE, _OURS, _ATTENTION = "plain, fp32", "ours, {}", "attention kernel alone, {}"
+_EXPONENTIALS = "exponentials of softmax alone, fp32"
 
 
 def exact(settings: Settings) -> Outcome:
@@ -102,7 +103,11 @@ def _times(
     """Ratios over the plain way and over the peers, and the efficiency: the arithmetic needed, at the
     rate the machine multiplies with, over the time taken; all timed in turns."""
     multiplying = Multiplying([precision], tiny=settings.tiny)
-    alone = {_ATTENTION.format(precision): _attention_alone(found, precision)}
+    entries = flops.softmax_entries(found.shape, found.side, found.shape.dim // HEAD_DIM)
+    alone = {
+        _ATTENTION.format(precision): _attention_alone(found, precision),
+        _EXPONENTIALS: exponentials(entries),
+    }
     times = in_turns({**_own(found), **peers, **alone, **multiplying.ways}, settings.repeats)
     outcome.timed(times)
     ours = times[_OURS.format(precision)].median
@@ -121,6 +126,12 @@ def _times(
         + _of_the_fastest(times, multiplying, precision, work)
     )
     outcome.notes.append(multiplying.most(times, _WHOLE, work))
+    softmax = times[_EXPONENTIALS].median
+    outcome.notes.append(
+        f"The products at that rate and after them softmax's {entries:.3g} exponentials (torch.exp2, in the "
+        f"caches: {softmax:.2g} s), and nothing else, would take {(work / rate + softmax) / ours:.0%} of "
+        f"our time; at an efficiency of {work / (work + softmax * rate):.0%}."
+    )
     usual = flops.forward(found.shape, found.side)
     outcome.notes.append(
         f"Counted as a whole forward, {usual:.3g} GFLOP, of which we leave a part of the last block out, "
