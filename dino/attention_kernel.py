@@ -36,7 +36,7 @@ def self_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Queries (not yet scaled), keys and values [B,A,N,d] → [B,A,N,d]."""
     if in_slices(q):
         return sliced_attention(q * q.shape[-1] ** -0.5, k, v)
-    if q.dtype == torch.float32 and q.device.type == "cpu" and k.shape[2] > _LONG:
+    if _lies_whole(q, keys=k.shape[2]):
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     return F.scaled_dot_product_attention(q, k, v)
 
@@ -47,6 +47,14 @@ def in_slices(x: Tensor) -> bool:
         return False
     with _MEASURING:
         return _gain_of_slices() >= _WORTHWHILE_GAIN
+
+
+def _lies_whole(q: Tensor, *, keys: int) -> bool:
+    """Whether the fused kernel is to be given each head in one piece of memory."""
+    if q.device.type == "cpu":
+        return q.dtype == torch.float32 and keys > _LONG
+    # Apple's kernel has misread strides in some versions of torch, AMD's in others.
+    return q.device.type != "cuda" or torch.version.hip is not None
 
 
 def sliced_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

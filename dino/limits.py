@@ -14,7 +14,8 @@ from dino.preprocessing import plan
 # past this a picture takes minutes on a CPU, which is an accident rather than a wish.
 MAX_PATCHES = 16_384
 # Values held at once for each token and channel at the peak of a block: the stream, its
-# normalised copy, q, k, v, the attention's output, the MLP's hidden layer before and after GELU.
+# normalised copy, q, k, v and copies of them, the attention's output; or the MLP's hidden layer, in some
+# networks before and after its activation.
 _VALUES_PER_TOKEN_CHANNEL = 16
 # Of the memory that is free now, the share one forward may take.
 USABLE_SHARE = 0.7

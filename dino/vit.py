@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dino.attention_kernel import self_attention
-from dino.linear_kernel import linear, linear_gelu
+from dino.linear_kernel import is_bare, linear, linear_gelu
 from dino.position import interpolate_positions
 
 # Query rows of a slice in `attention_slices`.
@@ -202,7 +202,7 @@ def _mlp(mlp: Any, x: Tensor) -> Tensor:
     """A block's MLP; where it is the usual one, the hidden layer is held once, not before and after GELU."""
     from timm.layers import Mlp
 
-    usual = type(mlp) is Mlp and type(mlp.act) is torch.nn.GELU
+    usual = is_bare(mlp, Mlp) and is_bare(mlp.act, torch.nn.GELU)
     if not usual or mlp.training or not isinstance(mlp.norm, torch.nn.Identity):
         return mlp(x)
     return linear(mlp.fc2, linear_gelu(mlp.fc1, x, mlp.act.approximate))

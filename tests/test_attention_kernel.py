@@ -1,5 +1,7 @@
 """Attention in slices is attention, and a machine takes the way that was quicker on it."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -38,6 +40,25 @@ def test_slices_need_not_lie_side_by_side_in_memory(monkeypatch, dtype, batch):
     exact = F.scaled_dot_product_attention(4 * q.float(), k.float(), v.float())
     close = 1e-5 if dtype == torch.float32 else 0.05
     torch.testing.assert_close(expected.float(), exact, atol=close, rtol=close)
+
+
+@pytest.mark.parametrize("long", [TOKENS - 1, TOKENS])
+def test_many_keys_are_laid_out_whole_and_nothing_else_changes(monkeypatch, long):
+    monkeypatch.setattr(attention_kernel, "_LONG", long)
+    seen = []
+
+    def attention(q, k, v):
+        seen.append(all(x.is_contiguous() for x in (q, k, v)))
+        return F.scaled_dot_product_attention(q, k, v)
+
+    q, k, v = (
+        x.transpose(1, 2).contiguous().transpose(1, 2) for x in queries_keys_values(torch.float32)
+    )
+    expected = F.scaled_dot_product_attention(q, k, v)
+    functional = SimpleNamespace(scaled_dot_product_attention=attention)
+    monkeypatch.setattr(attention_kernel, "F", functional)
+    torch.testing.assert_close(self_attention(q, k, v), expected)
+    assert seen == [long < TOKENS]
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 5, 4), (1, 0, 5, 4), (1, 3, 0, 4)])

@@ -248,8 +248,9 @@ def test_an_unknown_row_is_named():
         command.main(["--only", "18"])
 
 
-def test_the_page_in_docs_is_made_of_its_figures():
-    docs = Path(page.__file__).resolve().parents[1] / "docs"
+@pytest.mark.parametrize("folder", [".", "speed-zen4"])
+def test_the_page_in_docs_is_made_of_its_figures(folder):
+    docs = Path(page.__file__).resolve().parents[1] / "docs" / folder
     if not (docs / "speed.json").exists():
         pytest.skip("not measured yet")
     content = json.loads((docs / "speed.json").read_text())

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dino import linear_kernel
+from dino import linear_kernel, vit
 from dino.linear_kernel import linear, linear_gelu
 
 IN, OUT = 48, 80
@@ -19,6 +19,20 @@ def fused(request, monkeypatch):
         pytest.skip("this torch or this processor does not fuse a linear layer in bfloat16")
     monkeypatch.setattr(linear_kernel, "_works", lambda: request.param)
     return request.param
+
+
+@pytest.fixture
+def asked(fused, monkeypatch) -> list[tuple[str, str]]:
+    """What the operator is asked to do after its products, call by call."""
+    calls: list[tuple[str, str]] = []
+    really = linear_kernel._pointwise
+
+    def pointwise(x, weight, bias, after, how):
+        calls.append((after, how))
+        return really(x, weight, bias, after, how)
+
+    monkeypatch.setattr(linear_kernel, "_pointwise", pointwise)
+    return calls
 
 
 def layer(dtype=torch.bfloat16, *, bias: bool = True) -> nn.Linear:
@@ -53,6 +67,46 @@ def test_rows_may_lie_apart_in_memory(fused):
         )
 
 
+def test_a_block_goes_through_the_operator(fused, asked):
+    from timm.models.vision_transformer import VisionTransformer
+
+    model = VisionTransformer(
+        img_size=16, patch_size=8, embed_dim=IN, depth=1, num_heads=2, num_classes=0
+    )
+    model.eval().requires_grad_(False)
+    vit.lower_products(model, torch.bfloat16)
+    vit.block(model, 0, torch.randn(1, 5, IN))
+    every = [("none", ""), ("none", ""), ("gelu", "none"), ("none", "")]
+    assert asked == (every if fused else [])
+    asked.clear()
+    model.blocks[0].mlp.act = nn.GELU(approximate="tanh")
+    vit.block(model, 0, torch.randn(1, 5, IN))
+    assert ("gelu", "tanh") in asked or not fused
+
+
+def test_a_hook_on_a_layer_sees_what_goes_through_it(fused, asked):
+    for dtype in (torch.bfloat16, torch.float32):
+        made, x, seen = layer(dtype), torch.randn(7, IN).to(dtype), []
+        made.register_forward_hook(lambda *looked, seen=seen: seen.append(looked[2]))
+        linear_gelu(made, x, "none")
+        linear(made, x)
+        assert len(seen) == 2
+        assert torch.equal(seen[0], seen[1])  # before GELU, still
+    assert asked == []
+
+
+def test_an_mlp_that_is_looked_at_is_called():
+    from timm.layers import Mlp
+
+    for watched in ("", "act"):
+        mlp, seen = Mlp(8, 16).eval(), []
+        mlp.get_submodule(watched).register_forward_hook(
+            lambda *looked, seen=seen: seen.append(looked[2])
+        )
+        vit._mlp(mlp, torch.randn(3, 8))
+        assert len(seen) == 1
+
+
 def test_float32_is_torchs_own_to_the_bit(fused):
     made, x = layer(torch.float32), torch.randn(7, IN)
     assert torch.equal(linear(made, x), made(x))
@@ -65,9 +119,11 @@ def test_gradients_flow(fused):
     ours, x.grad = x.grad, None
     F.gelu(made(x)).float().sum().backward()
     torch.testing.assert_close(ours, x.grad)
-    with torch.no_grad():
-        made.requires_grad_(True)
-    assert linear(made, x.detach()).requires_grad
+    for trained in ("weight", "bias"):
+        made.requires_grad_(False).get_parameter(trained).requires_grad_(True)
+        assert linear(made, x.detach()).requires_grad
+        with torch.no_grad():
+            assert not linear(made, x.detach()).requires_grad
 
 
 def test_a_layer_of_another_kind_is_called(fused):
@@ -78,6 +134,27 @@ def test_a_layer_of_another_kind_is_called(fused):
     x = torch.randn(7, IN).to(torch.bfloat16)
     made = Doubling(IN, OUT).requires_grad_(False).to(torch.bfloat16)
     assert torch.equal(linear(made, x), made(x))
+
+
+@pytest.mark.parametrize("around", [torch.autocast("cpu", torch.bfloat16), torch.inference_mode()])
+def test_the_trial_does_not_depend_on_where_it_is_made(around):
+    linear_kernel._works.cache_clear()
+    outside = linear_kernel._works()
+    linear_kernel._works.cache_clear()
+    with around:
+        assert linear_kernel._works() == outside
+
+
+def test_what_is_switched_off_or_slow_is_not_used(fused, asked, monkeypatch):
+    made, x = layer(), torch.randn(7, IN).to(torch.bfloat16)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    linear(made, x)
+    assert asked == []
+    monkeypatch.undo()
+    monkeypatch.setattr(linear_kernel.platform, "machine", lambda: "aarch64")
+    linear_kernel._works.cache_clear()
+    assert not linear_kernel._works()
+    linear_kernel._works.cache_clear()
 
 
 def raising(*arguments):

@@ -266,7 +266,6 @@ def test_a_checkpoint_tells_heads_and_grid_that_its_tensors_do_not(photos, tmp_p
     newest = checkpoint.list_checkpoints(run / "checkpoints")[0]
     told = info(newest)
     assert (told["embed_dim"], told["num_heads"], told["grid"]) == (96, 2, (2, 3))
-    assert info(run / "weights" / "teacher.safetensors")["num_heads"] == 2
 
 
 def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, monkeypatch, capsys):

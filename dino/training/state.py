@@ -19,7 +19,7 @@ from dino.training.data import (
 )
 from dino.training.methods import Method, build_method
 from dino.training.step import StepOptions
-from dino.weights.conversion import dimensions
+from dino.vit import is_plain
 
 
 @dataclass
@@ -45,15 +45,13 @@ class Training:
         """Everything a resume needs."""
         states = {name: module.state_dict() for name, module in self.method.modules.items()}
         mean, std = map(list, self.method.scale)
-        sizes = dimensions(self.method.result.backbone)
-        told: dict[str, Any] = {n: sizes[n] for n in ("num_heads", "grid") if n in sizes}
         return checkpoint.Checkpoint(
             **states,
             optimizer=self.method.optimizer.state_dict(),
             step=self.step,
             config=self.config,
             rng=checkpoint.random_state(),
-            preprocessing={"mean": mean, "std": std, **told},
+            preprocessing={"mean": mean, "std": std, **_told(self.method.result.backbone)},
         )
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
@@ -76,6 +74,14 @@ class Training:
             checkpoint.restore_random_state(saved.rng)
         else:  # one state was saved, and each process needs its own
             torch.manual_seed(self.config.seed + 1 + self.world.rank + saved.step)
+
+
+def _told(backbone: Any) -> dict[str, Any]:
+    """What the tensors of a ViT do not always tell: heads, and rows and columns of its positions."""
+    if not is_plain(backbone):
+        return {}
+    heads, grid = backbone.blocks[0].attn.num_heads, backbone.patch_embed.grid_size
+    return {"num_heads": heads, "grid": list(grid)}
 
 
 def prepare(
