@@ -39,7 +39,8 @@ def linear_gelu(layer: Any, x: Tensor, approximate: str) -> Tensor:
 
 def is_bare(module: Any, kind: type) -> bool:
     """Whether a module is exactly of a kind and nobody's hook looks at what goes in or comes out."""
-    return type(module) is kind and not (module._forward_hooks or module._forward_pre_hooks)
+    watched = module._forward_hooks or module._forward_pre_hooks
+    return type(module) is kind and not watched
 
 
 def _is_fused(layer: Any, x: Tensor) -> bool:
@@ -50,7 +51,7 @@ def _is_fused(layer: Any, x: Tensor) -> bool:
     read = (x, *layer.parameters(recurse=False))
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in read):
         return False
-    return torch.backends.mkldnn.enabled and _works()
+    return bool(torch.backends.mkldnn.enabled) and _works()
 
 
 def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, after: str, how: str) -> Tensor:
