@@ -20,12 +20,12 @@ SLICE_ENTRIES = 2**21
 # Rows of a slice that is no whole map are a multiple of this.
 _ROWS = 64
 # Far from both kinds of machine, so that all processes of one choose and round alike: without AMX slices
-# were 1.4 times as fast, and beside six busy threads 1.1 to 1.4 times; with AMX smaller slices 0.3 times.
+# were 1.4 times as fast, and beside six busy threads 1.1 to 1.4 times; with AMX 0.4 to 0.6 times.
 _WORTHWHILE_GAIN = 0.9
+_TRIED = (1, 6, 900, 64)  # ViT-S/16 at 480 px
 # Keys from which on the fused float32 kernel gains by heads that lie whole in memory (5 % at 3,601)
 # more than laying them so costs (up to 18 % below). The bfloat16 one lays them out itself.
 _LONG = 2048
-_TRIED = (1, 6, 900, 64)  # ViT-S/16 at 480 px
 # A clock that counts in steps of more cannot tell the two apart (Windows': 16 ms).
 _FINE_S = 1e-5
 # Two threads that timed at once would disturb each other.
@@ -53,7 +53,8 @@ def _lies_whole(q: Tensor, *, keys: int) -> bool:
     """Whether the fused kernel is to be given each head in one piece of memory."""
     if q.device.type == "cpu":
         return q.dtype == torch.float32 and keys > _LONG
-    # Apple's kernel has misread strides in some versions of torch, AMD's in others.
+    # Apple's kernel has misread strides in some versions of torch (pytorch issues 163597 and 181133), AMD's
+    # in others (ROCm/pytorch issue 3230).
     return q.device.type != "cuda" or torch.version.hip is not None
 
 

@@ -20,7 +20,8 @@ _NAME = re.compile(r"step-(\d{8})\.pt$")
 class Checkpoint:
     """All a run needs to go on: state dicts of student, teacher, loss and optimizer, where it was,
     the config, the state of the random generators, and `preprocessing`: mean and std of the input,
-    and of a ViT what its tensors do not always tell, `num_heads` and `grid` (rows, columns). A supervised run has a student only."""
+    and of a ViT what its tensors do not always tell, `num_heads` and `grid` (rows, columns).
+    A supervised run has a student only."""
 
     student: Mapping[str, Any]
     optimizer: Mapping[str, Any]
