@@ -30,7 +30,7 @@ OFF = (
 class SessionLimits:
     """What one browser session may take of this machine: checkpoints of its own and the MB of each, and
     patches of a picture, whose work grows with their square while others wait; None: as many as
-    `dino.limits` takes."""
+    `dino.model.limits` takes."""
 
     opened_weights: int
     weights_mb: int

@@ -1,6 +1,6 @@
 """DINO Explorer in the browser: navigation and the sidebar, nothing else.
 
-Each page is one file in `app/views/`; `app/server.py` serves this.
+Each page is a folder in `app/views/`; `app/server.py` serves this.
 """
 
 import sys
@@ -11,29 +11,27 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from dino.threads import wait_politely  # noqa: E402
+from dino.system.threads import wait_politely
 
 wait_politely()
 
-import streamlit as st  # noqa: E402
+import streamlit as st
 
-from app import access, sidebar  # noqa: E402
-from app.components.drawer import close_on_choice  # noqa: E402
-from app.views import (  # noqa: E402
-    annotate,
-    attention,
-    compare,
-    correspondence,
-    evaluation,
-    evolution,
-    features,
-    gallery,
-    learn,
-    masks,
-    start,
-    training,
-    video,
-)
+from app import access
+from app.components.drawer.component import close_on_choice
+from app.ui import sidebar, start
+from app.views.annotate import page as annotate_page
+from app.views.attention import page as attention_page
+from app.views.compare import page as compare_page
+from app.views.correspondence import page as correspondence_page
+from app.views.evaluation import page as evaluation_page
+from app.views.evolution import page as evolution_page
+from app.views.features import page as features_page
+from app.views.gallery import page as gallery_page
+from app.views.learn import page as learn_page
+from app.views.masks import page as masks_page
+from app.views.training import page as training_page
+from app.views.video import page as video_page
 
 APP = Path(__file__).parent
 # Pictures of our own: Streamlit would fetch a Material icon for the tab from the internet.
@@ -74,31 +72,31 @@ def _open_attention(**query_params: str) -> None:
 
 
 def _attention(choice, backbone) -> None:
-    attention.show(choice, backbone, lessons=pages[1])
+    attention_page.show(choice, backbone, lessons=pages[1])
 
 
 def _learn(choice, backbone) -> None:
-    learn.show(choice, backbone, look=_open_attention)
+    learn_page.show(choice, backbone, look=_open_attention)
 
 
 pages = [
     _page(_attention, "Attention", "attention"),
     _page(_learn, "Learn", "learn"),
-    _page(masks.show, "Masks", "masks"),
-    _page(access.for_work(annotate.show), "Annotate", "annotate"),
-    _page(features.show, "Features", "features"),
-    _page(correspondence.show, "Correspondence", "correspondence"),
-    _page(access.for_work(video.show), "Video", "video"),
-    _page(compare.show, "Compare", "compare"),
-    _page(access.for_work(gallery.show), "Gallery", "gallery"),
-    st.Page(evolution.show, title="Evolution", url_path="evolution"),
+    _page(masks_page.show, "Masks", "masks"),
+    _page(access.for_work(annotate_page.show), "Annotate", "annotate"),
+    _page(features_page.show, "Features", "features"),
+    _page(correspondence_page.show, "Correspondence", "correspondence"),
+    _page(access.for_work(video_page.show), "Video", "video"),
+    _page(compare_page.show, "Compare", "compare"),
+    _page(access.for_work(gallery_page.show), "Gallery", "gallery"),
+    st.Page(evolution_page.show, title="Evolution", url_path="evolution"),
     st.Page(
-        evaluation.show,
+        evaluation_page.show,
         title="Evaluation",
         url_path="evaluation",
     ),
     st.Page(
-        lambda: training.show(selection, _look),
+        lambda: training_page.show(selection, _look),
         title="Training",
         url_path="training",
     ),

@@ -21,13 +21,13 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from dino.threads import wait_politely  # noqa: E402
+from dino.system.threads import wait_politely
 
 wait_politely()
 
-import streamlit as st  # noqa: E402
-from starlette.middleware import Middleware  # noqa: E402
-from starlette.responses import PlainTextResponse  # noqa: E402
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -162,11 +162,11 @@ def _place(address: str) -> tuple[str, int | None] | None:
 def _load() -> None:
     """Import what the first page would: the pages, the networks, and which arithmetic suits this machine."""
     views = importlib.import_module("app.views")
-    for module in pkgutil.iter_modules(views.__path__, "app.views."):
+    for module in pkgutil.walk_packages(views.__path__, "app.views."):
         importlib.import_module(module.name)
     importlib.import_module("timm.models.vision_transformer")
-    precision = importlib.import_module("dino.precision")
-    precision.choose_precision("auto", precision.choose_device("auto"))
+    device = importlib.import_module("dino.model.device")
+    device.choose_precision("auto", device.choose_device("auto"))
     # Streamlit collects garbage after every run of a page, with torch's half a million objects a third
     # of a second in which no session's page runs. What is loaded by now stays and need not be looked at.
     gc.collect()

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dino.threads import wait_politely
+from dino.system.threads import wait_politely
 
 wait_politely()
 

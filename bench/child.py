@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dino.threads import wait_politely
+from dino.system.threads import wait_politely
 
 wait_politely()
 

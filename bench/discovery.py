@@ -10,14 +10,14 @@ import statistics
 import time
 from pathlib import Path
 
-from dino.threads import wait_politely
+from dino.system.threads import wait_politely
 
 wait_politely()
 
 import dino  # noqa: E402
-from dino.discovery import METHODS  # noqa: E402
-from dino.images import read  # noqa: E402
-from dino.objects import discover_in, photo_keys  # noqa: E402
+from dino.masks.discovery import METHODS  # noqa: E402
+from dino.masks.discovery.keys import discover_in, photo_keys  # noqa: E402
+from dino.media.images import read  # noqa: E402
 from dino.weights import default_source  # noqa: E402
 
 PHOTO = Path(__file__).resolve().parents[1] / "app" / "photos" / "macaw.jpg"

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from dino.precision import dtype_of
+from dino.model.device import dtype_of
 
 # Flags of a processor that decide how fast it multiplies.
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "sve", "bf16")
@@ -88,7 +88,7 @@ def _multiply(left: torch.Tensor, right: torch.Tensor, times: int) -> None:
 
 def has_bf16_units(device: torch.device) -> bool:
     """Whether the product itself takes bfloat16 for the better on this machine, by measuring."""
-    from dino.precision import choose_precision
+    from dino.model.device import choose_precision
 
     return choose_precision("auto", device) == "bf16"
 

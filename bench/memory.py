@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dino.threads import wait_politely
+from dino.system.threads import wait_politely
 
 wait_politely()
 

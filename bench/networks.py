@@ -8,8 +8,8 @@ from torch import Tensor
 
 from bench import plain
 from bench.flops import Shape
-from dino.backbone import Backbone, wrap
-from dino.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from dino.media.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from dino.model.backbone import Backbone, wrap
 
 HEAD_DIM = 64
 

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-from dino.threads import wait_politely
+from dino.system.threads import wait_politely
 
 wait_politely()
 
@@ -20,7 +20,7 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from dino.propagation import PropagationSettings, propagate  # noqa: E402
+from dino.video.propagation import PropagationSettings, propagate  # noqa: E402
 
 CLASSES = 3
 

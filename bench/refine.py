@@ -13,21 +13,21 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from dino.threads import wait_politely
+from dino.system.threads import wait_politely
 
 wait_politely()
 
 import numpy as np  # noqa: E402
 
 import dino  # noqa: E402
-from dino import explore  # noqa: E402
-from dino.cleanup import clean  # noqa: E402
+from dino.attention import photo  # noqa: E402
+from dino.attention.mass import jaccard  # noqa: E402
+from dino.attention.photo import Attention, PatchFeatures  # noqa: E402
 from dino.evaluation.mask_data import open_masks  # noqa: E402
-from dino.explore import Attention, PatchFeatures  # noqa: E402
-from dino.images import read  # noqa: E402
-from dino.masks import jaccard  # noqa: E402
-from dino.proposals import MaskSettings, cluster_labels, propose_from  # noqa: E402
-from dino.refine import REFINEMENTS, refined  # noqa: E402
+from dino.masks.cleanup import clean  # noqa: E402
+from dino.masks.proposals import MaskSettings, cluster_labels, propose_from  # noqa: E402
+from dino.masks.refine import REFINEMENTS, refined  # noqa: E402
+from dino.media.images import read  # noqa: E402
 
 METHODS = {
     "mass 60 %": MaskSettings(),
@@ -48,8 +48,8 @@ def scenes(data: str, weights: str, *, size: int, photos: int, skip: int) -> Ite
     for path in paths[skip : skip + photos]:
         rgb, objects = read(path), outlined.objects(path)
         if len(objects.masks):
-            attention = explore.attend(backbone, rgb, size=size)
-            features = explore.features(backbone, rgb, size=size)
+            attention = photo.attend(backbone, rgb, size=size)
+            features = photo.features(backbone, rgb, size=size)
             yield rgb, attention, features, objects.masks[0]
 
 

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from dino.threads import wait_politely
+from dino.system.threads import wait_politely
 
 wait_politely()
 
@@ -23,9 +23,9 @@ from PIL import Image  # noqa: E402
 
 from bench import plain  # noqa: E402
 from bench.timing import Times, in_turns  # noqa: E402
-from dino.images import decode  # noqa: E402
-from dino.precision import choose_precision, dtype_of  # noqa: E402
-from dino.processes import World  # noqa: E402
+from dino.media.images import decode  # noqa: E402
+from dino.model.device import choose_precision, dtype_of  # noqa: E402
+from dino.system.distributed import World  # noqa: E402
 from dino.training.build import build_crops, build_schedules  # noqa: E402
 from dino.training.config import TrainConfig  # noqa: E402
 from dino.training.methods import build_method  # noqa: E402

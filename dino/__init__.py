@@ -14,34 +14,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dino.backbone import AttentionMaps, Backbone, Tokens
+    from dino.attention.mass import Mask, attention_mask, jaccard, mass_mask
     from dino.errors import UserError
-    from dino.geometry import Geometry
-    from dino.images import decode
-    from dino.masks import Mask, attention_mask, jaccard, mass_mask
-    from dino.objects import discover
-    from dino.preprocessing import preprocess
-    from dino.projections import Projection, pca_rgb, project
+    from dino.features.projections import Projection, pca_rgb, project
+    from dino.masks.discovery.keys import discover
+    from dino.media.geometry import Geometry
+    from dino.media.images import decode
+    from dino.media.preprocessing import preprocess
+    from dino.model.backbone import AttentionMaps, Backbone, Tokens
     from dino.training.loop import fit
     from dino.weights import load
 
 _HOME = {
     "load": "dino.weights",
-    "decode": "dino.images",
-    "preprocess": "dino.preprocessing",
-    "mass_mask": "dino.masks",
-    "attention_mask": "dino.masks",
-    "jaccard": "dino.masks",
-    "Mask": "dino.masks",
-    "discover": "dino.objects",
-    "project": "dino.projections",
+    "decode": "dino.media.images",
+    "preprocess": "dino.media.preprocessing",
+    "mass_mask": "dino.attention.mass",
+    "attention_mask": "dino.attention.mass",
+    "jaccard": "dino.attention.mass",
+    "Mask": "dino.attention.mass",
+    "discover": "dino.masks.discovery.keys",
+    "project": "dino.features.projections",
     "fit": "dino.training.loop",
-    "pca_rgb": "dino.projections",
-    "Projection": "dino.projections",
-    "Backbone": "dino.backbone",
-    "Tokens": "dino.backbone",
-    "AttentionMaps": "dino.backbone",
-    "Geometry": "dino.geometry",
+    "pca_rgb": "dino.features.projections",
+    "Projection": "dino.features.projections",
+    "Backbone": "dino.model.backbone",
+    "Tokens": "dino.model.backbone",
+    "AttentionMaps": "dino.model.backbone",
+    "Geometry": "dino.media.geometry",
     "UserError": "dino.errors",
 }
 

@@ -7,7 +7,7 @@ Exit codes: 0 all worked, 1 some inputs failed (each named), 2 wrong use.
 """
 
 from dino.cli import run
-from dino.threads import wait_politely
+from dino.system.threads import wait_politely
 
 if __name__ == "__main__":
     wait_politely()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import BUNDLED, CHROMIUM, FLAGS, ROOT, SIZES, Server
+from helpers.chromium import BUNDLED, CHROMIUM, FLAGS, ROOT, SIZES, Server
 
-from dino.threads import wait_politely
+from dino.system.threads import wait_politely
 
 wait_politely()  # before any test imports torch
 
@@ -116,8 +116,8 @@ def photo_file(tmp_path_factory) -> Path:
 def server(small_weights, photo_file, tmp_path_factory):
     """The app as the README starts it, with small weights, the bundled ones beside them, and photos to
     train on."""
-    from dino.training import jobs
-    from dino.training.listing import list_runs
+    from dino.training.runs import jobs
+    from dino.training.runs.listing import list_runs
 
     folder = tmp_path_factory.mktemp("server")
     for label in ("cat", "dog"):

@@ -79,7 +79,7 @@ def test_video_files_know_of_nothing_but_errors(name):
 def test_discovery_works_on_arrays_alone(path):
     names = imported(path)
     own = {name for name in names if name.startswith("dino")}
-    assert all(name.startswith(("dino.discovery", "dino.errors")) for name in own)
+    assert all(name.startswith(("dino.masks.discovery", "dino.errors")) for name in own)
     others = {name.split(".")[0] for name in names - own} - set(sys.stdlib_module_names)
     assert others <= {"numpy", "scipy", "torch"}
 

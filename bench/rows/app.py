@@ -17,7 +17,7 @@ from bench.networks import vit
 from bench.outcome import Outcome, Settings
 from bench.served import chromium, installed_chromium, served
 from bench.timing import Times, in_turns
-from dino.render import COLORMAPS
+from dino.media.draw import COLORMAPS
 
 ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 120
@@ -27,10 +27,9 @@ def page(name: str) -> None:
     """The script that is run: the sidebar and one page, as app/main.py does."""
     import importlib
 
-    from app import sidebar
-    from app.views import start
+    from app.ui import sidebar, start
 
-    view = importlib.import_module(f"app.views.{name}")
+    view = importlib.import_module(f"app.views.{name}.page")
     start.guarded(view.show, sidebar.choose())
 
 
@@ -71,11 +70,11 @@ def _ran(at: Any) -> Any:
 
 def new_photo(settings: Settings) -> Outcome:
     """Row 14: a warm page is shown another photo; the script's run to its end, less the forward."""
-    from app.state import bundled_photos
-    from dino import explore
+    from app.state.selection import bundled_photos
+    from dino.attention import photo
 
     forwards: list[float] = []
-    real = explore.last_block
+    real = photo.last_block
 
     def timed(*arguments: Any) -> Any:
         start = time.perf_counter()
@@ -87,7 +86,7 @@ def new_photo(settings: Settings) -> Outcome:
     size = "224" if settings.tiny else "480"
     shown, *others = bundled_photos()
     beyond, whole = [], []
-    explore.last_block = timed
+    photo.last_block = timed
     try:
         with _weights(settings.tiny):
             at = _opened("attention", photo=shown, size=size)
@@ -103,7 +102,7 @@ def new_photo(settings: Settings) -> Outcome:
                     raise RuntimeError("the page made no forward for a new photo")
                 beyond.append(whole[-1] - sum(forwards))
     finally:
-        explore.last_block = real
+        photo.last_block = real
     outcome = Outcome({"beyond the forward": 1e3 * statistics.median(beyond)})
     outcome.timed({"whole run": Times(tuple(whole)), "beyond the forward": Times(tuple(beyond))})
     outcome.notes.append(
@@ -117,10 +116,10 @@ def _forget_photos() -> None:
     """Decoding included; the network stays."""
     import streamlit as st
 
-    from app import services
+    from app.cache import pictures
 
     st.cache_data.clear()
-    services._pixels.clear()
+    pictures._pixels.clear()
 
 
 _CONTROLS = (

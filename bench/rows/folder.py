@@ -17,11 +17,11 @@ from bench.outcome import Outcome, Settings
 from bench.rows.maps import over_plain
 from bench.timing import in_turns
 from bench.training import jpeg
-from dino.backbone import Backbone
-from dino.explore import Attention, attend
-from dino.images import find_images, read
-from dino.preprocessing import plan, preprocess
-from dino.side_by_side import each, how_many
+from dino.attention.photo import Attention, attend
+from dino.media.images import find_images, read
+from dino.media.preprocessing import plan, preprocess
+from dino.model.backbone import Backbone
+from dino.model.parallel import each, how_many
 
 _COUNT, _PHOTO_PX, _SIZE = 64, (1600, 1200), 480
 

@@ -16,8 +16,8 @@ from bench.outcome import NotMeasuredError, Outcome, Settings
 from bench.rows.training import config_of
 from bench.timing import Times, in_turns
 from bench.training import jpeg, plain_step
-from dino.precision import choose_precision, dtype_of
-from dino.processes import World
+from dino.model.device import choose_precision, dtype_of
+from dino.system.distributed import World
 from dino.training.build import build_crops, build_schedules
 from dino.training.config import TrainConfig
 from dino.training.data import StepSampler, loader, normalize, open_photos, start_reading

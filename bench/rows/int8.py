@@ -11,8 +11,8 @@ from bench.machine import has_bf16_units
 from bench.networks import networks, wrapped
 from bench.outcome import Outcome, Settings
 from bench.timing import in_turns
-from dino.backbone import Backbone
-from dino.images import find_images, read
+from dino.media.images import find_images, read
+from dino.model.backbone import Backbone
 
 RATIO, IOU = "int8 over own fp32", "IoU of int8 masks"
 _MASK_PHOTOS, _MASK_SIZE = 24, 448

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from bench.outcome import Settings
 from bench.rows.training import config_of
 from bench.timing import in_turns
-from dino import vit
-from dino.precision import choose_precision, dtype_of
-from dino.processes import World
+from dino.model import forward
+from dino.model.device import choose_precision, dtype_of
+from dino.system.distributed import World
 from dino.training import network, step
 from dino.training.build import build_crops, build_schedules
 from dino.training.config import TrainConfig
@@ -124,7 +124,7 @@ def _loop_optimizer(method: Any) -> None:
 def _embed_whole(backbone: Any, images: Tensor) -> Tensor:
     patch = backbone.patch_embed.patch_size[0]
     grid = (images.shape[-2] // patch, images.shape[-1] // patch)
-    x = vit.embed(backbone, images, grid, backbone.cls_token.dtype)
+    x = forward.embed(backbone, images, grid, backbone.cls_token.dtype)
     for block in backbone.blocks:
         x = block(x)
     return backbone.norm(x)[:, 0]

@@ -12,8 +12,8 @@ from bench.outcome import Outcome, Settings
 from bench.peers import Ways, maps_by_peers
 from bench.table import BF16, FP32
 from bench.timing import Times, in_turns
-from dino.attention_kernel import self_attention
-from dino.precision import dtype_of
+from dino.model.device import dtype_of
+from dino.model.kernels import self_attention
 
 CPU = torch.device("cpu")
 _WHOLE, _OURS, _ATTENTION = "plain, fp32", "ours, {}", "attention kernel alone, {}"

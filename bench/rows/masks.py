@@ -9,7 +9,7 @@ import dino
 from bench.machine import has_bf16_units
 from bench.outcome import NotMeasuredError, Outcome, Settings
 from bench.timing import Times
-from dino.images import find_images, read
+from dino.media.images import find_images, read
 
 _MASS, _SIZE = 0.6, 448
 _TINY_PHOTOS, _TINY_SIZE = 3, 112

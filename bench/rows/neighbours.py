@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from bench.outcome import Outcome, Settings
 from bench.timing import in_turns
-from dino.evaluation.knn import knn_accuracy
+from dino.features.knn import knn_accuracy
 
 _TRAIN, _TEST, _DIM, _CLASSES, _K, _TEMPERATURE = 100_000, 5_000, 384, 100, 20, 0.07
 

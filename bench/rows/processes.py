@@ -18,7 +18,7 @@ import torch
 
 from bench.outcome import Settings
 from bench.rows.training import config_of
-from dino.processes import joined
+from dino.system.distributed import joined
 from dino.training.build import build_crops, build_schedules
 from dino.training.config import TrainConfig
 from dino.training.methods import build_method

@@ -7,8 +7,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bench.outcome import Outcome, Settings
 from bench.rows.training import config_of
 from bench.training import plain_step
-from dino.precision import choose_precision, dtype_of
-from dino.processes import World
+from dino.model.device import choose_precision, dtype_of
+from dino.system.distributed import World
 from dino.training.build import build_crops, build_schedules
 from dino.training.methods import build_method
 from dino.training.step import StepOptions

@@ -22,10 +22,10 @@ from dino.annotation.session import (
     state_name,
 )
 from dino.annotation.states import PhotoState, state_bytes
-from dino.archive import MAX_FILES, unpack_photos
 from dino.errors import UserError
-from dino.images import find_images
-from dino.proposals import MaskSettings
+from dino.masks.proposals import MaskSettings
+from dino.media.archive import MAX_FILES, unpack_photos
+from dino.media.images import find_images
 
 Progress = Callable[[int, int], None]
 
@@ -51,7 +51,7 @@ def create(
     Raises:
         UserError: no photos, too many, a name that cannot be or is taken, or nowhere to write.
     """
-    from dino.training.jobs import check_name
+    from dino.training.runs.jobs import check_name
 
     folder = Path(os.path.abspath(folder))
     check_name(folder.name)

@@ -19,9 +19,9 @@ from dino.annotation.states import (
     MaskObject,
     PhotoState,
 )
-from dino.backbone import Backbone
 from dino.errors import UserError
-from dino.proposals import MaskSettings, propose_objects
+from dino.masks.proposals import MaskSettings, propose_objects
+from dino.model.backbone import Backbone
 
 # Longer side in px of the copy that is painted on; a photo up to this is painted on as it is.
 EDIT_PX = 1600

@@ -13,9 +13,9 @@ import numpy as np
 
 from dino.annotation import runlengths
 from dino.annotation.accepted import AcceptedObject, accepted_photos
-from dino.annotation.polygons import DEFAULT_TOLERANCE_PX, outlines
 from dino.annotation.session import Session
 from dino.errors import UserError
+from dino.media.regions import DEFAULT_TOLERANCE_PX, outlines
 
 
 def coco_bytes(session: Session, *, polygons: float | None = DEFAULT_TOLERANCE_PX) -> bytes:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from dino import render
 from dino.annotation.accepted import accepted_photos, plain_names
 from dino.annotation.session import Session
+from dino.attention.files import File
 from dino.errors import UserError
-from dino.export import File
-from dino.images import decode
+from dino.media import draw
+from dino.media.images import decode
 
 
 def cutout_files(
@@ -35,7 +35,7 @@ def cutout_files(
         for number, found in enumerate(photo.objects, start=1):
             kind = _plain(session.class_name(found.class_index))
             name = f"cutouts/{names[photo.index]}-{number}-{kind}.png"
-            yield name, render.encode_png(render.cutout(rgb, found.mask))
+            yield name, draw.encode_png(draw.cutout(rgb, found.mask))
 
 
 def _plain(name: str) -> str:

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dino.annotation.accepted import accepted_photos, plain_names
-from dino.annotation.polygons import DEFAULT_TOLERANCE_PX, simplify, trace
 from dino.annotation.session import Session
+from dino.attention.files import File
 from dino.errors import UserError
-from dino.export import File
+from dino.media.regions import DEFAULT_TOLERANCE_PX, simplify, trace
 
 
 def yolo_files(session: Session, *, tolerance: float = DEFAULT_TOLERANCE_PX) -> Iterator[File]:

@@ -6,10 +6,10 @@ from dino.annotation.export_coco import coco_bytes
 from dino.annotation.export_cutouts import cutout_files
 from dino.annotation.export_png import label_files
 from dino.annotation.export_yolo import yolo_files
-from dino.annotation.polygons import DEFAULT_TOLERANCE_PX
 from dino.annotation.session import Session
+from dino.attention.files import File
 from dino.errors import UserError
-from dino.export import File
+from dino.media.regions import DEFAULT_TOLERANCE_PX
 
 FORMATS = ("coco", "yolo", "png", "cutouts")
 

@@ -19,7 +19,7 @@ _MAX_DIGITS = 7
 
 def encode(mask: np.ndarray) -> str:
     """COCO's compressed `counts` of a mask [H,W] bool."""
-    from dino.export import run_lengths
+    from dino.attention.files import run_lengths
 
     return compress(run_lengths(mask))
 
@@ -87,7 +87,7 @@ def decompress(counts: str) -> np.ndarray:
 
 def row_runs(mask: np.ndarray) -> list[int]:
     """Runs of a mask [h,w] read row by row, starting with the zeros: what the browser paints from."""
-    from dino.export import run_lengths
+    from dino.attention.files import run_lengths
 
     return run_lengths(mask.T)
 

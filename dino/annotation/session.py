@@ -19,7 +19,7 @@ from typing import Any
 
 from dino.annotation.states import PhotoState, read_state, write_state
 from dino.errors import UserError
-from dino.stored import parse_json
+from dino.system.stored import parse_json
 from dino.weights import checkpoints_folder
 from dino.weights.saving import write_atomically
 

@@ -35,7 +35,7 @@ from dino.cli.segment import (
 
 if TYPE_CHECKING:
     from dino.annotation.session import Session
-    from dino.backbone import Backbone
+    from dino.model.backbone import Backbone
 
 app = typer.Typer(
     help="Annotation sessions: begin one, list them, export what was accepted.",
@@ -99,7 +99,7 @@ def new(
     from dino.annotation.creation import create
     from dino.annotation.session import annotations_folder
     from dino.cli.progress import progress
-    from dino.proposals import MaskSettings
+    from dino.masks.proposals import MaskSettings
     from dino.weights import default_source, load
 
     chosen = weights or str(default_source())
@@ -173,9 +173,9 @@ def export(
 ) -> None:
     """Write what was accepted: COCO JSON, YOLO segmentation, label PNGs, or cut-outs."""
     from dino.annotation.exports import export_files
-    from dino.annotation.polygons import DEFAULT_TOLERANCE_PX
     from dino.annotation.session import annotations_folder, find_session, open_session
     from dino.errors import UserError
+    from dino.media.regions import DEFAULT_TOLERANCE_PX
     from dino.weights.saving import write_atomically
 
     if rle and (polygons is not None or format_ is not Format.coco):
@@ -201,8 +201,8 @@ def _propose_all(session: "Session", backbone: "Backbone") -> int:
     from dino.annotation.editing import proposed_state
     from dino.cli.progress import progress
     from dino.errors import UserError
-    from dino.images import decode
-    from dino.proposals import MaskSettings
+    from dino.masks.proposals import MaskSettings
+    from dino.media.images import decode
 
     settings, failed = MaskSettings.from_dict(session.settings), 0
     show = progress("proposals", "photos")

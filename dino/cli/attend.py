@@ -12,9 +12,9 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
-    from dino.backbone import Backbone
-    from dino.export import File, Style
-    from dino.queries import Query
+    from dino.attention.files import File, Style
+    from dino.model.backbone import Backbone
+    from dino.model.queries import Query
 
 Layers = Annotated[
     str | None,
@@ -72,8 +72,8 @@ class Layered:
         style: "Style",
     ) -> "Iterator[File]":
         """The sheets and numbers of one photo."""
-        from dino.layers import look, trace
-        from dino.layers_export import layers_files
+        from dino.attention.layers import look, trace
+        from dino.attention.layers_export import layers_files
 
         looked = look(
             backbone,
@@ -94,7 +94,7 @@ def layered(
     Raises:
         UserError: layers or queries that cannot be read.
     """
-    from dino.queries import parse_query
+    from dino.model.queries import parse_query
 
     if layers is None and queries is None and not (rollout or qkv or logits):
         return None

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
-    from dino.export import File
+    from dino.attention.files import File
 
 
 def each_photo(
@@ -29,11 +29,11 @@ def each_photo(
         results: what to write of a photo and its name; called in `at_once` threads.
         finish: called with the names of the photos that went well, in order, if any did.
     """
+    from dino.attention.files import results_name
+    from dino.attention.photo import content_id
     from dino.errors import UserError
-    from dino.explore import content_id
-    from dino.export import stem
-    from dino.images import decode
-    from dino.side_by_side import each
+    from dino.media.images import decode
+    from dino.model.parallel import each
     from dino.weights.saving import write_atomically
 
     unique = len({path.name for path in found}) == len(found)
@@ -44,7 +44,7 @@ def each_photo(
         started = time.perf_counter()
         try:
             data = path.read_bytes()
-            folder = out / stem(path.name, content_id(data))
+            folder = out / results_name(path.name, content_id(data))
             for file, content in results(decode(data), name):
                 write_atomically(content, folder / file)
         except (UserError, OSError) as error:

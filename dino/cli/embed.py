@@ -20,8 +20,8 @@ from dino.cli.measurement import Threads, say
 from dino.cli.options import Device, Key, Photos, Precision, PrecisionOption, Size, Weights
 
 if TYPE_CHECKING:
-    from dino.backbone import Backbone
-    from dino.embedding.progress import Progress
+    from dino.features.folder.progress import Progress
+    from dino.model.backbone import Backbone
 
 _RENEW_S, _SPARSE_S = 0.2, 20.0  # on a terminal, and elsewhere
 _MAX_NAMED = 20
@@ -78,9 +78,9 @@ def embed(
 
     import torch
 
-    from dino.embedding.engine import embed_photos
-    from dino.embedding.place import kept_precision
-    from dino.embedding.preparation import Preparation
+    from dino.features.folder.engine import embed_photos
+    from dino.features.folder.place import kept_precision
+    from dino.features.folder.preparation import Preparation
 
     if nice:
         os.nice(nice)
@@ -134,10 +134,10 @@ def joint(
 
     Writes joint-pca.png, joint-points.csv, joint-points.html and joint.npz.
     """
-    from dino.embedding.joint_files import joint_files, look
+    from dino.attention.mass import check_mass
     from dino.errors import UserError
-    from dino.images import find_images, read
-    from dino.masks import check_mass
+    from dino.features.files import joint_files, look
+    from dino.media.images import find_images, read
     from dino.weights.saving import write_atomically
 
     if foreground is not None:
@@ -171,7 +171,7 @@ def _load(weights: str | None, key: str, device: str, precision: Precision) -> "
 
 def _shown() -> "Callable[[Progress], None]":
     """A line about the progress: renewed in place on a terminal, else one now and then."""
-    from dino.training.preflight import in_words
+    from dino.training.runs.preflight import in_words
 
     terminal, last = sys.stderr.isatty(), [time.monotonic()]
 

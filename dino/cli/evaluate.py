@@ -38,9 +38,9 @@ from dino.cli.progress import progress
 
 if TYPE_CHECKING:
     from dino.evaluation.linear import LinearResult
-    from dino.evaluation.probe_settings import ProbeSettings
-    from dino.evaluation.reading import CenterCrop
-    from dino.folders import PhotoFolder
+    from dino.features.data import CenterCrop
+    from dino.features.probe_settings import ProbeSettings
+    from dino.media.photo_folders import PhotoFolder
 
 app = typer.Typer(
     help="Measure features: k-NN, linear probe, segmentation by attention.",
@@ -83,8 +83,8 @@ def knn(
 ) -> None:
     """Weighted nearest neighbours of CLS tokens: nothing to train, nothing to tune."""
     from dino.errors import UserError
-    from dino.evaluation.knn import knn_accuracy
-    from dino.evaluation.probe_features import whole_patches
+    from dino.features.knn import knn_accuracy
+    from dino.features.views import whole_patches
 
     neighbours = numbers(k, int, "--k")
     if min(neighbours) < 1 or not temperature > 0:
@@ -152,9 +152,9 @@ def linear(
 ) -> None:
     """Train a linear classifier on frozen features; val has no part in choosing its rate."""
     from dino.errors import UserError
-    from dino.evaluation.probe_features import whole_patches
-    from dino.evaluation.probe_settings import RATES, ProbeSettings
-    from dino.evaluation.reading import CenterCrop
+    from dino.features.data import CenterCrop
+    from dino.features.probe_settings import RATES, ProbeSettings
+    from dino.features.views import whole_patches
 
     if flip and not frozen_features:
         raise UserError("--flip belongs to --frozen-features; random crops are mirrored anyway")

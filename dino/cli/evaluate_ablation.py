@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dino.training.config import TrainConfig
-    from dino.training.runs import Run
+    from dino.training.runs.folder import Run
 
 # Lines of metrics and looks at k-NN a run leaves, whatever its length: what curves are drawn from.
 _LINES, _PROBES = 200, 4
@@ -65,7 +65,7 @@ def ablation(
     import torch
 
     from dino.errors import UserError
-    from dino.evaluation.ablation import VARIANTS, chosen_variants, variant_configs
+    from dino.training.ablation import VARIANTS, chosen_variants, variant_configs
     from dino.training.data import open_photos
 
     if steps is not None and epochs is not None:
@@ -136,7 +136,7 @@ def _base(
 
 def _in_common(base: "TrainConfig") -> Row:
     """What differs from the paper's recipe in all variants, but for the parts they are about."""
-    from dino.evaluation.ablation import variant_configs
+    from dino.training.ablation import variant_configs
 
     (whole,) = variant_configs(base, ["full"]).values()
     return whole.changes()
@@ -152,8 +152,8 @@ def _run_all(
     workers: int,
 ) -> "dict[str, Run]":
     """Every variant in turn; a signal ends the one at work in order, and the others with it."""
-    from dino.evaluation.ablation import run_variant
-    from dino.processes import joined
+    from dino.system.distributed import joined
+    from dino.training.ablation import run_variant
 
     found = {}
     with joined(device):  # once: every run is then of these processes
@@ -197,11 +197,11 @@ def _finish(
     seconds: float,
     out: Path,
 ) -> None:
-    from dino.evaluation.ablation import curve_rows, end_row
-    from dino.evaluation.ablation_figure import ablation_html, ablation_svg
     from dino.evaluation.report import report_without_weights
-    from dino.precision import choose_device
-    from dino.training.runs import read_environment
+    from dino.model.device import choose_device
+    from dino.training.ablation import curve_rows, end_row
+    from dino.training.ablation_figure import ablation_html, ablation_svg
+    from dino.training.runs.folder import read_environment
     from dino.weights.saving import write_atomically
 
     first = next(iter(found.values()))

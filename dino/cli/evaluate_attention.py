@@ -12,11 +12,11 @@ from dino.cli.options import Device, Key, Keys, KeysOption, Precision, Precision
 from dino.cli.progress import progress
 
 if TYPE_CHECKING:
-    from dino.backbone import Backbone
     from dino.evaluation.discovery_scores import DiscoveryResult
     from dino.evaluation.mask_data import MaskData
     from dino.evaluation.segmentation import SegmentationResult
-    from dino.processes import World
+    from dino.model.backbone import Backbone
+    from dino.system.distributed import World
 
 _ORACLE = (
     "J: mean over a photo's objects, then over photos. Best head: an oracle, which knows each object "
@@ -84,10 +84,10 @@ def segmentation(
     The best head is an oracle: it is chosen for each object, knowing the answer. Beside it what
     LOST, TokenCut and MaskCut find: J, CorLoc, IoU, accuracy and F.
     """
+    from dino.attention.mass import check_mass
     from dino.evaluation.mask_data import open_masks
-    from dino.evaluation.probe_features import whole_patches
     from dino.evaluation.random_twin import random_twin
-    from dino.masks import check_mass
+    from dino.features.views import whole_patches
 
     named = numbers(masses, float, "--masses")
     for mass in named:
@@ -170,7 +170,7 @@ def register(app: typer.Typer) -> None:
 
 def _methods(text: str) -> list[str]:
     """The methods between commas, each once; none for "none"."""
-    from dino.discovery import check_method
+    from dino.masks.discovery import check_method
 
     if text.strip() == "none":
         return []

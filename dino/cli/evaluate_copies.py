@@ -76,7 +76,7 @@ def copies(
     """Copy detection by whitened CLS and GeM-pooled patches, as in the paper's Table 4."""
     from dino.evaluation.copies import copy_detection
     from dino.evaluation.copies_data import is_copydays, open_copydays, open_photos
-    from dino.evaluation.probe_features import whole_patches
+    from dino.features.views import whole_patches
 
     opened = open_copydays if is_copydays(data) else open_photos
     found = opened(data, distractors=distractors, whitening=whitening, limit=limit)
@@ -177,7 +177,7 @@ def _write_sheet(data: "CopyData", num: int, seed: int, path: Path) -> None:
     from dino.errors import ImageError
     from dino.evaluation.retrieval_data import spread
     from dino.evaluation.sheets import picture_sheet
-    from dino.render import encode_png
+    from dino.media.draw import encode_png
     from dino.weights.saving import write_atomically
 
     rows = []
@@ -198,7 +198,7 @@ def _pictures(data: "CopyData", row: int, seed: int) -> "list[tuple[str, np.ndar
     import numpy as np
 
     from dino.evaluation.distortions import copies as made_of
-    from dino.images import read
+    from dino.media.images import read
 
     original = data.originals.read(row)
     shown = [(f"original: {data.originals.paths[row].stem}", original)]

@@ -11,7 +11,7 @@ from dino.cli.measurement import Out, Row, Threads, leave, make_out, numbers, sa
 from dino.cli.options import Device, Precision, PrecisionOption
 
 if TYPE_CHECKING:
-    from dino.evaluation.cost import StepCost
+    from dino.training.cost import StepCost
 
 _GB = 2**30
 # Steps of an idle machine differ by a few percent.
@@ -42,7 +42,7 @@ def cost(
     The median of the timed steps on crops of noise; each configuration in a process of its own.
     """
     from dino.errors import UserError
-    from dino.evaluation.cost import check_steps, crops_config, crops_name, measure_apart
+    from dino.training.cost import check_steps, crops_config, crops_name, measure_apart
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("eval cost measures one process; start it without torchrun")

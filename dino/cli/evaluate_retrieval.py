@@ -14,9 +14,9 @@ from dino.cli.progress import progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dino.backbone import Backbone
     from dino.evaluation.retrieval import SearchResult, Truth
     from dino.evaluation.retrieval_data import PhotoSet, RetrievalData
+    from dino.model.backbone import Backbone
 
 _KAPPAS = (1, 5, 10)
 _TOP = 5
@@ -236,8 +236,8 @@ def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, path: Pat
     from dino.evaluation.retrieval_data import spread
     from dino.evaluation.scales import thumbnail
     from dino.evaluation.sheets import search_sheet
-    from dino.images import read
-    from dino.render import encode_png
+    from dino.media.draw import encode_png
+    from dino.media.images import read
     from dino.weights.saving import write_atomically
 
     def name(path: Path) -> str:

@@ -76,8 +76,8 @@ def video(
     from dino.evaluation.davis import open_davis
     from dino.evaluation.random_twin import random_twin
     from dino.evaluation.video import video_segmentation
-    from dino.propagation import PropagationSettings
-    from dino.tracking import network_size
+    from dino.video.propagation import PropagationSettings
+    from dino.video.tracking import network_size
 
     settings = PropagationSettings(topk, window, context, temperature)
     names = [name.strip() for name in (sequences or "").split(",") if name.strip()]
@@ -127,8 +127,8 @@ def video(
 
 def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, mark: bool) -> None:
     """Masks as official evaluators read them, and a video of them over the frames."""
-    from dino import render
-    from dino.label_maps import indexed_png, label_overlay
+    from dino.media import draw
+    from dino.media.label_maps import indexed_png, label_overlay
     from dino.video import write_mp4
     from dino.weights.saving import write_atomically
 
@@ -136,7 +136,7 @@ def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, ma
         write_atomically(indexed_png(labels), out / "masks" / sequence.name / f"{frame.stem}.png")
     pictures = (label_overlay(sequence.rgb(number), maps[number]) for number in range(len(maps)))
     if mark:
-        pictures = (render.mark_random(picture) for picture in pictures)
+        pictures = (draw.mark_random(picture) for picture in pictures)
     write_mp4(pictures, out / f"{sequence.name}.mp4", fps=_FPS)
 
 

@@ -18,7 +18,7 @@ from dino.cli.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dino.film.progress import Progress
+    from dino.video.film.progress import Progress
 
 
 def film(
@@ -68,8 +68,8 @@ def film(
     import torch
 
     from dino.errors import UserError
-    from dino.film import AttentionStyle, make_film, read_first_mask
-    from dino.film.exports import film_gif
+    from dino.video.film import AttentionStyle, make_film, read_first_mask
+    from dino.video.film.exports import film_gif
     from dino.weights import default_source, load
     from dino.weights.saving import write_atomically
 

@@ -37,12 +37,12 @@ def match(
 
     Writes matches.csv (a line a match) and matches.png (lines between the photos).
     """
-    from dino import render
-    from dino.correspondence import matches_csv, matches_picture, mutual_neighbours
-    from dino.embedding.joint_files import look
+    from dino.attention.mass import check_mass
     from dino.errors import UserError
-    from dino.images import read
-    from dino.masks import check_mass
+    from dino.features.correspondence import matches_csv, matches_picture, mutual_neighbours
+    from dino.features.files import look
+    from dino.media import draw
+    from dino.media.images import read
     from dino.weights import default_source, load
     from dino.weights.saving import write_atomically
 
@@ -66,9 +66,9 @@ def match(
     )
     grids = [one.features.geometry.grid for one in looks]
     picture = matches_picture([one.rgb for one in looks], grids, found)
-    picture = render.mark_random(picture) if backbone.is_random else picture
+    picture = draw.mark_random(picture) if backbone.is_random else picture
     write_atomically(matches_csv(found, grids[0], grids[1]).encode(), out / "matches.csv")
-    write_atomically(render.encode_png(picture), out / "matches.png")
+    write_atomically(draw.encode_png(picture), out / "matches.png")
     say(f"{out}: {len(found)} matches")
 
 

@@ -13,10 +13,10 @@ from dino.cli.options import Precision
 from dino.cli.progress import is_first, progress
 
 if TYPE_CHECKING:
-    from dino.backbone import Backbone
-    from dino.evaluation.cache import FeatureCache
     from dino.evaluation.report import Report
-    from dino.folders import PhotoFolder
+    from dino.features.cache import FeatureCache
+    from dino.media.photo_folders import PhotoFolder
+    from dino.model.backbone import Backbone
 
 Out = Annotated[Path, typer.Option(help="Folder the results go to.")]
 Threads = Annotated[
@@ -64,7 +64,7 @@ class Measurement:
         self._weights, self._joined = weights or default_source(), ExitStack()
 
     def __enter__(self) -> Self:
-        from dino.processes import joined
+        from dino.system.distributed import joined
 
         with ExitStack() as stack:
             device = self._loading["device"]
@@ -78,7 +78,7 @@ class Measurement:
 
     def _load_alike(self) -> "Backbone":
         """The weights; where "auto" is measured, in the arithmetic the first process chose."""
-        from dino.processes import of_first_process
+        from dino.system.distributed import of_first_process
 
         backbone = self.load(self._weights)
         self._loading["precision"] = of_first_process(backbone.precision)
@@ -96,7 +96,7 @@ class Measurement:
     @property
     def cache(self) -> "FeatureCache":
         """Where features are kept."""
-        from dino.evaluation.cache import FeatureCache
+        from dino.features.cache import FeatureCache
         from dino.weights import checkpoints_folder
 
         folder = self._cache or checkpoints_folder() / "cache"
@@ -179,7 +179,7 @@ def with_random_twin(run: Measurement, *, random: bool) -> "dict[str, Backbone]"
 
 def open_classes(train: Path, val: Path, purpose: str) -> "tuple[PhotoFolder, PhotoFolder]":
     """Two folders with the same classes, numbered alike."""
-    from dino.folders import open_folder, require_classes
+    from dino.media.photo_folders import open_folder, require_classes
 
     first = open_folder(train)
     require_classes(first, purpose)

@@ -45,9 +45,9 @@ from dino.cli.segment import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from dino.backbone import Backbone
-    from dino.export import File
-    from dino.masks import Mask
+    from dino.attention.files import File
+    from dino.attention.mass import Mask
+    from dino.model.backbone import Backbone
 
 
 def attend(
@@ -80,15 +80,15 @@ def attend(
     Writes maps, masks, a contact sheet and attention.npz, a folder a photo; with --layers,
     --queries, --rollout, --qkv or --logits a sheet of layers by heads a query and layers.npz.
     """
-    from dino import explore, export
-    from dino.masks import check_mass
-    from dino.side_by_side import how_many
+    from dino.attention import files, photo
+    from dino.attention.mass import check_mass
+    from dino.model.parallel import how_many
 
     check_mass(mass)
     request = layered(layers, queries, rollout=rollout, qkv=qkv, logits=logits)
     found = _find(photos)
     backbone = _load(weights, key, device, precision)
-    style = export.Style(
+    style = files.Style(
         colormap=colormap.value,
         opacity=opacity,
         interpolation="bilinear" if smooth else "nearest",
@@ -107,8 +107,8 @@ def attend(
         return
 
     def results(rgb: "np.ndarray", _: str) -> Iterator["File"]:
-        attention = explore.attend(backbone, rgb, size=size, fit=fit.value)
-        return export.attention_files(attention, rgb, mass, style, random=backbone.is_random)
+        attention = photo.attend(backbone, rgb, size=size, fit=fit.value)
+        return files.attention_files(attention, rgb, mass, style, random=backbone.is_random)
 
     each_photo(found, out, results, at_once=how_many(backbone, size))
 
@@ -141,11 +141,11 @@ def segment(
     Writes mask.png and cutout.png, a folder a photo, and one coco.json; of several objects
     object-1.png and so on too.
     """
-    from dino import export
-    from dino.discovery import table_bytes
-    from dino.masks import check_heads
-    from dino.proposals import MaskSettings, propose_objects, together
-    from dino.side_by_side import how_many
+    from dino.attention import files
+    from dino.attention.mass import check_heads
+    from dino.masks.discovery import table_bytes
+    from dino.masks.proposals import MaskSettings, propose_objects, together
+    from dino.model.parallel import how_many
     from dino.weights.saving import write_atomically
 
     settings = MaskSettings(
@@ -173,11 +173,11 @@ def segment(
         found = propose_objects(backbone, rgb, settings)
         mask = together(found, (rgb.shape[0], rgb.shape[1]), settings)
         masks[name] = found or [mask]
-        return export.mask_files(rgb, mask, objects=found, random=backbone.is_random)
+        return files.mask_files(rgb, mask, objects=found, random=backbone.is_random)
 
     def finish(names: list[str]) -> None:
         listed = [(name, masks[name]) for name in names]
-        write_atomically(export.coco_json(listed), out / "coco.json")
+        write_atomically(files.coco_json(listed), out / "coco.json")
 
     tables = table_bytes((size // backbone.patch_size) ** 2) if settings.discovers else 0
     at_once = how_many(backbone, size, beside=tables)
@@ -205,15 +205,15 @@ def project(
 
     Writes pca-rgb.png, points.csv, points.html and projection.npz, a folder a photo.
     """
-    from dino import explore, export
-    from dino.projections import project as project_features
-    from dino.side_by_side import how_many
+    from dino.attention import files, photo
+    from dino.features.projections import project as project_features
+    from dino.model.parallel import how_many
 
     found = _find(photos)
     backbone = _load(weights, key, device, precision)
 
     def results(rgb: "np.ndarray", name: str) -> Iterator["File"]:
-        features = explore.features(backbone, rgb, size=size, fit=fit.value)
+        features = photo.features(backbone, rgb, size=size, fit=fit.value)
         projection = project_features(
             features.patches,
             method=method.value,
@@ -222,7 +222,7 @@ def project(
             perplexity=perplexity,
             progress=show_share if method is Method.tsne else None,
         )
-        return export.projection_files(
+        return files.projection_files(
             projection,
             features,
             rgb,
@@ -253,7 +253,7 @@ def _load(weights: str | None, key: str, device: str, precision: Precision) -> "
 def _find(paths: list[Path]) -> list[Path]:
     """The photos named or below the folders named, before anything slow is done."""
     from dino.errors import UserError
-    from dino.images import find_images
+    from dino.media.images import find_images
 
     found = find_images(paths)
     if not found:

@@ -96,7 +96,7 @@ def train(
     from dino.errors import TooLargeError
     from dino.training.data import open_photos
     from dino.training.loop import fit
-    from dino.training.preflight import preflight
+    from dino.training.runs.preflight import preflight
 
     photos = open_photos(data)
     chosen = _config(preset, config, init, set_, len(photos))
@@ -150,7 +150,7 @@ def export(
 ) -> None:
     """Write the backbone of a run's newest or a chosen checkpoint as weights."""
     from dino.errors import UserError
-    from dino.training.checkpoint import list_checkpoints
+    from dino.training.runs.checkpoint import list_checkpoints
     from dino.weights import convert
 
     if checkpoint.is_dir():
@@ -168,7 +168,7 @@ def runs(
 ) -> None:
     """List the runs in a folder: state, step, loss."""
     from dino.errors import UserError
-    from dino.training.runs import read_run
+    from dino.training.runs.folder import read_run
 
     for path in sorted(p for p in folder.glob("*") if p.is_dir()):
         try:
@@ -222,7 +222,7 @@ def _config(
 def parse_settings(items: list[str] | None) -> dict[str, Any]:
     """`name=value` words as fields of the config; values are JSON, or else text."""
     from dino.errors import UserError
-    from dino.stored import parse_json
+    from dino.system.stored import parse_json
     from dino.training.config import TrainConfig
 
     known = {field.name for field in fields(TrainConfig)}

@@ -33,7 +33,7 @@ class Dtype(StrEnum):
 def list_() -> None:
     """The weights known by name; those already on this machine carry a *."""
     from dino.weights import ZOO, checkpoints_folder
-    from dino.weights.default import downloaded_path
+    from dino.weights.fetching import downloaded_path
 
     folder = checkpoints_folder()
     for entry in ZOO.values():
@@ -78,7 +78,7 @@ def verify(
     from dino.errors import UserError
     from dino.weights import ZOO, checkpoints_folder
     from dino.weights import verify as verify_file
-    from dino.weights.default import downloaded_path
+    from dino.weights.fetching import downloaded_path
 
     folder = checkpoints_folder()
     fetched = [n for n in ZOO if (p := downloaded_path(n, folder)) is not None and p.exists()]

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dino.backbone import Backbone
 from dino.errors import UserError
-from dino.evaluation.cache import FeatureCache
 from dino.evaluation.copies_data import CopyData
 from dino.evaluation.descriptors import fit_whitening, kept_descriptors
 from dino.evaluation.distortions import DISTORTIONS, Square, SquareCopies, digest
 from dino.evaluation.retrieval import RetrievalScores, Truth, search
-from dino.folders import PhotoFolder
+from dino.features.cache import FeatureCache
+from dino.media.photo_folders import PhotoFolder
+from dino.model.backbone import Backbone
 
 # A copy that is not among the first so many counts as not found, as in the original.
 _DEPTH = 20

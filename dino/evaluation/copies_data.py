@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dino.errors import UserError
 from dino.evaluation.retrieval_data import spread
-from dino.folders import PhotoFolder, open_folder
-from dino.images import find_images
+from dino.media.images import find_images
+from dino.media.photo_folders import PhotoFolder, open_folder
 
 # Copydays names an original 200000.jpg and its copies 200000.jpg, 200001.jpg …: the last two tell.
 _COPY_DIGITS = 2

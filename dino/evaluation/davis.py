@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from dino.errors import UserError
-from dino.images import read
-from dino.label_maps import read_label_map
+from dino.media.images import read
+from dino.media.label_maps import read_label_map
 
 YEARS = (2016, 2017)
 _UNSURE = 255  # of 2017; in 2016 the object

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dino.backbone import Backbone
 from dino.errors import UserError
-from dino.evaluation.cache import FeatureCache, photos_digest
-from dino.evaluation.reading import Drawer, read_views
-from dino.folders import PhotoFolder
-from dino.limits import check_fits
-from dino.processes import World
+from dino.features.cache import FeatureCache, photos_digest
+from dino.features.data import Drawer, read_views
+from dino.media.photo_folders import PhotoFolder
+from dino.model.backbone import Backbone
+from dino.model.limits import check_fits
+from dino.system.distributed import World
 
 GEM_POWER = 4.0
 _GEM_LEAST = 1e-6

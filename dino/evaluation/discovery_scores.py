@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dino.discovery import Discovery
 from dino.evaluation.patch_counts import PatchCounts
-from dino.geometry import Geometry
+from dino.masks.discovery import Discovery
+from dino.media.geometry import Geometry
 
 # Precision weighs more than recall, as in the literature on saliency.
 BETA_SQUARED = 0.3

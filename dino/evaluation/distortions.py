@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dino.errors import UserError
-from dino.images import decode
-from dino.render import encode_jpeg
+from dino.media.draw import encode_jpeg
+from dino.media.images import decode
 
 _WORDS = (
     "SALE",

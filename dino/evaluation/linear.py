@@ -20,21 +20,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dino.backbone import Backbone
 from dino.errors import UserError
-from dino.evaluation.knn import Accuracy
-from dino.evaluation.probe_features import (
+from dino.features.data import CenterCrop
+from dino.features.knn import Accuracy
+from dino.features.probe import Probes, TakenBatch, fit_probes, score
+from dino.features.probe_settings import ProbeSettings, held_out_rows
+from dino.features.views import (
     RandomCrop,
     ViewFeatures,
     embed_random_crops,
     embed_views,
     whole_patches,
 )
-from dino.evaluation.probe_settings import ProbeSettings, held_out_rows
-from dino.evaluation.reading import CenterCrop
-from dino.evaluation.softmax import Probes, TakenBatch, fit_probes, score
-from dino.folders import PhotoFolder
-from dino.processes import World
+from dino.media.photo_folders import PhotoFolder
+from dino.model.backbone import Backbone
+from dino.system.distributed import World
 
 FROZEN, CROPS = "frozen features", "random crops"
 

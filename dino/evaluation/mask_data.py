@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from dino.errors import UserError
-from dino.evaluation.coco import Box, CocoImage, decode_outline, read_coco
-from dino.images import find_images
+from dino.masks.coco import Box, CocoImage, decode_outline, read_coco
+from dino.media.images import find_images
 
 # Pascal's label of borders and of what is too hard to tell.
 _VOC_IGNORE = 255

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dino.evaluation.mask_data import Objects
-from dino.geometry import Geometry
+from dino.media.geometry import Geometry
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from dino.backbone import Backbone
 from dino.errors import UserError
+from dino.model.backbone import Backbone
 from dino.weights.saving import digest
 
 # How much of each block a network with LayerScale lets through at the start. Source: DINOv2.

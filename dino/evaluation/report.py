@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from dino.backbone import Backbone
 from dino.errors import UserError
-from dino.replacing import append_line
+from dino.model.backbone import Backbone
+from dino.system.files import append_line
 from dino.weights.saving import write_atomically
 
 Row = dict[str, Any]

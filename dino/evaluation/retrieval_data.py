@@ -15,8 +15,8 @@ import numpy as np
 from dino.errors import UserError
 from dino.evaluation.ground_truth import read_ground_truth
 from dino.evaluation.retrieval import Truth, same_class
-from dino.folders import PhotoFolder, open_folder, require_classes
-from dino.images import find_images
+from dino.media.images import find_images
+from dino.media.photo_folders import PhotoFolder, open_folder, require_classes
 
 Box = tuple[float, float, float, float]
 

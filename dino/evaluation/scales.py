@@ -16,13 +16,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from dino.backbone import Backbone
 from dino.errors import ImageError, UserError
-from dino.evaluation.cache import FeatureCache, photos_digest
 from dino.evaluation.retrieval_data import Box, PhotoSet
-from dino.images import read
-from dino.limits import check_fits
-from dino.processes import World
+from dino.features.cache import FeatureCache, photos_digest
+from dino.media.images import read
+from dino.model.backbone import Backbone
+from dino.model.limits import check_fits
+from dino.system.distributed import World
 
 SCALES = (1.0, 2**-0.5, 0.5)
 SINGLE_SCALE = (1.0,)

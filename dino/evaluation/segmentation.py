@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from dino.backbone import Backbone
-from dino.discovery import check_method, discover
+from dino.attention.mass import check_mass, mass_mask
 from dino.errors import ImageError, UserError
 from dino.evaluation.discovery_scores import (
     DiscoveryResult,
@@ -27,13 +26,14 @@ from dino.evaluation.discovery_scores import (
 )
 from dino.evaluation.mask_data import MaskData, Objects
 from dino.evaluation.patch_counts import PatchCounts
-from dino.geometry import Geometry
-from dino.images import read
-from dino.limits import check_fits
-from dino.masks import check_mass, mass_mask
-from dino.objects import LastKeys, attention_and_keys, check_keys
-from dino.preprocessing import preprocess
-from dino.processes import World
+from dino.masks.discovery import check_method, discover
+from dino.masks.discovery.keys import LastKeys, attention_and_keys, check_keys
+from dino.media.geometry import Geometry
+from dino.media.images import read
+from dino.media.preprocessing import preprocess
+from dino.model.backbone import Backbone
+from dino.model.limits import check_fits
+from dino.system.distributed import World
 
 # The shares of attention the paper gives figures for, and a curve around them.
 DEFAULT_MASSES = (0.6, 0.8)
@@ -94,8 +94,8 @@ def attention_jaccard(
         size: px of both sides the photos are stretched to, taken down to whole patches.
         masses: shares of a head's attention to keep, each in (0, 1]; doubles count once.
         resample: "bicubic" or "bilinear".
-        discovery: methods of `dino.discovery` to measure too, in the same forward.
-        keys: what these compare, of `dino.objects.KEYS`.
+        discovery: methods of `dino.masks.discovery` to measure too, in the same forward.
+        keys: what these compare, of `dino.masks.discovery.keys.KEYS`.
         progress: called with (photos done, photos in all) after each photo.
         world: processes that share the photos; each gets the whole result.
     Raises:

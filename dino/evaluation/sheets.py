@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dino.errors import ImageError
-from dino.images import read
-from dino.render import sheet
+from dino.media.draw import sheet
+from dino.media.images import read
 
 # Told apart by most eyes, and the captions say the same in words. Source: Okabe and Ito.
 RIGHT, WRONG, ASKED = (0, 158, 115), (213, 94, 0), (90, 90, 90)

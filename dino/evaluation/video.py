@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dino.backbone import Backbone
 from dino.errors import UserError
 from dino.evaluation.davis import DavisData, VideoSequence
 from dino.evaluation.video_measures import (
@@ -25,9 +24,10 @@ from dino.evaluation.video_measures import (
     scored_frames,
     statistics,
 )
-from dino.processes import World
-from dino.propagation import PropagationSettings
-from dino.tracking import track
+from dino.model.backbone import Backbone
+from dino.system.distributed import World
+from dino.video.propagation import PropagationSettings
+from dino.video.tracking import track
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def video_segmentation(
     """Follow the objects of each sequence's first mask and compare with the masks after it.
 
     Args:
-        short_side: px of the frames' shorter side at the network, as in `dino.tracking`.
+        short_side: px of the frames' shorter side at the network, as in `dino.video.tracking`.
         keep: called with each sequence and its label maps uint8 [H,W], one a frame, the given first
             one included.
         progress: called with (frames done, frames in all) after each frame.

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from dino import vit
 from dino.errors import UserError
+from dino.media.crops import MultiCrop
+from dino.model import forward
+from dino.system.schedules import cosine_schedule, teacher_temperatures
 from dino.training.config import TrainConfig
-from dino.training.crops import MultiCrop
-from dino.training.exports import read_head
 from dino.training.groups import parameter_groups
 from dino.training.head import DINOHead
 from dino.training.loss import DINOLoss
 from dino.training.network import Network
-from dino.training.schedules import cosine_schedule, teacher_temperatures
+from dino.training.runs.exports import read_head
 from dino.training.step import StepValues
 from dino.weights.hints import Triple
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
@@ -209,7 +209,7 @@ def _check_patch(model: Any, config: TrainConfig, name: str) -> None:
             f"{name} has patches of {patch} px and the settings say {config.patch_size}; "
             f"set patch_size={patch}, and global_size and local_size to multiples of it"
         )
-    if vit.is_plain(model) and model.cls_token is None:
+    if forward.is_plain(model) and model.cls_token is None:
         raise UserError(f"{name} has no CLS token, which DINO trains; choose another network")
 
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from dino.errors import ImageError, UserError
-from dino.folders import open_folder
-from dino.training.crops import MultiCrop
+from dino.media.crops import MultiCrop
+from dino.media.photo_folders import open_folder
 from dino.weights import checkpoints_folder
 
 # Names of tar files, also compressed ones, which the shards' reader refuses in a sentence.
@@ -59,7 +59,7 @@ def open_photos(data: str | Path) -> Photos:
     """
     path = Path(data)
     if _SHARDS.search(str(data)) or (path.is_dir() and any(path.glob("*.tar"))):
-        from dino.shards import open_shards
+        from dino.media.shards import open_shards
 
         return open_shards(data, cache=checkpoints_folder() / "cache" / "shards")
     return open_folder(path)

@@ -8,14 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
-from dino.precision import choose_device, choose_precision
-from dino.processes import (
-    any_process,
-    joined,
-    of_first_process,
-    wait_for_all,
-)
-from dino.training import checkpoint
+from dino.model.device import choose_device, choose_precision
+from dino.system.distributed import any_process, joined, of_first_process, wait_for_all
+from dino.system.signals import stop_on_signal
 from dino.training.build import build_crops
 from dino.training.config import TrainConfig
 from dino.training.data import (
@@ -27,15 +22,9 @@ from dino.training.data import (
     open_photos,
     start_reading,
 )
-from dino.training.report import Reporter
-from dino.training.runs import (
-    Inputs,
-    RunFolder,
-    environment,
-    read_environment,
-    read_run,
-)
-from dino.training.signals import stop_on_signal
+from dino.training.runs import checkpoint
+from dino.training.runs.folder import Inputs, RunFolder, environment, read_environment, read_run
+from dino.training.runs.reporter import Reporter
 from dino.training.state import Training, prepare
 from dino.training.step import NonFiniteLossError, StepResult
 

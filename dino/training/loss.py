@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dino.processes import mean_over_processes
+from dino.system.distributed import mean_over_processes
 
 
 class DINOLoss(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dino.errors import UserError
-from dino.processes import World
+from dino.system.distributed import World
 from dino.training import metrics
 from dino.training.build import (
     build_backbone,

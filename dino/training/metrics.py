@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dino.processes import mean_over_processes
+from dino.system.distributed import mean_over_processes
 from dino.training.loss import DINOLoss
 from dino.training.step import StepResult
 

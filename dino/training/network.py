@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dino import vit
+from dino.model.forward import embed, is_plain, last_block_cls
 
 
 class Network(nn.Module):
@@ -49,14 +49,14 @@ def embed_images(backbone: Any, images: Tensor) -> Tensor:
 
     A ViT's positions are interpolated as the original does, whatever the size of the crop.
     """
-    if not vit.is_plain(backbone):
+    if not is_plain(backbone):
         return backbone(images)
     patch = backbone.patch_embed.patch_size[0]
     grid = (images.shape[-2] // patch, images.shape[-1] // patch)
-    x = vit.embed(backbone, images, grid, backbone.cls_token.dtype)
+    x = embed(backbone, images, grid, backbone.cls_token.dtype)
     for block in backbone.blocks[:-1]:
         x = block(x)
-    return backbone.norm(vit.last_block_cls(backbone, x)[:, 0])
+    return backbone.norm(last_block_cls(backbone, x)[:, 0])
 
 
 def prefer_plain_attention(network: nn.Module) -> None:

@@ -6,11 +6,9 @@ from typing import Any
 import torch
 
 from dino.errors import UserError
-from dino.precision import choose_device, dtype_of
-from dino.processes import (
-    World,
-)
-from dino.training import checkpoint
+from dino.model.device import choose_device, dtype_of
+from dino.model.forward import is_plain
+from dino.system.distributed import World
 from dino.training.build import Schedules, build_schedules
 from dino.training.config import TrainConfig
 from dino.training.data import (
@@ -18,8 +16,8 @@ from dino.training.data import (
     check_shares,
 )
 from dino.training.methods import Method, build_method
+from dino.training.runs import checkpoint
 from dino.training.step import StepOptions
-from dino.vit import is_plain
 
 
 @dataclass

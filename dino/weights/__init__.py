@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dino.weights.conversion import convert, info
-    from dino.weights.default import (
+    from dino.weights.fetching import (
         FetchResult,
         Source,
         checkpoints_folder,
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 _HOME = {
     "ZOO": "zoo",
     "ZooEntry": "zoo",
-    "FetchResult": "default",
-    "Source": "default",
-    "checkpoints_folder": "default",
-    "default_source": "default",
-    "fetch": "default",
-    "fetch_default": "default",
-    "find_default": "default",
+    "FetchResult": "fetching",
+    "Source": "fetching",
+    "checkpoints_folder": "fetching",
+    "default_source": "fetching",
+    "fetch": "fetching",
+    "fetch_default": "fetching",
+    "find_default": "fetching",
     "verify": "hashes",
     "LoadedModel": "loading",
     "convert": "conversion",

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dino.errors import DownloadError
-from dino.stored import parse_json
+from dino.system.stored import parse_json
 from dino.weights.connection import open_url
 from dino.weights.hashes import hash_file, record
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from dino.backbone import Backbone
+    from dino.model.backbone import Backbone
 
 Source = str | Path | Mapping[str, Any]
 _SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".onnx", ".tar")
@@ -68,7 +68,7 @@ def load(
         WeightsError: nothing there, unknown or incomplete layout, unsafe file.
         DownloadError: the weights are not here and could not be fetched.
     """
-    from dino.backbone import wrap
+    from dino.model.backbone import wrap
 
     loaded = load_model(source, key=key, arch=arch, num_heads=num_heads)
     return wrap(
@@ -137,7 +137,7 @@ def _from_zoo(entry: ZooEntry, *, arch: str | None, num_heads: int | None) -> Lo
 
         hints = replace(hints, is_random=True)
         return _from_tree(initial_tensors(entry), hints, entry.name, **options)
-    from dino.weights.default import checkpoints_folder, fetch
+    from dino.weights.fetching import checkpoints_folder, fetch
     from dino.weights.files import read
 
     try:

@@ -1,0 +1,48 @@
+"""Filmstrips there are: of the bundled weights, and of runs."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from app.state.weights_menu import stamp
+from dino.training.probes.filmstrip import Filmstrip, read_filmstrip
+from dino.training.runs.folder import PROBES
+from dino.training.runs.jobs import runs_folder
+from dino.training.runs.lines import read_lines
+from dino.weights import checkpoints_folder
+
+BUNDLED = "the bundled weights"
+
+
+def filmstrips() -> dict[str, Path]:
+    """Folders of filmstrips by the name of whose training they show, the newest run first."""
+    found = {}
+    bundled = checkpoints_folder() / "filmstrip"
+    if any(bundled.glob("epoch-*")):
+        found[BUNDLED] = bundled
+    runs = [path for path in runs_folder().glob("*/filmstrip") if any(path.glob("epoch-*"))]
+    for path in sorted(runs, key=lambda path: path.stat().st_mtime, reverse=True):
+        found[path.parent.name] = path
+    return found
+
+
+def photos(folder: Path) -> list[Filmstrip]:
+    """The filmstrips of a folder, one a photo; read again when an epoch is added."""
+    epochs = sorted(path.name for path in folder.glob("epoch-*"))
+    newest = stamp(str(folder / epochs[-1] / "attention.npz")) if epochs else ""
+    return _photos(str(folder), len(epochs), newest)
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the filmstrip …")
+def _photos(folder: str, epochs: int, newest: str) -> list[Filmstrip]:
+    return read_filmstrip(folder)
+
+
+def measured(folder: Path) -> dict[int, float]:
+    """k-NN accuracy in percent by epoch, of a run that measured it."""
+    found = {}
+    for line in read_lines(folder.parent / PROBES).lines:
+        epoch, accuracy = line.get("epoch"), line.get("knn")
+        if isinstance(epoch, int) and isinstance(accuracy, int | float):
+            found[epoch] = float(accuracy)
+    return found

@@ -1,0 +1,158 @@
+"""Videos of the Video page and where its films are kept, below the cache in the checkpoints folder.
+
+cache/video/{clips, uploads, masks, films}: clips that we draw, videos from browsers, first masks, and a
+folder a film, named by what it is of; a film that was made once is found again.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app.cache import pictures
+from app.state.selection import Choice, Photo
+from dino.attention.mass import attention_mask
+from dino.attention.photo import content_id
+from dino.errors import UserError
+from dino.media import draw
+from dino.media.label_maps import indexed_png, resized_labels
+from dino.media.panning import moving_crop
+from dino.model.backbone import Backbone
+from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_mp4
+from dino.video.film import read_first_mask
+from dino.video.film.jobs import film_id, read_job
+from dino.weights import checkpoints_folder
+from dino.weights.saving import write_atomically
+
+LIMITS = VideoLimits(max_bytes=100 * 2**20, max_frames=600, max_pixels=1920 * 1088)
+SUFFIXES = ("mp4", "mov", "gif")
+_MAX_UPLOADS, _MAX_FILMS = 8, 40
+CLIP_FPS = 12
+# Goes into the names of clips; to be raised when they are drawn otherwise.
+_CLIP_VERSION = 1
+_ASPECT_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video on disk: what the page calls it, the file's sha256, what it says of itself, and the
+    `photo` it was drawn from, None where it is somebody's own."""
+
+    path: Path
+    name: str
+    sha256: str
+    info: VideoInfo
+    photo: Photo | None = None
+
+
+def video_folder() -> Path:
+    """Where all of this page is kept."""
+    return (checkpoints_folder() / "cache" / "video").absolute()
+
+
+def clip_of_photo(photo: Photo) -> Clip:
+    """A moving crop of a still photo, drawn when it is first asked for."""
+    path = video_folder() / "clips" / f"{photo.id[:16]}-v{_CLIP_VERSION}.mp4"
+    if not path.exists():
+        write_mp4(moving_crop(pictures.pixels(photo)), path, fps=CLIP_FPS)
+    sha256, info = _facts(str(path), path.stat().st_mtime_ns)
+    return Clip(path, f"moving crop of {photo.file_name}", sha256, info, photo)
+
+
+def keep_upload(file_name: str, data: bytes) -> Clip:
+    """Check a video from a browser and keep it; older ones make room.
+
+    Raises:
+        VideoError: no video, or one that is too large or long.
+    """
+    try:
+        info = probe(data, limits=LIMITS)
+    except UserError as error:
+        raise type(error)(str(error).replace("the video", file_name, 1)) from error
+    sha256 = content_id(data)
+    suffix = Path(file_name).suffix.lower()
+    path = video_folder() / "uploads" / f"{sha256[:32]}{suffix}"
+    if not path.exists():
+        write_atomically(data, path)
+        newest = sorted(path.parent.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
+        for old in newest[_MAX_UPLOADS:]:
+            old.unlink(missing_ok=True)
+    return Clip(path, file_name, sha256, info)
+
+
+def first_frame(clip: Clip) -> Photo:
+    """The clip's first frame as a photo, which pages of photos can look at."""
+    return _first_frame(clip.sha256, str(clip.path), clip.name)
+
+
+def attended(choice: Choice, backbone: Backbone, mass: float) -> np.ndarray:
+    """Labels [H,W] of the patches that hold a share of the mean attention on the chosen photo."""
+    found, _ = pictures.attention(choice, backbone)
+    mask = attention_mask(torch.from_numpy(found.weights), mass, combine="mean")
+    return found.geometry.to_photo(mask.numpy()).astype(np.uint8)
+
+
+def uploaded_mask(file_name: str, data: bytes, size: tuple[int, int]) -> np.ndarray:
+    """Labels of a mask picture from a browser at a frame's size (H, W).
+
+    Raises:
+        UserError: no mask, or one of another shape than the frame.
+    """
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        try:
+            labels = read_first_mask(Path(file.name))
+        except UserError as error:
+            raise UserError(str(error).replace(file.name, file_name)) from error
+    height, width = labels.shape
+    if abs(width * size[0] / (height * size[1]) - 1) > _ASPECT_TOLERANCE:
+        raise UserError(
+            f"{file_name} has {width}×{height} px and the video {size[1]}×{size[0]}; expected the "
+            "same shape, so draw it on the first frame"
+        )
+    return resized_labels(labels, size)
+
+
+def mask_file(labels: np.ndarray) -> tuple[Path, bytes]:
+    """A first mask as a PNG, and where `prepare` puts it."""
+    data = indexed_png(labels)
+    return video_folder() / "masks" / f"first-{content_id(data)[:16]}.png", data
+
+
+def prepare(out: Path, mask: tuple[Path, bytes] | None) -> None:
+    """Before a film is made: write its first mask, and let the oldest films make room."""
+    if mask is not None and not mask[0].exists():
+        write_atomically(mask[1], mask[0])
+    films = [one for one in out.parent.glob("*/") if one != out and not read_job(one).active]
+    newest = sorted(films, key=lambda one: one.stat().st_mtime, reverse=True)
+    for old in newest[_MAX_FILMS - 1 :]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def film_folder(clip: Clip, backbone: Backbone, settings: Mapping[str, Any]) -> Path:
+    """Where the film of a clip is kept, whether it was made yet or not."""
+    return video_folder() / "films" / film_id(clip.sha256, backbone.fingerprint, settings)
+
+
+@st.cache_data(max_entries=32, show_spinner="Reading the video …")
+def _facts(path: str, mtime_ns: int) -> tuple[str, VideoInfo]:
+    return content_id(Path(path).read_bytes()), probe(path)
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the first frame …")
+def _first_frame(sha256: str, path: str, name: str) -> Photo:
+    data = draw.encode_png(next(read_frames(path)))
+    return Photo(
+        name=f"frame-{sha256[:8]}",
+        file_name="first-frame.png",
+        data=data,
+        id=content_id(data),
+        alt=f"The first frame: {name}",
+    )

@@ -1,0 +1,237 @@
+"""The canvas: one or several photos whose patches are compared in the browser under the pointer.
+
+Patch features travel once, as half precision at an address; what a pointer, finger or key asks of them
+is answered where they lie, without the server. Python hears of picks, points and boxes only.
+"""
+
+import base64
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.components.canvas.painted import Runs, read_runs
+from app.text import plain_text, sentence
+from dino.canvas import scripts
+from dino.errors import UserError
+from dino.media.draw import colorize
+
+MAX_POINTS = 64
+TOOLS = ("pick", "plus", "minus", "box", "fill")
+
+_component = st.components.v2.component(
+    "dino_canvas",
+    html=scripts.MARKUP,
+    css=scripts.STYLE,
+    js=scripts.SCRIPT,
+)
+_PICK = re.compile(r"([0-9]):(\d{1,4}):(\d{1,4})")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One photo on the canvas, covered by its patches from edge to edge.
+
+    `photo` and `map` (what is shown over it until a patch is pointed at) are addresses, `features` the
+    address of float16 [N,D] of unit length, row by row of the grid (`rows`, `columns`); None compares
+    nothing. `width` and `height` in px give the shape.
+    """
+
+    photo: str
+    alt: str
+    rows: int
+    columns: int
+    width: int
+    height: int
+    features: str | None = None
+    map: str | None = None
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A patch of a panel, both from 0."""
+
+    panel: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Brush:
+    """Paints one label, which is its place among the brushes from 1: the name on its button, its colour
+    as "#rrggbb", and what it is for."""
+
+    name: str
+    colour: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Points (row, column, +1 or −1) and a box (top, left, bottom, right; ends excluded) in patches, and
+    what is painted, in runs of labels."""
+
+    points: tuple[tuple[int, int, int], ...] = ()
+    box: tuple[int, int, int, int] | None = None
+    painted: Runs = ()
+
+
+def canvas(
+    key: str,
+    panels: Sequence[Panel],
+    *,
+    hint: str,
+    help_text: str,
+    colormap: str = "inferno",
+    opacity: float = 0.7,
+    link: str | None = None,
+    chosen: Picked | None = None,
+    lines: Sequence[Sequence[float]] = (),
+    wipe: bool = False,
+    tools: Sequence[str] = ("pick",),
+    brushes: Sequence[Brush] = (),
+    paint_size: tuple[int, int] | None = None,
+    prompts: Prompts | None = None,
+    follow_picks: bool = True,
+    on_pick: Callable[[Picked | None], None] | None = None,
+    on_prompts: Callable[[Prompts], None] | None = None,
+) -> None:
+    """Draw the canvas.
+
+    Args:
+        hint: a line below while nothing is pointed at; `help_text` what a screen reader says of keys.
+        link: how panels answer together: "match" compares with the patch under the cursor and marks
+            the best, "position" with the patch at the same place in each, None each by itself.
+        lines: (row, column, row, column, cosine) from the first panel to the second.
+        wipe: a slider between photo and map.
+        tools: of `TOOLS`: "pick" a patch; on the first panel points, a box, or a box that the first
+            brush fills.
+        brushes: what the first panel can be painted with; an eraser comes with them.
+        paint_size: (rows, columns) of the cells that are painted; None paints patches.
+        follow_picks: arrow keys pick as they go, and what a pick brings to the map stays in view
+            until the pointer leaves; else only a click and Enter pick, and similarity stays in view.
+        on_pick, on_prompts: called before the run that follows; a pick of None clears.
+    """
+    size = paint_size or (panels[0].rows, panels[0].columns)
+    heard, problem = f"{key}_heard", f"{key}_problem"
+
+    def picked() -> None:
+        found = st.session_state[key].picked
+        if found is not None and on_pick:
+            _attempt(problem, lambda: on_pick(read_pick(found, panels)))
+
+    def prompted() -> None:
+        found = st.session_state[key].prompts
+        if found is None or on_prompts is None:
+            return
+        st.session_state[heard] = _number(found)
+        _attempt(problem, lambda: on_prompts(read_prompts(found, panels[0], size, len(brushes))))
+
+    palette = colorize(np.linspace(0, 1, 256)[None], colormap)[0]
+    shown = prompts or Prompts()
+    data = {
+        "panels": [asdict(panel) for panel in panels],
+        "palette": base64.b64encode(palette.tobytes()).decode(),
+        "opacity": opacity,
+        "link": link,
+        "chosen": asdict(chosen) if chosen else None,
+        "lines": [list(line) for line in lines],
+        "wipe": wipe,
+        "picks": on_pick is not None,
+        "follow_picks": follow_picks,
+        "map_on_pick": follow_picks and on_pick is not None and any(one.map for one in panels),
+        "tools": list(tools),
+        "brushes": [asdict(brush) for brush in brushes],
+        "paint_rows": size[0],
+        "paint_columns": size[1],
+        "points": [list(point) for point in shown.points],
+        "box": list(shown.box) if shown.box else None,
+        "painted": list(shown.painted),
+        "most_points": MAX_POINTS,
+        "heard": st.session_state.get(heard, 0),
+        "hint": hint,
+        "help": help_text,
+    }
+    _component(key=key, data=data, on_picked_change=picked, on_prompts_change=prompted)
+    if said := st.session_state.pop(problem, None):
+        st.error(plain_text(sentence(said)), icon=":material/error:")
+
+
+def _attempt(problem: str, call: Callable[[], None]) -> None:
+    """For the callbacks: what cannot be taken is told below the canvas."""
+    try:
+        call()
+    except UserError as error:
+        st.session_state[problem] = str(error)
+
+
+def _number(told: Any) -> int:
+    """The number of a message: the browser waits for the answer to its last."""
+    number = told.get("number") if isinstance(told, Mapping) else None
+    return number if type(number) is int else 0
+
+
+def read_pick(told: Any, panels: Sequence[Panel]) -> Picked | None:
+    """What a browser sent as a pick, believed in nothing; None clears.
+
+    Raises:
+        UserError: it is no patch of these panels.
+    """
+    if told == "clear":
+        return None
+    match = _PICK.fullmatch(told) if isinstance(told, str) else None
+    if match:
+        number, row, column = map(int, match.groups())
+        if number < len(panels) and row < panels[number].rows and column < panels[number].columns:
+            return Picked(number, row, column)
+    raise UserError("the browser picked a patch that is not there; reload the page")
+
+
+def read_prompts(
+    told: Any, panel: Panel, paint_size: tuple[int, int] = (0, 0), num_brushes: int = 0
+) -> Prompts:
+    """What a browser sent as points, a box and paint on a panel, believed in nothing.
+
+    Args:
+        paint_size: (rows, columns) that can be painted.
+    Raises:
+        UserError: it is not within the panel, or too many points.
+    """
+    try:
+        points, box = list(told["points"]), told["box"]
+        found = None if box is None else _box(box, panel)
+        kept = tuple(_point(point, panel) for point in points[: MAX_POINTS + 1])
+        painted = read_runs(told["painted"], paint_size, num_brushes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError("the browser sent points that are not there; reload the page") from error
+    if len(points) > MAX_POINTS:
+        raise UserError(
+            f"got {len(points)} points, expected {MAX_POINTS} at most; undo some, or paint"
+        )
+    return Prompts(kept, found, painted)
+
+
+def _point(told: Sequence[Any], panel: Panel) -> tuple[int, int, int]:
+    row, column, sign = _whole(told, 3)
+    if not (0 <= row < panel.rows and 0 <= column < panel.columns and sign in (-1, 1)):
+        raise ValueError
+    return row, column, sign
+
+
+def _box(told: Sequence[Any], panel: Panel) -> tuple[int, int, int, int]:
+    top, left, bottom, right = _whole(told, 4)
+    if not (0 <= top < bottom <= panel.rows and 0 <= left < right <= panel.columns):
+        raise ValueError
+    return top, left, bottom, right
+
+
+def _whole(told: Sequence[Any], count: int) -> list[int]:
+    if not isinstance(told, Sequence) or len(told) != count:
+        raise ValueError
+    if any(type(value) is not int for value in told):
+        raise TypeError
+    return list(told)

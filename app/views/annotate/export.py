@@ -1,0 +1,102 @@
+"""What was accepted, as downloads that are built when they are asked for, and as a command."""
+
+import shlex
+from collections.abc import Callable
+
+import streamlit as st
+
+from app.cache.annotation import Opened
+from app.ui import layout
+from dino.annotation.exports import FORMATS, export_files
+from dino.annotation.session import Session
+from dino.annotation.states import ACCEPTED
+from dino.attention.files import zip_files
+
+# Cut-outs have the photo's size; a ZIP of more is not built in the server's memory.
+MAX_CUTOUT_PHOTOS = 200
+
+
+def show(opened: Opened) -> None:
+    """The formats, with the choice of outlines."""
+    session, accepted = opened.session, opened.overview.counts()[ACCEPTED]
+    with st.expander("Export", icon=":material/download:", expanded=bool(accepted)):
+        if not accepted:
+            st.caption("What is accepted can be exported here; nothing is yet.")
+            return
+        tolerance = _outlines()
+        files = [
+            (
+                "COCO (JSON)",
+                f"{session.name}-coco.json",
+                "data_object",
+                lambda: dict(export_files(session, "coco", polygons=tolerance))["annotations.json"],
+            ),
+            ("YOLO (ZIP)", *_zipped(session, "yolo", "format_shapes", tolerance)),
+            ("Label PNGs (ZIP)", *_zipped(session, "png", "palette", tolerance)),
+        ]
+        if accepted <= MAX_CUTOUT_PHOTOS:
+            files.append(("Cut-outs (ZIP)", *_zipped(session, "cutouts", "content_cut", tolerance)))
+        layout.downloads(*files)
+        if accepted > MAX_CUTOUT_PHOTOS:
+            st.caption(f"Cut-outs of more than {MAX_CUTOUT_PHOTOS} photos: by the command below.")
+        st.caption(
+            f"{accepted:,} accepted photos. Holes are kept as run lengths in COCO, in label PNGs and "
+            "cut-outs, and lost in YOLO."
+        )
+    _command(session, tolerance)
+
+
+def _outlines() -> float | None:
+    """Tolerance of polygons in px; None for COCO's run lengths."""
+    kind = st.segmented_control(
+        "COCO masks as",
+        ["polygons", "run lengths"],
+        default="polygons",
+        required=True,
+        key="annotate_outlines",
+        help="Run lengths (RLE) are exact. Polygons have few corners and can be edited elsewhere; "
+        "what has holes is written as run lengths all the same.",
+    )
+    if kind == "run lengths":
+        return None
+    return st.slider(
+        "Outlines may be off by, px",
+        0.0,
+        5.0,
+        1.0,
+        0.5,
+        key="annotate_tolerance",
+        help="0 keeps every corner. Small objects are followed closer.",
+    )
+
+
+def _zipped(
+    session: Session, kind: str, icon: str, tolerance: float | None
+) -> tuple[str, str, Callable[[], bytes]]:
+    def make() -> bytes:
+        failed: list[str] = []
+        polygons = 1.0 if tolerance is None else tolerance
+        files = list(export_files(session, kind, polygons=polygons, failed=failed.append))
+        if failed:
+            files.append(("left-out.txt", "".join(f"{line}\n" for line in failed).encode()))
+        return zip_files(files)
+
+    return f"{session.name}-{kind}.zip", icon, make
+
+
+def _command(session: Session, tolerance: float | None) -> None:
+    with st.expander("Copy as command", icon=":material/terminal:"):
+        kind = st.segmented_control(
+            "Format",
+            FORMATS,
+            default=FORMATS[0],
+            required=True,
+            key="annotate_format",
+            label_visibility="collapsed",
+        )
+        words = ["python", "-m", "dino", "annotate", "export", session.name, "--format", kind]
+        if kind == "coco":
+            words += ["--rle"] if tolerance is None else ["--polygons", f"{tolerance:g}"]
+        if kind == "yolo" and tolerance is not None:
+            words += ["--polygons", f"{tolerance:g}"]
+        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)

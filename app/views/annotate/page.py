@@ -1,0 +1,119 @@
+"""Annotate: sessions of photos whose proposed masks are accepted, edited or rejected by keyboard."""
+
+import streamlit as st
+
+from app.cache import annotation, pictures
+from app.cache.annotation import Opened
+from app.state import weights_menu
+from app.state.selection import Choice
+from app.text import plain_text, sentence
+from app.ui import layout
+from app.views.annotate import export, queue, start
+from dino.annotation.session import annotations_folder, list_sessions
+from dino.errors import UserError
+from dino.model.backbone import Backbone
+
+SESSION = "annotate_session"
+_CLASS_PROBLEM = "annotate_class_problem"
+
+
+def show(choice: Choice, backbone: Backbone) -> None:
+    """The page: choose or begin a session; its queue, classes and exports."""
+    names = list_sessions(annotations_folder())
+    name = _chosen(names)
+    layout.heading("Annotate", "Masks are proposed; accept, edit or reject them, then export.")
+    left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
+    if names:
+        left.selectbox("Session", names, key=SESSION, on_change=queue.forget_place)
+    place = right if names else st.container()
+    with place.expander("New session", icon=":material/add:", expanded=not names):
+        if (begun := start.form(choice, backbone)) is not None:
+            st.session_state[start.BEGUN] = begun
+            st.rerun()
+    if name is None:
+        return
+    st.query_params["session"] = name
+    opened = annotation.opened(name)
+    proposer = _proposer(opened, choice, backbone)
+    queue.give_anew()
+    _work(name, proposer)
+
+
+def _chosen(names: list[str]) -> str | None:
+    """The session begun just now, else the one chosen, else the link's, else the newest."""
+    asked = st.query_params.get("session")
+    begun = st.session_state.pop(start.BEGUN, None)
+    if begun in names:
+        st.session_state[SESSION] = begun
+        queue.forget_place()
+    elif st.session_state.get(SESSION) not in names:
+        st.session_state[SESSION] = asked if asked in names else next(iter(names), None)
+        if asked and asked not in names:
+            told = f"The link names the session “{asked}”, which is not on this machine."
+            st.warning(plain_text(told), icon=":material/link_off:")
+    return st.session_state[SESSION]
+
+
+@st.fragment
+def _work(name: str, proposer: Backbone | None) -> None:
+    """Everything that one photo after another changes."""
+    try:
+        opened = annotation.opened(name)
+        queue.show(opened, proposer)
+        left, right = st.columns(2, gap="medium")
+        with left:
+            _classes(opened)
+        with right:
+            export.show(opened)
+    except UserError as error:
+        st.error(plain_text(sentence(str(error))), icon=":material/error:")
+
+
+def _proposer(opened: Opened, choice: Choice, backbone: Backbone) -> Backbone | None:
+    """The weights a session's proposals are made with; None, and what to do, where they are not here."""
+    session = opened.session
+    if backbone.weights_sha256 == session.weights_sha256:
+        return backbone
+    for name in weights_menu.weights_options(st.session_state):
+        if session.weights in (name, weights_menu.weights_location(name, st.session_state)):
+            found = pictures.open_weights(name, st.session_state)
+            if found.weights_sha256 == session.weights_sha256:
+                return found
+    st.warning(
+        f"The proposals of this session are made with {plain_text(session.weights)} "
+        f"(sha256 {session.weights_sha256[:16]}), which is not among the weights here. Choose it in "
+        "the sidebar, or go on with the weights chosen now; photos opened meanwhile have no proposal.",
+        icon=":material/model_training:",
+    )
+    location = weights_menu.start_weights(choice.weights, st.session_state)
+    st.button(
+        f"Go on with {choice.weights}",
+        on_click=session.with_weights,
+        args=(location, backbone.weights_sha256),
+    )
+    return None
+
+
+def _classes(opened: Opened) -> None:
+    """Rename classes, or add one; objects stay with their class."""
+    session = opened.session
+    with st.expander("Classes", icon=":material/label:"):
+        if problem := st.session_state.pop(_CLASS_PROBLEM, ""):
+            st.error(plain_text(sentence(problem)), icon=":material/error:")
+        for number, current in enumerate((*session.classes, "")):
+            key = f"annotate_class:{session.name}:{number}:{current}"
+            st.text_input(
+                f"Class {number + 1}" if current else "Another class",
+                current,
+                key=key,
+                placeholder=None if current else "Name",
+                on_change=_set_class,
+                args=(session.name, number, key),
+            )
+
+
+def _set_class(name: str, number: int, key: str) -> None:
+    try:
+        annotation.opened(name).session.with_class(number, st.session_state[key])
+    except UserError as error:
+        st.session_state[_CLASS_PROBLEM] = str(error)

@@ -1,0 +1,124 @@
+"""A session begins: photos from a folder below the data root or from a ZIP, and how to propose."""
+
+import re
+from pathlib import Path
+
+import streamlit as st
+
+from app.state import weights_menu
+from app.state.selection import Choice
+from app.text import plain_text, sentence
+from app.views.masks.controls import METHODS, REFINEMENTS
+from app.views.training import photos as training_photos
+from dino.annotation.creation import create
+from dino.annotation.session import annotations_folder
+from dino.attention.mass import DEFAULT_MASS
+from dino.errors import UserError
+from dino.masks.proposals import MaskSettings
+from dino.model.backbone import Backbone
+
+BEGUN = "annotate_begun"
+SOURCES = ("folder", "ZIP")
+_MAX_NAME = 40
+_MAX_ZIP_MB = 2048
+
+
+def form(choice: Choice, backbone: Backbone) -> str | None:
+    """The widgets; the name of the session where one was begun in this run."""
+    source = st.segmented_control(
+        "Photos from", SOURCES, default=SOURCES[0], required=True, key="annotate_from"
+    )
+    photos, found = _folder() if source == "folder" else _zip()
+    name = st.text_input("Name", _free_name(found), max_chars=64, key=f"annotate_name:{found}")
+    classes = st.text_input(
+        "Classes",
+        "object",
+        key="annotate_classes",
+        help="With commas between. They can be renamed, and more added, at any time.",
+    )
+    settings = _settings(choice)
+    if not st.button(
+        "Begin", type="primary", icon=":material/play_arrow:", disabled=photos is None
+    ):
+        return None
+    bar = st.progress(0.0, "Reading the photos …")
+    try:
+        create(
+            annotations_folder() / name,
+            photos,
+            classes=classes.split(","),
+            settings=settings,
+            weights=weights_menu.start_weights(choice.weights, st.session_state),
+            weights_sha256=backbone.weights_sha256,
+            progress=lambda done, total: bar.progress(
+                done / total, f"Reading the photos: {done:,} of {total:,}"
+            ),
+        )
+    except UserError as error:
+        bar.empty()
+        st.error(plain_text(sentence(str(error))), icon=":material/error:")
+        return None
+    return name
+
+
+def _folder():
+    chosen = training_photos.choose(
+        "Folder of photos",
+        "annotate_folder",
+        help="The photos stay where they are; sub-folders are searched too.",
+        placeholder="Choose a folder",
+    )
+    usable = chosen.folder if chosen.folder is not None and not chosen.problem else None
+    return usable, usable.name if usable else ""
+
+
+def _zip():
+    file = st.file_uploader(
+        "ZIP of photos",
+        type=["zip"],
+        key="annotate_zip",
+        max_upload_size=_MAX_ZIP_MB,
+        help="Up to 2 GB and 20,000 photos. They stay on the machine that runs this app, in the "
+        "session's folder.",
+    )
+    return file, Path(file.name).stem if file else ""
+
+
+def _settings(choice: Choice) -> MaskSettings:
+    """How masks are proposed; what the choices mean is told and tried on the Masks page."""
+    mass = st.slider(
+        "Attention held by a proposed mask, %",
+        1,
+        100,
+        round(100 * DEFAULT_MASS),
+        key="annotate_mass",
+        help="As on the Masks page, where it can be tried. Photos are looked at "
+        f"{choice.size} px large, as the sidebar says.",
+    )
+    with st.expander("Method and clean-up", icon=":material/tune:"):
+        method = st.segmented_control(
+            "Patches kept", list(METHODS), default="mass", required=True, key="annotate_method"
+        )
+        with st.container(horizontal=True, gap="medium"):
+            largest = st.toggle("Largest piece only", key="annotate_largest")
+            fill_holes = st.toggle("Fill holes", key="annotate_holes")
+        edge = st.segmented_control(
+            "Edge", list(REFINEMENTS), default="patches", required=True, key="annotate_refine"
+        )
+    return MaskSettings(
+        size=choice.size,
+        mass=mass / 100,
+        method=METHODS[method],
+        largest=largest,
+        fill_holes=fill_holes,
+        refine=REFINEMENTS[edge],
+    )
+
+
+def _free_name(found: str) -> str:
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", found).strip("-")[:_MAX_NAME] or "photos"
+    number, name = 1, stem
+    while (annotations_folder() / name).exists():
+        number += 1
+        name = f"{stem}-{number}"
+    return name

@@ -1,0 +1,76 @@
+"""One head switched off, and what that changes in the CLS token, the patches and the last block."""
+
+import numpy as np
+import streamlit as st
+
+from app.cache import attention, pictures
+from app.ui import layout
+from app.views.attention.scene import Scene
+from dino.attention.head_ablation import Ablation
+from dino.media import draw
+from dino.media.diverging import diverging_heat
+
+_WIDTH_PX = 640
+
+
+def show(scene: Scene) -> None:
+    """Which head of the asked block is off; the numbers, and two pictures."""
+    asked = scene.asked
+    heads = [str(number) for number in range(scene.backbone.num_heads)]
+    if st.session_state.get("off") not in (None, *heads):  # chosen under weights with more heads
+        del st.session_state["off"]
+    head = st.pills(
+        f"Head of block {asked.layer} to switch off",
+        heads,
+        default="0",
+        required=True,
+        key="off",
+        bind="query-params",
+    )
+    found = attention.ablation(
+        scene.choice, scene.backbone, layer=asked.layer, head=int(head), query=asked.query
+    )
+    change = found.patch_change[0].numpy()
+    with st.container(horizontal=True):
+        st.metric("CLS, cosine before and after", f"{found.cls_cosine[0]:.3f}")
+        st.metric("Patches, mean change", f"{change.mean():.3f}")
+        st.metric("Patches, largest change", f"{change.max():.3f}")
+    left, right = st.columns(2, gap="small")
+    with left:
+        _patches(scene, change)
+    with right:
+        _attention(scene, found)
+    st.caption(
+        f"Head {head} of block {asked.layer} writes zeros before the block's output projection; all "
+        "later blocks go on from there. Change is 1 − cosine of a token after the last norm: 0 is "
+        "unchanged, 1 at right angles."
+    )
+
+
+def _patches(scene: Scene, change: np.ndarray) -> None:
+    scaled, _ = draw.normalize(change[None])
+    layout.picture(
+        scene.draw(scaled[0], _WIDTH_PX), alt="How much each patch's feature changes, as a map."
+    )
+    layout.colour_bar(scene.style.colormap, float(change.min()), float(change.max()), "")
+    st.caption("Change of each patch's feature.")
+
+
+def _attention(scene: Scene, found: Ablation) -> None:
+    if found.layer == scene.backbone.depth - 1:
+        st.info(
+            "The last block's attention is decided before its heads write; choose an earlier layer "
+            "to see it change.",
+            icon=":material/info:",
+        )
+        return
+    mean = found.attention_change[0].numpy().mean(axis=0)
+    photo = pictures.shown(scene.choice.photo, _WIDTH_PX)
+    pixels, most = diverging_heat(mean, scene.attention.geometry, photo)
+    layout.picture(
+        scene.marked(pixels), alt="Where the last block's attention grows and shrinks, as a map."
+    )
+    st.caption(
+        f"Last-block attention of {scene.asked.token}, mean of heads: orange where it grows, blue "
+        f"where it shrinks, up to {100 * most:.2g} percentage points."
+    )

@@ -1,0 +1,93 @@
+"""All blocks and heads at once, as small pictures that lead to the large one."""
+
+import cv2
+import numpy as np
+import streamlit as st
+
+from app.cache import pictures
+from app.components.map_grid.component import map_grid
+from app.views.attention import controls
+from app.views.attention.scene import LOGITS, ROLLOUT, Scene, looked_everywhere
+from dino.attention import files
+from dino.attention.layers import LayerAttention
+from dino.attention.layers_export import scaled_maps
+from dino.media import draw
+
+# Of the one picture all maps are sent as.
+_SPRITE_PX, _MAX_TILE_PX, _MIN_TILE_PX = 1200, 120, 40
+
+
+def show(scene: Scene, head: int) -> None:
+    """The grid of the asked query; choosing a map makes it the large one."""
+    asked, backbone = scene.asked, scene.backbone
+    looked = looked_everywhere(scene.choice, backbone, asked)
+    maps = _maps(looked, asked.method, scene.style)
+    columns = [str(number) for number in range(maps.shape[1])] if scene.has_heads else [""]
+    what = "rollout up to block" if asked.method == ROLLOUT else "block"
+    titles = [
+        [f"{what} {layer}" + (f", head {column}" if column else "") for column in columns]
+        for layer in looked.layers
+    ]
+    order = list(reversed(range(len(looked.layers))))  # the last block, where most begin, on top
+
+    def choose(row: int, column: int) -> None:
+        controls.choose(layer=str(looked.layers[order[row]]))
+        if scene.has_heads:
+            controls.choose(head=str(column))
+
+    map_grid(
+        "layer_grid",
+        sprite=draw.encode_jpeg(scene.marked(_sprite(scene, maps[order]))),
+        rows=[str(looked.layers[row]) for row in order],
+        columns=columns,
+        titles=[titles[row] for row in order],
+        chosen=(order.index(asked.layer), head if head < len(columns) else -1),
+        aspect=_aspect(scene),
+        label=f"Attention of {asked.token}: blocks from the last to the first, heads across",
+        on_choose=choose,
+    )
+    rows = "rows are the blocks it goes up to" if asked.method == ROLLOUT else "rows are blocks"
+    across = ", columns heads" if scene.has_heads else ""
+    st.caption(
+        f"{asked.token.capitalize()}; {rows}, the last on top{across}. Choose one to enlarge it."
+    )
+
+
+def _maps(looked: LayerAttention, method: str, style: files.Style) -> np.ndarray:
+    """[L,A,h,w] scaled to 0..1; A is 1 for a rollout."""
+    if method == ROLLOUT:
+        assert looked.rolled is not None
+        values = looked.rolled.weights[:, :1]
+    else:
+        values = (looked.logits if method == LOGITS else looked.weights)[:, 0]
+    return np.stack(scaled_maps(list(values), shared=style.shared_scale))
+
+
+def _sprite(scene: Scene, maps: np.ndarray) -> np.ndarray:
+    """All maps without gaps, each over the photo."""
+    width = min(max(_SPRITE_PX // maps.shape[1], _MIN_TILE_PX), _MAX_TILE_PX)
+    size = (width, max(1, round(width / _aspect(scene))))
+    photo = cv2.resize(
+        pictures.shown(scene.choice.photo, _MAX_TILE_PX), size, interpolation=cv2.INTER_AREA
+    )
+    flag = cv2.INTER_LINEAR if scene.style.interpolation == "bilinear" else cv2.INTER_NEAREST
+    rows = []
+    for layer in maps:
+        tiles = [
+            draw.overlay(
+                photo,
+                draw.colorize(
+                    cv2.resize(values.astype(np.float32), size, interpolation=flag),
+                    scene.style.colormap,
+                ),
+                scene.style.opacity,
+            )
+            for values in layer
+        ]
+        rows.append(np.hstack(tiles))
+    return np.vstack(rows)
+
+
+def _aspect(scene: Scene) -> float:
+    height, width = scene.attention.geometry.original
+    return width / height

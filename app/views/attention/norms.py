@@ -1,0 +1,51 @@
+"""How large the tokens of the residual stream are, where a few patches may tower over the others."""
+
+import numpy as np
+import streamlit as st
+
+from app.cache import attention
+from app.ui import layout
+from app.views.attention.scene import Scene
+from dino.attention.figures import norm_lines
+from dino.media import draw
+
+_WIDTH_PX = 720
+# A patch counts as towering from this many times the median norm on.
+_TOWERS = 2.0
+
+
+def show(scene: Scene) -> None:
+    """The map of norms after the asked block, and how they grow over the blocks."""
+    prefix, patches = attention.norms(scene.choice, scene.backbone)
+    layer = scene.asked.layer
+    norms = patches[layer]
+    scaled, _ = draw.normalize(norms[None])
+    layout.picture(
+        scene.draw(scaled[0], _WIDTH_PX), alt=f"Norm of each patch token after block {layer}."
+    )
+    layout.colour_bar(scene.style.colormap, float(norms.min()), float(norms.max()), "")
+    st.caption(_caption(scene, prefix[layer], norms))
+    has_cls = scene.backbone.num_prefix > scene.backbone.num_registers
+    st.plotly_chart(
+        norm_lines(prefix, patches, has_cls=has_cls, layer=layer),
+        width="stretch",
+        key="norm_lines",
+        config={"displayModeBar": False},
+        alt="Norms of CLS, registers, and the median and largest patch after each block.",
+    )
+
+
+def _caption(scene: Scene, prefix: np.ndarray, norms: np.ndarray) -> str:
+    middle = float(np.median(norms))
+    count = int(np.count_nonzero(norms > _TOWERS * middle))
+    told = [f"median patch {middle:.1f}", f"largest {norms.max():.1f}"]
+    registers = scene.backbone.num_registers
+    if len(prefix) > registers:
+        told.insert(0, f"CLS {prefix[0]:.1f}")
+    if registers:
+        told.append(f"registers {', '.join(f'{norm:.1f}' for norm in prefix[-registers:])}")
+    return (
+        f"L2 norm of each token after block {scene.asked.layer}, before the final norm: "
+        f"{'; '.join(told)}. {count} of {norms.size} patches above twice the median: such patches "
+        "hold less of what is there (Darcet et al. 2024)."
+    )

@@ -1,0 +1,242 @@
+"""Attention: what each head looks at, as the paper's Figure 1 draws it, for any block and query."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import streamlit as st
+import torch
+from streamlit.navigation.page import Page
+
+from app.cache import attention as cached_attention
+from app.cache import canvas as cached_canvas
+from app.cache import pictures as cached_pictures
+from app.components.canvas.component import Picked, canvas
+from app.state.selection import Choice
+from app.ui import layout
+from app.ui.layout import SHOWN_PX, TILE_PX, Tile
+from app.views.attention import ablation, all_blocks, controls, downloads, norms, preview, ranking
+from app.views.attention.scene import LOGITS, PROBABILITIES, ROLLOUT, Scene, rows
+from dino.attention import files
+from dino.attention.mass import entropy
+from dino.attention.photo import Attention
+from dino.model.backbone import Backbone
+from dino.model.queries import Query, query_name
+
+PANELS = ("heads", "layers", "ranking", "head off", "norms")
+HEADS, LAYERS, RANKING, ABLATION, NORMS = PANELS
+_HELP = (
+    "Arrow keys move over the patches and ask what the one reached looks at, Escape returns to the CLS "
+    "token, plus and minus zoom."
+)
+
+
+def show(choice: Choice, backbone: Backbone, *, lessons: Page | None = None) -> None:
+    """The page: one large map, the gallery of heads, numbers, downloads; `lessons` is where a newcomer
+    is sent."""
+    head = st.container()
+    choice, backbone, flags = controls.network(choice, backbone)
+    with head:
+        layout.header("Attention", choice, backbone)
+        _welcome(lessons)
+    backbone.check_attention()
+    grid = cached_pictures.geometry(choice, backbone).grid
+    with preview.until_ready(choice, backbone):
+        if controls.asked(backbone, grid).is_default(backbone):
+            seconds = cached_pictures.attention(choice, backbone)[1]
+        else:
+            seconds = cached_attention.trace(choice, backbone)[1]
+    _explore(choice, backbone, flags)
+    layout.footer(choice, backbone, seconds)
+
+
+def _welcome(lessons: Page | None) -> None:
+    """What is to be seen, in one line, for those who come here first."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown("**Bright is where the network looks**; each of its *heads* looks on its own.")
+        if lessons:
+            st.page_link(lessons, label="New here? Ten short steps", icon=":material/school:")
+
+
+@st.fragment
+def _explore(choice: Choice, backbone: Backbone, flags: list[str]) -> None:
+    """Everything a control changes; past the first look at another block or query nothing here
+    runs the backbone. `flags` name the network in the command."""
+    asked = controls.asked(backbone, cached_pictures.geometry(choice, backbone).grid)
+    attention = rows(choice, backbone, asked)
+    scene = Scene(choice, backbone, asked, attention, files.Style())
+    labels = [*(str(head) for head in range(backbone.num_heads)), "mean", "max"]
+    large, panel = st.columns([5, 6], gap="medium")
+    with large:
+        chosen = controls.head(labels, visible=scene.has_heads)
+        place = st.container()
+        controls.rows(backbone, asked)
+        style, beside = controls.style()
+        scene = replace(scene, style=style)
+        index = labels.index(chosen) if scene.has_heads else 0
+        with place:
+            _large(scene, index, beside)
+    with panel:
+        shown = _panel(scene, index)
+    downloads.show(scene, index, every_layer=shown == LAYERS, flags=flags)
+
+
+def _panel(scene: Scene, index: int) -> str:
+    """The right half: the gallery of heads, or one of the closer looks."""
+    shown = st.segmented_control(
+        "Look at",
+        PANELS,
+        default=HEADS,
+        required=True,
+        key="panel",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if shown == LAYERS:
+        all_blocks.show(scene, index)
+    elif shown == RANKING:
+        ranking.show(scene)
+    elif shown == ABLATION:
+        ablation.show(scene)
+    elif shown == NORMS:
+        norms.show(scene)
+    else:
+        _gallery(scene, index)
+    return shown
+
+
+def _large(scene: Scene, index: int, beside: str) -> None:
+    names, scaled, ranges = scene.maps()
+    name, (low, high) = names[index], ranges[index]
+    photo, asked, backbone = scene.choice.photo, scene.asked, scene.backbone
+    places = st.columns(2, gap="small") if beside == "side" else [st.container()]
+    if beside == "side":
+        with places[0]:
+            layout.picture(cached_pictures.shown(photo, SHOWN_PX), alt=photo.alt)
+    with places[-1]:
+        canvas(
+            "picker",
+            [
+                cached_canvas.panel(
+                    scene.choice,
+                    backbone,
+                    "attention",
+                    map_picture=scene.draw(scaled[index], SHOWN_PX),
+                    alt=f"{_title(name)} of {_block(scene)}, query {asked.token}, over: {photo.alt}",
+                )
+            ],
+            hint=_hint(asked.query),
+            help_text=_HELP,
+            colormap=scene.style.colormap,
+            chosen=Picked(0, *asked.query) if isinstance(asked.query, tuple) else None,
+            wipe=beside == "wipe",
+            on_pick=partial(_pick, backbone),
+        )
+    factor, unit = scene.unit
+    layout.colour_bar(scene.style.colormap, factor * low, factor * high, unit)
+    st.caption(_caption(scene, name))
+
+
+def _pick(backbone: Backbone, picked: Picked | None) -> None:
+    """Ask for the picked patch, or for CLS again where there is one."""
+    if picked:
+        controls.choose(query=f"{picked.row}:{picked.column}")
+    elif backbone.num_prefix > backbone.num_registers:
+        controls.choose(query="cls")
+
+
+def _hint(query: Query) -> str:
+    if isinstance(query, tuple):
+        return (
+            f"What patch {query_name(query)} looks at: arrow keys move it, Esc goes back to CLS. Leave the "
+            "picture and come back to compare patches."
+        )
+    return "Point at a patch to see which are like it; click it to see what it looks at."
+
+
+def _caption(scene: Scene, name: str) -> str:
+    asked = scene.asked
+    scale = "one scale for all pictures" if scene.style.shared_scale else "on its own scale"
+    if asked.method == ROLLOUT:
+        return (
+            f"Rollout up to block {asked.layer}: how much of each patch of the input {asked.token} "
+            "holds, in %, if attention mixes tokens and half of each block is the residual."
+        )
+    if asked.method == LOGITS:
+        return f"{_title(name)}, {scale}; q·k/√d before the softmax. {_explain(name, scene)}"
+    return (
+        f"{_title(name)}, {scale}; each patch in % of all the attention a head gives, CLS included. "
+        f"{_explain(name, scene)}"
+    )
+
+
+def _gallery(scene: Scene, chosen: int) -> None:
+    attention = scene.attention
+    names, scaled, _ = scene.maps()
+    shares = scene.probabilities()
+    bits = entropy(torch.from_numpy(shares)).tolist()
+    tiles = []
+    pictures = scene.draw_each(scaled, TILE_PX)
+    for index, (name, picture) in enumerate(zip(names, pictures, strict=True)):
+        note = "over all heads"
+        if index < len(bits) and scene.has_heads:
+            note = f"{_prefix_note(scene, index)} · entropy {bits[index]:.1f} bits"
+        tiles.append(
+            Tile(
+                picture=picture,
+                title=_title(name),
+                note=note,
+                alt=f"Attention map of {_title(name)}: {note}",
+                chosen=index == chosen,
+            )
+        )
+    layout.gallery(tiles)
+    if scene.has_heads:
+        most = np.log2(shares[0].size)
+        told = _prefix_told(attention)
+        if scene.asked.method == LOGITS:
+            told = "the logit of the CLS token"
+        st.caption(
+            f"Below each head: {told}, and its entropy over the patches; {most:.1f} bits would be "
+            "attention spread evenly."
+        )
+
+
+def _prefix_told(attention: Attention) -> str:
+    registers = " and the registers" if attention.prefix.shape[1] > 1 else ""
+    return f"the share of its attention that goes to the CLS token{registers}"
+
+
+def _prefix_note(scene: Scene, head: int) -> str:
+    """What a head gives CLS and the registers."""
+    values = scene.attention.prefix[head]
+    if not len(values):
+        return "no CLS token"
+    if scene.asked.method != PROBABILITIES:
+        return f"CLS {values[0]:.1f}"
+    text = f"CLS {values[0]:.0%}"
+    return text + (f", registers {values[1:].sum():.0%}" if len(values) > 1 else "")
+
+
+def _block(scene: Scene) -> str:
+    if scene.asked.layer == scene.backbone.depth - 1:
+        return "the last block's attention"
+    return f"the attention of block {scene.asked.layer}"
+
+
+def _title(name: str) -> str:
+    titles = {"mean": "Mean", "max": "Max", "rollout": "Rollout"}
+    return titles.get(name, name.replace("head-", "Head "))
+
+
+def _explain(name: str, scene: Scene) -> str:
+    asked = scene.asked
+    if name == "max":
+        return "The strongest head at each patch."
+    if asked.is_default(scene.backbone):
+        if name == "mean":
+            return "The mean of all heads: where the network looks altogether."
+        return "Where the CLS token looks in this head."
+    if name == "mean":
+        return f"The mean of all heads: where {asked.token} looks in block {asked.layer}."
+    return f"Where {asked.token} looks in this head of block {asked.layer}."

@@ -1,0 +1,139 @@
+"""The heads of a block in order: by how widely they spread, how far they look, what they agree with."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app.cache import attention, pictures
+from app.text import plain_text, sentence
+from app.ui import layout
+from app.ui.layout import TILE_PX, Tile
+from app.views.attention.scene import Scene
+from app.views.masks import reference
+from dino.attention.heads import Agreement, agreement, query_distance, ranked
+from dino.attention.mass import DEFAULT_MASS, entropy
+from dino.errors import UserError
+from dino.masks.proposals import MaskSettings, propose_from
+
+ENTROPY, DISTANCE, JACCARD, INSIDE = "entropy", "distance", "Jaccard", "share inside"
+_OWN, _UPLOADED = "mask of the heads' mean", "uploaded mask"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A figure a head: `entropy` in bits, `distance` in px, `agreement` where a mask was chosen."""
+
+    entropy: list[float]
+    distance: list[float]
+    agreement: Agreement | None
+
+    def values(self, by: str) -> list[float]:
+        """The figure that a ranking goes by."""
+        if by in (JACCARD, INSIDE) and self.agreement is not None:
+            return list(self.agreement.jaccard if by == JACCARD else self.agreement.inside)
+        return self.distance if by == DISTANCE else self.entropy
+
+    def note(self, head: int) -> str:
+        """All figures of a head in a line."""
+        told = f"{self.entropy[head]:.1f} bits · {self.distance[head]:.0f} px"
+        if self.agreement is None:
+            return told
+        score, inside = self.agreement.jaccard[head], self.agreement.inside[head]
+        return f"{told} · J {score:.2f} · {inside:.0%} inside"
+
+
+def show(scene: Scene) -> None:
+    """The ranked gallery and, for agreement, the mask to agree with."""
+    if not scene.has_heads:
+        st.info("A rollout has no heads to rank; choose probabilities.", icon=":material/sort:")
+        return
+    by = st.segmented_control(
+        "Rank by",
+        [ENTROPY, DISTANCE, JACCARD, INSIDE],
+        default=ENTROPY,
+        required=True,
+        key="rank",
+        bind="query-params",
+        help="entropy: how widely a head spreads, the narrowest first. distance: how far it looks, "
+        "the farthest first. Jaccard and share inside: how well it finds the object of a mask.",
+    )
+    mass, mask = 0.0, None
+    if by in (JACCARD, INSIDE):
+        mass, mask = _mask(scene)
+        if mask is None:
+            return
+    figures = _figures(scene, mask, mass)
+    if figures is not None:
+        _gallery(scene, figures, by)
+
+
+def _figures(scene: Scene, mask: np.ndarray | None, mass: float) -> Figures | None:
+    """The figures of every head; a sentence and None where the mask does not fit."""
+    asked, weights = scene.asked, scene.probabilities()
+    if isinstance(asked.query, tuple):
+        patch = scene.backbone.patch_size
+        distance = query_distance(torch.from_numpy(weights), asked.query, patch_size=patch).tolist()
+    else:
+        distance = attention.distances(scene.choice, scene.backbone, asked.layer)
+    found = None
+    if mask is not None:
+        try:
+            found = agreement(weights, mask, scene.attention.geometry, mass=mass)
+        except UserError as error:
+            st.error(plain_text(sentence(str(error))), icon=":material/error:")
+            return None
+    return Figures(entropy(torch.from_numpy(weights)).tolist(), distance, found)
+
+
+def _gallery(scene: Scene, figures: Figures, by: str) -> None:
+    _, scaled, _ = scene.maps()
+    order = ranked(figures.values(by), descending=by != ENTROPY)
+    layout.gallery(
+        [
+            Tile(
+                picture=scene.draw(scaled[head], TILE_PX),
+                title=f"{place}. Head {head}",
+                note=figures.note(head),
+                alt=f"Attention map of head {head}, place {place} by {by}: {figures.note(head)}",
+            )
+            for place, head in enumerate(order, start=1)
+        ]
+    )
+    patches = isinstance(scene.asked.query, tuple)
+    told = "from the asked patch" if patches else "mean of all patches as queries"
+    st.caption(
+        f"Block {scene.asked.layer}. Entropy of the attention over patches in bits; distance "
+        f"weighted by attention in px of the network's input, {told} (Dosovitskiy et al. 2021)."
+    )
+
+
+def _mask(scene: Scene) -> tuple[float, np.ndarray | None]:
+    """The mass of the heads' own masks, and the mask to agree with, bool [H,W]."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        source = st.segmented_control(
+            "Agreement with",
+            [_OWN, _UPLOADED],
+            default=_OWN,
+            required=True,
+            key="reference",
+            bind="query-params",
+        )
+        mass = (
+            st.slider(
+                "Attention held by a mask, %",
+                1,
+                100,
+                round(100 * DEFAULT_MASS),
+                key="mass",
+                bind="query-params",
+            )
+            / 100
+        )
+    if source == _OWN:
+        first, _ = pictures.attention(scene.choice, scene.backbone)
+        photo = pictures.pixels(scene.choice.photo)
+        return mass, propose_from(first, photo, MaskSettings(mass=mass)).pixels
+    named = reference.choose(scene.choice.photo)
+    return mass, named.reference.pixels if named is not None else None

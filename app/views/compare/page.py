@@ -1,0 +1,182 @@
+"""Compare: several weights on one photo under one cursor, as the paper's Figure 4 puts them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app.cache import canvas as cached_canvas
+from app.cache import pictures
+from app.components.canvas.component import Panel, canvas
+from app.state import weights_menu
+from app.state.selection import Choice
+from app.text import plain_text
+from app.ui import layout
+from app.views.masks import reference as masks_reference
+from dino.attention import files
+from dino.attention.mass import entropy, mass_mask
+from dino.attention.photo import Attention
+from dino.features.projections import pca_rgb
+from dino.masks.reference import score_heads
+from dino.media import draw
+from dino.model import limits
+from dino.model.backbone import Backbone
+
+MOST = 4
+ATTENTION, COLOURS, PHOTO = "attention", "patch colours", "photo"
+# As the paper's Figure 4: learned without labels, its twin that learned from labels, and no learning.
+_FIRST = ("dino_vitti16_imagenette", "supervised_vitti16_imagenette", pictures.RANDOM_WEIGHTS)
+
+
+@dataclass(frozen=True)
+class Side:
+    """Weights that look at the photo, and what they saw; no attention for networks without it."""
+
+    choice: Choice
+    backbone: Backbone
+    attention: Attention | None
+    seconds: float
+    best_head: int | None = None
+    best_j: float | None = None
+
+
+def show(choice: Choice, backbone: Backbone) -> None:
+    """The page: which weights, one canvas, a table."""
+    layout.header("Compare", choice, backbone)
+    names = _names(choice)
+    first, *others = [choice, *(replace(choice, weights=name) for name in names)]
+    looking = [(first, backbone)]
+    for other in others:
+        looking.append((other, pictures.open_weights(other.weights, st.session_state)))
+    sides = [_look(one, network) for one, network in looking]
+    _explore(sides)
+    layout.footer(choice, backbone, sum(side.seconds for side in sides))
+
+
+def _names(choice: Choice) -> list[str]:
+    options = [n for n in weights_menu.weights_options(st.session_state) if n != choice.weights]
+    if any(name not in options for name in st.session_state.get("with", [])):
+        st.session_state.pop("with", None)  # these are the first now
+    return st.multiselect(
+        "Beside it",
+        options,
+        default=[name for name in _FIRST if name in options],
+        key="with",
+        bind="query-params",
+        max_selections=MOST - 1,
+        help="Weights from the sidebar's menu: bundled, downloaded, of a run, random, or opened.",
+    )
+
+
+def _look(choice: Choice, backbone: Backbone) -> Side:
+    if backbone.has_attention:
+        attention, seconds = pictures.attention(choice, backbone)
+        return Side(choice, backbone, attention, seconds)
+    return Side(choice, backbone, None, pictures.features(choice, backbone)[1])
+
+
+@st.fragment
+def _explore(sides: list[Side]) -> None:
+    """What the controls change; every network has seen the photo already."""
+    place = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        shown = st.segmented_control(
+            "Show", [ATTENTION, COLOURS, PHOTO], default=ATTENTION, required=True, key="look",
+            bind="query-params",
+            help="Attention: the mean of all heads, or with a reference mask the head that covers it "
+            "best. Patch colours: the first three components of each network's own features.",
+        )  # fmt: skip
+        mass = st.slider(
+            "Mass of a head's mask", 10, 100, 60, format="%d%%", key="held", bind="query-params",
+            help="Share of a head's attention its mask holds, for J.",
+        )  # fmt: skip
+    photo = sides[0].choice.photo
+    with st.expander("Score them against a mask", icon=":material/target:"):
+        named = masks_reference.choose(photo)
+    if named is not None:
+        sides = [_scored(side, named.reference.pixels, mass / 100) for side in sides]
+    with place:
+        canvas(
+            "compare",
+            [_panel(side, number, shown) for number, side in enumerate(sides)],
+            hint="Point at a place: each network shows which patches it takes for alike to the one there.",
+            help_text="Arrow keys move over the patches, plus and minus zoom, Escape ends.",
+            link="position",
+        )
+    _table(sides, mass)
+
+
+def _scored(side: Side, reference: np.ndarray, mass: float) -> Side:
+    if side.attention is None:
+        return side
+    masks = mass_mask(torch.from_numpy(side.attention.weights), mass).numpy()
+    heads = score_heads(masks, reference, side.attention.geometry).heads
+    best = int(np.argmax(heads))
+    return replace(side, best_head=best, best_j=heads[best])
+
+
+def _panel(side: Side, number: int, shown: str) -> Panel:
+    name = side.backbone.name
+    drawn, told = _drawn(side, shown)
+    if drawn is not None and side.backbone.is_random:
+        drawn = draw.mark_random(drawn)
+    score = "" if side.best_j is None else f" · J {side.best_j:.3f}"
+    return cached_canvas.panel(
+        side.choice,
+        side.backbone,
+        f"compare-{number}",
+        map_picture=drawn,
+        caption=f"{name}: {told}{score}",
+        alt=f"{told} of {name} over: {side.choice.photo.alt}",
+    )
+
+
+def _drawn(side: Side, shown: str) -> tuple[np.ndarray | None, str]:
+    """The picture over the photo, and what it is in words."""
+    photo = pictures.shown(side.choice.photo, layout.SHOWN_PX)
+    if shown == COLOURS:
+        features, _ = pictures.features(side.choice, side.backbone)
+        colours = pca_rgb(features.patches, features.geometry.grid)
+        geometry = replace(features.geometry, original=photo.shape[:2])
+        return geometry.to_photo(np.moveaxis(colours, -1, 0)).transpose(1, 2, 0), "patch colours"
+    if shown == PHOTO or side.attention is None:
+        return None, "photo" if side.attention is not None else "no attention to show"
+    weights = side.attention.weights
+    one = weights.mean(axis=0) if side.best_head is None else weights[side.best_head]
+    scaled, _ = draw.normalize(one[None])
+    style = files.Style(opacity=0.8)
+    picture = files.head_picture(scaled[0], side.attention, photo, style, width=layout.SHOWN_PX)
+    return picture, "mean of heads" if side.best_head is None else f"head {side.best_head}"
+
+
+def _table(sides: list[Side], mass: int) -> None:
+    rows = []
+    for side in sides:
+        grid = pictures.geometry(side.choice, side.backbone).grid
+        spread = None
+        if side.attention is not None:
+            spread = float(entropy(torch.from_numpy(side.attention.weights)).mean())
+        scored = {} if sides[0].best_j is None else {f"J of the best head at {mass}%": side.best_j}
+        rows.append(
+            {
+                "Weights": side.backbone.name,
+                **scored,
+                "Entropy of a head, bits": spread,
+                "Patches": grid[0] * grid[1],
+                "Forward, s": side.seconds,
+                "Memory, about MB": limits.forward_bytes(side.backbone, grid) / 1e6,
+            }
+        )
+    st.dataframe(rows, hide_index=True, key="compared", column_config=_COLUMNS)
+    if sides[0].best_j is not None:
+        st.caption("The best head is an oracle: it is taken by looking at the mask.")
+    for side in sides:
+        st.caption(f"**{plain_text(side.backbone.name)}**: {plain_text(side.backbone.description)}")
+
+
+_COLUMNS = {
+    "Entropy of a head, bits": st.column_config.NumberColumn(format="%.1f"),
+    "Forward, s": st.column_config.NumberColumn(format="%.2f"),
+    "Memory, about MB": st.column_config.NumberColumn(format="%.0f"),
+}

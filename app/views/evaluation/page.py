@@ -1,0 +1,161 @@
+"""Evaluation: what was measured here, beside what others published.
+
+URL parameters: `task`, one of the measured ones, and `of`, the name of the weights to show alone.
+"""
+
+import html
+import shlex
+from collections.abc import Callable
+
+import streamlit as st
+
+from app.cache import evaluation as services
+from app.cache.evaluation import Results
+from app.text import plain_text, sentence
+from app.ui import layout, sidebar
+from app.views.evaluation import charts
+from dino.errors import UserError
+from dino.evaluation.summary.contents import Group, Measured
+from dino.evaluation.summary.history import about
+from dino.evaluation.summary.page import table_html
+from dino.evaluation.summary.tasks import task_of
+
+_ALL = "All weights"
+_CSS = """<style>
+.dx-eval .wide { overflow-x: auto; border: 1px solid rgba(128,128,128,.35); border-radius: .5rem; }
+.dx-eval table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-numeric: tabular-nums; }
+.dx-eval th, .dx-eval td { padding: .32rem .65rem; text-align: left; vertical-align: top; white-space: nowrap;
+  border-bottom: 1px solid rgba(128,128,128,.25); }
+.dx-eval tbody tr:last-child > * { border-bottom: 0; }
+.dx-eval thead th { background: rgba(128,128,128,.12); }
+.dx-eval .n { text-align: right; }
+.dx-eval tr.ours > * { font-weight: 600; background: rgba(20,147,138,.12); }
+.dx-eval td.long { white-space: normal; min-width: 12rem; }
+.dx-eval dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .86rem; margin: 0 0 .8rem; }
+.dx-eval dt { opacity: .75; } .dx-eval dd { margin: 0; overflow-wrap: anywhere; }
+@media (min-width: 900px) { .dx-eval dl { grid-template-columns: max-content 1fr max-content 1fr; } }
+@media (max-width: 640px) { .dx-eval th, .dx-eval td { padding: .32rem .45rem; } .dx-eval thead th { white-space: normal; }
+  .dx-eval td:first-child, .dx-eval td:nth-child(2) { white-space: normal; min-width: 6.2rem; overflow-wrap: anywhere; } }
+</style>"""
+_FIRST_COMMANDS = """\
+python -m dino eval knn --train photos/train --val photos/val
+python -m dino eval linear --train photos/train --val photos/val --frozen-features
+python -m dino eval segmentation --data outlined
+python -m dino eval ablation --data photos/train --knn photos --steps 300
+python -m dino eval cost"""
+
+
+def show() -> None:
+    """The page; it needs no weights, only what was measured."""
+    sidebar.show_problems()
+    layout.heading("Evaluation", "What was measured here, beside what others published.")
+    try:
+        found = services.results()
+    except UserError as error:
+        st.error(plain_text(sentence(str(error))), icon=":material/error:")
+        return
+    if found is None:
+        _nothing()
+        return
+    if found.bundled:
+        st.info(
+            "Nothing was measured on this machine yet; these are the measurements that come with "
+            "the code, made elsewhere.",
+            icon=":material/inventory_2:",
+        )
+    _report(found)
+    with st.expander("About these figures", icon=":material/info:"):
+        for line in about(found.history):
+            st.markdown(plain_text(line))
+    _take_away(found)
+
+
+def _nothing() -> None:
+    """What to do where nothing was measured."""
+    st.markdown("## Nothing was measured yet")
+    folder = plain_text(str(services.results_folders()[0]))
+    st.markdown(
+        "Evaluations run on the command line, since they take minutes to hours. Each leaves its "
+        f"figures in the folder {folder}, and this page shows all of them beside the paper's. "
+        "Photos lie in a folder with a sub-folder a class; masks in images/ and masks/."
+    )
+    with st.expander("Copy as command", icon=":material/terminal:", expanded=True):
+        st.code(_FIRST_COMMANDS, language=None, wrap_lines=True)
+
+
+def _report(found: Results) -> None:
+    """One task at a time, of all weights or of some."""
+    reports = found.history.reports
+    tasks = [section.task for section in services.sections(reports)]
+    with st.container(horizontal=True):
+        task = _linked("Task", tasks, param="task", words=lambda name: task_of(name).title)
+        names = dict.fromkeys(r.weights["name"] for r in reports if r.task == task)
+        name = _linked("Weights", [_ALL, *names], param="of", words=_one_line)
+    chosen = tuple(
+        report
+        for report in reports
+        if report.task == task and name in (_ALL, report.weights["name"])
+    )
+    for section in services.sections(chosen):
+        if section.told:
+            st.markdown(plain_text(section.told))
+        for number, group in enumerate(section.groups):
+            _group(group, key=f"evaluation_{section.task}_{name}_{number}")
+
+
+def _linked(label: str, options: list[str], *, param: str, words: Callable[[str], str]) -> str:
+    """A choice that the address has as it is, not in the words it is shown in; the first by default.
+
+    (Streamlit's own binding writes those words.)
+    """
+    key, asked = f"evaluation_{param}", st.query_params.get(param)
+    if asked in options and asked != st.session_state.get(f"{key}_link"):
+        st.session_state[key] = asked
+    elif st.session_state.get(key) not in options:
+        st.session_state[key] = options[0]
+    chosen = st.selectbox(
+        label, options, key=key, format_func=words, width=280, persist_state="session"
+    )
+    assert chosen is not None
+    st.session_state[f"{key}_link"] = chosen
+    if chosen != options[0]:
+        st.query_params[param] = chosen
+    else:
+        st.query_params.pop(param, None)
+    return chosen
+
+
+def _group(group: Group, *, key: str) -> None:
+    st.markdown(f"**{plain_text(group.data)}**")
+    if group.comparison is not None:
+        _html(table_html(group.comparison, group.data))
+    charts.show(group.charts, key=key)
+    for one in group.measured:
+        with st.expander(plain_text(one.title), icon=":material/science:"):
+            _html(_facts(one) + table_html(one.table, one.title))
+
+
+def _facts(one: Measured) -> str:
+    pairs = (f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in one.facts)
+    return f"<dl>{''.join(pairs)}</dl>"
+
+
+def _html(body: str) -> None:
+    st.html(f'{_CSS}<div class="dx-eval">{body}</div>')
+
+
+def _one_line(name: str) -> str:
+    return " ".join(name.split())
+
+
+def _take_away(found: Results) -> None:
+    """The whole report as files, and the command that writes the same."""
+    history = found.history
+    layout.downloads(
+        ("Report, HTML", "report.html", "draft", lambda: services.report_html(history)),
+        ("Report, Markdown", "report.md", "notes", lambda: services.report_markdown(history)),
+        ("All rows, CSV", "results.csv", "table", lambda: services.report_csv(history)),
+    )
+    words = ["python", "-m", "dino", "eval", "report", str(found.folder), "--out", "report"]
+    with st.expander("Copy as command", icon=":material/terminal:"):
+        st.code(shlex.join(words), language=None, wrap_lines=True)

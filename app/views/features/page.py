@@ -1,0 +1,190 @@
+"""Features: what the patches have in common, as colours on the photo and as points in space."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.cache import pictures
+from app.state.selection import Choice
+from app.ui import layout
+from app.views.features import joint, linked
+from dino.attention import files
+from dino.attention.figures import patch_scatter, standalone_html
+from dino.attention.photo import PatchFeatures
+from dino.features.projections import Projection, pca_rgb
+from dino.media import draw
+from dino.model.backbone import Backbone
+
+METHODS = {"PCA": "pca", "t-SNE": "tsne"}
+PARTS = ("One photo", "Several photos")
+
+
+def show(choice: Choice, backbone: Backbone) -> None:
+    """The page: the patches of one photo, or those of several in one basis."""
+    layout.header("Features", choice, backbone)
+    part = st.segmented_control(
+        "Patches of",
+        PARTS,
+        default=PARTS[0],
+        required=True,
+        key="patches",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if part == PARTS[1]:
+        joint.show(choice, backbone)
+        return
+    features, seconds = pictures.features(choice, backbone)
+    _explore(choice, backbone, features)
+    layout.footer(choice, backbone, seconds)
+
+
+@st.fragment
+def _explore(choice: Choice, backbone: Backbone, features: PatchFeatures) -> None:
+    """Pictures beside the scatter; patches that are chosen in one light up in both."""
+    scene = linked.Linked(choice, backbone, features)
+    left, right = st.columns([5, 6], gap="medium")
+    with left:
+        linked.photo(scene)
+        st.caption(
+            "The first three principal components of the patch features as red, green and blue: "
+            "patches of one colour look alike to the network. Colours belong to this photo alone."
+        )
+    with right:
+        _scatter(scene)
+
+
+def _scatter(scene: linked.Linked) -> None:
+    choice, backbone, features = scene.choice, scene.backbone, scene.features
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        method = st.segmented_control(
+            "Projection",
+            list(METHODS),
+            default="PCA",
+            required=True,
+            key="projection",
+            bind="query-params",
+        )
+        dims = st.segmented_control(
+            "Dimensions", [2, 3], default=2, required=True, key="dims", bind="query-params"
+        )
+        colour = st.segmented_control(
+            "Points coloured as",
+            ["photo", "components"],
+            default="photo",
+            required=True,
+            key="points",
+            bind="query-params",
+        )
+        perplexity = 30
+        if METHODS[method] == "tsne":
+            perplexity = st.slider(
+                "Perplexity",
+                5,
+                50,
+                30,
+                key="perplexity",
+                bind="query-params",
+                width=160,
+                help="About how many neighbours a patch has; at most a third of the patches.",
+            )
+    projection = _project(
+        choice, backbone, features, method=METHODS[method], dims=dims, perplexity=perplexity
+    )
+    if colour == "components":
+        colours = pca_rgb(features.patches, features.geometry.grid).reshape(-1, 3)
+    else:
+        colours = pictures.patch_colours(choice, backbone, features)
+    mark = draw.RANDOM_MARK if backbone.is_random else ""
+    figure = patch_scatter(projection, features.geometry.grid, colours, title=mark, lit=scene.lit)
+    figure.update_layout(height=620, dragmode="lasso" if dims == 2 else None)
+    linked.chart(
+        scene,
+        figure,
+        key="patch_scatter",
+        alt=f"{method} of {len(projection.points)} patch features in {dims} dimensions.",
+    )
+    st.caption(_describe(projection))
+    _downloads(choice, backbone, features, projection, colours)
+
+
+def _project(
+    choice: Choice, backbone: Backbone, features: PatchFeatures, **options: Any
+) -> Projection:
+    """The points, with a progress bar while t-SNE is at work."""
+    if options["method"] == "pca":
+        return pictures.projection(choice, backbone, features, **options)
+    place = st.empty()
+
+    def progress(done: float, message: str) -> None:
+        place.progress(min(done, 1.0), text=message)
+
+    projection = pictures.projection(choice, backbone, features, progress=progress, **options)
+    place.empty()
+    return projection
+
+
+def _describe(projection: Projection) -> str:
+    shares = projection.explained_variance
+    if projection.method == "pca" and shares is not None:
+        kept = sum(shares[: projection.points.shape[1]])
+        return f"{len(projection.points)} patches; the axes shown hold {kept:.0%} of the variance."
+    perplexity = projection.parameters.get("perplexity")
+    return (
+        f"{len(projection.points)} patches, perplexity {perplexity:g}, seed {projection.seed}. "
+        "t-SNE keeps neighbours together; distances between groups mean little."
+    )
+
+
+def _downloads(
+    choice: Choice,
+    backbone: Backbone,
+    features: PatchFeatures,
+    projection: Projection,
+    colours: np.ndarray,
+) -> None:
+    random, by_components = backbone.is_random, st.session_state["points"] == "components"
+    stem = files.results_name(choice.photo.file_name, choice.photo.id)
+
+    def html() -> bytes:
+        title = choice.photo.file_name + (f" ({draw.RANDOM_MARK})" if random else "")
+        return standalone_html(
+            patch_scatter(projection, features.geometry.grid, colours, title=title)
+        )
+
+    def everything() -> bytes:
+        photo = pictures.pixels(choice.photo)
+        name = choice.photo.file_name
+        return files.zip_files(
+            files.projection_files(
+                projection, features, photo, title=name, random=random, components=by_components
+            )
+        )
+
+    def components() -> bytes:
+        return draw.encode_png(files.pca_picture(features, random=random))
+
+    layout.downloads(
+        ("Components (PNG)", f"{stem}-pca-rgb.png", "image", components),
+        (
+            "Points (CSV)",
+            f"{stem}-points.csv",
+            "table",
+            lambda: files.points_csv(projection, features, colours),
+        ),
+        ("Plot (HTML)", f"{stem}-points.html", "language", html),
+        (
+            "Features (NPZ)",
+            f"{stem}-projection.npz",
+            "data_array",
+            lambda: files.projection_npz(projection, features),
+        ),
+        ("All files (ZIP)", f"{stem}-features.zip", "folder_zip", everything),
+    )
+    options = ["--method", projection.method, "--dims", str(projection.points.shape[1])]
+    if projection.method == "tsne":
+        options += ["--perplexity", f"{projection.parameters['perplexity']:g}"]
+    if by_components:
+        options += ["--points", "components"]
+    layout.command("project", choice, options)

@@ -1,0 +1,96 @@
+"""What is alike: the nearest photos of one, and groups of near-duplicates."""
+
+import streamlit as st
+
+from app.cache import gallery as services
+from app.cache.gallery import Gallery
+from app.state.selection import Choice
+from app.ui import layout
+from app.views.gallery import enlarged, pictures
+from dino.features.neighbours import DuplicateGroup, nearest
+from dino.model.backbone import Backbone
+
+LIKE, COUNT, ALIKE = "like", "count", "alike"
+BESIDE, GROUP = "gallery_beside", "gallery_opened_group"
+_MAX_GROUPS = 25
+
+
+def choose_photo(of: Gallery) -> int:
+    """The row of a chosen photo."""
+    paths = of.photos.paths
+    path = st.selectbox("Photo to compare with", paths, key=LIKE, bind="query-params")
+    return services.rows_by_path(of)[path]
+
+
+@st.fragment
+def neighbours(of: Gallery, choice: Choice, backbone: Backbone) -> None:
+    """The photos nearest to one, with their cosines; it and one of them large."""
+    left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
+    with left:
+        row = choose_photo(of)
+    with right:
+        k = st.slider("Neighbours shown", 6, 60, 18, step=6, key=COUNT, bind="query-params")
+    found = nearest(of.photos.features, row, k=k)
+    rows = found.rows.tolist()
+    cosines = {r: f"cosine {cosine:.3f}" for r, cosine in zip(rows, found.cosines, strict=True)}
+    large, small = st.columns([3, 2], gap="medium")
+    with large:
+        beside = st.selectbox(
+            "Beside it",
+            rows,
+            format_func=lambda r: f"{of.photos.paths[r]} ({cosines[r]})",
+            key=BESIDE,
+        )
+        captions = [of.photos.paths[row], f"{of.photos.paths[beside]}: {cosines[beside]}"]
+        enlarged.show("gallery_pair", of, [row, beside], choice, backbone, captions=captions)
+    with small:
+        pictures.grid(of, [row, *rows], ["this photo", *cosines.values()], chosen=row)
+
+
+@st.fragment
+def near_duplicates(of: Gallery, choice: Choice, backbone: Backbone) -> None:
+    """Groups of photos that are nearly the same, most alike first; one of them large."""
+    threshold = st.slider(
+        "Cosine above",
+        0.70,
+        0.999,
+        0.95,
+        step=0.001,
+        format="%.3f",
+        key=ALIKE,
+        bind="query-params",
+        help="Photos above it hang together, also by way of others. What is high depends on the "
+        "weights: raise it until groups hold only what you would call the same.",
+    )
+    groups = services.duplicates(of, threshold)
+    if not groups:
+        st.info("No two photos are as alike as that.", icon=":material/check:")
+        return
+    num = sum(len(group.rows) for group in groups)
+    noun = "group" if len(groups) == 1 else "groups"
+    st.markdown(f"**{len(groups):,} {noun}, {num:,} photos**")
+    layout.downloads(("Groups (CSV)", "near-duplicates.csv", "table", lambda: _csv(of, groups)))
+    large, small = st.columns([3, 2], gap="medium")
+    with large:
+        opened = st.selectbox(
+            "Opened large",
+            groups,
+            format_func=lambda group: " · ".join(of.photos.paths[row] for row in group.rows[:2]),
+            key=GROUP,
+        )
+        enlarged.show("gallery_group", of, opened.rows, choice, backbone)
+    with small:
+        for number, group in enumerate(groups[:_MAX_GROUPS], start=1):
+            st.caption(f"Group {number}: {len(group.rows)} photos, cosine up to {group.cosine:.3f}")
+            pictures.first(of, group.rows)
+    if len(groups) > _MAX_GROUPS:
+        st.caption(f"… and {len(groups) - _MAX_GROUPS:,} groups more; the CSV lists all.")
+
+
+def _csv(of: Gallery, groups: list[DuplicateGroup]) -> bytes:
+    lines = ["group,cosine,path,sha256"]
+    for number, group in enumerate(groups, start=1):
+        for row in group.rows:
+            path = of.photos.paths[row].replace('"', '""')
+            lines.append(f'{number},{group.cosine:.4f},"{path}",{of.photos.sha256[row]}')
+    return ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,218 @@
+"""The map of a folder: a point a photo, coloured, hovered, chosen by lasso, and what is chosen below."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from app.cache import gallery as services
+from app.cache.gallery import Gallery
+from app.components.hover.component import hovered_photo
+from app.state.selection import Choice
+from app.text import plain_text
+from app.ui import layout
+from app.views.gallery import enlarged, pictures, sorting
+from dino.attention.figures import standalone_html
+from dino.features.figures import photo_scatter
+from dino.features.projections import Projection, has_umap
+from dino.media import draw
+from dino.model.backbone import Backbone
+
+METHODS = {"PCA": "pca", "t-SNE": "tsne", "UMAP": "umap"}
+TINTS = ("sub-folder", "cluster", "date")
+METHOD, TINT, CLUSTERS, NEARBY, PICK = "map", "tint", "clusters", "nearby", "pick"
+CHART, OPENED = "gallery_scatter", "gallery_opened"
+_MIN_PHOTOS = 3
+
+
+@dataclass(frozen=True)
+class Map:
+    """What is drawn: the photos' points, and the group of each photo, named; and how one that is opened
+    is looked at."""
+
+    of: Gallery
+    projection: Projection
+    groups: tuple[str, ...]
+    tint: str
+    choice: Choice
+    backbone: Backbone
+
+
+def show(of: Gallery, choice: Choice, backbone: Backbone) -> None:
+    """Controls, the chart, the photo under the pointer, and the chosen photos."""
+    if len(of.photos) < _MIN_PHOTOS:
+        st.info(f"A map needs {_MIN_PHOTOS} photos or more.", icon=":material/info:")
+        return
+    method, tint, k, nearby = _controls(of)
+    projection = _project(of, method, nearby)
+    if projection is None:
+        return
+    drawn = Map(of, projection, _groups(of, tint, k), tint, choice, backbone)
+    # First, so that a phone has it above the chart and not below all of it.
+    left, right = st.columns([1, 4], gap="medium")
+    with left:
+        hovered_photo(
+            "gallery_hover",
+            chart=CHART,
+            sheets=services.sheet_addresses(of),
+            names=of.photos.paths,
+        )
+    with right:
+        _chart(drawn)
+
+
+def _controls(of: Gallery) -> tuple[str, str, int, int]:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        method = st.segmented_control(
+            "Projection",
+            [name for name in METHODS if name != "UMAP" or has_umap()],
+            default="PCA",
+            required=True,
+            key=METHOD,
+            bind="query-params",
+            help=None if has_umap() else "UMAP joins once `pip install umap-learn` was run.",
+        )
+        has_labels = len(set(of.photos.labels)) > 1
+        tints = TINTS if has_labels else TINTS[1:]
+        tint = st.segmented_control(
+            "Coloured by", tints, default=tints[0], required=True, key=TINT, bind="query-params"
+        )
+        k = 10
+        if tint == "cluster":
+            k = st.slider("Clusters", 2, min(40, len(of.photos)), min(10, len(of.photos)),
+                          key=CLUSTERS, bind="query-params", width=160)  # fmt: skip
+        nearby = 30
+        if method != "PCA":
+            nearby = st.slider(
+                "Neighbours",
+                5,
+                100,
+                30,
+                key=NEARBY,
+                bind="query-params",
+                width=160,
+                help="t-SNE's perplexity or UMAP's neighbours: few show small groups, many the whole.",
+            )
+    return METHODS[method], tint, k, nearby
+
+
+def _groups(of: Gallery, tint: str, k: int) -> tuple[str, ...]:
+    if tint == "cluster":
+        return tuple(f"cluster {number}" for number in services.clusters(of, k).numbers)
+    if tint == "date":
+        return tuple(str(month) for month in of.photos.dates.astype("datetime64[M]"))
+    return tuple(label or "no folder" for label in of.photos.labels)
+
+
+def _project(of: Gallery, method: str, nearby: int) -> Projection | None:
+    """The points; where they take long, with progress, outside any fragment, so that Cancel (as any
+    other control) ends the work."""
+    options = {"method": method, "perplexity": 30 if method == "pca" else nearby}
+    if method == "pca" or services.has_points(of, **options):
+        return services.points(of, **options)
+    place = st.empty()
+    with place.container():
+        bar = st.empty()
+        bar.progress(0.0, "Starts …")
+        st.button("Cancel", icon=":material/close:", key="gallery_cancel", on_click=_cancel)
+    projection = services.points(
+        of, progress=lambda done, said: bar.progress(min(done, 1.0), text=said) and None, **options
+    )
+    place.empty()
+    return projection
+
+
+def _cancel() -> None:
+    st.session_state[METHOD] = "PCA"
+
+
+@st.fragment
+def _chart(drawn: Map) -> None:
+    """The chart and what was chosen in it; choosing redraws this alone."""
+    event = st.plotly_chart(
+        _figure(drawn),
+        key=CHART,
+        on_select="rerun",
+        selection_mode=("points", "box", "lasso"),
+        width="stretch",
+        config={"scrollZoom": True, "displaylogo": False},
+        alt=f"{drawn.projection.method} of {len(drawn.groups)} photos, coloured by {drawn.tint}.",
+    )
+    lassoed = sorted({int(point["customdata"]) for point in event.selection.points})
+    groups = sorted(set(drawn.groups), key=lambda name: (len(name), name))
+    picked = st.multiselect(
+        "Choose by lasso, box or click in the chart, or whole groups here",
+        groups,
+        key=PICK,
+        placeholder=f"{drawn.tint}s",
+    )
+    by_group = [row for row, group in enumerate(drawn.groups) if group in picked]
+    rows = sorted({*lassoed, *by_group})
+    st.caption(_describe(drawn))
+    if rows:
+        _chosen(drawn, rows)
+    _downloads(drawn, rows)
+    sorting.show(drawn.of, rows or range(len(drawn.groups)), drawn.groups)
+
+
+def _chosen(drawn: Map, rows: list[int]) -> None:
+    """One of the chosen photos large, beside all of them."""
+    st.markdown(f"**{len(rows):,} photos chosen**")
+    large, small = st.columns([3, 2], gap="medium")
+    with large:
+        opened = st.selectbox(
+            "Opened large", rows, format_func=lambda row: drawn.of.photos.paths[row], key=OPENED
+        )
+        enlarged.show("gallery_photo", drawn.of, [opened], drawn.choice, drawn.backbone)
+    with small:
+        pictures.first(drawn.of, rows, [drawn.groups[row] for row in rows])
+
+
+def _figure(drawn: Map, title: str = ""):
+    photos, by_date = drawn.of.photos, drawn.tint == "date"
+    mark = draw.RANDOM_MARK if drawn.backbone.is_random else ""
+    figure = photo_scatter(
+        drawn.projection,
+        photos.paths,
+        groups=None if by_date else drawn.groups,
+        dates=photos.dates if by_date else None,
+        title=" · ".join(filter(None, (title, mark))),
+    )
+    figure.update_layout(height=560)
+    return figure
+
+
+def _describe(drawn: Map) -> str:
+    projection, shares = drawn.projection, drawn.projection.explained_variance
+    if projection.method == "pca" and shares is not None:
+        said = f"The axes hold {sum(shares[:2]):.0%} of the variance."
+    else:
+        said = f"Seed {projection.seed}; groups mean much, distances between them little."
+    if drawn.tint == "date":
+        said += f" {services.dates_known(drawn.of):.0%} of the dates are from the cameras, the others of files."
+    return said
+
+
+def _downloads(drawn: Map, rows: Sequence[int]) -> None:
+    chosen = np.array(rows if len(rows) else range(len(drawn.groups)))
+    what = "chosen" if len(rows) else "all"
+    layout.downloads(
+        (f"CSV ({what})", "photos.csv", "table", lambda: photos_csv(drawn, chosen)),
+        ("Features (NPZ)", "features.npz", "data_array", (drawn.of.out / "features.npz").read_bytes),
+        ("Plot (HTML)", "photos.html", "language",
+         lambda: standalone_html(_figure(drawn, plain_text(drawn.of.folder.name)))),
+    )  # fmt: skip
+
+
+def photos_csv(drawn: Map, rows: np.ndarray) -> bytes:
+    """One line a photo: path, label, group, date and where it is from, sha256, coordinates."""
+    photos = drawn.of.photos
+    lines = ["path,label,group,date,dated_by,sha256,x,y"]
+    for row in rows.tolist():
+        words = [photos.paths[row], photos.labels[row], drawn.groups[row]]
+        quoted = ['"' + word.replace('"', '""') + '"' for word in words]
+        facts = [str(photos.dates[row]), photos.dated_by[row], photos.sha256[row]]
+        place = [f"{value:.6g}" for value in drawn.projection.points[row]]
+        lines.append(",".join([*quoted, *facts, *place]))
+    return ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,123 @@
+"""Step 4: the token that stands for the whole picture, block by block."""
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app.cache import attention, pictures
+from app.ui import layout
+from app.views.learn.frame import (
+    SHOWN_PX,
+    Lesson,
+    Question,
+    Step,
+    chart,
+    figure,
+    linked,
+    predict,
+    told,
+)
+from dino.attention.mass import entropy
+from dino.errors import UserError
+from dino.media import draw
+from dino.model.backbone import Backbone
+
+
+def show(lesson: Lesson) -> None:
+    """Where CLS looks in each block, and how widely."""
+    choice, backbone = lesson.choice, lesson.backbone
+    if not lesson.has_cls:
+        raise UserError(f"{backbone.name} has no CLS token; choose other weights for this step")
+    every = tuple(range(backbone.depth))
+    looked = attention.look(choice, backbone, asked=every, query="cls", rolled=False)
+    maps = looked.weights[:, 0]  # [L,A,h,w]
+    bits = entropy(torch.from_numpy(maps)).mean(dim=1).numpy()
+    told(
+        "One token has no patch of its own: **CLS**. It asks all patches in every block, collects what they "
+        "hand over, and leaves as the description of the whole photo; in DINO it is what two networks in "
+        "training, student and teacher, are compared by (steps 5 and 6). In DINO's own training nothing tells "
+        f"it where the object is, no label and no outline.{_tuned(backbone)}"
+    )
+    left, right = st.columns(2, gap="medium")
+    with right:
+        shown = predict(lesson, _question(bits), name="cls_token")
+        if shown:
+            layer = _layer(backbone.depth)
+            _curve(lesson, bits, layer)
+    with left:
+        _picture(lesson, maps[layer if shown else 0].mean(axis=0), layer if shown else 0)
+
+
+def _question(bits: np.ndarray) -> Question:
+    first, last = float(bits[0]), float(bits[-1])
+    differs = abs(first - last) >= 0.2
+    right = 2 if not differs else int(last > first)
+    return Question(
+        "Where does the CLS token's attention spread more widely?",
+        ("In the first block", "In the last block", "Within 0.2 bits the same in both"),
+        right,
+        f"On this photo the heads have {first:.1f} bits on average in block 0 and {last:.1f} in block "
+        f"{len(bits) - 1}: {_meaning(first, last)}",
+    )
+
+
+def _meaning(first: float, last: float) -> str:
+    if abs(first - last) < 0.2:
+        return "it goes on looking about equally widely."
+    if last < first:
+        return "it looks everywhere at first, and in the end at what the description is made of."
+    return "it starts from few patches, and in the end it gathers from many."
+
+
+def _tuned(backbone: Backbone) -> str:
+    """A word of caution where the weights were not trained by DINO alone."""
+    if "saliency" not in backbone.name:
+        return ""
+    return " (The weights chosen here were tuned to show objects afterwards: choose others to see what emerges.)"
+
+
+def _layer(depth: int) -> int:
+    if depth == 1:
+        return 0
+    return linked(
+        "learn_layer",
+        range(depth),
+        depth - 1,
+        lambda: st.slider(
+            "Block",
+            0,
+            depth - 1,
+            key="learn_layer",
+            persist_state="session",
+            help="From 0, the first after the patches.",
+        ),
+    )
+
+
+def _curve(lesson: Lesson, bits: np.ndarray, layer: int) -> None:
+    drawn = figure(lesson, x="block", y="entropy, bits", height=240)
+    drawn.add_scatter(x=list(range(len(bits))), y=bits, mode="lines+markers", name="mean of heads")
+    drawn.add_vline(x=layer, line={"color": "rgba(128,128,128,0.7)", "dash": "dot"})
+    ends = f"{bits[0]:.1f} bits in the first block, {bits[-1]:.1f} in the last"
+    chart(drawn, "learn_entropies", f"Entropy of CLS attention by block: {ends}.")
+
+
+def _picture(lesson: Lesson, values: np.ndarray, layer: int) -> None:
+    choice, backbone = lesson.choice, lesson.backbone
+    scaled, _ = draw.normalize(values[None])
+    colours = draw.heat(scaled[0], pictures.geometry(choice, backbone), width=SHOWN_PX)
+    picture = draw.overlay(pictures.shown(choice.photo, SHOWN_PX), colours, 0.8)
+    layout.picture(
+        draw.mark_random(picture) if backbone.is_random else picture,
+        alt=f"Where CLS looks in block {layer}, over: {choice.photo.alt}",
+        caption=f"CLS in block {layer} of {backbone.depth - 1}, mean of heads, on its own scale",
+    )
+
+
+STEP = Step(
+    "The CLS token",
+    show,
+    controls={"learn_layer": lambda backbone: backbone.depth - 1},
+    link={"query": "cls"},
+    handed={"layer": "learn_layer"},
+)

@@ -1,0 +1,64 @@
+"""Step 3: the same query in all heads of a block, side by side."""
+
+import numpy as np
+import torch
+
+from app.cache import pictures
+from app.ui import layout
+from app.ui.layout import Tile
+from app.views.learn.frame import TILE_PX, Lesson, Question, Step, predict, told
+from dino.attention import files
+from dino.attention.mass import entropy
+from dino.media import draw
+
+
+def show(lesson: Lesson) -> None:
+    """All heads of the last block; after the prediction, how widely each spreads."""
+    choice, backbone = lesson.choice, lesson.backbone
+    attention, _ = pictures.attention(choice, backbone)
+    bits = entropy(torch.from_numpy(attention.weights)).tolist()
+    told(
+        f"A block has several heads, {backbone.num_heads} in these weights, each with queries, keys and values of "
+        "its own. They all get the same tokens and may look for different things; what they bring back is "
+        "joined, and one more learned matrix mixes it. How widely a head spreads is its **entropy**: "
+        f"0 bits is all on one patch, {np.log2(attention.weights[0].size):.1f} bits the same for every "
+        "patch here."
+    )
+    sharpest = int(np.argmin(bits))
+    shown = predict(
+        lesson,
+        Question(
+            "Which head looks at the fewest patches (has the lowest entropy)?",
+            tuple(f"Head {number}" for number in range(len(bits))),
+            sharpest,
+            f"It has {min(bits):.1f} bits, about {2 ** min(bits):.0f} patches' worth; the widest head has "
+            f"{max(bits):.1f} bits.",
+        ),
+        name="many_heads",
+    )
+    names, scaled, _ = files.head_maps(attention, files.Style())
+    photo = pictures.shown(choice.photo, TILE_PX)
+    style = files.Style(opacity=0.8)
+    layout.gallery(
+        [
+            Tile(
+                picture=_marked(
+                    lesson, files.head_picture(values, attention, photo, style, width=TILE_PX)
+                ),
+                title=name.replace("head-", "Head "),
+                note=f"entropy {bits[number]:.1f} bits" if shown else "entropy: predict it first",
+                alt=f"Attention of {name} over: {choice.photo.alt}",
+                chosen=shown and number == sharpest,
+            )
+            for number, (name, values) in enumerate(
+                zip(names[: len(bits)], scaled[: len(bits)], strict=True)
+            )
+        ]
+    )
+
+
+def _marked(lesson: Lesson, picture: np.ndarray) -> np.ndarray:
+    return draw.mark_random(picture) if lesson.backbone.is_random else picture
+
+
+STEP = Step("Many heads", show)

@@ -1,0 +1,80 @@
+"""Step 8: nearest neighbours: what features are worth without training anything on top."""
+
+import numpy as np
+import streamlit as st
+
+from app.cache import learn
+from app.ui import layout
+from app.ui.layout import Tile
+from app.views.learn.frame import Lesson, Question, Step, linked, predict, told
+
+_SEED = 0
+_SHOWN = 5
+
+
+def show(lesson: Lesson) -> None:
+    """A crop and those the network takes for most alike; after the prediction, the vote's accuracy."""
+    found = learn.neighbours(lesson.choice, lesson.backbone, _SEED)
+    count, each = len(found.labels), learn.CROPS_OF_A_PHOTO
+    told(
+        "How good are features nobody has trained a classifier on? **k-NN** asks the k nearest others to vote. "
+        f"As a small test, {each} crops of each of {len(found.names)} photos, {count} in all, look for each "
+        "other; the class is the photo a crop was cut from. It is a demonstration, not a benchmark: the "
+        "paper's k-NN votes over the classes of ImageNet, for which there is `python -m dino eval knn`."
+    )
+    shown = predict(lesson, _question(found), name="neighbours")
+    if shown:
+        k = linked(
+            "neighbours",
+            range(1, 11),
+            5,
+            lambda: st.slider(
+                "Neighbours k", 1, 10, key="neighbours", persist_state="session", width=260
+            ),
+        )
+        ours, plain = found.accuracy(found.features, k), found.accuracy(found.pixels, k)
+        left, middle, right = st.columns(3)
+        left.metric("k-NN of the CLS token", f"{ours:.0f}%")
+        middle.metric("k-NN of 8×8 px", f"{plain:.0f}%")
+        right.metric(
+            "Share of right neighbours by chance", f"{100 * (each - 1) / (count - 1):.0f}%"
+        )
+    _examples(found, shown=shown)
+
+
+def _question(found: learn.Neighbours) -> Question:
+    ours, plain = found.accuracy(found.features, 5), found.accuracy(found.pixels, 5)
+    right = 2 if abs(ours - plain) < 5 else int(plain > ours)
+    return Question(
+        "With k = 5, which finds more crops of the same photo: the CLS token, or the crop shrunk to 8×8 px?",
+        ("The CLS token", "8×8 px", "Within 5% the same"),
+        right,
+        f"Here the CLS token is right for {ours:.0f}% of the crops, the 8×8 px for {plain:.0f}%. Crops are "
+        "recoloured and may show different parts, which pixels do not see through.",
+    )
+
+
+def _examples(found: learn.Neighbours, *, shown: bool) -> None:
+    """One crop of the chosen photo and its nearest others."""
+    near = found.features @ found.features.T
+    np.fill_diagonal(near, -np.inf)
+    order = np.argsort(-near[0])[:_SHOWN]
+    tiles = [
+        Tile(found.pictures[0], "This crop", found.names[0], "A crop of the chosen photo", True)
+    ]
+    for place, index in enumerate(order, start=1):
+        right = found.labels[index] == found.labels[0]
+        tiles.append(
+            Tile(
+                picture=found.pictures[index],
+                title=f"{place}. cosine {near[0, index]:.2f}",
+                note=f"{found.names[found.labels[index]]}: {'right' if right else 'wrong'}"
+                if shown
+                else "whose crop?",
+                alt=f"Neighbour {place}: a crop of {found.names[found.labels[index]]}",
+            )
+        )
+    layout.gallery(tiles)
+
+
+STEP = Step("k-NN without labels", show, controls={"neighbours": 5})

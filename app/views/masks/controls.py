@@ -1,0 +1,220 @@
+"""The Masks page's controls: what is kept, from which heads, and how it is tidied and refined."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from dino.attention.mass import DEFAULT_MASS
+from dino.attention.thresholds import DEFAULT_CLUSTERS
+from dino.masks import discovery
+from dino.masks.discovery import DEFAULT_OBJECTS
+from dino.masks.discovery.maskcut import MAX_OBJECTS
+from dino.masks.proposals import MaskSettings
+
+METHODS = {
+    "mass": "mass",
+    "Otsu": "otsu",
+    "k-means": "kmeans",
+    "LOST": "lost",
+    "TokenCut": "tokencut",
+    "MaskCut": "maskcut",
+}
+NAMES = {method: name for name, method in METHODS.items()}
+KEYS = {
+    "auto": "auto",
+    "as they are": "plain",
+    "without bias": "unbiased",
+    "about their mean": "centered",
+}
+# What each method does, in two sentences, and where it is from.
+EXPLAINED = {
+    "mass": "Keeps the fewest patches that together hold a share of the attention. "
+    "Of one head and at 60 % these are the masks of the paper's Fig. 4. (Caron et al. 2021)",
+    "otsu": "Keeps the patches above the one threshold that best parts strong attention from weak. "
+    "There is nothing to set. (Otsu 1979)",
+    "kmeans": "Groups patches whose features are alike, and keeps the groups with more attention "
+    "than the photo's mean. The edges are those of groups, not of the attention. (after Amir et al. "
+    "2021)",
+    "lost": "Starts at the patch that is like the fewest others, for an object is smaller than what "
+    "surrounds it, and adds what is like it. It finds one object in every photo, even where there is "
+    "none. (LOST, Siméoni et al. 2021)",
+    "tokencut": "Ties patches that are alike, and parts the photo where the fewest ties are cut. "
+    "The side with the patch that stands out most is the object. (TokenCut, Wang et al. 2022)",
+    "maskcut": "Parts the photo as TokenCut does, then again without what it found, up to the number "
+    "of objects you allow. A side that reaches three corners of the photo is taken for background. "
+    "(MaskCut of CutLER, Wang et al. 2023)",
+}
+REFINEMENTS = {"patches": "none", "guided filter": "guided", "GrabCut": "grabcut"}
+
+
+def settings(num_heads: int, size: int) -> MaskSettings | None:
+    """Draw the controls; the settings they make, or None while no head is chosen."""
+    method = METHODS[_method()]
+    st.caption(EXPLAINED[method])
+    discovers = method in discovery.METHODS
+    mass = DEFAULT_MASS if discovers else _mass(disabled=method != "mass")
+    objects = _objects() if method == "maskcut" else DEFAULT_OBJECTS
+    clusters = _clusters() if method == "kmeans" else DEFAULT_CLUSTERS
+    heads = _heads(num_heads)
+    combine = "mean" if discovers else _combine()
+    with st.expander("Keys and clean-up" if discovers else "Clean-up", icon=":material/tune:"):
+        keys = KEYS[_keys()] if discovers else "auto"
+        largest, fill_holes, min_area = _cleanup()
+        refine = REFINEMENTS[_refine()]
+    if not heads:
+        return None
+    return MaskSettings(
+        size=size,
+        mass=mass,
+        heads=heads,
+        combine=combine,
+        method=method,
+        clusters=clusters,
+        largest=largest,
+        fill_holes=fill_holes,
+        min_area=min_area,
+        refine=refine,
+        objects=objects,
+        keys=keys,
+    )
+
+
+def of_head(made: MaskSettings, head: int) -> MaskSettings:
+    """The same of one head alone."""
+    return replace(made, heads=(head,))
+
+
+def flags(settings: MaskSettings, num_heads: int) -> list[str]:
+    """Options of `segment` that make the same mask; weights, photo and size are named elsewhere."""
+    options = ["--mass", f"{settings.mass:g}"] if settings.method == "mass" else []
+    options += [] if settings.discovers else ["--combine", settings.combine]
+    if settings.heads is not None and len(settings.heads) < num_heads:
+        options += ["--heads", ",".join(map(str, settings.heads))]
+    if settings.method != "mass":
+        options += ["--method", settings.method]
+    if settings.method == "kmeans":
+        options += ["--clusters", str(settings.clusters)]
+    if settings.method == "maskcut":
+        options += ["--objects", str(settings.objects)]
+    if settings.discovers and settings.keys != "auto":
+        options += ["--keys", settings.keys]
+    if settings.min_area:
+        options += ["--min-area", f"{settings.min_area:g}"]
+    options += ["--largest"] * settings.largest + ["--fill-holes"] * settings.fill_holes
+    return options + (["--refine", settings.refine] if settings.refine != "none" else [])
+
+
+def _combine() -> str:
+    return st.segmented_control(
+        "Combined by",
+        ["mean", "union"],
+        default="mean",
+        required=True,
+        key="combine",
+        bind="query-params",
+        help="mean: threshold the mean of the heads; union: everything any head's mask keeps.",
+    )
+
+
+def _objects() -> int:
+    return st.slider(
+        "Objects at most",
+        1,
+        MAX_OBJECTS,
+        DEFAULT_OBJECTS,
+        key="objects",
+        bind="query-params",
+        help="It ends earlier where the next object would be a crumb.",
+    )
+
+
+def _keys() -> str:
+    return st.segmented_control(
+        "Keys compared",
+        list(KEYS),
+        default="auto",
+        required=True,
+        key="keys",
+        bind="query-params",
+        help="Objects are found in the keys of the last block. What all keys of a photo have in "
+        "common changes no attention, and may hide what sets them apart. as they are: as in the "
+        "papers. without bias: less what the block adds to every key. about their mean: less the "
+        "photo's mean. auto: without bias, and about their mean where that outweighs the rest.",
+    )
+
+
+def _mass(*, disabled: bool) -> float:
+    percent = st.slider(
+        "Attention held by the mask, %",
+        1,
+        100,
+        round(100 * DEFAULT_MASS),
+        key="mass",
+        bind="query-params",
+        disabled=disabled,
+        help="The fewest patches that together hold this share of the attention. "
+        "The paper uses 60 %.",
+    )
+    return percent / 100
+
+
+def _heads(num_heads: int) -> tuple[int, ...]:
+    names = [str(head) for head in range(num_heads)]
+    chosen = st.session_state.get("heads")
+    if chosen and not set(chosen) <= set(names):  # chosen under weights with more heads
+        st.session_state["heads"] = [head for head in chosen if head in names] or names
+    picked = st.pills(
+        "Heads", names, default=names, selection_mode="multi", key="heads", bind="query-params"
+    )
+    return tuple(sorted(int(name) for name in picked))
+
+
+def _method() -> str:
+    return st.segmented_control(
+        "Method",
+        list(METHODS),
+        default="mass",
+        required=True,
+        key="method",
+        bind="query-params",
+        wrap=True,
+        help="mass, Otsu and k-means keep patches by their attention; LOST, TokenCut and MaskCut "
+        "find objects by the keys the attention is made from.",
+    )
+
+
+def _clusters() -> int:
+    return st.slider(
+        "Groups of patches", 2, 16, DEFAULT_CLUSTERS, key="clusters", bind="query-params"
+    )
+
+
+def _cleanup() -> tuple[bool, bool, float]:
+    """Largest piece only, holes filled, and the least share of the photo a piece must have."""
+    with st.container(horizontal=True, gap="medium"):
+        largest = st.toggle("Largest piece only", key="largest", bind="query-params")
+        holes = st.toggle("Fill holes", key="holes", bind="query-params")
+    percent = st.slider(
+        "Drop pieces smaller than, % of the photo",
+        0.0,
+        10.0,
+        0.0,
+        0.5,
+        key="min_area",
+        bind="query-params",
+    )
+    return largest, holes, percent / 100
+
+
+def _refine() -> str:
+    return st.segmented_control(
+        "Edge",
+        list(REFINEMENTS),
+        default="patches",
+        required=True,
+        key="refine",
+        bind="query-params",
+        help="patches: as the network sees the photo. guided filter: the edge moves to the photo's "
+        "nearby. GrabCut: object and background are told apart by colour around the mask, which "
+        "also finds what the mask missed.",
+    )

@@ -1,0 +1,221 @@
+"""Masks: the patches that hold the attention, or the objects in a photo, tidied and refined."""
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app.cache import masks as cached_masks
+from app.cache import pictures
+from app.cache.masks import NamedReference
+from app.state.selection import Choice
+from app.text import plain_text, sentence
+from app.ui import layout
+from app.ui.layout import SHOWN_PX, TILE_PX, Tile
+from app.views.masks import controls, downloads, points, reference
+from app.views.masks.scene import VIEWS, Scene
+from dino.attention.figures import attention_histogram
+from dino.attention.mass import jaccard
+from dino.attention.photo import Attention
+from dino.errors import UserError
+from dino.masks.proposals import MaskSettings
+from dino.masks.reference import HeadScores, score_heads
+from dino.media import draw
+from dino.media.diverging import diverging_heat
+from dino.model.backbone import Backbone
+
+WAYS = ("by attention or discovery", "by pointing")
+POINTING = WAYS[1]
+
+
+def show(choice: Choice, backbone: Backbone) -> None:
+    """The page: how masks are made; the mask, each head's or object's own, scores, downloads."""
+    layout.header("Masks", choice, backbone)
+    by = st.segmented_control(
+        "Masks by", WAYS, default=WAYS[0], required=True, key="by", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if by == POINTING:
+        seconds = pictures.features(choice, backbone)[1]
+        _point(choice, backbone)
+    else:
+        attention, seconds = pictures.attention(choice, backbone)
+        _explore(choice, backbone, attention)
+    layout.footer(choice, backbone, seconds)
+
+
+@st.fragment
+def _point(choice: Choice, backbone: Backbone) -> None:
+    points.show(choice, backbone)
+
+
+@st.fragment
+def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
+    """Everything a control changes; attention is here already, features and keys are where asked."""
+    large, side = st.columns([6, 5], gap="medium")
+    with side:
+        settings = controls.settings(attention.num_heads, choice.size)
+    if settings is None:
+        large.info("Choose at least one head.", icon=":material/touch_app:")
+        return
+    try:
+        with large:
+            labels = cached_masks.labels(choice, backbone, settings)
+            found = cached_masks.found(choice, backbone, settings)
+    except UserError as error:
+        large.error(plain_text(sentence(str(error))), icon=":material/error:")
+        return
+    scene = Scene(choice, backbone, attention, settings, labels, found)
+    with side:
+        if found is None:
+            _histogram(scene)
+        scores = _reference(scene)
+    with large:
+        view, before = _view(settings)
+        scene = replace(scene, view=view)
+        _large(replace(scene, settings=replace(settings, refine="none")) if before else scene)
+        if before:
+            st.caption("Shown before refinement; downloads hold the refined mask.")
+        downloads.show(scene)
+    _gallery(scene, scores)
+
+
+def _view(settings: MaskSettings) -> tuple[str, bool]:
+    """How the mask is drawn, and whether it is shown before refinement."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        view = st.segmented_control(
+            "View",
+            VIEWS,
+            default=VIEWS[0],
+            required=True,
+            key="view",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        refines = settings.refine != "none"
+        before = refines and st.toggle("Before refinement", key="before", bind="query-params")
+    return view, before
+
+
+def _large(scene: Scene) -> None:
+    masks = scene.shown_masks(SHOWN_PX)
+    share = (scene.grid_mask if scene.is_patches else np.logical_or.reduce(masks, axis=0)).mean()
+    layout.picture(
+        scene.draw(masks, SHOWN_PX),
+        alt=f"Mask covering {share:.0%} of: {scene.choice.photo.alt}",
+    )
+    grid = scene.grid_mask
+    kept = f"{np.count_nonzero(grid)} of {grid.size} patches"
+    steps = "" if scene.is_patches else f", then {_steps(scene.settings)}"
+    st.caption(f"{scene.name}: {kept}{steps}, {share:.0%} of the photo.")
+    if not len(scene.grid_masks):
+        st.info(
+            "Nothing stands out: to these weights all patches are alike. Try other keys under "
+            "*Keys and clean-up*, other heads, or LOST, which always answers.",
+            icon=":material/search_off:",
+        )
+
+
+def _steps(settings: MaskSettings) -> str:
+    """What is done to the patches, in words."""
+    steps = []
+    if settings.min_area:
+        steps.append(f"pieces below {100 * settings.min_area:g} % dropped")
+    steps += ["largest piece"] * settings.largest + ["holes filled"] * settings.fill_holes
+    named = {kept: name for name, kept in controls.REFINEMENTS.items()}
+    return ", ".join(steps + [named[settings.refine]] * (settings.refine != "none"))
+
+
+def _gallery(scene: Scene, scores: HeadScores | None) -> None:
+    """Each head's own mask; or each object's, beside the map it was cut from."""
+    if scene.found is not None and not len(scene.found.masks):
+        return
+    title = (
+        "Each head's own mask" if scene.found is None else "Each object, and what it was cut from"
+    )
+    st.markdown(f"**{title}**" + ("" if scene.is_patches else " · patches as kept"))
+    geometry, tiles = draw.scaled(scene.attention.geometry, TILE_PX), []
+    for index, mask in enumerate(scene.each):
+        note = f"{mask.mean():.0%} of the photo"
+        note += f" · J {scores.heads[index]:.2f}" if scores else ""
+        is_object = scene.found is not None
+        title = f"Object {index + 1}" if is_object else f"Head {index}"
+        tiles.append(
+            Tile(
+                picture=scene.draw(
+                    geometry.to_photo(mask)[None], TILE_PX, first=index if is_object else 0
+                ),
+                title=title,
+                note=note,
+                alt=f"Mask of {title.lower()}, {note}",
+                chosen=not is_object and index in scene.heads,
+            )
+        )
+        if scene.found is not None:
+            tiles.append(_cut(scene, index))
+    layout.gallery(tiles)
+
+
+def _cut(scene: Scene, index: int) -> Tile:
+    """The map an object was cut from."""
+    assert scene.found is not None
+    photo = pictures.shown(scene.choice.photo, TILE_PX)
+    pixels, _ = diverging_heat(scene.found.scores[index], scene.attention.geometry, photo)
+    kind = "summed similarity" if scene.settings.method == "lost" else "second eigenvector"
+    row, column = scene.found.seeds[index]
+    return Tile(
+        picture=draw.mark_random(pixels) if scene.backbone.is_random else pixels,
+        title=kind.capitalize(),
+        note=f"cut at 0 · seed at {row}:{column}",
+        alt=f"Map of the {kind} that object {index + 1} was cut from: orange is the object's side",
+    )
+
+
+def _reference(scene: Scene) -> HeadScores | None:
+    """Upload of a reference mask and, where there is one, what masks score on it."""
+    known = cached_masks.reference(st.session_state, scene.choice.photo) is not None
+    with st.expander("Compare with a reference mask", expanded=known, icon=":material/rule:"):
+        named = reference.choose(scene.choice.photo)
+        if named is None:
+            return None
+        scores = None
+        if len(scene.each):
+            truth = named.reference.pixels
+            scores = score_heads(scene.each, truth, scene.attention.geometry)
+        kind = "Head" if scene.found is None else "Object"
+        reference.show_scores(_present(scene, named), scores, kind=kind)
+    return scores
+
+
+def _present(scene: Scene, named: NamedReference) -> list[tuple[str, float]]:
+    """J of the mask at hand, and of the same before it was refined."""
+    truth = named.reference.pixels
+    present = [("This mask", jaccard(scene.mask(), truth))]
+    if scene.settings.refine != "none":
+        before = replace(scene, settings=replace(scene.settings, refine="none"))
+        present.append(("Before refinement", jaccard(before.mask(), truth)))
+    return present
+
+
+def _histogram(scene: Scene) -> None:
+    mean = torch.from_numpy(scene.attention.weights)[list(scene.heads)].mean(0)
+    kept = scene.grid_mask.flatten()
+    shares = (mean / mean.sum()).flatten().numpy()
+    which = f"head {scene.heads[0]}" if len(scene.heads) == 1 else "the mean of the chosen heads"
+    if scene.settings.combine == "union" and len(scene.heads) > 1:
+        told = "the mask keeps what any single head's mask keeps, whatever its place here"
+    elif scene.settings.method == "kmeans":
+        told = "the mask keeps whole groups, whatever the place of their patches here"
+    elif kept.any():
+        told = f"the mask keeps the strongest, from {shares[kept].min():.2%} up"
+    else:
+        told = "the mask keeps none"
+    st.plotly_chart(
+        attention_histogram(shares, kept),
+        width="stretch",
+        key="mass_histogram",
+        config={"displayModeBar": False},
+        alt=f"Histogram of attention per patch for {which}; {told}.",
+    )
+    st.caption(f"Patches by attention, {which}; {told}.")

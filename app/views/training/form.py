@@ -1,0 +1,248 @@
+"""New run: photos, preset, weights to start from, settings, and what is wrong with them in a sentence."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from app.state import data_root, weights_menu
+from app.text import plain_text, sentence
+from app.ui.sidebar import Selection
+from app.views.training import launch, photos, settings
+from app.views.training.launch import SCRATCH, Request
+from app.views.training.photos import Chosen
+from dino.errors import UserError
+from dino.training.config import TrainConfig
+from dino.training.presets import PRESETS
+from dino.training.runs import jobs
+from dino.training.runs.jobs import MAX_NAME, check_name, runs_folder
+from dino.training.runs.processes import read_json
+
+PRESET, WEIGHTS, NAME = "train_preset", "train_weights", "train_name"
+_SUGGESTED, _CHECKED = "train_suggested", "train_checked"
+_DEFAULT_PRESET = "small"
+_SOME_PHOTOS = 1000  # what presets are fitted to while none are chosen
+_PRESETS_TOLD = {
+    "small": "ViT-Tiny, small crops: for some thousand photos on a CPU or a small GPU",
+    "finetune": "goes on from trained weights, in small steps",
+    "vanilla": "the paper's ViT-S/16, 100 epochs: for a GPU and many photos",
+    "boosted": "the paper's longer recipe, 300 epochs",
+    "supervised": "learns the classes of labelled photos, to compare with",
+}
+
+
+def show(selection: Selection, started: Callable[[str], None]) -> None:
+    """Draw the form; `started` is called with the name of a run that was started."""
+    data, knn, masks = _photos()
+    preset, weights, name = _recipe(data)
+    try:
+        config, problem = _config(preset, weights, data), ""
+    except UserError as error:
+        config, problem = TrainConfig.from_dict(PRESETS[preset]), str(error)
+    threads, nice = settings.all_of(config, from_scratch=weights is None)
+    problem = problem or _name_problem(name)
+    if problem:
+        st.error(plain_text(sentence(problem)), icon=":material/rule:")
+    if data.folder is None or data.facts is None:
+        st.info("Choose the photos to learn from.", icon=":material/photo_library:")
+        return
+    photo = selection.choice.photo if selection.choice else None
+    request = Request(
+        name=name,
+        config=config,
+        data=data.folder,
+        knn=knn.folder,
+        masks=masks.folder,
+        film=launch.film_photos(photo, data.facts.examples),
+        threads=threads,
+        nice=nice,
+    )
+    _actions(
+        request,
+        data.facts.num_photos,
+        ready=not (problem or knn.problem or masks.problem),
+        started=started,
+    )
+
+
+def fill_from(run: Path) -> None:
+    """Fill the form with a run's settings; for a callback, before the form is drawn.
+
+    Raises:
+        UserError: they cannot be read, or the weights it started from are gone.
+    """
+    inputs, started = read_json(run / "data.json") or {}, read_json(run / "launch.json") or {}
+    settings_of_run = read_json(run / "config.json") or read_json(run / "requested.json") or {}
+    config = TrainConfig.from_dict(settings_of_run)
+    preset, changed = launch.differences(config, started.get("num_photos") or _SOME_PHOTOS)
+    data = inputs.get("data")
+    st.session_state[PRESET] = preset
+    st.session_state[settings.CHANGES] = changed
+    st.session_state[WEIGHTS] = config.init or SCRATCH
+    for key, folder in (
+        (photos.DATA, data),
+        (photos.KNN, inputs.get("knn")),
+        (photos.MASKS, inputs.get("masks")),
+    ):
+        named = data_root.name_of(Path(folder), data_root.data_root()) if folder else None
+        st.session_state[key] = named
+    st.session_state[photos.KNN_FOR] = data
+    st.session_state[NAME] = launch.free_name(re.sub(r"-\d+$", "", run.name))
+
+
+def _photos() -> tuple[Chosen, Chosen, Chosen]:
+    """What to learn from, and what to measure features and attention on."""
+    photos.suggest_first()
+    left, right = st.columns(2, gap="medium")
+    with left:
+        data = photos.choose(
+            "Photos to learn from",
+            photos.DATA,
+            help="A folder of photos, searched with its sub-folders.",
+            placeholder="Choose or type a folder",
+        )
+    with right:
+        photos.suggest_labelled(data)
+        knn = photos.choose(
+            "Labelled photos to measure on (optional)",
+            photos.KNN,
+            help="With them, every epoch is measured by k-NN: the share of photos whose class their "
+            "nearest neighbours tell. Nothing is learned from the labels. A folder with a sub-folder "
+            "for each class, or with train/ and val/.",
+            placeholder="None: nothing will say whether it gets better",
+            measure="knn",
+        )
+    with st.expander("Photos with masks to measure attention on", icon=":material/content_cut:"):
+        masks = photos.choose(
+            "Photos with masks (optional)",
+            photos.MASKS,
+            help="With them, J of the attention masks is measured too: how well the best head's mask "
+            "covers each outlined object. A folder with images/ and masks/, VOC 2012, or COCO.",
+            placeholder="None",
+            measure="masks",
+        )
+    photos.upload()
+    return data, knn, masks
+
+
+def _recipe(data: Chosen) -> tuple[str, str | None, str]:
+    """Preset, weights to start from (None: from scratch) and name."""
+    left, middle, right = st.columns(3, gap="medium")
+    names = [name for name in _PRESETS_TOLD if name in PRESETS]
+    names += [name for name in PRESETS if name not in names]
+    st.session_state.setdefault(PRESET, _DEFAULT_PRESET)
+    preset = left.selectbox(
+        "Preset",
+        names,
+        key=PRESET,
+        on_change=lambda: st.session_state.pop(settings.CHANGES, None),
+        persist_state="session",
+        help="Settings that belong together:  \n"
+        + "  \n".join(f"**{name}**: {_PRESETS_TOLD.get(name, '')}" for name in names),
+    )
+    options = [SCRATCH, *_learned_weights()]
+    st.session_state.setdefault(WEIGHTS, SCRATCH)
+    weights = middle.selectbox(
+        "Start from",
+        list(dict.fromkeys([*options, st.session_state[WEIGHTS] or SCRATCH])),
+        key=WEIGHTS,
+        accept_new_options=True,
+        persist_state="session",
+        help="Weights to go on from, also those of a run; or type the path of a checkpoint.",
+    )
+    suggested = launch.free_name(preset, data.folder.name if data.folder else "run")
+    if st.session_state.get(NAME) in (None, "", st.session_state.get(_SUGGESTED)):
+        st.session_state[NAME] = suggested
+    st.session_state[_SUGGESTED] = suggested
+    name = right.text_input(
+        "Name of the run",
+        key=NAME,
+        max_chars=MAX_NAME,
+        persist_state="session",
+        help=f"Its folder in `{runs_folder()}`: letters, digits, - and _, dots inside.",
+    )
+    return preset, None if weights in (SCRATCH, None) else weights, name
+
+
+def _learned_weights() -> list[str]:
+    """Weights that something was learned in."""
+    session = st.session_state
+    return [name for name in weights_menu.weights_options(session) if not name.startswith("random")]
+
+
+def _config(preset: str, weights: str | None, data: Chosen) -> TrainConfig:
+    """The settings as they stand."""
+    facts = data.facts
+    config = launch.make_config(
+        preset,
+        num_photos=facts.num_photos if facts else _SOME_PHOTOS,
+        weights=weights,
+        changes=settings.changes(),
+        session=st.session_state,
+    )
+    if facts and config.method == "supervised" and facts.num_classes < 2:
+        raise UserError(
+            f"these photos have {facts.num_classes} classes; to learn with labels, put the photos of "
+            "each class in a sub-folder of its own"
+        )
+    return config
+
+
+def _name_problem(name: str) -> str:
+    try:
+        check_name(name)
+    except UserError as error:
+        return str(error)
+    taken = (runs_folder() / name).exists()
+    return f"there is a run named {name} already; choose another name" if taken else ""
+
+
+def _actions(
+    request: Request, num_photos: int, *, ready: bool, started: Callable[[str], None]
+) -> None:
+    """Check and Start, and what they said."""
+    steps = num_photos // request.config.batch_size
+    total = min(steps * request.config.epochs, request.config.max_steps or sys.maxsize)
+    st.caption(f"{steps:,} steps an epoch, {total:,} in all.")
+    with st.container(horizontal=True):
+        check = st.button(
+            "Check",
+            icon=":material/speed:",
+            disabled=not ready,
+            help="Times two steps and says what the run would take: memory, disk, hours. About 15 s.",
+        )
+        start = st.button("Start", type="primary", icon=":material/play_arrow:", disabled=not ready)
+    if start:
+        try:
+            request.start()
+        except UserError as error:
+            st.error(plain_text(sentence(str(error))), icon=":material/error:")
+            return
+        for key in (NAME, _SUGGESTED, _CHECKED):
+            st.session_state.pop(key, None)
+        started(request.name)
+    asked = (request.config.to_json(), str(request.data), request.threads)
+    if check:
+        st.session_state[_CHECKED] = (asked, _check(request))
+    known, (problem, lines) = st.session_state.get(_CHECKED, (None, ("", [])))
+    if known == asked and problem:
+        st.error(plain_text(sentence(problem)), icon=":material/error:")
+    elif known == asked:
+        st.code("\n".join(lines), language=None, wrap_lines=True)
+
+
+def _check(request: Request) -> tuple[str, list[str]]:
+    with st.spinner("Timing two steps …"):
+        try:
+            lines = jobs.check(
+                request.config,
+                request.data,
+                place=runs_folder() / request.name,
+                threads=request.threads,
+                nice=request.nice,
+            )
+        except UserError as error:
+            return str(error), []
+    return "", lines

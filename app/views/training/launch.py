@@ -1,0 +1,110 @@
+"""From what a user chose to a running process: names, weights to start from, sizes that fit them."""
+
+import os
+import re
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from app.cache import pictures
+from app.state import weights_menu
+from app.state.selection import PHOTOS, Photo
+from dino.training.build import build_schedules
+from dino.training.config import TrainConfig
+from dino.training.presets import PRESETS, preset_config
+from dino.training.runs import jobs
+from dino.training.runs.jobs import runs_folder
+
+SCRATCH = "Random weights (from scratch)"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run that could be started."""
+
+    name: str
+    config: TrainConfig
+    data: Path
+    knn: Path | None
+    masks: Path | None
+    film: tuple[str, ...]
+    threads: int
+    nice: int = jobs.DEFAULT_NICE
+
+    def start(self) -> None:
+        """Start it.
+
+        Raises:
+            UserError: a name that cannot be or is taken, no photos.
+        """
+        jobs.start(
+            self.config,
+            self.data,
+            runs_folder() / self.name,
+            knn=self.knn,
+            masks=self.masks,
+            film=self.film,
+            threads=self.threads,
+            nice=self.nice,
+        )
+
+
+def make_config(
+    preset: str,
+    *,
+    num_photos: int,
+    weights: str | None,
+    changes: dict[str, Any],
+    session: MutableMapping[str, Any],
+) -> TrainConfig:
+    """The preset, with crops of whole patches of the weights to start from, and then the changes.
+
+    Args:
+        weights: a name from `weights_menu.weights_options`, or a path; None: from scratch.
+    Raises:
+        UserError: weights that cannot be opened, settings that cannot be, photos for no batch.
+    """
+    start: dict[str, Any] = {}
+    if weights is not None:
+        init = weights_menu.start_weights(weights, session)
+        start = {"init": init, **pictures.start_sizes(init)}
+    config = preset_config(preset, num_photos=num_photos, **{**start, **changes})
+    build_schedules(config, num_photos)
+    return config
+
+
+def differences(config: TrainConfig, num_photos: int) -> tuple[str, dict[str, Any]]:
+    """A config as the nearest preset for so many photos and what differs from it."""
+    start = {"init": config.init, **(pictures.start_sizes(config.init) if config.init else {})}
+
+    def changed(name: str) -> dict[str, Any]:
+        preset = preset_config(name, num_photos=num_photos, **start)
+        names = [f.name for f in fields(TrainConfig) if f.name != "init"]
+        return {n: getattr(config, n) for n in names if getattr(config, n) != getattr(preset, n)}
+
+    found = {name: changed(name) for name in PRESETS}
+    name = min(found, key=lambda name: len(found[name]))
+    return name, found[name]
+
+
+def free_name(*words: str) -> str:
+    """A name that no run has, made of words."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(words)).strip("-")[:48] or "run"
+    number = 1
+    while (runs_folder() / f"{stem}-{number}").exists():
+        number += 1
+    return f"{stem}-{number}"
+
+
+def film_photos(photo: Photo | None, examples: Sequence[str]) -> tuple[str, ...]:
+    """Photos for the filmstrip: the one in the sidebar, if it came with the app, and the examples."""
+    bundled = [str(PHOTOS / photo.file_name)] if photo is not None and photo.credit else []
+    return (*bundled, *examples)
+
+
+def default_threads() -> int:
+    """All cores but one, which the app keeps for itself."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(cores - 1, 1)

@@ -1,0 +1,144 @@
+"""The photos of a run: a folder below the data root, or a ZIP from the browser."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from app.cache import pictures
+from app.state import data_root
+from app.state.data_root import PhotoFacts
+from app.text import plain_text, sentence
+from dino.errors import UserError
+from dino.media.archive import unpack_photos
+from dino.training.runs.jobs import MAX_NAME, check_name
+
+DATA, KNN, MASKS = "train_data", "train_knn", "train_masks"
+# The photos that the labelled ones were suggested for.
+KNN_FOR = "train_knn_for"
+_MAX_ZIP_MB = 2048
+_ZIP, _ZIP_NAME, _ZIP_SAID = "train_zip", "train_zip_name", "train_zip_said"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A folder of photos and what it holds, or the `problem` with it; nothing of all where none was
+    chosen. `told` says in words what it holds."""
+
+    folder: Path | None = None
+    facts: PhotoFacts | None = None
+    problem: str = ""
+    told: str = ""
+
+
+def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = "") -> Chosen:
+    """A select box of folders that also takes a typed path, and below it what is in there.
+
+    Args:
+        measure: take only what can be measured on, by "knn" or by "masks".
+    """
+    root = data_root.data_root()
+    found, chosen = pictures.photo_folders(str(root)), st.session_state.get(key)
+    text = st.selectbox(
+        label,
+        list(dict.fromkeys([*found, *([chosen] if chosen else [])])),
+        index=None,
+        key=key,
+        help=f"{help} Choose, or type the path of any other folder below `{root}`. "
+        "`make app DATA=…` or the variable DINO_DATA_ROOT make that another place.",
+        placeholder=placeholder,
+        accept_new_options=True,
+        persist_state="session",
+    )
+    result = _open(text, root, measure=measure) if text else Chosen()
+    if result.problem:
+        st.error(plain_text(sentence(result.problem)), icon=":material/folder_off:")
+    elif result.told:
+        st.caption(result.told)
+    return result
+
+
+def _open(text: str, root: Path, *, measure: str) -> Chosen:
+    try:
+        folder = data_root.resolve(text, root)
+        if measure == "masks":
+            count = pictures.count_masked(str(folder))
+            return Chosen(folder, told=f"{count:,} photos with masks")
+        facts = pictures.photo_facts(str(folder))
+    except UserError as error:
+        return Chosen(problem=str(error))
+    problem = facts.unfit_for_knn if measure == "knn" else ""
+    return Chosen(folder, facts, problem, _counted(facts))
+
+
+def _counted(facts: PhotoFacts) -> str:
+    classes = f" in {facts.num_classes:,} classes" if facts.num_classes else ", without classes"
+    return f"{facts.num_photos:,} photos{classes}"
+
+
+def suggest_first() -> None:
+    """Choose the first folder there is, once in a session."""
+    if DATA not in st.session_state:
+        found = pictures.photo_folders(str(data_root.data_root()))
+        st.session_state[DATA] = found[0] if found else None
+
+
+def suggest_labelled(data: Chosen) -> None:
+    """Where photos were chosen anew, choose what k-NN can be measured on: the train/ and val/ they lie
+    in, or the photos themselves, or nothing."""
+    if data.folder is None or st.session_state.get(KNN_FOR) == str(data.folder):
+        return
+    st.session_state[KNN_FOR] = str(data.folder)
+    st.session_state[KNN] = labelled_for(data.folder)
+
+
+def labelled_for(data: Path) -> str | None:
+    """The name of a folder that k-NN can be measured on, for photos to learn from."""
+    root = data_root.data_root()
+    for folder in ([data.parent] if data.name == "train" else []) + [data]:
+        name = data_root.name_of(folder, root)
+        if name and not _open(name, root, measure="knn").problem:
+            return name
+    return None
+
+
+def upload(chosen: str = DATA) -> None:
+    """Widgets that unpack a ZIP of photos and choose it, in the session under the key `chosen`."""
+    with st.expander("Upload a ZIP of photos", icon=":material/upload:"):
+        file = st.file_uploader(
+            "ZIP",
+            type=["zip"],
+            key=_ZIP,
+            max_upload_size=_MAX_ZIP_MB,
+            help="Up to 2 GB and 20,000 photos. Sub-folders become classes. The photos stay on the "
+            "machine that runs this app, in checkpoints/data.",
+        )
+        if file is not None:
+            st.text_input("Name", _free_name(file.name), max_chars=MAX_NAME, key=_ZIP_NAME)
+            st.button("Unpack", icon=":material/unarchive:", on_click=_unpack, args=(chosen,))
+        kind, said = st.session_state.pop(_ZIP_SAID, (None, ""))
+        if kind:
+            {"error": st.error, "success": st.success}[kind](plain_text(sentence(said)))
+
+
+def _unpack(chosen: str) -> None:
+    file, name = st.session_state[_ZIP], st.session_state[_ZIP_NAME]
+    try:
+        done = unpack_photos(file, data_root.uploads_folder() / check_name(name))
+    except UserError as error:
+        st.session_state[_ZIP_SAID] = ("error", str(error))
+        return
+    left_out = f"; {done.num_skipped:,} other files left out" if done.num_skipped else ""
+    st.session_state[_ZIP_SAID] = ("success", f"{done.num_photos:,} photos unpacked{left_out}")
+    st.session_state[chosen] = f"{data_root.UPLOAD}{name}"
+    pictures.photo_folders.clear()
+
+
+def _free_name(file_name: str) -> str:
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(file_name).stem).strip("-")[:40] or "photos"
+    number, name = 1, stem
+    while (data_root.uploads_folder() / name).exists():
+        number += 1
+        name = f"{stem}-{number}"
+    return name

@@ -1,0 +1,249 @@
+"""Runs: a table of them, what can be done with one, and the chosen ones live below."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from app.state import weights_menu
+from app.text import plain_text, sentence
+from app.ui import sidebar
+from app.views.training import form, monitor
+from app.views.training.charts import MAX_RUNS
+from app.views.training.launch import default_threads
+from dino.errors import UserError
+from dino.training.runs import jobs
+from dino.training.runs.jobs import runs_folder
+from dino.training.runs.listing import RunSummary, has_checkpoint, list_runs
+
+SELECTED = "train_runs"
+POLL_S = 3.0
+_TABLE, _PROBLEM = "train_table", "train_problem"
+# A sign before each word, for those who do not see the colour.
+_STATES = {
+    "starting": ("… starting", "blue"),
+    "running": ("▶ running", "blue"),
+    "stopping": ("… stopping", "orange"),
+    "finished": ("✓ finished", "green"),
+    "stopped": ("■ stopped", "gray"),
+    "failed": ("✕ failed", "red"),
+}
+
+
+def show(look: Callable[[str], None], write_anew: Callable[[], None]) -> None:
+    """Draw the part.
+
+    Args:
+        look: opens the Attention page with weights of a name.
+        write_anew: shows the form, in a callback.
+    """
+    runs = list_runs(runs_folder())
+    if problem := st.session_state.pop(_PROBLEM, None):
+        st.error(plain_text(sentence(problem)), icon=":material/error:")
+    if not runs:
+        st.info(f"There are no runs in `{runs_folder()}` yet.", icon=":material/science:")
+        return
+    chosen = choose(runs)
+    poll = POLL_S if any(run.active for run in runs) else None
+    st.fragment(_table, run_every=poll)(_states(runs), [run.name for run in chosen])
+    if not chosen:
+        st.info("Choose a run in the table to see how it is doing.", icon=":material/touch_app:")
+        return
+    focus = _focus(chosen)
+    _actions(focus, look, write_anew)
+    poll = POLL_S if any(run.active for run in chosen) else None
+    names = [run.name for run in chosen]
+    st.fragment(monitor.show, run_every=poll)(names, focus.name)
+
+
+def select(names: Sequence[str]) -> None:
+    """Choose runs from outside the table."""
+    st.session_state[SELECTED] = list(names)
+    st.session_state[f"{_TABLE}_turn"] = st.session_state.get(f"{_TABLE}_turn", 0) + 1
+
+
+def choose(runs: Sequence[RunSummary]) -> list[RunSummary]:
+    """The chosen runs that exist; the newest where nobody has chosen yet."""
+    names = st.session_state.get(SELECTED)
+    if names is None:
+        names = [runs[0].name]
+    known = [run.name for run in runs]
+    kept = [name for name in dict.fromkeys(names) if name in known][:MAX_RUNS]
+    st.session_state[SELECTED] = kept
+    return [run for run in runs if run.name in kept]
+
+
+def _states(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
+    return [(run.name, run.status) for run in runs]
+
+
+def _table(known: list[tuple[str, str]], chosen: list[str]) -> None:
+    """The table; a run that appears, goes or changes its state redraws the page around it."""
+    runs = list_runs(runs_folder())
+    names = [run.name for run in runs]
+    key = f"{_TABLE}_{st.session_state.get(f'{_TABLE}_turn', 0)}_{hash(tuple(names))}"
+    st.dataframe(
+        _columns(runs),
+        key=key,
+        hide_index=True,
+        on_select=lambda: _take_selection(key, names),
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": [names.index(n) for n in chosen if n in names]}},
+        height=min(35 * (len(runs) + 1) + 3, 283),
+        placeholder="–",
+        column_config=_column_config(),
+        alt="Training runs",
+    )
+    if _states(runs) != known or set(st.session_state[SELECTED]) != set(chosen):
+        st.rerun()
+
+
+def _take_selection(key: str, names: Sequence[str]) -> None:
+    rows = st.session_state[key].selection.rows
+    st.session_state[SELECTED] = [names[row] for row in rows]
+    if len(rows) > MAX_RUNS:
+        st.session_state[_PROBLEM] = f"{len(rows)} runs are chosen; {MAX_RUNS} fit over each other"
+
+
+def _columns(runs: Sequence[RunSummary]) -> dict[str, list[Any]]:
+    return {
+        "Run": [run.name for run in runs],
+        "State": [[_STATES[run.status][0]] for run in runs],
+        "Done": [100 * run.progress for run in runs],
+        "Step": [_steps(run) for run in runs],
+        "Loss": [run.loss for run in runs],
+        "k-NN": [_knn(run) for run in runs],
+        "Photos/s": [run.images_per_s for run in runs],
+        "Started": [datetime.fromtimestamp(run.started) for run in runs],
+    }
+
+
+def _column_config() -> dict[str, Any]:
+    column = st.column_config
+    words, colours = zip(*_STATES.values(), strict=True)
+    return {
+        "Run": column.TextColumn(pinned=True),
+        "State": column.MultiselectColumn(options=words, color=colours, width="small"),
+        "Done": column.ProgressColumn(format="%d %%", min_value=0, max_value=100, width="small"),
+        "Loss": column.NumberColumn(format="%.3f", width="small"),
+        "k-NN": column.TextColumn(help="At the start → now, in percent."),
+        "Photos/s": column.NumberColumn(format="%.1f", width="small"),
+        "Started": column.DatetimeColumn(format="D MMM YYYY, HH:mm"),
+    }
+
+
+def _steps(run: RunSummary) -> str:
+    return f"{run.step:,} / {run.total_steps:,}" if run.total_steps else f"{run.step:,}"
+
+
+def _knn(run: RunSummary) -> str:
+    if run.knn_start is None:
+        return ""
+    return f"{run.knn_start:.1f}" + (f" → {run.knn:.1f}" if run.knn is not None else "")
+
+
+def _focus(chosen: Sequence[RunSummary]) -> RunSummary:
+    """The one run that buttons, pictures and log are of."""
+    if len(chosen) == 1:
+        return chosen[0]
+    names = [run.name for run in chosen]
+    if st.session_state.get("train_focus") not in names:
+        st.session_state["train_focus"] = names[0]
+    name = st.pills(
+        "Buttons, pictures and log of",
+        names,
+        format_func=plain_text,
+        key="train_focus",
+        required=True,
+    )
+    return chosen[names.index(name)]
+
+
+def _actions(run: RunSummary, look: Callable[[str], None], write_anew: Callable[[], None]) -> None:
+    """What can be done with a run in its state."""
+    with st.container(horizontal=True):
+        weights = f"{weights_menu.RUN}{run.name}"
+        if st.button(
+            "Open in Attention",
+            icon=":material/visibility:",
+            disabled=weights not in weights_menu.run_weights(),
+            help="Looks at your photo with what this run has learned so far.",
+        ):
+            sidebar.choose_weights(weights)
+            look(weights)
+        st.button(
+            "Duplicate with changes",
+            icon=":material/content_copy:",
+            on_click=_duplicate,
+            args=(run, write_anew),
+            help="Fills the form with this run's settings.",
+        )
+        _stop_or_resume(run)
+        if not run.active:
+            _delete(run)
+
+
+def _stop_or_resume(run: RunSummary) -> None:
+    """One button or the other; they come last, so that nothing moves below a pointer."""
+    if run.active:
+        st.button(
+            "Stop",
+            icon=":material/stop:",
+            on_click=_attempt,
+            args=(jobs.stop, run),
+            disabled=run.status == "stopping",
+            help="Saves first, after the step it is in; Resume goes on from there.",
+        )
+        return
+    st.button(
+        "Resume",
+        icon=":material/play_arrow:",
+        on_click=_attempt,
+        args=(jobs.resume, run),
+        kwargs={"threads": default_threads()},
+        disabled=run.status == "finished" or not has_checkpoint(run.folder),
+        help="Goes on from the newest checkpoint, where there is one and the run is not finished.",
+    )
+
+
+def _delete(run: RunSummary) -> None:
+    with st.popover("Delete", icon=":material/delete:"):
+        st.markdown(
+            f"Delete **{plain_text(run.name)}** with its checkpoints, weights and pictures? "
+            "This cannot be undone."
+        )
+        st.button(
+            f"Delete {plain_text(run.name)}",
+            key="train_delete",
+            type="primary",
+            on_click=_delete_for_good,
+            args=(run,),
+        )
+
+
+def _delete_for_good(run: RunSummary) -> None:
+    _attempt(jobs.delete, run)
+    # The sidebar would miss the weights that its link names.
+    if (
+        st.query_params.get("weights") == f"{weights_menu.RUN}{run.name}"
+        and not run.folder.exists()
+    ):
+        del st.query_params["weights"]
+
+
+def _attempt(action: Callable[..., None], run: RunSummary, **options: Any) -> None:
+    """Do something to a run, and keep what went wrong for the page that follows."""
+    try:
+        action(run.folder, **options)
+    except UserError as error:
+        st.session_state[_PROBLEM] = str(error)
+
+
+def _duplicate(run: RunSummary, write_anew: Callable[[], None]) -> None:
+    try:
+        form.fill_from(run.folder)
+    except UserError as error:
+        st.session_state[_PROBLEM] = f"{run.name} cannot be duplicated: {error}"
+    else:
+        write_anew()

@@ -1,0 +1,198 @@
+"""A widget for every setting of a run, made from the settings' own groups, types and help."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import Field, fields
+from typing import Any, get_args, get_type_hints
+
+import streamlit as st
+
+from app.text import plain_text
+from app.views.training.launch import default_threads
+from dino.training.config import CHOICES, GROUPS, TrainConfig
+from dino.training.runs.jobs import DEFAULT_NICE
+
+# What the user changed, by field; everything else follows the preset.
+CHANGES = "train_changes"
+_LABELS = {
+    "arch": "Architecture",
+    "patch_size": "Patch, px",
+    "init_head": "Head to start from",
+    "train_blocks": "Blocks that train",
+    "drop_path": "Stochastic depth",
+    "initial_positions": "Positions at the start",
+    "global_size": "Global crops, px",
+    "local_size": "Local crops, px",
+    "num_locals": "Local crops a photo",
+    "global_scale": "Area of global crops",
+    "local_scale": "Area of local crops",
+    "blur_radius": "Blur, px",
+    "out_dim": "Prototypes K",
+    "use_bn": "Batch norm in the head",
+    "warmup_teacher_temp": "Teacher temperature at the start",
+    "teacher_temp": "Teacher temperature",
+    "student_temp": "Student temperature",
+    "center_momentum": "Momentum of the centre",
+    "momentum": "Momentum of the teacher",
+    "momentum_end": "Momentum at the end",
+    "base_lr": "Learning rate",
+    "head_lr": "Learning rate of the head",
+    "min_lr": "Learning rate at the end",
+    "clip_grad": "Gradient clipping",
+    "centering": "Centring",
+    "momentum_teacher": "Momentum teacher",
+}
+_COLUMNS = 3
+_MAIN = ("epochs", "batch_size", "global_size", "local_size")
+_THREADS, _NICE = "train_threads", "train_nice"
+_FIELDS = {field.name: field for field in fields(TrainConfig)}
+_HINTS = get_type_hints(TrainConfig)
+
+
+def changes() -> dict[str, Any]:
+    """What was changed from the preset."""
+    return st.session_state.setdefault(CHANGES, {})
+
+
+def all_of(config: TrainConfig, *, from_scratch: bool) -> tuple[int, int]:
+    """The settings that matter most, all others behind an expander; threads and niceness."""
+    main = (*_MAIN, "arch") if from_scratch else _MAIN
+    _grid(main, config, columns=len(main))
+    with st.expander("Advanced", icon=":material/tune:"):
+        groups = _by_group(without=(*main, "init", "arch"))
+        *tabs, machine = st.tabs([*groups, "Machine"])
+        for tab, names in zip(tabs, groups.values(), strict=True):
+            with tab:
+                _grid(names, config)
+        with machine:
+            result = _machine()
+    if changed := changes():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            told = " · ".join(_label_of(name) for name in changed)
+            st.caption(plain_text(f"Changed from the preset: {told}"))
+            st.button(
+                "Back to the preset",
+                type="tertiary",
+                icon=":material/undo:",
+                on_click=lambda: st.session_state.pop(CHANGES, None),
+            )
+    return result
+
+
+def _machine() -> tuple[int, int]:
+    left, right = st.columns(2)
+    st.session_state.setdefault(_THREADS, default_threads())
+    st.session_state.setdefault(_NICE, DEFAULT_NICE)
+    threads = left.number_input(
+        "Threads",
+        min_value=1,
+        step=1,
+        key=_THREADS,
+        persist_state="session",
+        help="Cores that compute. All but one by default, so that the app stays quick.",
+    )
+    nice = right.slider(
+        "Niceness",
+        0,
+        19,
+        key=_NICE,
+        persist_state="session",
+        help="How far the run stands back when something else wants the processor: 0 not at all, 19 "
+        "takes only what is left over. On an idle machine it costs nothing.",
+    )
+    return threads, nice
+
+
+def _one(name: str, config: TrainConfig) -> None:
+    """The widget of one setting, showing the user's value, or else the config's."""
+    field, value = _FIELDS[name], changes().get(name, getattr(config, name))
+    if isinstance(getattr(config, name), tuple):
+        _range(field, value)
+        return
+    key, types, label = _key(name), _types(name), _label_of(name)
+    if value is None and str in types:
+        value = ""
+    elif isinstance(value, int) and float in types:
+        value = float(value)
+    st.session_state[key] = value
+    common = {"key": key, "help": _help(field), "on_change": _changed, "args": (name,)}
+    if name in CHOICES:
+        st.selectbox(label, CHOICES[name], **common)
+    elif bool in types:
+        st.toggle(label, **common)
+    elif str in types:
+        st.text_input(label, placeholder="none" if type(None) in types else None, **common)
+    else:
+        st.number_input(label, **_number(types), step=_step(field), **common)
+
+
+def _grid(names: Sequence[str], config: TrainConfig, *, columns: int = _COLUMNS) -> None:
+    """Widgets side by side, in order also where they fall below each other on a phone."""
+    for first in range(0, len(names), columns):
+        for name, place in zip(names[first : first + columns], st.columns(columns), strict=False):
+            with place:
+                _one(name, config)
+
+
+def _by_group(*, without: Sequence[str]) -> dict[str, list[str]]:
+    """The other settings, by group; groups without any are left out."""
+    names = [name for name in _FIELDS if name not in without]
+    grouped = {g: [n for n in names if _FIELDS[n].metadata["group"] == g] for g in GROUPS}
+    return {group: members for group, members in grouped.items() if members}
+
+
+def _label_of(name: str) -> str:
+    """A setting's name in words."""
+    return _LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def _range(field: Field[Any], value: tuple[float, float]) -> None:
+    for place, end, number in zip(st.columns(2), ("from", "to"), (0, 1), strict=True):
+        key = _key(field.name, end)
+        st.session_state[key] = float(value[number])
+        place.number_input(
+            _label_of(field.name) if number == 0 else "to",
+            min_value=0.0,
+            step=0.05,
+            format="%g",
+            key=key,
+            help=_help(field) if number == 0 else None,
+            on_change=_changed,
+            args=(field.name,),
+        )
+
+
+def _changed(name: str) -> None:
+    """Note what a widget says now; a value may be wrong, which the form then says."""
+    if isinstance(_FIELDS[name].default, tuple):
+        value: Any = tuple(st.session_state[_key(name, end)] for end in ("from", "to"))
+    else:
+        value = st.session_state[_key(name)]
+        value = None if value == "" else value
+    st.session_state[CHANGES] = {**changes(), name: value}
+
+
+def _number(types: tuple[type, ...]) -> dict[str, Any]:
+    whole = float not in types
+    optional = {"value": None, "placeholder": "none"} if type(None) in types else {}
+    return {"min_value": 0 if whole else 0.0, "format": None if whole else "%g", **optional}
+
+
+def _step(field: Field[Any]) -> float:
+    """One for whole numbers; for others a digit of the place the default begins at."""
+    if float not in _types(field.name):
+        return 1
+    default = abs(field.default or 0.001)
+    return 10.0 ** math.floor(math.log10(default)) if default < 1 else 0.1
+
+
+def _types(name: str) -> tuple[type, ...]:
+    return get_args(_HINTS[name]) or (_HINTS[name],)
+
+
+def _help(field: Field[Any]) -> str:
+    return f"{field.metadata['help']}. In files and on the command line: `{field.name}`"
+
+
+def _key(name: str, end: str = "") -> str:
+    return f"train_set_{name}{'_' if end else ''}{end}"

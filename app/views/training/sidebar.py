@@ -1,0 +1,110 @@
+"""Training in the sidebar: what is at work, and fine-tuning of the chosen weights in two clicks."""
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+from app import access
+from app.cache import pictures
+from app.state import data_root
+from app.state.selection import Photo
+from app.text import plain_text, sentence
+from app.views.training import launch, photos
+from dino.errors import UserError
+from dino.training.presets import PRESETS
+from dino.training.runs.jobs import runs_folder
+from dino.training.runs.listing import RunSummary, active_runs
+
+_POLL_S = 4.0
+_DEFAULT_PRESET = "finetune"
+_OPEN, _DATA, _PRESET, _STARTED = "tune_open", "tune_data", "tune_preset", "tune_started"
+
+
+def show(weights: str | None, photo: Photo, page: Page | None) -> None:
+    """The section; runs link to the Training `page`. None on a server that trains nothing."""
+    if not access.may_work():
+        return
+    st.subheader("Training", anchor=False)
+    names = [run.name for run in active_runs(runs_folder())]
+    st.fragment(_running, run_every=_POLL_S if names else None)(names, page)
+    if name := st.session_state.pop(_STARTED, None):
+        st.toast(plain_text(f"{name} starts"), icon=":material/rocket_launch:")
+        st.session_state[_OPEN] = False
+    st.fragment(_fine_tune)(weights, photo)
+
+
+def _running(known: list[str], page: Page | None) -> None:
+    """Runs at work with their progress; when one ends, the page is drawn anew."""
+    runs = active_runs(runs_folder())
+    if [run.name for run in runs] != known:
+        st.rerun()
+    for run in runs:
+        if page is not None:
+            st.page_link(
+                page,
+                label=plain_text(run.name),
+                icon=":material/monitoring:",
+                query_params={"part": "runs", "runs": run.name},
+            )
+        st.progress(run.progress, _told(run))
+    if not runs:
+        st.caption("Nothing is running.")
+
+
+def _told(run: RunSummary) -> str:
+    if run.status != "running":
+        return run.status
+    loss = f" · loss {run.loss:.2f}" if run.loss is not None else ""
+    return f"{run.progress:.0%} · epoch {run.epoch + 1} of {run.epochs}{loss}"
+
+
+def _fine_tune(weights: str | None, photo: Photo) -> None:
+    """Photos, a preset and a button; the folders are looked for once it is opened."""
+    expander = st.expander(
+        "Fine-tune", icon=":material/model_training:", key=_OPEN, on_change="rerun"
+    )
+    if not expander.open:
+        return
+    with expander:
+        if weights is None:
+            st.caption("There are no weights to go on from yet.")
+            return
+        st.markdown(f"Go on from **{plain_text(weights)}** with your own photos.")
+        root = str(data_root.data_root())
+        folders = pictures.photo_folders(root)
+        folder = st.selectbox(
+            "Photos",
+            folders,
+            key=_DATA,
+            placeholder=f"No photos below {root}",
+            persist_state="session",
+        )
+        presets = [_DEFAULT_PRESET, *(name for name in PRESETS if name != _DEFAULT_PRESET)]
+        preset = st.selectbox("Preset", presets, key=_PRESET, persist_state="session")
+        if st.button("Start", key="tune_start", type="primary", disabled=folder is None):
+            try:
+                request = _request(weights, photo, folder, preset)
+                request.start()
+            except UserError as error:
+                st.error(plain_text(sentence(str(error))))
+                return
+            st.session_state[_STARTED] = request.name
+            st.rerun()
+
+
+def _request(weights: str, photo: Photo, folder: str, preset: str) -> launch.Request:
+    root = data_root.data_root()
+    data = data_root.resolve(folder, root)
+    facts = pictures.photo_facts(str(data))
+    labelled = photos.labelled_for(data)
+    config = launch.make_config(
+        preset, num_photos=facts.num_photos, weights=weights, changes={}, session=st.session_state
+    )
+    return launch.Request(
+        name=launch.free_name("tuned", data.name),
+        config=config,
+        data=data,
+        knn=data_root.resolve(labelled, root) if labelled else None,
+        masks=None,
+        film=launch.film_photos(photo, facts.examples),
+        threads=launch.default_threads(),
+    )

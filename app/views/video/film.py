@@ -1,0 +1,180 @@
+"""A film as it is made and when it is there: started, watched, cancelled, played, downloaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from app.cache import video
+from app.cache.video import Clip
+from app.state import weights_menu
+from app.text import plain_text, sentence
+from app.ui import layout
+from app.views.training.launch import default_threads
+from dino.errors import UserError
+from dino.media.draw import COLORMAPS
+from dino.model.backbone import Backbone
+from dino.training.runs.preflight import in_words
+from dino.video.film import exports, jobs
+from dino.video.film.jobs import Job
+from dino.video.film.making import FILM, MASKS, read_result
+from dino.video.film.progress import PREVIEW
+
+_PROBLEM = "film_problem"
+_POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """A film that is wanted: of a clip, by weights of a name at a size in px and a precision, with
+    the command's `options` for what is made, the folder it is or will be in, and the file of its first
+    mask, if one is followed."""
+
+    clip: Clip
+    weights: str
+    size: int
+    precision: str
+    options: tuple[str, ...]
+    out: Path
+    mask: tuple[Path, bytes] | None = None
+
+
+def work(order: Order) -> bool:
+    """What can be done about the film, and how far it is; whether it is there."""
+    if problem := st.session_state.pop(_PROBLEM, None):
+        st.error(plain_text(sentence(problem)), icon=":material/error:")
+    job = jobs.read_job(order.out)
+    if job.status != "finished":
+        poll = _POLL_S if job.active else None
+        st.fragment(_watch, run_every=poll)(order, job.active)
+    return job.status == "finished"
+
+
+def show(order: Order) -> None:
+    """The film."""
+    st.video(
+        str(order.out / FILM),
+        loop=True,
+        muted=True,
+        autoplay=True,
+        alt=f"{_title(order)}: {order.clip.name}",
+    )
+
+
+def facts(order: Order, backbone: Backbone) -> None:
+    """What is known of a finished film: its scale, its length, downloads; nothing before."""
+    result = read_result(order.out)
+    if result is None or jobs.read_job(order.out).status != "finished":
+        return
+    if len(result.tops) == 1:
+        layout.colour_bar(next(iter(COLORMAPS)), 0, result.tops[0], "× even")
+    if result.tops:
+        each = (
+            ", each head by its own: "
+            + ", ".join(f"head {number} to {top:.3g}" for number, top in enumerate(result.tops))
+            if len(result.tops) > 1
+            else ""
+        )
+        st.caption(
+            "Attention of a patch in multiples of what it would get, were all alike. One scale for the whole "
+            f"film, up to the value that 0.5 % of all patches exceed{each}."
+        )
+    st.caption(
+        f"{result.num_frames} frames, made in {in_words(result.seconds)} on {backbone.device}."
+    )
+    stem = f"{Path(order.clip.name.replace(' ', '-')).stem}-{order.out.name[:8]}"
+    files = [
+        ("Film (MP4)", f"{stem}.mp4", "movie", (order.out / FILM).read_bytes),
+        ("Film (GIF)", f"{stem}.gif", "gif_box", lambda: exports.film_gif(order.out)),
+    ]
+    if (order.out / MASKS).exists():
+        files.append(
+            ("Masks (ZIP)", f"{stem}-masks.zip", "folder_zip", lambda: exports.masks_zip(order.out))
+        )
+    layout.downloads(*files)
+
+
+def _title(order: Order) -> str:
+    return "Attention" if "--attention" in order.options else "Followed mask"
+
+
+def _watch(order: Order, was_active: bool) -> None:
+    job = jobs.read_job(order.out)
+    if job.active != was_active or job.status == "finished":
+        st.rerun()
+    if job.active:
+        st.progress(_share(job), plain_text(_told(job)))
+        st.button(
+            "Cancel",
+            icon=":material/close:",
+            key="film_cancel",
+            disabled=job.status == "stopping",
+            on_click=_attempt,
+            args=(jobs.cancel, order.out),
+        )
+        _preview(order)
+        return
+    if job.status == "failed":
+        st.error(plain_text(sentence(job.reason)), icon=":material/error:")
+    elif job.status == "stopped":
+        st.info("Cancelled; nothing was kept.", icon=":material/cancel:")
+    st.button(
+        "Make the film",
+        icon=":material/movie:",
+        key="film_start",
+        type="primary",
+        on_click=_start,
+        args=(order,),
+        help="Runs as a process of its own, so that this page may be closed meanwhile; the film is found "
+        "again by the same video, weights and settings.",
+    )
+
+
+def _preview(order: Order) -> None:
+    try:
+        picture = (order.out / PREVIEW).read_bytes()
+    except OSError:
+        return
+    st.image(picture, width="stretch", alt=f"{_title(order)} so far: {order.clip.name}")
+
+
+def _share(job: Job) -> float:
+    progress = job.progress
+    if progress is None or not progress.total:
+        return 0.0
+    return min(progress.done / progress.total, 1.0)
+
+
+def _told(job: Job) -> str:
+    if job.status == "stopping":
+        return "Ends after this frame …"
+    progress = job.progress
+    if progress is None:
+        return "Starts: loads the weights …"
+    of = f" of {progress.total}" if progress.total else ""
+    words = ["Draws" if progress.phase == "drawing" else "Looks", f"frame {progress.done}{of}"]
+    if progress.left_s is not None and progress.done:
+        words.append(f"{in_words(progress.left_s)} left")
+    return " · ".join(words)
+
+
+def _start(order: Order) -> None:
+    video.prepare(order.out, order.mask)
+    _attempt(
+        jobs.start,
+        order.clip.path,
+        order.out,
+        weights=weights_menu.start_weights(order.weights, st.session_state),
+        size=order.size,
+        options=order.options,
+        precision=order.precision,
+        threads=default_threads(),
+    )
+
+
+def _attempt(action, *args: Path, **options: object) -> None:
+    """For callbacks: what a user can cause is told on the page."""
+    try:
+        action(*args, **options)
+    except UserError as error:
+        st.session_state[_PROBLEM] = str(error)

@@ -1,0 +1,133 @@
+"""Video: a film of what a network attends to, or of a mask that it follows, made by a process."""
+
+import html
+import shlex
+from dataclasses import replace
+
+import streamlit as st
+
+from app.cache import video as services
+from app.cache.video import Clip
+from app.state import weights_menu
+from app.state.selection import DEFAULT_SIZE, Choice
+from app.text import plain_text
+from app.ui import layout
+from app.views.video import film, mask, source
+from app.views.video.film import Order
+from dino.model.backbone import Backbone
+from dino.video.film import AttentionStyle
+from dino.video.film.attention import EACH, MEAN
+
+KINDS = ("Attention film", "Follow a mask")
+FOLLOW = KINDS[1]
+
+
+def show(choice: Choice, backbone: Backbone) -> None:
+    """The page: a video, what is made of it, and the film."""
+    layout.heading(
+        "Video",
+        "What a network attends to over time, or where a mask goes that is drawn on the first frame.",
+        f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}",
+    )
+    if backbone.is_random:
+        st.warning(
+            "These are random weights: nothing was learned, so every film here is noise.",
+            icon=":material/casino:",
+        )
+    clip = source.choose(choice.photo)
+    if clip is None:
+        return
+    kind = st.segmented_control(
+        "Make", KINDS, default=KINDS[0], required=True, key="make", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    order = _follow(choice, backbone, clip) if kind == FOLLOW else _attend(choice, backbone, clip)
+    if order is not None:
+        _command(order, choice)
+    _footer(clip, backbone)
+
+
+def _attend(choice: Choice, backbone: Backbone, clip: Clip) -> Order:
+    """Controls of an attention film beside the film."""
+    backbone.check_attention()
+    large, side = st.columns([6, 5], gap="medium")
+    with side:
+        style = _style(backbone.num_heads)
+    options = ["--attention", "--head", style.head, "--opacity", f"{style.opacity:g}"]
+    options += [] if style.smooth else ["--blocks"]
+    order = _order(choice, backbone, clip, options)
+    with side:
+        ready = film.work(order)
+    with large:
+        if ready:
+            film.show(order)
+        else:
+            source.show(clip)
+    with side:
+        film.facts(order, backbone)
+    return order
+
+
+def _style(num_heads: int) -> AttentionStyle:
+    heads = [MEAN, EACH, *map(str, range(num_heads))]
+    if st.session_state.get("film_head") not in (None, *heads):  # of weights with more heads
+        del st.session_state["film_head"]
+    names = {MEAN: "mean of the heads", EACH: "each head, side by side"}
+    head = st.selectbox(
+        "Head", heads, format_func=lambda one: names.get(one, f"head {one}"), key="film_head",
+        bind="query-params",
+    )  # fmt: skip
+    opacity = st.slider(
+        "Opacity of the map", 0.0, 1.0, 0.6, 0.05, key="film_opacity", bind="query-params"
+    )
+    smooth = st.toggle("Blend between patches", True, key="film_smooth", bind="query-params")
+    return AttentionStyle(head, opacity, smooth=smooth)
+
+
+def _follow(choice: Choice, backbone: Backbone, clip: Clip) -> Order | None:
+    """The first frame's mask, then the film."""
+    frame = replace(choice, photo=services.first_frame(clip))
+    labels = mask.choose(frame, backbone)
+    if labels is None:
+        return None
+    path, data = services.mask_file(labels)
+    order = _order(choice, backbone, clip, ["--mask", str(path)])
+    order = replace(order, mask=(path, data))
+    large, side = st.columns([6, 5], gap="medium")
+    with large:
+        if film.work(order):
+            film.show(order)
+    with side:
+        film.facts(order, backbone)
+        mask.download(path, data)
+    return order
+
+
+def _order(choice: Choice, backbone: Backbone, clip: Clip, options: list[str]) -> Order:
+    settings = {"size": choice.size, "options": options}
+    out = services.film_folder(clip, backbone, settings)
+    return Order(clip, choice.weights, choice.size, backbone.precision, tuple(options), out)
+
+
+def _command(order: Order, choice: Choice) -> None:
+    weights = weights_menu.weights_location(choice.weights, st.session_state)
+    video = str(order.clip.path) if order.clip.photo else order.clip.name
+    # The mask by the name it is downloaded with.
+    options = ["--mask", order.mask[0].name] if order.mask else order.options
+    words = ["python", "-m", "dino", "film", video, "--weights", weights, *options]
+    words += ["--size", str(order.size)] if order.size != DEFAULT_SIZE else []
+    with st.expander("Copy as command", icon=":material/terminal:"):
+        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)
+
+
+def _footer(clip: Clip, backbone: Backbone) -> None:
+    st.divider()
+    st.caption(
+        f"{backbone.device}, {backbone.precision} · weights sha256 `{backbone.weights_sha256[:16]}` · "
+        f"video sha256 `{clip.sha256[:16]}`"
+        + (
+            f"  \nPhoto: {plain_text(clip.photo.credit)}"
+            if clip.photo and clip.photo.credit
+            else ""
+        )
+    )

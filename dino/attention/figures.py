@@ -1,0 +1,179 @@
+"""Plotly figures, shared by the app's pages and the stand-alone HTML files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dino.features.projections import Projection
+
+LIT_COLOUR = "#ff8c00"
+
+
+def patch_scatter(
+    projection: Projection,
+    grid: tuple[int, int],
+    colours: np.ndarray,
+    *,
+    title: str = "",
+    lit: Sequence[int] = (),
+) -> Any:
+    """Scatter of a photo's patches in 2 or 3 dimensions, each drawn in the colour of its patch.
+
+    Args:
+        grid: (h, w); points are row by row.
+        colours: uint8 [N,3].
+        lit: patches to ring.
+    Returns:
+        A `plotly.graph_objects.Figure`; hover names the patch's row and column.
+    """
+    import plotly.graph_objects as go
+
+    rows, columns = np.divmod(np.arange(len(projection.points)), grid[1])
+    solid = projection.points.shape[1] == 3
+    marker = {
+        "color": [f"rgb({r},{g},{b})" for r, g, b in colours],
+        "size": 3.5 if solid else 8,
+        "line": {"width": 0 if solid else 0.5, "color": "rgba(128,128,128,0.6)"},
+    }
+    common: dict[str, Any] = {
+        "mode": "markers",
+        "marker": marker,
+        # Lists: of an array, Plotly would give a selected point its place as an object of "0" and "1".
+        "customdata": np.stack([rows, columns], axis=-1).tolist(),
+        "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
+    }
+    points = projection.points
+    names = axis_names(projection)
+    if points.shape[1] == 3:
+        figure = go.Figure(go.Scatter3d(x=points[:, 0], y=points[:, 1], z=points[:, 2], **common))
+        axes = {
+            f"{axis}axis": {"title": {"text": name}}
+            for axis, name in zip("xyz", names, strict=True)
+        }
+        figure.update_layout(
+            scene={**axes, "aspectmode": "data" if projection.method == "pca" else "cube"}
+        )
+    else:
+        figure = go.Figure(go.Scattergl(x=points[:, 0], y=points[:, 1], **common))
+        figure.update_xaxes(title=names[0], zeroline=False)
+        figure.update_yaxes(title=names[1], zeroline=False)
+    if len(lit):
+        figure.add_trace(_rings(points[list(lit)], [common["customdata"][patch] for patch in lit]))
+    figure.update_layout(
+        title=title or None,
+        margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
+        showlegend=False,
+    )
+    return figure
+
+
+def _rings(points: np.ndarray, places: Sequence[list[int]]) -> Any:
+    """Rings around chosen patches, which say and give the same as the points below them."""
+    import plotly.graph_objects as go
+
+    look: dict[str, Any] = {
+        "mode": "markers",
+        "customdata": list(places),
+        "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
+    }
+    ring = {"symbol": "circle-open", "color": LIT_COLOUR}
+    if points.shape[1] == 3:
+        x, y, z = points.T
+        return go.Scatter3d(x=x, y=y, z=z, marker={**ring, "size": 7, "line": {"width": 3}}, **look)
+    x, y = points.T
+    return go.Scattergl(x=x, y=y, marker={**ring, "size": 14, "line": {"width": 3}}, **look)
+
+
+def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
+    """Histogram of the patches' shares of attention, the kept ones set apart.
+
+    Args:
+        shares: [N] share of each patch, summing to 1.
+        kept: [N] bool, the patches of the mask.
+    """
+    import plotly.graph_objects as go
+
+    decades = np.log10(np.maximum(shares, 1e-8))
+    edges = np.histogram_bin_edges(decades, bins=40)
+    figure = go.Figure()
+    for name, chosen, colour in (
+        (f"kept: {np.count_nonzero(kept)}", kept, "#ff8c00"),
+        (f"dropped: {np.count_nonzero(~kept)}", ~kept, "#8a8f98"),
+    ):
+        counts, _ = np.histogram(decades[chosen], bins=edges)
+        figure.add_bar(x=(edges[:-1] + edges[1:]) / 2, y=counts, name=name, marker_color=colour)
+    ticks = np.array([digit * 10.0**power for power in range(-6, 3) for digit in (1, 2, 5)])
+    inside = ticks[(ticks >= 100 * 10 ** edges[0]) & (ticks <= 100 * 10 ** edges[-1])]
+    ticks = inside[:: -(-len(inside) // 8)] if len(inside) > 1 else 100 * 10 ** edges[[0, -1]]
+    figure.update_layout(
+        barmode="stack",
+        bargap=0.04,
+        xaxis={
+            "title": "share of attention in one patch, %",
+            "tickvals": np.log10(ticks / 100),
+            "ticktext": [f"{tick:.3g}" for tick in ticks],
+        },
+        yaxis={"title": "patches"},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        height=280,
+    )
+    return figure
+
+
+def norm_lines(prefix: np.ndarray, patches: np.ndarray, *, has_cls: bool, layer: int) -> Any:
+    """Token norms over the blocks: CLS, the registers' mean, the median and the largest patch.
+
+    Args:
+        prefix: [L,1+R] norms of CLS (where `has_cls`) and registers.
+        patches: [L,h,w].
+        layer: the block to mark.
+    """
+    import plotly.graph_objects as go
+
+    lines = [
+        ("largest patch", patches.max(axis=(1, 2)), "#ff8c00"),
+        ("median patch", np.median(patches, axis=(1, 2)), "#8a8f98"),
+    ]
+    registers = prefix[:, int(has_cls) :]
+    if registers.shape[1]:
+        lines.append(("registers, mean", registers.mean(axis=1), "#2ca58d"))
+    if has_cls:
+        lines.append(("CLS", prefix[:, 0], "#2878ff"))
+    figure = go.Figure()
+    blocks = np.arange(len(patches))
+    for name, values, colour in lines:
+        line, marker = {"color": colour}, {"size": 5}
+        figure.add_scatter(
+            x=blocks, y=values, name=name, mode="lines+markers", line=line, marker=marker
+        )
+    figure.add_vline(x=layer, line={"color": "rgba(128,128,128,0.6)", "dash": "dot"})
+    figure.update_layout(
+        xaxis={"title": "block"},
+        yaxis={"title": "norm after it", "rangemode": "tozero"},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        height=260,
+    )
+    return figure
+
+
+def standalone_html(figure: Any) -> bytes:
+    """The figure as one HTML file that needs no network."""
+    import plotly.graph_objects as go
+
+    alone = go.Figure(figure)  # the page's own margins are too narrow without its theme
+    alone.update_layout(margin={"l": 70, "r": 30, "t": 60, "b": 60}, height=None)
+    alone.update_xaxes(automargin=True)
+    alone.update_yaxes(automargin=True)
+    return alone.to_html(default_height="95vh", include_plotlyjs=True, full_html=True).encode()
+
+
+def axis_names(projection: Projection) -> list[str]:
+    """What the axes of a projection are, with their share of the variance for PCA."""
+    dims = projection.points.shape[1]
+    if projection.method != "pca" or projection.explained_variance is None:
+        return [f"{projection.method} {axis + 1}" for axis in range(dims)]
+    shares = projection.explained_variance
+    return [f"component {axis + 1} ({shares[axis]:.0%} of variance)" for axis in range(dims)]

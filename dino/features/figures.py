@@ -1,0 +1,156 @@
+"""Plotly figures of whole folders and of several photos at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dino.attention.figures import axis_names
+from dino.features.joint import JointPca
+from dino.features.projections import Projection
+
+# Groups that get a colour of their own: the largest ones; the others share grey.
+MAX_GROUPS = 20
+_OTHERS = "#8a8f98"
+# Ten colours told apart by most eyes (Okabe and Ito's eight among them), light and dark.
+_GROUP_COLOURS = (
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b8a900", "#7f5af0", "#8c564b", "#e5446d",
+)  # fmt: skip
+
+
+def photo_scatter(
+    projection: Projection,
+    names: Sequence[str],
+    *,
+    groups: Sequence[str] | None = None,
+    dates: np.ndarray | None = None,
+    title: str = "",
+) -> Any:
+    """Scatter of photos in two dimensions, by WebGL; made for some thousands of points.
+
+    Args:
+        names: of the photos, shown on hover.
+        groups: of each photo, for a colour and an entry in the legend, largest group first.
+        dates: datetime64 of each photo, for a colour from early to late, where there are no groups.
+    Returns:
+        A `plotly.graph_objects.Figure`; `customdata` of a point is the photo's row.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    common = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
+    size = 8 if len(names) < 500 else 5
+    for label, rows, marker in _point_groups(groups, dates, len(names)):
+        points = projection.points[rows]
+        figure.add_scattergl(
+            x=points[:, 0],
+            y=points[:, 1],
+            customdata=rows,
+            text=[names[row] for row in rows],
+            name=label,
+            marker={**marker, "size": size, "opacity": 0.85},
+            **common,
+        )
+    axes = axis_names(projection)
+    shown = projection.method == "pca"  # elsewhere the numbers mean nothing
+    figure.update_xaxes(title=axes[0], zeroline=False, showticklabels=shown)
+    figure.update_yaxes(title=axes[1], zeroline=False, showticklabels=shown)
+    figure.update_layout(
+        title=title or None,
+        margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
+        legend={
+            "orientation": "h",
+            "y": 1.0,
+            "yanchor": "bottom",
+            "x": 0,
+            "itemsizing": "constant",
+        },
+        showlegend=groups is not None,
+        dragmode="lasso",
+        modebar={"orientation": "v"},  # beside the legend, not over it
+        hoverdistance=12,
+    )
+    return figure
+
+
+def _point_groups(
+    groups: Sequence[str] | None, dates: np.ndarray | None, count: int
+) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
+    """(label, rows, marker) of each trace."""
+    if groups is None:
+        return [("photos", np.arange(count), _date_marker(dates))]
+    labels = np.asarray(groups)
+    found, counts = np.unique(labels, return_counts=True)
+    order = found[np.lexsort((found, -counts))]
+    traces = []
+    for number, label in enumerate(order[:MAX_GROUPS]):
+        colour = _GROUP_COLOURS[number % len(_GROUP_COLOURS)]
+        symbol = "circle" if number < len(_GROUP_COLOURS) else "diamond"
+        rows = np.flatnonzero(labels == label)
+        traces.append((str(label) or "no folder", rows, {"color": colour, "symbol": symbol}))
+    if len(order) > MAX_GROUPS:
+        rows = np.flatnonzero(~np.isin(labels, order[:MAX_GROUPS]))
+        traces.append((f"{len(order) - MAX_GROUPS} others", rows, {"color": _OTHERS}))
+    return traces
+
+
+def _date_marker(dates: np.ndarray | None) -> dict[str, Any]:
+    if dates is None or not len(dates):
+        return {"color": _GROUP_COLOURS[0]}
+    seconds = dates.astype("datetime64[s]").astype(np.int64)
+    low, high = np.percentile(seconds, (1, 99)).astype(np.int64)
+    ticks = np.linspace(low, high, 5 if high > low else 1).astype(np.int64)
+    unit = "D" if high - low < 400 * 86400 else "M"
+    words = [str(tick.astype("datetime64[s]").astype(f"datetime64[{unit}]")) for tick in ticks]
+    bar = {"tickvals": ticks.tolist(), "ticktext": words, "thickness": 12, "title": {"text": ""}}
+    return {
+        "color": seconds.tolist(),
+        "colorscale": "Viridis",
+        "cmin": int(low),
+        "cmax": int(max(high, low + 1)),
+        "colorbar": bar,
+    }
+
+
+# Signs for photos in one plot, so that they are told apart without colour.
+_SIGNS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "pentagon")
+
+
+def joint_scatter(joint: JointPca, names: Sequence[str], *, title: str = "") -> Any:
+    """Patches of several photos by their first two joint components, in their joint colours.
+
+    Args:
+        names: of the photos; each has a sign of its own (eight of them, in turn). Patches outside the
+            foreground are left out.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for number, name in enumerate(names):
+        kept = joint.kept[number]
+        rows, columns = np.nonzero(kept)
+        points, colours = joint.scores[number][kept.ravel()], joint.colours[number][kept]
+        figure.add_scattergl(
+            x=points[:, 0],
+            y=points[:, 1],
+            mode="markers",
+            name=name,
+            marker={
+                "color": [f"rgb({r},{g},{b})" for r, g, b in colours],
+                "size": 7,
+                "symbol": _SIGNS[number % len(_SIGNS)],
+                "line": {"width": 0.5, "color": "rgba(128,128,128,0.6)"},
+            },
+            customdata=np.stack([np.full(len(rows), number), rows, columns], axis=-1),
+            hovertemplate="patch row %{customdata[1]}, column %{customdata[2]}"
+            "<extra>%{fullData.name}</extra>",
+        )
+    shares = joint.basis.explained_variance
+    figure.update_xaxes(title=f"component 1 ({shares[0]:.0%} of variance)", zeroline=False)
+    figure.update_yaxes(title=f"component 2 ({shares[1]:.0%} of variance)", zeroline=False)
+    figure.update_layout(
+        title=title or None,
+        margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+    )
+    return figure

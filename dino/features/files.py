@@ -1,0 +1,121 @@
+"""What joint PCA writes: one picture of all photos, a table, a plot and the numbers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dino.attention import photo
+from dino.attention.figures import standalone_html
+from dino.attention.files import File, npz
+from dino.attention.photo import PatchFeatures
+from dino.features.figures import joint_scatter
+from dino.features.joint import JointPca, foreground_mask, joint_pca
+from dino.media import draw
+from dino.model.backbone import Backbone
+
+_TILE_PX = 360
+
+
+@dataclass(frozen=True)
+class Look:
+    """A photo as a network sees it: its patch features, and which are foreground (None: not asked)."""
+
+    name: str
+    rgb: np.ndarray
+    features: PatchFeatures
+    foreground: np.ndarray | None = None
+
+
+def look(
+    backbone: Backbone, rgb: np.ndarray, *, name: str, size: int, foreground: float | None = None
+) -> Look:
+    """Features of a photo, and its foreground where a share of the attention is given.
+
+    Raises:
+        UserError: too large, or a network without attention where a foreground is asked.
+    """
+    features = photo.features(backbone, rgb, size=size)
+    if foreground is None:
+        return Look(name, rgb, features)
+    attention = photo.attend(backbone, rgb, size=size)
+    return Look(name, rgb, features, foreground_mask(attention, foreground))
+
+
+def paint(looks: Sequence[Look]) -> JointPca:
+    """Joint PCA of the photos, of their foreground where all have one."""
+    masks = [look.foreground for look in looks if look.foreground is not None]
+    foreground = masks if masks and len(masks) == len(looks) else None
+    return joint_pca([look.features for look in looks], foreground=foreground)
+
+
+def joint_picture(look: Look, colours: np.ndarray, *, width: int | None = None) -> np.ndarray:
+    """The joint colours of a photo's patches, uint8, of the photo's shape at most `width` px wide."""
+    height, full = (look.rgb if width is None else draw.shrink(look.rgb, width)).shape[:2]
+    geometry = replace(look.features.geometry, original=(height, full))
+    return np.ascontiguousarray(np.moveaxis(geometry.to_photo(np.moveaxis(colours, -1, 0)), 0, -1))
+
+
+def joint_files(looks: Sequence[Look], *, random: bool = False) -> Iterator[File]:
+    """Everything `joint` writes; `random` marks pictures made with random weights."""
+    joint = paint(looks)
+    yield "joint-pca.png", joint_sheet(looks, joint, random=random)
+    yield "joint-points.csv", joint_csv(looks, joint)
+    mark = draw.RANDOM_MARK if random else ""
+    figure = joint_scatter(joint, [look.name for look in looks], title=mark)
+    yield "joint-points.html", standalone_html(figure)
+    yield "joint.npz", joint_npz(looks, joint)
+
+
+def joint_sheet(looks: Sequence[Look], joint: JointPca, *, random: bool = False) -> bytes:
+    """PNG of each photo above its patches in the joint colours."""
+    columns = min(len(looks), 4)
+    tiles = []
+    for start in range(0, len(looks), columns):
+        row = list(zip(looks, joint.colours, strict=True))[start : start + columns]
+        blank = [("", np.full((8, _TILE_PX, 3), 255, np.uint8))] * (columns - len(row))
+        tiles += [(one.name, draw.shrink(one.rgb, _TILE_PX)) for one, _ in row] + blank
+        tiles += [("", joint_picture(one, colours, width=_TILE_PX)) for one, colours in row] + blank
+    title = f"One basis for {len(looks)} photos: equal colours are alike to the network"
+    picture = draw.sheet(tiles, columns=columns, tile_px=_TILE_PX, title=title)
+    return draw.encode_png(draw.mark_random(picture) if random else picture)
+
+
+def joint_csv(looks: Sequence[Look], joint: JointPca) -> bytes:
+    """One line a patch: photo, row, column, its box in photo px, whether it took part, its joint
+    colour and its three scores."""
+    head = "photo,row,column,top_px,left_px,bottom_px,right_px,foreground,red,green,blue,x,y,z"
+    lines = [head]
+    for number, look in enumerate(looks):
+        geometry, name = look.features.geometry, look.name.replace('"', '""')
+        for index, scores in enumerate(joint.scores[number]):
+            row, column = divmod(index, geometry.grid[1])
+            box = ",".join(f"{value:.1f}" for value in geometry.photo_box(row, column))
+            colour = ",".join(map(str, joint.colours[number][row, column]))
+            inside = int(joint.kept[number][row, column])
+            place = ",".join(f"{value:.6g}" for value in scores)
+            lines.append(f'"{name}",{row},{column},{box},{inside},{colour},{place}')
+    return ("\n".join(lines) + "\n").encode()
+
+
+def joint_npz(looks: Sequence[Look], joint: JointPca) -> bytes:
+    """`joint.npz`: patches of all photos one after the other, and the basis.
+
+    `photo` [N] numbers `photos`; `scores` [N,3], `colours` [N,3], `foreground` [N], `features` [N,D];
+    `grids` [P,2]; `mean` [D], `components` [3,D], `explained_variance` [3].
+    """
+    return npz(
+        {
+            "photos": [look.name for look in looks],
+            "grids": [look.features.geometry.grid for look in looks],
+            "photo": np.repeat(np.arange(len(looks)), [len(s) for s in joint.scores]),
+            "scores": np.concatenate(joint.scores),
+            "colours": np.concatenate([colours.reshape(-1, 3) for colours in joint.colours]),
+            "foreground": np.concatenate([kept.ravel() for kept in joint.kept]),
+            "features": np.concatenate([look.features.patches for look in looks]),
+            "mean": joint.basis.mean,
+            "components": joint.basis.components,
+            "explained_variance": joint.basis.explained_variance,
+            "weights_sha256": looks[0].features.weights_sha256,
+        }
+    )

@@ -1,0 +1,197 @@
+"""`embed_photos`: a folder or a ZIP of photos → features on disk, resumable and incremental.
+
+OUT/{features.npz, features.parquet, thumbnails.npz, settings.json, progress.json, parts/}
+
+Each batch is kept as soon as it is done, so that an interrupted run goes on where it stopped. It then
+makes the same batches as one that was not interrupted, and so, on one machine with the same number of
+threads, the same bits. The last bits of a feature may depend on the batch it was made in: a photo that
+is added later can differ there from what a run over everything would give.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dino.features.folder.files import NO_PARQUET, write_features
+from dino.features.folder.place import folder_of, only_writer, settle
+from dino.features.folder.planning import Plan, list_photos, make_plan
+from dino.features.folder.preparation import Lens, Preparation, Prepared, read_prepared
+from dino.features.folder.progress import Progress, Reporter
+from dino.features.folder.store import PartStore, Row
+from dino.model.backbone import Backbone
+from dino.model.limits import check_fits
+from dino.system.signals import stop_on_signal
+
+PARTS = "parts"
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """What came of an embedding: photos with features, those computed now, taken over and dropped; the
+    `unreadable` ones as (name, problem); whether it was `stopped` before the end, and its speed."""
+
+    num_photos: int
+    num_new: int
+    num_kept: int
+    num_removed: int
+    unreadable: tuple[tuple[str, str], ...]
+    stopped: bool
+    seconds: float
+
+    @property
+    def images_per_s(self) -> float:
+        return self.num_new / max(self.seconds, 1e-9)
+
+
+def embed_photos(
+    backbone: Backbone,
+    photos: str | Path,
+    out: str | Path,
+    *,
+    preparation: Preparation | None = None,
+    batch_size: int = 32,
+    workers: int = 2,
+    progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> EmbedResult:
+    """CLS features of all photos below a folder or in a ZIP, into `out`.
+
+    Args:
+        photos: folder, searched with its sub-folders, or a ZIP, which is unpacked below `out`.
+        out: folder of the results; what it holds of these photos already is not computed again.
+        preparation: how photos become inputs; default: the paper's centre crop of 224 px.
+        batch_size: photos a forward; those of one size share one.
+        workers: processes that read photos; 0 reads in this one. The result is the same.
+        progress: called after each batch.
+        say: is told what was found, in lines.
+    Raises:
+        UserError: no photos, a ZIP that is not taken, an `out` that holds features of other weights
+            or settings or is being written by another process, too large a size, or a full disk.
+    """
+    preparation, out, started = preparation or Preparation(), Path(out), time.monotonic()
+    check_fits(
+        backbone, (preparation.size,) * 2, size=preparation.size, fit="stretch", batch=batch_size
+    )
+    with only_writer(out), stop_on_signal() as stop:
+        settings = settle(out, backbone, preparation)
+        root = folder_of(Path(photos), out)
+        store = PartStore(out / PARTS, say)
+        known = store.rows()
+        plan = make_plan(list_photos(root), known)
+        _tell(plan, say)
+        done = len(plan.names) - len(plan.todo)
+        reporter = Reporter(out, done=done, total=len(plan.names), listener=progress)
+        try:
+            reading = {"batch_size": batch_size, "workers": min(workers, len(plan.todo))}
+            batches = _batches(backbone, plan, preparation, stop, **reading)
+            rows = _keep(plan, known, store)
+            for batch in batches if plan.todo else ():
+                store.append(batch)
+                rows |= {row.name: row for row in batch}
+                reporter.batch(len(batch), sum(bool(row.problem) for row in batch))
+                if stop[0]:
+                    break
+            if len(rows) == len(plan.names):
+                if not _write(out, plan, rows, settings):
+                    say(NO_PARQUET)
+                if plan.changes or len(store) > 1:
+                    store.replace(rows[name] for name in plan.names)  # without those that are gone
+        except BaseException as error:
+            reporter.end("failed", str(error) or type(error).__name__)
+            raise
+        result = _result(plan, rows, started)
+        reporter.end("stopped" if result.stopped else "finished")
+    return result
+
+
+def _keep(plan: Plan, known: dict[str, Row], store: PartStore) -> dict[str, Row]:
+    """The rows that need no network, by name; those that were touched or moved are told anew."""
+    kept = set(plan.kept)
+    if plan.again:
+        store.append(plan.again)
+    return {name: row for name, row in known.items() if name in kept} | {
+        row.name: row for row in plan.again
+    }
+
+
+def _batches(
+    backbone: Backbone,
+    plan: Plan,
+    preparation: Preparation,
+    stop: list[bool],
+    *,
+    batch_size: int,
+    workers: int,
+) -> Iterator[list[Row]]:
+    """Rows of the photos to do, a batch at a time."""
+    lens, reading = Lens.of(backbone), {"batch_size": batch_size, "workers": workers}
+    try:
+        for prepared in read_prepared(plan.todo, preparation, lens, **reading):
+            yield _forward(backbone, prepared)
+    except RuntimeError as error:
+        if stop[0] and "worker" in str(error):  # SIGTERM to the whole group ended them first
+            return
+        raise
+
+
+def _forward(backbone: Backbone, photos: list[Prepared]) -> list[Row]:
+    """Features of a batch, photos of one size together."""
+    features: dict[str, Any] = {}
+    shapes = dict.fromkeys(photo.image.shape for photo in photos if photo.image is not None)
+    for shape in shapes:
+        group = [p for p in photos if p.image is not None and p.image.shape == shape]
+        images = torch.stack([torch.from_numpy(photo.image) for photo in group])
+        tokens = backbone.tokens(images).cls.cpu().float().numpy()
+        features |= {photo.file.name: row for photo, row in zip(group, tokens, strict=True)}
+    return [
+        Row(
+            name=photo.file.name,
+            num_bytes=photo.file.num_bytes,
+            mtime_ns=photo.file.mtime_ns,
+            sha256=photo.sha256,
+            date=photo.date,
+            problem=photo.problem,
+            feature=features.get(photo.file.name),
+            thumbnail=photo.thumbnail,
+        )
+        for photo in photos
+    ]
+
+
+def _result(plan: Plan, rows: dict[str, Row], started: float) -> EmbedResult:
+    found = [rows[name] for name in plan.names if name in rows]
+    known = len(plan.kept) + len(plan.again)
+    return EmbedResult(
+        num_photos=sum(not row.problem for row in found),
+        num_new=len(found) - known,
+        num_kept=known,
+        num_removed=len(plan.removed),
+        unreadable=tuple((row.name, row.problem) for row in found if row.problem),
+        stopped=len(found) < len(plan.names),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _write(out: Path, plan: Plan, rows: dict[str, Row], settings: dict[str, Any]) -> bool:
+    """Write the results; False where pyarrow is missing for one of them."""
+    return write_features(
+        out,
+        [rows[name] for name in plan.names if not rows[name].problem],
+        weights_sha256=settings["weights_sha256"],
+        size=settings["size"],
+        settings=settings,
+    )
+
+
+def _tell(plan: Plan, say: Callable[[str], None]) -> None:
+    counts = {
+        "to compute": len(plan.todo),
+        "known": len(plan.kept) + len(plan.again),
+        "gone": len(plan.removed),
+    }
+    words = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    say(f"{len(plan.names):,} photos: {words}")

@@ -1,0 +1,159 @@
+"""A photo file → what the network sees of it, its sha256, its date and a thumbnail; in worker processes.
+
+The default is the paper's k-NN evaluation: short side to `size` · 256/224 px (bicubic), then the
+middle `size` × `size`, so that all photos have one size and any number of them makes a batch.
+"""
+
+import hashlib
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from dino.errors import ImageError, UserError
+from dino.features.data import center_crop
+from dino.features.folder.dates import PhotoDate, photo_date
+from dino.media.draw import encode_jpeg
+from dino.media.images import decode
+from dino.media.preprocessing import FITS, preprocess
+from dino.model.backbone import Backbone
+
+CROP = "crop"
+THUMBNAIL_PX = 96
+_THUMBNAIL_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How photos become inputs of one network.
+
+    `size` px, taken down to whole patches; `fit` "crop": the middle of the photo, after its short
+    side was brought to `resize` px (None: `size` · 256/224); or "floor", "pad" and "stretch" as in
+    `dino.preprocess`: the whole photo.
+    """
+
+    size: int = 224
+    fit: str = CROP
+    resize: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.fit not in (CROP, *FITS):
+            raise UserError(
+                f"fit is {self.fit!r}; expected one of {', '.join((CROP, *FITS))}: try {CROP}"
+            )
+        if self.size < 1 or (self.resize is not None and self.resize < self.size):
+            raise UserError(
+                f"got size {self.size} and resize {self.resize}; expected 1 px or more, and no "
+                "shorter side than the crop"
+            )
+        if self.resize is not None and self.fit != CROP:
+            raise UserError(f"resize belongs to fit {CROP!r}; got {self.fit!r}: leave it out")
+
+    def image(self, rgb: np.ndarray, lens: "Lens") -> np.ndarray:
+        """uint8 [H,W,3] → float32 [3,h,w], normalised, of whole patches."""
+        if self.fit != CROP:
+            options: dict[str, Any] = {
+                "patch_size": lens.patch_size,
+                "mean": lens.mean,
+                "std": lens.std,
+            }
+            return preprocess(rgb, size=self.size, fit=self.fit, **options)[0][0].numpy()
+        side = max(self.size // lens.patch_size, 1) * lens.patch_size
+        crop = center_crop(rgb, size=side, resize=self.resize)
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (lens.mean, lens.std))
+        return ((torch.from_numpy(crop).permute(2, 0, 1).float() / 255 - mean) / std).numpy()
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What a network wants of its input; all of a `Backbone` that a worker process needs."""
+
+    patch_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, backbone: Backbone) -> "Lens":
+        return cls(backbone.patch_size, backbone.mean, backbone.std)
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A file as it was before it was read: `name` below the folder, bytes and time of change."""
+
+    name: str
+    path: Path
+    num_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photo ready for the network, `image` float32 [3,h,w] and `thumbnail` JPEG bytes; or the
+    `problem` with it, in a sentence."""
+
+    file: PhotoFile
+    sha256: str = ""
+    date: PhotoDate | None = None
+    image: np.ndarray | None = None
+    thumbnail: bytes = b""
+    problem: str = ""
+
+
+def prepare(file: PhotoFile, preparation: Preparation, lens: Lens) -> Prepared:
+    """Read one photo; what is wrong with it is told, not raised."""
+    sha256 = ""
+    try:
+        data = file.path.read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        rgb = decode(data)
+        image = preparation.image(rgb, lens)
+    except ImageError as error:
+        return Prepared(file, sha256, problem=str(error))
+    except OSError as error:
+        return Prepared(file, sha256, problem=f"it cannot be read ({error.strerror or error})")
+    small = Image.fromarray(center_crop(rgb, size=THUMBNAIL_PX, resize=THUMBNAIL_PX))
+    jpeg = encode_jpeg(np.asarray(small), quality=_THUMBNAIL_QUALITY)
+    return Prepared(file, sha256, photo_date(data, file.mtime_ns / 1e9), image, jpeg)
+
+
+class _Files(torch.utils.data.Dataset[Prepared]):
+    def __init__(self, files: Sequence[PhotoFile], preparation: Preparation, lens: Lens) -> None:
+        self.files, self.preparation, self.lens = files, preparation, lens
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, row: int) -> Prepared:
+        return prepare(self.files[row], self.preparation, self.lens)
+
+
+def read_prepared(
+    files: Sequence[PhotoFile],
+    preparation: Preparation,
+    lens: Lens,
+    *,
+    batch_size: int,
+    workers: int,
+) -> Iterator[list[Prepared]]:
+    """Photos in order, `batch_size` at a time; what comes does not depend on `workers`."""
+    yield from torch.utils.data.DataLoader(
+        _Files(files, preparation, lens),
+        generator=torch.Generator(),  # torch's own stays as it is
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=list,
+        worker_init_fn=_leave_signals_to_the_parent,
+    )
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    """Ctrl-C reaches all processes of a terminal; the parent ends the workers in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)

@@ -1,0 +1,165 @@
+"""Keys of a photo's patches in the last block, and the objects `dino.masks.discovery` finds in them.
+
+    found = dino.discover(backbone, image, method="maskcut")         # image as for `attention`
+    kept = photo_keys(backbone, rgb, size=480)                       # one forward
+    found = discover_in(kept, method="lost", heads=(0, 2))           # any method from then on
+    kept.geometry.to_photo(found.masks)                              # bool [n,H,W]
+
+The papers compare keys as DINO's first networks make them. A constant added to all keys of a photo
+changes no attention, so training does not hold it in place: in some networks, DINOv2's among them, it
+outweighs all else, every key is like every other, and there is nothing to cut. `KEYS` says what is
+taken out before keys are compared.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dino.attention import photo
+from dino.attention.mass import check_heads
+from dino.errors import UserError
+from dino.masks import discovery
+from dino.masks.discovery import Discovery
+from dino.media.geometry import Geometry
+from dino.model import forward
+from dino.model.backbone import AttentionMaps, Backbone
+
+# "plain": nothing, as the papers; "unbiased": the bias of the block's keys (DINOv3 masks it);
+# "centered": the mean key of the photo's patches; "auto": the bias, and the mean where it still
+# outweighs what sets the patches apart.
+KEYS = ("auto", "plain", "unbiased", "centered")
+
+
+@dataclass(frozen=True)
+class LastKeys:
+    """Keys of the last block's patch tokens, `keys` [A,N,d], and the `bias` [A,d] that is part of
+    each; float32."""
+
+    keys: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def joined(
+        self, heads: Sequence[int] | None = None, *, kind: str = "auto"
+    ) -> NDArray[np.float32]:
+        """Keys of some heads (None: all) side by side, [N, heads·d], without what `kind` takes out.
+
+        Raises:
+            UserError: a head or a kind that does not exist.
+        """
+        check_keys(kind)
+        chosen = list(range(len(self.keys)) if heads is None else heads)
+        check_heads(chosen, len(self.keys))
+        keys = self.keys[chosen]
+        if kind in ("auto", "unbiased"):
+            keys = keys - self.bias[chosen][:, None]
+        joined = keys.transpose(1, 0, 2).reshape(keys.shape[1], -1)
+        mean = joined.mean(axis=0)
+        apart = joined - mean
+        if kind == "auto" and (mean**2).sum() <= (apart**2).sum(axis=1).mean():
+            return joined
+        return apart if kind in ("auto", "centered") else joined
+
+
+@dataclass(frozen=True)
+class PatchKeys:
+    """The last block's keys of one photo, and how its patches lie in it."""
+
+    last: LastKeys
+    geometry: Geometry
+    weights_sha256: str
+    precision: str
+
+    @property
+    def num_heads(self) -> int:
+        return len(self.last.keys)
+
+
+def check_keys(kind: str) -> None:
+    """Raise a `UserError` unless `kind` is one of `KEYS`."""
+    if kind not in KEYS:
+        raise UserError(f"keys is {kind!r}; expected one of {', '.join(KEYS)}")
+
+
+def discover(
+    backbone: Backbone,
+    image: Tensor,
+    *,
+    method: str = "tokencut",
+    keys: str = "auto",
+    **options: Any,
+) -> Discovery:
+    """Find the objects of one photo without labels.
+
+    Args:
+        image: [1,3,H,W] as `dino.preprocess` gives it.
+        method: "lost", "tokencut" or "maskcut"; options as those take them.
+        keys: one of `KEYS`; "plain" is the papers' protocol.
+    Raises:
+        UserError: a network without self-attention, an unknown method, or too many patches.
+    """
+    found, grid = last_keys(backbone, image)
+    return discovery.discover(found.joined(kind=keys), grid, method=method, **options)
+
+
+def discover_in(
+    kept: PatchKeys,
+    *,
+    method: str,
+    keys: str = "auto",
+    heads: Sequence[int] | None = None,
+    **options: Any,
+) -> Discovery:
+    """Find objects from keys that are there already, of some heads if named; errors as `discover`."""
+    joined = kept.last.joined(heads, kind=keys)
+    return discovery.discover(joined, kept.geometry.grid, method=method, **options)
+
+
+def photo_keys(
+    backbone: Backbone, rgb: NDArray[np.uint8], *, size: int, fit: str = "floor"
+) -> PatchKeys:
+    """Keys of a photo, uint8 [H,W,3]; arguments and errors as in `explore.attend`."""
+    backbone.check_attention()
+    image, geometry = photo.prepare(backbone, rgb, size, fit)
+    keys, _ = last_keys(backbone, image)
+    return PatchKeys(keys, geometry, backbone.weights_sha256, backbone.precision)
+
+
+def last_keys(backbone: Backbone, image: Tensor) -> tuple[LastKeys, tuple[int, int]]:
+    """The last block's keys and the grid (h, w), of one forward on [1,3,H,W]."""
+    entering, grid = _entering_last(backbone, image)
+    return _keys(backbone, entering), grid
+
+
+def attention_and_keys(backbone: Backbone, image: Tensor) -> tuple[AttentionMaps, LastKeys]:
+    """What `Backbone.attention` and `last_keys` give, of one forward."""
+    entering, grid = _entering_last(backbone, image)
+    last, position = backbone.depth - 1, backbone.query_position("cls", grid)
+    with torch.no_grad():
+        rows = forward.attention_logits(backbone.module, last, entering, [position])
+    maps = AttentionMaps.from_logits(
+        rows[:, None], layers=(last,), queries=("cls",), grid=grid, keep=False
+    )
+    return maps, _keys(backbone, entering)
+
+
+def _entering_last(backbone: Backbone, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """The tokens that enter the last block."""
+    backbone.check_attention()
+    grid = backbone.check_images(image)
+    with torch.no_grad():
+        states = backbone.states(image, grid, until=backbone.depth - 1)
+        return deque(states, maxlen=1).pop(), grid
+
+
+def _keys(backbone: Backbone, entering: Tensor) -> LastKeys:
+    last = backbone.depth - 1
+    with torch.no_grad():
+        _, keys, _ = forward.queries_keys_values(backbone.module, last, entering)
+    patches = keys[0, :, backbone.num_prefix :].cpu().numpy()
+    return LastKeys(patches, forward.key_bias(backbone.module, last).cpu().numpy())

@@ -1,0 +1,187 @@
+"""Values → pictures: colour maps, overlays, outlines, cut-outs, contact sheets. All [H,W,3] uint8 RGB.
+
+Colour is applied at the patch grid and then enlarged, so a map costs the same for any photo.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from dino.errors import UserError
+from dino.media.geometry import Geometry
+
+# Perceptually uniform and readable with every common colour-vision deficiency.
+COLORMAPS = {
+    "inferno": cv2.COLORMAP_INFERNO,
+    "viridis": cv2.COLORMAP_VIRIDIS,
+    "cividis": cv2.COLORMAP_CIVIDIS,
+    "magma": cv2.COLORMAP_MAGMA,
+}
+MASK_COLOR = (255, 140, 0)
+_COLOUR = np.dtype("V3")
+RANDOM_MARK = "random weights: nothing learned"
+
+
+def normalize(
+    weights: np.ndarray, *, shared: bool = False
+) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """Scale each map of [A,h,w] to 0..1, from its own range or one `shared` range of all of them.
+
+    Returns the scaled maps and each map's (low, high) in the units of `weights`.
+    """
+    axes = None if shared else (-2, -1)
+    low = np.broadcast_to(weights.min(axis=axes, keepdims=True), (*weights.shape[:-2], 1, 1))
+    high = np.broadcast_to(weights.max(axis=axes, keepdims=True), low.shape)
+    scaled = (weights - low) / np.where(high > low, high - low, 1)
+    ranges = list(zip(low.ravel().tolist(), high.ravel().tolist(), strict=True))
+    return scaled, ranges
+
+
+def colorize(values: np.ndarray, colormap: str = "inferno") -> np.ndarray:
+    """Values [h,w] in 0..1 → colours [h,w,3]; the ends are clipped.
+
+    Raises:
+        UserError: an unknown colour map.
+    """
+    if colormap not in COLORMAPS:
+        raise UserError(f"colormap {colormap!r} is not known; expected one of {tuple(COLORMAPS)}")
+    levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(levels, COLORMAPS[colormap]), cv2.COLOR_BGR2RGB)
+
+
+def heat(
+    values: np.ndarray,
+    geometry: Geometry,
+    *,
+    colormap: str = "inferno",
+    interpolation: str = "nearest",
+    width: int | None = None,
+) -> np.ndarray:
+    """A coloured map [h,w] laid over the photo's frame, at the photo's size or `width` px wide.
+
+    Args:
+        values: [h,w] in 0..1.
+        interpolation: "nearest" shows the patches, as the paper does; "bilinear" smooths.
+    """
+    frame = geometry if width is None else scaled(geometry, width)
+    if interpolation == "bilinear":  # blend values, not colours, so that the bar holds everywhere
+        return colorize(
+            frame.to_photo(values.astype(np.float32), interpolation=interpolation), colormap
+        )
+    # A colour is moved as one value of three bytes: ten times as fast as three planes.
+    whole = np.ascontiguousarray(colorize(values, colormap)).view(_COLOUR)[..., 0]
+    return frame.to_photo(whole).view(np.uint8).reshape(*frame.original, 3)
+
+
+def scaled(geometry: Geometry, width: int) -> Geometry:
+    """The same patches over the photo shown `width` px wide (never enlarged)."""
+    height, full = geometry.original
+    if width >= full:
+        return geometry
+    return replace(geometry, original=(max(1, round(height * width / full)), width))
+
+
+def shrink(photo: np.ndarray, width: int) -> np.ndarray:
+    """The photo at most `width` px wide, as `scaled` counts its height."""
+    height, full = photo.shape[:2]
+    if width >= full:
+        return photo
+    size = (width, max(1, round(height * width / full)))
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+
+
+def overlay(photo: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:
+    """Blend `colours` over `photo` (same size); opacity 0 shows the photo, 1 the colours."""
+    return cv2.addWeighted(photo, 1 - opacity, colours, opacity, 0)
+
+
+def mask_overlay(photo: np.ndarray, mask: np.ndarray, *, opacity: float = 0.55) -> np.ndarray:
+    """The masked region tinted, the rest darkened, so that the object stands out on any photo."""
+    tinted = overlay(photo, np.full_like(photo, MASK_COLOR), opacity)
+    return np.where(mask[..., None], tinted, (photo * 0.55).astype(np.uint8))
+
+
+def mask_outline(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The photo with the mask's edge drawn as a line that keeps its weight at any size."""
+    picture = np.ascontiguousarray(photo.copy())
+    thickness = max(2, round(max(photo.shape[:2]) / 250))
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, contours, -1, (0, 0, 0), thickness + 2)
+    cv2.drawContours(picture, contours, -1, MASK_COLOR, thickness)
+    return picture
+
+
+def cutout(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """RGBA [H,W,4]: the photo where the mask is set, elsewhere transparent, with nothing below."""
+    return np.dstack([photo * mask[..., None], mask.astype(np.uint8) * 255])
+
+
+def on_checkers(rgba: np.ndarray, *, cell_px: int = 12) -> np.ndarray:
+    """RGBA over a grey checkerboard, for showing transparency where a page has its own colour."""
+    rows, columns = np.indices(rgba.shape[:2]) // cell_px
+    board = np.where((rows + columns) % 2, 235, 205).astype(np.uint8)[..., None]
+    return np.where(rgba[..., 3:] > 0, rgba[..., :3], board).astype(np.uint8)
+
+
+def mark_random(picture: np.ndarray) -> np.ndarray:
+    """Write across the foot that the weights are random, so that no such picture passes for a result."""
+    image = Image.fromarray(picture)  # RGB, or RGBA
+    size = max(10, round(image.width / 22))
+    band = round(size * 1.7)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle([0, image.height - band, image.width, image.height], fill=(0, 0, 0))
+    draw.text(
+        (image.width / 2, image.height - band / 2),
+        RANDOM_MARK,
+        fill=(255, 255, 255),
+        font=ImageFont.load_default(size),
+        anchor="mm",
+    )
+    return np.asarray(image)
+
+
+def sheet(
+    pictures: Sequence[tuple[str, np.ndarray]],
+    *,
+    columns: int = 4,
+    tile_px: int = 360,
+    title: str = "",
+) -> np.ndarray:
+    """A contact sheet of labelled pictures in rows, each fitted into a tile `tile_px` wide."""
+    tiles = [(label, shrink(picture, tile_px)) for label, picture in pictures]
+    columns = min(columns, len(tiles))
+    gap, caption = 12, 26
+    cell_h = max(tile.shape[0] for _, tile in tiles) + caption
+    head = 34 if title else 0
+    rows = -(-len(tiles) // columns)
+    size = (gap + columns * (tile_px + gap), head + gap + rows * (cell_h + gap))
+    page = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.load_default(15)
+    if title:
+        draw.text((gap, gap), title, fill="black", font=font)
+    for number, (label, tile) in enumerate(tiles):
+        row, column = divmod(number, columns)
+        left, top = gap + column * (tile_px + gap), head + gap + row * (cell_h + gap)
+        draw.text((left, top), label, fill="black", font=font)
+        page.paste(Image.fromarray(tile), (left, top + caption))
+    return np.asarray(page)
+
+
+def encode_png(picture: np.ndarray, *, compress_level: int = 3) -> bytes:
+    """PNG bytes of [H,W], [H,W,3] or [H,W,4] uint8, or of a boolean mask as 0/255."""
+    pixels = picture.astype(np.uint8) * 255 if picture.dtype == bool else picture
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=compress_level)
+    return buffer.getvalue()
+
+
+def encode_jpeg(picture: np.ndarray, *, quality: int = 88) -> bytes:
+    """JPEG bytes of [H,W,3] uint8."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()

@@ -1,0 +1,183 @@
+"""One pass over tar headers: where each sample's image lies, and its class; no payload is read."""
+
+import json
+import os
+import re
+import tarfile
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from dino.errors import UserError
+from dino.media.images import IMAGE_SUFFIXES
+from dino.system.stored import parse_json
+
+# Arrays of the index; "about" is JSON of what no column holds.
+COLUMNS = ("shard", "code", "offset", "size", "name_end", "names", "about")
+_MAX_LABEL_BYTES = 2**20  # a larger .cls or .json holds something else
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh91AY&SY": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+
+
+@dataclass
+class _Sample:
+    key: str
+    extensions: set[str] = field(default_factory=set)
+    image: tarfile.TarInfo | None = None
+    label: str | None = None
+
+
+class _Builder:
+    """The index as it grows, in flat arrays: objects would take ten times as much."""
+
+    def __init__(self, shards: Sequence[Path]) -> None:
+        self.shards = shards
+        self.shard, self.code = array("i"), array("i")
+        self.offset, self.size, self.name_end = array("q"), array("q"), array("q")
+        self.names = bytearray()
+        self.texts: dict[str, int] = {}
+        self.problems: list[str] = []
+        self.without_image = self.ignored = 0
+        self.labelled = True  # until a sample has no class
+
+    def scan(self, shard: int) -> None:
+        """Add the samples of one tar."""
+        path, sample = self.shards[shard], None
+        with path.open("rb", buffering=4096) as file:  # some file systems would buffer megabytes
+            _refuse_compressed(path, file)
+            try:
+                for member in _members(file):
+                    key, extension = _split(member.name)
+                    if not extension or not member.isreg() or member.sparse is not None:
+                        self.ignored += not member.isdir()
+                        continue
+                    if sample is None or key != sample.key:
+                        self.add(shard, sample)
+                        sample = _Sample(key)
+                    self._put(sample, extension, member, file)
+            except tarfile.ReadError as error:
+                self.problems.append(f"{path.name} is {error}; the samples before it are used")
+                if sample and (not sample.image or (self.labelled and not sample.label)):
+                    sample = None  # what it lacks may be what was lost
+        self.add(shard, sample)
+
+    def _put(
+        self, sample: _Sample, extension: str, member: tarfile.TarInfo, file: BinaryIO
+    ) -> None:
+        if extension in sample.extensions:
+            self.ignored += 1
+            return
+        sample.extensions.add(extension)
+        if f".{extension}" in IMAGE_SUFFIXES:
+            sample.image = sample.image or member
+        elif not self.labelled or member.size > _MAX_LABEL_BYTES:
+            return
+        elif extension == "cls" or (extension == "json" and sample.label is None):
+            file.seek(member.offset_data)
+            sample.label = _label(extension, file.read(member.size)) or sample.label
+
+    def add(self, shard: int, sample: _Sample | None) -> None:
+        """Note a sample that is complete."""
+        if sample is None or sample.image is None:
+            self.without_image += sample is not None
+            return
+        if self.labelled and sample.label is None:
+            if self.code:
+                name = f"{sample.image.name!r} of {self.shards[shard].name}"
+                self.problems.append(f"{name} has no class, so those of the others are not used")
+            self.labelled, self.code, self.texts = False, array("i"), {}
+        elif self.labelled and sample.label is not None:
+            self.code.append(self.texts.setdefault(sample.label, len(self.texts)))
+        self.names += sample.image.name.encode(errors="surrogateescape")
+        self.name_end.append(len(self.names))
+        self.shard.append(shard)
+        self.offset.append(sample.image.offset_data)
+        self.size.append(sample.image.size)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Arrays of the index; "about" is JSON of the rest."""
+        rest = ("problems", "without_image", "ignored")
+        about = {"texts": list(self.texts), **{name: getattr(self, name) for name in rest}}
+        columns = {name: np.array(getattr(self, name)) for name in COLUMNS if name != "about"}
+        return {**columns, "about": np.array(bytearray(json.dumps(about).encode()))}
+
+
+def build_index(shards: Sequence[Path]) -> dict[str, np.ndarray]:
+    """The `COLUMNS` of shards, by one pass over their headers."""
+    builder = _Builder(shards)
+    for number, path in enumerate(shards):
+        try:
+            builder.scan(number)
+        except OSError as error:
+            raise UserError(
+                f"{path}: got a shard that cannot be read ({error.strerror or error}), expected one "
+                "that can; check its permissions and its disk"
+            ) from error
+    return builder.columns()
+
+
+def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
+    """Members whose content is whole, up to the end of the tar.
+
+    Raises:
+        tarfile.ReadError: "damaged at byte …"; tarfile itself takes most damage for the end.
+    """
+    length, position = os.fstat(file.fileno()).st_size, 0
+    try:
+        with tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
+            while member := tar.next():
+                tar.members.clear()  # type: ignore[attr-defined] # it would keep all of them
+                if tar.offset <= member.offset:  # a negative size would lead round in circles
+                    raise tarfile.ReadError("a size below zero")
+                if member.isreg() and not 0 <= member.size <= length - member.offset_data:
+                    raise tarfile.ReadError("cut short")
+                position = tar.offset
+                yield member
+        file.seek(position)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("neither a member nor the end mark follows")
+    except OSError:
+        raise
+    except Exception as error:  # damaged headers make tarfile raise about a dozen types
+        raise tarfile.ReadError(f"damaged at byte {position:,} of {length:,} ({error})") from error
+
+
+def _refuse_compressed(path: Path, file: BinaryIO) -> None:
+    start = file.read(10)
+    file.seek(0)
+    for magic, kind in _COMPRESSED.items():
+        if start.startswith(magic):
+            raise UserError(
+                f"{path}: got a tar compressed with {kind}, expected an uncompressed one, whose "
+                "samples can be read in any order; decompress it first"
+            )
+
+
+def _split(name: str) -> tuple[str, str]:
+    """WebDataset's key and extension; no extension for names outside its rule and its own notes."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, extension = base.partition(".")
+    if not stem or re.match(r"__[^/]*__($|/)", name):
+        return "", ""
+    return folder + slash + stem, extension.lower()
+
+
+def _label(extension: str, content: bytes) -> str | None:
+    """Class in a .cls or .json member, as text; None where there is none."""
+    text = content.decode(errors="surrogateescape")
+    if extension == "json":
+        try:
+            values = parse_json(text)
+        except ValueError:
+            return None
+        value = values.get("label", values.get("class")) if isinstance(values, dict) else None
+        text = str(value) if type(value) in (int, str) else ""
+    return text.strip() or None

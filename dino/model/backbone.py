@@ -1,0 +1,296 @@
+"""A timm backbone wrapped for looking inside: tokens, and attention rows of any query and layer.
+
+    backbone = dino.load("dino_vits16")
+    maps = backbone.attention(images)           # CLS rows of the last block
+    maps.weights[0, 0, 0]                       # [A, h, w], what the paper draws
+
+Nothing here keeps an N×N map: only the asked query rows are computed, and no hook is registered.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dino.errors import UserError
+from dino.model import forward
+from dino.model.device import choose_device, choose_precision, dtype_of
+from dino.model.pooled import pooled_tokens, reduction
+from dino.model.queries import Query, token_position
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Normalised tokens of one block.
+
+    `cls` [B,D] (the pooled features where a network has no CLS token), `registers` [B,R,D],
+    `patches` [B,N,D] row by row, `grid` (h, w) with N = h·w; all float32.
+    """
+
+    cls: Tensor
+    registers: Tensor
+    patches: Tensor
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Rows of softmax(q·k/√d), float32 probabilities.
+
+    `weights` [B,L,Q,A,h,w] to the patches and `prefix` [B,L,Q,A,1+R] to CLS and registers; the two
+    together sum to 1 over the keys. `layers` are block numbers counted from 0. `logits` and
+    `prefix_logits` are the q·k/√d of the same shapes, where they were asked for.
+    """
+
+    weights: Tensor
+    prefix: Tensor
+    layers: tuple[int, ...]
+    queries: tuple[Query, ...]
+    grid: tuple[int, int]
+    logits: Tensor | None = None
+    prefix_logits: Tensor | None = None
+
+    @classmethod
+    def from_logits(
+        cls,
+        logits: Tensor,
+        *,
+        layers: Sequence[int],
+        queries: Sequence[Query],
+        grid: tuple[int, int],
+        keep: bool,
+    ) -> "AttentionMaps":
+        """The softmax of logits [B,L,Q,A,1+R+N], with the logits themselves if they are to be kept."""
+        sizes = [logits.shape[-1] - grid[0] * grid[1], grid[0] * grid[1]]
+        prefix, patches = logits.softmax(dim=-1).split(sizes, dim=-1)
+        before, patch_logits = logits.split(sizes, dim=-1)
+        return cls(
+            weights=patches.unflatten(-1, grid),
+            prefix=prefix,
+            layers=tuple(layers),
+            queries=tuple(queries),
+            grid=grid,
+            logits=patch_logits.unflatten(-1, grid) if keep else None,
+            prefix_logits=before if keep else None,
+        )
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network and what must be known to feed it.
+
+    `patch_size` in px, `embed_dim` D, `num_heads` A (0 where there is no self-attention to read),
+    `num_registers` R, `depth` blocks, `mean` and `std` of the input per RGB channel (0..1),
+    `precision` "fp32" or "bf16", `weights_sha256` over the canonical float32 tensors, `is_random`
+    where nothing was learned.
+    """
+
+    module: Any = field(repr=False)  # a timm model; its parts are found by name
+    name: str
+    description: str
+    patch_size: int
+    embed_dim: int
+    num_heads: int
+    num_registers: int
+    depth: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    precision: str
+    device: torch.device
+    weights_sha256: str
+    is_random: bool = False
+
+    def tokens(self, images: Tensor) -> Tokens:
+        """Normalised tokens after the last block.
+
+        Args:
+            images: [B,3,H,W], normalised by `mean` and `std`; H and W multiples of `patch_size`.
+        Raises:
+            UserError: wrong shape, or sides that are not multiples of the patch.
+        """
+        return self.layer_tokens(images, layers=(-1,))[0]
+
+    def layer_tokens(self, images: Tensor, *, layers: Sequence[int]) -> tuple[Tokens, ...]:
+        """Tokens after each of `layers` (negative counts from the end), normalised by the last norm.
+
+        Networks without transformer blocks offer only the last layer.
+        """
+        grid = self.check_images(images)
+        with torch.no_grad():
+            if not self.has_attention:
+                if any(layer not in (-1, self.depth - 1) for layer in layers):
+                    raise UserError(f"{self.name} offers tokens of its last layer only")
+                return (self._pooled_tokens(images),) * len(layers)
+            wanted = [self.layer_index(layer) for layer in layers]
+            found: dict[int, Tokens] = {}
+            for index, x in enumerate(self.states(images, grid, until=max(wanted) + 1)):
+                if index - 1 in wanted:
+                    found[index - 1] = self.split(x, grid)
+        return tuple(found[layer] for layer in wanted)
+
+    def attention(
+        self,
+        images: Tensor,
+        *,
+        layers: Sequence[int] = (-1,),
+        queries: Sequence[Query] = ("cls",),
+        logits: bool = False,
+    ) -> AttentionMaps:
+        """Attention rows of the asked queries in the asked layers, every head.
+
+        Args:
+            images: [B,3,H,W] as in `tokens`.
+            layers: block numbers; negative counts from the end.
+            queries: "cls", "register:N", or a grid position (row, column).
+            logits: keep q·k/√d beside its softmax.
+        Raises:
+            UserError: a network without self-attention over patches, a layer or query out of range.
+        Source: Caron et al. 2021, section 4.2.2 and Fig. 1.
+        """
+        self.check_attention()
+        grid = self.check_images(images)
+        if not layers or not queries:
+            raise UserError("attention needs at least one layer and one query")
+        wanted = [self.layer_index(layer) for layer in layers]
+        positions = [self.query_position(query, grid) for query in queries]
+        rows: dict[int, Tensor] = {}
+        with torch.no_grad():  # the last asked block needs no output
+            for index, x in enumerate(self.states(images, grid, until=max(wanted))):
+                if index in wanted:
+                    rows[index] = forward.attention_logits(self.module, index, x, positions)
+        stacked = torch.stack([rows[layer] for layer in wanted], dim=1)  # [B,L,Q,A,1+R+N]
+        return AttentionMaps.from_logits(
+            stacked, layers=wanted, queries=queries, grid=grid, keep=logits
+        )
+
+    def states(self, images: Tensor, grid: tuple[int, int], *, until: int) -> Iterator[Tensor]:
+        """Tokens [B,1+R+N,D] entering each block up to `until`, as `vit.states`."""
+        x = forward.embed(self.module, images.to(self.device), grid, torch.float32)
+        return forward.states(self.module, x, until=until)
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether `attention` works: a ViT with plain self-attention."""
+        return self.num_heads > 0
+
+    @property
+    def num_prefix(self) -> int:
+        """Tokens before the patches, 1 + R: CLS (where there is one) and registers."""
+        return int(self.module.num_prefix_tokens) if self.has_attention else 0
+
+    def check_attention(self) -> None:
+        """Raise a `UserError` unless there is self-attention over patches to read."""
+        if not self.has_attention:
+            raise UserError(
+                f"{self.name} has no self-attention of a CLS token over patches; choose a ViT "
+                "(its features work: tokens, embed, project)"
+            )
+
+    def check_images(self, images: Tensor) -> tuple[int, int]:
+        """The grid (h, w) of images [B,3,H,W]; a `UserError` for any other shape."""
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise UserError(f"images have shape {tuple(images.shape)}; expected [B, 3, H, W]")
+        height, width = images.shape[-2:]
+        if (
+            min(height, width) < self.patch_size
+            or height % self.patch_size
+            or width % self.patch_size
+        ):
+            raise UserError(
+                f"images are {height}×{width} px; both sides must be multiples of the patch, "
+                f"{self.patch_size} px (dino.preprocess does that)"
+            )
+        return height // self.patch_size, width // self.patch_size
+
+    def layer_index(self, layer: int) -> int:
+        """A block's number from 0; a `UserError` if it does not exist."""
+        if not -self.depth <= layer < self.depth:
+            raise UserError(
+                f"layer {layer} does not exist; {self.name} has {self.depth} blocks, 0 to {self.depth - 1}"
+            )
+        return layer % self.depth
+
+    def query_position(self, query: Query, grid: tuple[int, int]) -> int:
+        """Index of a query in the token sequence (CLS, registers, patches row by row)."""
+        return token_position(
+            query,
+            grid,
+            num_class=self.num_prefix - self.num_registers,
+            num_registers=self.num_registers,
+            network=self.name,
+        )
+
+    def split(self, x: Tensor, grid: tuple[int, int]) -> Tokens:
+        """Tokens [B,1+R+N,D] of the stream, normalised by the last norm and told apart."""
+        x = self.module.norm(x).float()
+        num_class = self.num_prefix - self.num_registers
+        cls, registers, patches = x.split([num_class, self.num_registers, grid[0] * grid[1]], dim=1)
+        return Tokens(cls[:, 0] if num_class else patches.mean(dim=1), registers, patches, grid)
+
+    def _pooled_tokens(self, images: Tensor) -> Tokens:
+        found = pooled_tokens(
+            self.module,
+            images.to(self.device, dtype_of(self.precision)),
+            patch_size=self.patch_size,
+            embed_dim=self.embed_dim,
+            name=self.name,
+        )
+        return Tokens(*found)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of all that decides a result: the tensors, how they are read, the input's scale."""
+        grid = getattr(getattr(self.module, "patch_embed", None), "grid_size", None)
+        told = (self.weights_sha256, self.num_heads, self.patch_size, grid, self.mean, self.std)
+        return hashlib.sha256(repr((*told, self.precision)).encode()).hexdigest()
+
+
+def wrap(
+    model: nn.Module,
+    *,
+    name: str,
+    description: str,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    weights_sha256: str = "",
+    is_random: bool = False,
+) -> Backbone:
+    """Wrap a timm model for inference, on `device` and in `precision`.
+
+    ViTs whose blocks timm builds from its plain `Block` and `Attention` give attention; any other
+    network with `forward_features` gives tokens only.
+    """
+    chosen = choose_device(device)
+    resolved = choose_precision(precision, chosen)
+    network: Any = model
+    if forward.is_plain(network):
+        patch_size, heads = network.patch_embed.patch_size[0], network.blocks[0].attn.num_heads
+        registers, depth = network.num_reg_tokens, len(network.blocks)
+    else:
+        patch_size, heads, registers, depth = reduction(network), 0, 0, 1
+    frozen = network.eval().requires_grad_(False).to(chosen, torch.float32)
+    if resolved != "fp32" and heads:
+        forward.lower_products(frozen, dtype_of(resolved))
+    elif resolved != "fp32":
+        frozen.to(dtype_of(resolved))
+    return Backbone(
+        module=frozen,
+        name=name,
+        description=description,
+        patch_size=patch_size,
+        embed_dim=network.num_features,
+        num_heads=heads,
+        num_registers=registers,
+        depth=depth,
+        mean=mean,
+        std=std,
+        precision=resolved,
+        device=chosen,
+        weights_sha256=weights_sha256,
+        is_random=is_random,
+    )

@@ -1,0 +1,143 @@
+"""The residual stream of a photo, kept: attention rows of any block and query are cheap from it.
+
+    stream = trace(backbone, images)                                    # one forward
+    attention(backbone, stream, layers=(0, -1), queries=((12, 7),))     # two small products
+    token_norms(backbone, stream, layer=-1).patches                     # [B, h, w]
+
+Nothing here keeps an N×N map.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dino.errors import UserError
+from dino.model import forward
+from dino.model.backbone import AttentionMaps, Backbone, Tokens
+from dino.model.queries import Query
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Tokens between the blocks: `states[i]` [B,1+R+N,D] enters block i, `states[-1]` leaves the last.
+
+    In float32 and on the network's device; before the final norm. `grid` is (h, w).
+    """
+
+    states: tuple[Tensor, ...]
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Projections:
+    """`q`, `k`, `v` [B,L,A,1+R+N,d] float32, as they meet in q·k/√d, of block numbers `layers`."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    layers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TokenNorms:
+    """L2 norms of the stream's tokens: `prefix` [B,1+R] (CLS, registers), `patches` [B,h,w]."""
+
+    prefix: Tensor
+    patches: Tensor
+
+
+def trace(backbone: Backbone, images: Tensor) -> Stream:
+    """One forward that keeps the tokens between all blocks.
+
+    Args:
+        images: [B,3,H,W] as in `Backbone.tokens`.
+    Raises:
+        UserError: a network without self-attention over patches, or images of a wrong shape.
+    """
+    backbone.check_attention()
+    grid = backbone.check_images(images)
+    with torch.no_grad():
+        return Stream(tuple(backbone.states(images, grid, until=backbone.depth)), grid)
+
+
+def last_block(backbone: Backbone, images: Tensor) -> tuple[AttentionMaps, Tokens]:
+    """The last block's CLS attention and the tokens that leave it, from one forward that keeps no more.
+
+    The same as `Backbone.attention` and `Backbone.tokens`; arguments and errors as in `trace`.
+    """
+    backbone.check_attention()
+    grid = backbone.check_images(images)
+    position = backbone.query_position("cls", grid)
+    with torch.no_grad():
+        states = deque(backbone.states(images, grid, until=backbone.depth), maxlen=2)
+        row = forward.attention_logits(backbone.module, backbone.depth - 1, states[0], [position])
+        tokens = backbone.split(states[1], grid)
+    maps = AttentionMaps.from_logits(
+        row[:, None], layers=[backbone.depth - 1], queries=("cls",), grid=grid, keep=False
+    )
+    return maps, tokens
+
+
+def stream_bytes(backbone: Backbone, grid: tuple[int, int], batch: int = 1) -> int:
+    """Bytes a `Stream` of a grid (h, w) takes."""
+    tokens = grid[0] * grid[1] + backbone.num_prefix
+    return batch * (backbone.depth + 1) * tokens * backbone.embed_dim * 4  # float32
+
+
+def attention(
+    backbone: Backbone,
+    stream: Stream,
+    *,
+    layers: Sequence[int] = (-1,),
+    queries: Sequence[Query] = ("cls",),
+    logits: bool = False,
+) -> AttentionMaps:
+    """What `Backbone.attention` gives, without another forward; arguments and errors as there."""
+    if not layers or not queries:
+        raise UserError("attention needs at least one layer and one query")
+    wanted = [backbone.layer_index(layer) for layer in layers]
+    positions = [backbone.query_position(query, stream.grid) for query in queries]
+    with torch.no_grad():
+        rows = [
+            forward.attention_logits(backbone.module, layer, stream.states[layer], positions)
+            for layer in wanted
+        ]
+    return AttentionMaps.from_logits(
+        torch.stack(rows, dim=1), layers=wanted, queries=queries, grid=stream.grid, keep=logits
+    )
+
+
+def projections(backbone: Backbone, stream: Stream, *, layers: Sequence[int]) -> Projections:
+    """Queries, keys and values of all tokens in the asked blocks.
+
+    Raises:
+        UserError: no layer, or one out of range.
+    """
+    if not layers:
+        raise UserError("queries, keys and values need at least one layer")
+    wanted = [backbone.layer_index(layer) for layer in layers]
+    with torch.no_grad():
+        parts = [
+            forward.queries_keys_values(backbone.module, layer, stream.states[layer])
+            for layer in wanted
+        ]
+    q, k, v = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
+    return Projections(q, k, v, tuple(wanted))
+
+
+def token_norms(backbone: Backbone, stream: Stream, *, layer: int = -1) -> TokenNorms:
+    """L2 norm of each token after a block, before the final norm, float32.
+
+    Patches with a norm far above the others hold no local content: the artefacts that registers
+    take over.
+
+    Raises:
+        UserError: a layer out of range.
+    Source: Darcet et al. 2024, "Vision Transformers Need Registers", section 2.1.
+    """
+    norms = stream.states[backbone.layer_index(layer) + 1].float().norm(dim=-1)
+    prefix, patches = norms.split([backbone.num_prefix, stream.grid[0] * stream.grid[1]], dim=1)
+    return TokenNorms(prefix, patches.unflatten(-1, stream.grid))

@@ -1,0 +1,62 @@
+"""What a run hands on: its backbone as weights that `dino.load` opens, and its head to start from."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dino.errors import UserError, WeightsError
+from dino.training.runs import checkpoint
+
+
+def export_weights(backbone: Any, path: Path, **told: Any) -> Path:
+    """A backbone as fp16 safetensors that describes itself; `told`: name, description, mean, std.
+
+    float32 where a value is too large for fp16.
+    """
+    from dino.weights.conversion import dimensions
+    from dino.weights.saving import save
+
+    metadata = {**told, **dimensions(backbone)}
+    try:
+        return save(backbone.state_dict(), path, dtype="fp16", metadata=metadata)
+    except WeightsError:  # a value too large for fp16
+        return save(backbone.state_dict(), path, dtype="fp32", metadata=metadata)
+
+
+def export_head(head: nn.Module, center: Tensor, path: Path) -> Path:
+    """The teacher's head and the centre, for `init_head` of a later run."""
+    from dino.weights.saving import save
+
+    state = {**head.state_dict(), "center": center}
+    return save(state, path, dtype="fp32", metadata={"name": "head"})
+
+
+def drop_unfinished(place: Path) -> None:
+    """Remove what a process left in the folder of weights that was killed while it wrote them."""
+    for part in place.glob(".*.safetensors-*"):
+        part.unlink()
+
+
+def read_head(path: Path) -> dict[str, Tensor]:
+    """Head and `center` from what `export_head` wrote, or from a run's checkpoint (the teacher's).
+
+    Raises:
+        UserError: neither of the two, or damaged.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return {
+                k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()
+            }
+        saved = checkpoint.load(path)
+    except (OSError, SafetensorError, WeightsError) as error:
+        raise UserError(
+            f"no head can be read from {path} ({error}); give a run's weights/head.safetensors or a "
+            "checkpoint of it"
+        ) from error
+    state = {k.removeprefix("head."): v for k, v in saved.teacher.items() if k.startswith("head.")}
+    return {**state, "center": torch.as_tensor(saved.loss.get("center", ()))}

@@ -1,0 +1,238 @@
+"""Runs as processes of their own: start, stop, resume and delete them from outside.
+
+    start(config, "photos/", runs_folder() / "mine")
+    stop(runs_folder() / "mine")                 # saves first; resume() goes on there
+
+A run's process outlives whoever started it and belongs to nobody: what is known of it is read from
+its folder (see `listing`). RUN/{requested.json, launch.json, console.txt} are written here, the rest
+by the run.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dino.errors import UserError
+from dino.system.files import replace_file
+from dino.system.jobs import launch
+from dino.training.config import TrainConfig
+from dino.training.data import open_photos
+from dino.training.runs.listing import has_checkpoint, is_run
+from dino.training.runs.processes import is_running, read_json, running_process
+from dino.weights import checkpoints_folder
+
+COMMAND = (sys.executable, "-m", "dino")
+PROJECT_FOLDER = Path(__file__).resolve().parents[3]
+DEFAULT_NICE = 10
+CHECK_S = 120
+MAX_NAME = 64
+# Names that Windows keeps for devices, with any suffix.
+_RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{n}" for d in ("com", "lpt") for n in range(10)}
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """`DINO_RUNS`, else `runs` of the checkpoints folder."""
+    named = (os.environ if environ is None else environ).get("DINO_RUNS")
+    return Path(named).expanduser() if named else checkpoints_folder(environ) / "runs"
+
+
+def check_name(name: str) -> str:
+    """The name, if a run can have it.
+
+    Raises:
+        UserError: empty, too long, reserved, or with anything but letters, digits, - _ and inner dots.
+    """
+    expected = f"expected letters, digits, - and _, dots inside, at most {MAX_NAME} characters"
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
+        shown = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
+        raise UserError(f"the name is {shown!r}; {expected}")
+    if name.split(".", maxsplit=1)[0].lower() in _RESERVED:
+        raise UserError(f"the name {name!r} is reserved on some systems; choose another")
+    return name
+
+
+def start(
+    config: TrainConfig,
+    data: str | Path,
+    run: str | Path,
+    *,
+    knn: str | Path | None = None,
+    masks: str | Path | None = None,
+    film: Sequence[str | Path] = (),
+    threads: int | None = None,
+    nice: int = DEFAULT_NICE,
+) -> None:
+    """Start a run in a process of its own and return at once.
+
+    Args:
+        run: its folder, which must not exist; of two that ask for it at once, one gets it.
+        knn: labelled folder that features are measured on; masks: photos with masks that attention
+            is measured on; film: photos whose attention is drawn.
+        threads: of torch; None leaves it to the run.
+        nice: 0 to 19, how far the run stands back for other programs.
+    Raises:
+        UserError: no photos, a name that cannot be, or a run of that name.
+    """
+    run = Path(run).absolute()
+    check_name(run.name)
+    num_photos = len(open_photos(data))
+    requested = run / "requested.json"
+    words = ["train", "--config", str(requested), "--out", str(run), *_inputs(data, knn, masks)]
+    for photo in film:
+        words += ["--film", str(Path(photo).absolute())]
+    with _locked(run.parent):
+        try:
+            run.mkdir()
+        except FileExistsError:
+            raise UserError(
+                f"there is a run named {run.name} already; choose another name"
+            ) from None
+        requested.write_text(config.to_json())
+        _launch(run, [*words, *_manners(threads, nice)], num_photos=num_photos)
+
+
+def resume(run: str | Path, *, threads: int | None = None, nice: int = DEFAULT_NICE) -> None:
+    """Go on with a run that was stopped, failed or interrupted, from its newest checkpoint.
+
+    Raises:
+        UserError: it is running, or left no checkpoint.
+    """
+    run = Path(run).absolute()
+    with _locked(run.parent):
+        if is_running(run):
+            raise UserError(f"{run.name} is running already; stop it first to start it again")
+        if not has_checkpoint(run):
+            raise UserError(f"{run.name} left no checkpoint to go on from; start it anew")
+        before = read_json(run / "launch.json") or {}
+        words = ["resume", str(run), *_manners(threads, nice)]
+        _launch(run, words, num_photos=before.get("num_photos"))
+
+
+def stop(run: str | Path) -> None:
+    """Ask a run to save and end; it does so after its step.
+
+    Raises:
+        UserError: it is not running.
+    """
+    run = Path(run).absolute()
+    with _locked(run.parent):
+        process = running_process(run)
+        if process is None:
+            raise UserError(f"{run.name} is not running; there is nothing to stop")
+        os.kill(process["pid"], signal.SIGTERM)
+        launch = read_json(run / "launch.json") or {}
+        _write_json(run / "launch.json", {**launch, **process, "stopping": True})
+
+
+def delete(run: str | Path, *, root: Path | None = None) -> None:
+    """Remove a run's folder for good.
+
+    Args:
+        root: the folder of runs it must lie in; None: `runs_folder()`.
+    Raises:
+        UserError: it is running, is no run, is a link, or lies elsewhere.
+    """
+    run, root = Path(run).absolute(), (root or runs_folder()).absolute()
+    if run.parent.resolve() != root.resolve() or run.name in ("", ".", ".."):
+        raise UserError(f"{run} is not in {root}; only runs in there are deleted from here")
+    if not os.path.lexists(run):  # False also of a name that no file can have
+        raise UserError(
+            f"{run.name[:MAX_NAME]!r} is no run, or was deleted already; nothing was deleted"
+        )
+    if run.is_symlink():
+        raise UserError(f"{run.name} is a link; remove the link or what it points to by hand")
+    with _locked(root):
+        if not is_run(run):
+            raise UserError(f"{run.name} is no run, or was deleted already; nothing was deleted")
+        if is_running(run):
+            raise UserError(f"{run.name} is running; stop it before you delete it")
+        leaving = run.with_name(f".{run.name}.deleted-{os.getpid()}")
+        run.rename(leaving)
+    shutil.rmtree(leaving)  # removes links, never what they point to
+
+
+def check(
+    config: TrainConfig,
+    data: str | Path,
+    *,
+    place: Path,
+    threads: int | None = None,
+    nice: int = DEFAULT_NICE,
+) -> list[str]:
+    """What a run would take, in lines, measured in a process of its own.
+
+    Raises:
+        UserError: what cannot work, or no answer within `CHECK_S`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        requested = Path(folder) / "config.json"
+        requested.write_text(config.to_json())
+        words = ["train", "--dry-run", "--config", str(requested), "--out", str(place)]
+        command = [*COMMAND, *words, *_inputs(data, None), *_manners(threads, nice)]
+        try:
+            done = subprocess.run(  # noqa: S603 (our own command, no shell)
+                command,
+                cwd=PROJECT_FOLDER,
+                capture_output=True,
+                text=True,
+                timeout=CHECK_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                f"the check took more than {CHECK_S} s; the machine is busy, try it later"
+            ) from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["the check ended without a word"]
+        raise UserError(said[-1].removeprefix("error: "))
+    return done.stdout.split("\n{", 1)[0].splitlines()  # the settings themselves follow
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a file whole.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        replace_file(path, json.dumps(values))
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); free space and try again"
+        ) from error
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """One start, stop, resume or delete below `root` at a time, whichever server asks for it."""
+    import fcntl
+
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the system lets go of it with the file, even in a crash
+        yield
+
+
+def _launch(run: Path, words: Sequence[str], *, num_photos: int | None) -> None:
+    pid, start_time = launch([*COMMAND, *words], console=run / "console.txt", folder=PROJECT_FOLDER)
+    launched = {"pid": pid, "start_time": start_time, "stopping": False}
+    _write_json(run / "launch.json", {**launched, "num_photos": num_photos})
+
+
+def _inputs(data: str | Path, knn: str | Path | None, masks: str | Path | None = None) -> list[str]:
+    paths = {"--data": data, "--knn": knn, "--masks": masks}
+    return [word for k, v in paths.items() if v for word in (k, str(Path(v).absolute()))]
+
+
+def _manners(threads: int | None, nice: int) -> list[str]:
+    return [*(["--threads", str(threads)] if threads else []), "--nice", str(nice)]

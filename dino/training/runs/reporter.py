@@ -1,0 +1,198 @@
+"""What a run writes down while it runs: metrics, log, checkpoints, weights, probes, events."""
+
+import resource
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dino.errors import UserError
+from dino.system.distributed import World, wait_for_all
+from dino.training.config import TrainConfig
+from dino.training.data import Batch, Photos
+from dino.training.methods import Method, frozen_copy
+from dino.training.probes.probing import open_probe
+from dino.training.runs import checkpoint
+from dino.training.runs.events import Events, open_events
+from dino.training.runs.exports import drop_unfinished, export_head, export_weights
+from dino.training.runs.folder import PROBES, Inputs, RunFolder
+from dino.training.step import StepResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dino.training.loop import Training
+
+# Unreadable photos named in the log; the rest are counted.
+_NAMED = 20
+
+
+class Reporter:
+    """The writer of a run's folder; in other processes than the first it only keeps step with it."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: TrainConfig,
+        inputs: Inputs,
+        *,
+        world: World,
+        say: "Callable[[str], None]",
+    ) -> None:
+        self._folder, self._config, self._world, self._say = folder, config, world, say
+        looks = config.probe_every > 0 and world.leads
+        self._probe = open_probe(config.probe_size, config.film_size, inputs) if looks else None
+        self._events: Events | None = None
+        self._unreadable: set[int] = set()
+        self._waited, self._since, self._steps = 0.0, time.perf_counter(), 0
+        self._problem: str | None = None
+
+    def state(self, status: str, reason: str = "") -> None:
+        """Say what the run is doing."""
+        if self._world.leads:
+            if status == "running":
+                self._events = open_events(self._folder.folder)
+            self._folder.set_state(status, reason)
+            self._folder.say(f"{status}{': ' if reason else ''}{reason}")
+
+    def trace(self, error: BaseException) -> None:
+        """Keep where an unforeseen error came from, for whoever mends it."""
+        if self._world.leads:
+            self._folder.say("".join(traceback.format_exception(error)))
+
+    def resumed(self, step: int, problems: list[str]) -> None:
+        """Note a resume at `step`, and what was wrong with newer checkpoints."""
+        if not self._world.leads:
+            return
+        for line in (*problems, f"resumed at step {step}"):
+            self._note(line)
+        self._folder.truncate(step)
+        drop_unfinished(self._folder.folder / "weights")
+
+    def count(self, batch: Batch, photos: Photos, waited: float) -> None:
+        """Count a batch, the seconds it was waited for, and the photos it could not read."""
+        self._waited += waited
+        self._steps += 1
+        for index in batch.unreadable:
+            if index not in self._unreadable and len(self._unreadable) < _NAMED:
+                self._note(f"{photos.name(index)} cannot be read and is skipped")
+            self._unreadable.add(index)
+
+    def log(self, training: "Training", result: StepResult) -> None:
+        """Write the metrics of a step; every process calls this, since they are means over all."""
+        now = time.perf_counter()
+        values = {
+            **_progress(training),
+            **training.method.measure(result, training.schedules.at(training.step - 1).epoch),
+            "images_per_s": self._steps * self._config.batch_size / (now - self._since),
+            "data_wait": self._waited / (now - self._since),
+            "skipped": len(self._unreadable),
+            "peak_memory": peak_memory(training.device),
+        }
+        self._waited, self._since, self._steps = 0.0, now, 0
+        if not self._world.leads:
+            return
+        self._folder.log(values)
+        if self._events:
+            self._events.write(values)
+        self._say(progress_line(values, training.end))
+        problem = training.method.problem(values)
+        kind = problem.partition(":")[0] if problem else None
+        if problem and kind != self._problem:
+            self._note(problem)
+        self._problem = kind
+
+    def save(self, snapshot: checkpoint.Checkpoint, *, milestone: int) -> None:
+        """Write a checkpoint."""
+        if self._world.leads:
+            keep = self._config.keep
+            checkpoint.save(self._folder.checkpoints, snapshot, keep=keep, milestone=milestone)
+        wait_for_all()
+
+    def export(self, method: Method, step: int) -> None:
+        """Write the result so far as weights, and a DINO head beside it."""
+        if not self._world.leads:
+            return
+        place, config = self._folder.folder / "weights", self._config
+        how = "by DINO" if config.method == "dino" else "with labels"
+        start = f" from {Path(config.init).name}" if config.init else ""
+        told = f"{config.arch if not config.init else 'Fine-tuned'}{start}, trained {how} for {step} steps."
+        name = self._folder.folder.name
+        mean_std = {"mean": method.scale[0], "std": method.scale[1]}
+        backbone = method.result.backbone
+        export_weights(
+            backbone, place / "teacher.safetensors", name=name, description=told, **mean_std
+        )
+        if "loss" in method.modules:
+            center: Any = method.modules["loss"].center
+            export_head(method.result.head, center, place / "head.safetensors")
+
+    def probe(self, method: Method, step: int, *, epoch: int) -> None:
+        """Look at what has been learned; the other processes wait."""
+        if self._probe is not None:
+            try:
+                found = self._probe.look(
+                    frozen_copy(method), method.scale, self._folder.folder, epoch_name(epoch)
+                )
+            except (UserError, OSError) as error:  # a photo that is gone does not end a long run
+                self._note(f"epoch {epoch}: nothing measured ({error})")
+                found = dict.fromkeys(("knn", "jaccard", "film"))
+            if any(value is not None for value in found.values()):
+                self._folder.log({"step": step, "epoch": epoch, **found}, file=PROBES)
+            numbers = {n: found[n] for n in ("knn", "jaccard") if found[n] is not None}
+            if numbers:
+                told = {"knn": "k-NN {:.1f} %", "jaccard": "J {:.3f}"}
+                words = ", ".join(told[name].format(value) for name, value in numbers.items())
+                self._note(f"epoch {epoch}: {words}")
+            if numbers and self._events:
+                self._events.write({"step": step, **numbers})
+        wait_for_all()
+        self._waited, self._since, self._steps = 0.0, time.perf_counter(), 0
+
+    def _note(self, line: str) -> None:
+        if self._world.leads:
+            self._folder.say(line)
+            self._say(line.encode(errors="backslashreplace").decode())  # names need not be UTF-8
+
+
+def epoch_name(epoch: int) -> str:
+    """Folder of an epoch's pictures."""
+    return f"epoch-{epoch:04d}"
+
+
+def progress_line(values: dict[str, Any], end: int) -> str:
+    """A line for people: where the run is, its loss, and how long it still takes."""
+    left = (end - values["step"]) * values["batch_size"] / values["images_per_s"]
+    words = [f"step {values['step']}/{end}", f"loss {values['loss']:.3f}"]
+    if "teacher_entropy" in values:
+        words.append(
+            f"entropy {values['teacher_entropy']:.2f} (batch mean {values['batch_mean_entropy']:.2f})"
+        )
+    if "kl" in values:
+        words.append(f"kl {values['kl']:.3f}")
+    words += [f"{values['images_per_s']:.1f} images/s", f"{left / 60:.0f} min left"]
+    return "  ".join(words)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes held so far: on the GPU, or by this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _progress(training: "Training") -> dict[str, Any]:
+    values = training.schedules.at(training.step - 1)
+    return {
+        "step": training.step,
+        "epoch": values.epoch,
+        "images_seen": training.step * training.config.batch_size,
+        "batch_size": training.config.batch_size,
+        "lr": values.lr,
+        "weight_decay": values.weight_decay,
+        "momentum": values.momentum,
+    }

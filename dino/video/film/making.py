@@ -1,0 +1,242 @@
+"""`make_film`: a video in, a folder with a film of what a network sees in it out.
+
+OUT/film.mp4, result.json, progress.json, preview.jpg; of followed masks also masks/00000.png …
+
+result.json is written last: where it is, the rest is whole. Frames are read, looked at, drawn and
+written one at a time, whatever the length.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dino.errors import UserError, VideoError
+from dino.media.draw import mark_random, shrink
+from dino.media.label_maps import indexed_png, label_overlay
+from dino.model.backbone import Backbone
+from dino.system.signals import stop_on_signal
+from dino.system.stored import parse_json
+from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_mp4
+from dino.video.film.attention import (
+    AttentionStyle,
+    KeptMaps,
+    attention_maps,
+    check_style,
+    draw_attention,
+    looked_at,
+)
+from dino.video.film.masks import tracked
+from dino.video.film.progress import Progress, Reporter
+from dino.weights.saving import write_atomically
+
+FILM, MASKS, RESULT = "film.mp4", "masks", "result.json"
+# What there is only while a film is made.
+_MAPS, _NEW_MASKS = ".maps", ".masks"
+# Films are no wider: a browser shows them smaller, and encoding grows with the pixels.
+FILM_PX = 1280
+_FPS = (1.0, 60.0)
+
+
+@dataclass(frozen=True)
+class FilmResult:
+    """What came of it: whether it was `stopped`, and if not the `num_frames`, `fps`, `seconds` of work, and
+    of attention the `tops`, the last colour's value of each map in multiples of even attention."""
+
+    stopped: bool
+    num_frames: int = 0
+    fps: float = 0.0
+    seconds: float = 0.0
+    tops: tuple[float, ...] = ()
+
+
+class _Stopped(Exception):  # noqa: N818 (a wish, not an error)
+    """SIGTERM or Ctrl-C came."""
+
+
+def make_film(
+    backbone: Backbone,
+    video: Path,
+    out: Path,
+    *,
+    look: AttentionStyle | np.ndarray,
+    size: int = 480,
+    limits: VideoLimits | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> FilmResult:
+    """Draw the attention over a video, or follow a mask through it.
+
+    SIGTERM or Ctrl-C ends it after the frame at hand; half a film is not left behind.
+
+    Args:
+        video: MP4, MOV or GIF file.
+        out: folder of the results; those of an earlier film are replaced once this one is whole.
+        look: how attention is drawn, or the labels uint8 [H,W] of the first frame.
+        size: longer side in px of the network's input.
+        progress: called after each frame.
+    Raises:
+        UserError: no such video, a mask of another size, a network without attention where it is
+            asked for, too large a size, or a folder that cannot be written.
+    """
+    started = time.monotonic()
+    if isinstance(look, AttentionStyle):
+        check_style(backbone, look)
+    info = probe(str(video), limits=limits)
+    _clear(out)
+    reporter = Reporter(out, total=info.num_frames or 0, listener=progress)
+    fps = min(max(info.fps, _FPS[0]), _FPS[1])
+    with stop_on_signal() as stop:
+        work = _Work(backbone, video, limits, out, size, fps, reporter, stop)
+        try:
+            if isinstance(look, AttentionStyle):
+                tops = _attention(work, look)
+            else:
+                _check_mask(look, info)
+                tops = _masks(work, look)
+        except _Stopped:
+            reporter.end("stopped")
+            return FilmResult(stopped=True)
+        except BaseException as error:
+            reporter.end("failed", str(error) or type(error).__name__)
+            if not isinstance(error, OSError):
+                raise
+            raise VideoError(
+                f"{out}: cannot be written ({error.strerror or error}); free space or choose another "
+                "folder"
+            ) from error
+        finally:
+            _clear(out)
+    result = FilmResult(False, reporter.done, fps, round(time.monotonic() - started, 2), tops)
+    _write_result(out, result, backbone, look, size)
+    reporter.end("finished")
+    return result
+
+
+def read_result(out: Path) -> FilmResult | None:
+    """A finished film's; None where there is none."""
+    try:
+        values = parse_json((out / RESULT).read_bytes())
+        names = ("stopped", "num_frames", "fps", "seconds")
+        return FilmResult(**{name: values[name] for name in names}, tops=tuple(values["tops"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What both kinds of film need."""
+
+    backbone: Backbone
+    video: Path
+    limits: VideoLimits | None
+    out: Path
+    size: int
+    fps: float
+    reporter: Reporter
+    stop: list[bool]
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The video's, from the first, until it is to stop."""
+        for rgb in read_frames(str(self.video), limits=self.limits):
+            if self.stop[0]:
+                raise _Stopped
+            yield rgb
+
+    def finished(self, picture: np.ndarray) -> np.ndarray:
+        """A drawn frame as the film has it."""
+        shown = shrink(picture, FILM_PX)
+        return mark_random(shown) if self.backbone.is_random else shown
+
+    def write(self, pictures: Iterator[np.ndarray]) -> None:
+        """Drawn frames → the film, with previews on the way."""
+
+        def told() -> Iterator[np.ndarray]:
+            for picture in pictures:
+                shown = self.finished(picture)
+                yield shown
+                self.reporter.frame()
+                if self.reporter.wants_preview:
+                    self.reporter.preview(shown)
+
+        write_mp4(told(), self.out / FILM, fps=self.fps)
+        # The film is whole: what belongs to an earlier one goes.
+        (self.out / RESULT).unlink(missing_ok=True)
+        shutil.rmtree(self.out / MASKS, ignore_errors=True)
+
+
+def _attention(work: _Work, style: AttentionStyle) -> tuple[float, ...]:
+    """Look at all frames, then draw them by one scale; returns its ends."""
+    kept = KeptMaps(work.out / _MAPS)
+    look = partial(attention_maps, work.backbone, size=work.size, head=style.head)
+    try:
+        for rgb, maps, geometry in looked_at(work.frames(), look, kept):
+            work.reporter.frame()
+            if work.reporter.wants_preview:  # by the scale so far
+                drawn = draw_attention(rgb, maps, geometry, kept.tops(), style)
+                work.reporter.preview(work.finished(drawn))
+        tops = kept.tops()
+        work.reporter.phase("drawing", kept.num_frames)
+        work.write(
+            draw_attention(rgb, maps, geometry, tops, style)
+            for rgb, maps in zip(work.frames(), kept.frames(), strict=True)
+        )
+    finally:
+        kept.close()
+    return tuple(round(float(top), 4) for top in tops)
+
+
+def _masks(work: _Work, first: np.ndarray) -> tuple[float, ...]:
+    """Follow the mask; labels as PNGs and the film come in one go."""
+
+    def drawn() -> Iterator[np.ndarray]:
+        pairs = tracked(work.backbone, work.frames(), first, size=work.size)
+        for number, (rgb, labels) in enumerate(pairs):
+            write_atomically(indexed_png(labels), work.out / _NEW_MASKS / f"{number:05}.png")
+            yield label_overlay(rgb, labels)
+
+    work.write(drawn())
+    (work.out / _NEW_MASKS).rename(work.out / MASKS)
+    return ()
+
+
+def _check_mask(first: np.ndarray, info: VideoInfo) -> None:
+    if first.shape != (info.height, info.width):
+        raise UserError(
+            f"the mask has {first.shape[1]}×{first.shape[0]} px and the video "
+            f"{info.width}×{info.height}; expected one size, so draw it on the video's first frame"
+        )
+
+
+def _clear(out: Path) -> None:
+    """Take away what a film that was not finished left."""
+    (out / _MAPS).unlink(missing_ok=True)
+    shutil.rmtree(out / _NEW_MASKS, ignore_errors=True)
+
+
+def _write_result(
+    out: Path,
+    result: FilmResult,
+    backbone: Backbone,
+    look: AttentionStyle | np.ndarray,
+    size: int,
+) -> None:
+    settings: dict[str, Any]
+    if isinstance(look, AttentionStyle):
+        settings = {"made": "attention", **asdict(look)}
+    else:
+        settings = {"made": "masks", "objects": int(look.max())}
+    values = {
+        **asdict(result),
+        **settings,
+        "size": size,
+        "weights": backbone.name,
+        "weights_sha256": backbone.weights_sha256,
+        "precision": backbone.precision,
+    }
+    write_atomically(json.dumps(values, indent=2).encode(), out / RESULT)

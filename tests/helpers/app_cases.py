@@ -1,0 +1,63 @@
+"""What the tests of the app's pages start from: a page opened, what it says, and what it computed."""
+
+from functools import cache
+from typing import Any
+
+from streamlit.components.v2 import manifest_scanner
+from streamlit.testing.v1 import AppTest
+
+TIMEOUT_S = 60
+# Each AppTest would look through all that is installed for components: half of the time these tests take.
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
+
+
+def page(name: str) -> None:
+    """The script AppTest runs: the sidebar and one page, as app/main.py does."""
+    import importlib
+
+    from app.ui import sidebar, start
+
+    view = importlib.import_module(f"app.views.{name}.page")
+    start.guarded(view.show, sidebar.choose())
+
+
+def open_page(name: str, **params: str) -> AppTest:
+    """A page opened by a link with these parameters."""
+    at = AppTest.from_function(page, args=(name,), default_timeout=TIMEOUT_S)
+    for key, value in params.items():
+        at.query_params[key] = value
+    at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def start_afresh(monkeypatch, tmp_path, small_weights) -> None:
+    """Empty caches, small weights by default, and an empty checkpoints folder."""
+    import streamlit as st
+
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
+    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
+
+
+def count_calls(monkeypatch, *functions: tuple[Any, str]) -> list[str]:
+    """Names of these (module, name) as they are called from now on."""
+    made: list[str] = []
+    for module, name in functions:
+        real = getattr(module, name)
+
+        def counted(*args, _real=real, _name=name, **kwargs):
+            made.append(_name)
+            return _real(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, counted)
+    return made
+
+
+def text(at: AppTest) -> str:
+    """Everything the page says, as it reads."""
+    kinds = ("markdown", "caption", "error", "warning", "info", "success", "html")
+    said = [str(element.value) for kind in kinds for element in at.get(kind)]
+    said += [bar.proto.text for bar in at.get("progress")]
+    return "\n".join(said).replace("\\", "")

@@ -1,0 +1,56 @@
+"""A small ViT whose norms and heads all matter, and its whole N×N attention the plain way."""
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from dino.model.backbone import Backbone, wrap
+
+
+def small_vit(**options) -> VisionTransformer:
+    """Three blocks of three heads on a 4×4 grid with two registers: 19 tokens."""
+    torch.manual_seed(0)
+    shape = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3}
+    special = {"reg_tokens": 2, "no_embed_class": True, "init_values": 0.7}
+    model = VisionTransformer(**{**shape, **special, "num_classes": 0, **options}).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def wrapped(model: torch.nn.Module, precision: str = "fp32") -> Backbone:
+    return wrap(
+        model,
+        name="small",
+        description="a small network",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        device="cpu",
+        precision=precision,
+    )
+
+
+def plain_states(model: VisionTransformer, images: torch.Tensor) -> list[torch.Tensor]:
+    """Tokens entering each block and leaving the last, by timm's own forward."""
+    with torch.no_grad():
+        x = model.norm_pre(model._pos_embed(model.patch_embed(images)))
+        states = [x]
+        for block in model.blocks:
+            states.append(block(states[-1]))
+    return states
+
+
+def plain_projections(model: VisionTransformer, index: int, x: torch.Tensor) -> torch.Tensor:
+    """q, k and v of a block: [3,B,A,N,d]."""
+    attn = model.blocks[index].attn
+    batch, length, _ = x.shape
+    with torch.no_grad():
+        qkv = attn.qkv(model.blocks[index].norm1(x))
+        q, k, v = qkv.reshape(batch, length, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+        return torch.stack([attn.q_norm(q), attn.k_norm(k), v])
+
+
+def plain_logits(model: VisionTransformer, index: int, x: torch.Tensor) -> torch.Tensor:
+    """q·k/√d of all tokens with all: [B,A,N,N]."""
+    q, k, _ = plain_projections(model, index, x)
+    return q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5

@@ -1,0 +1,177 @@
+"""Run lengths, polygons, and painting on a smaller copy, against pycocotools and by hand."""
+
+import numpy as np
+import pytest
+from helpers.annotation_cases import disc, ring, state_of
+from hypothesis import given, settings
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from dino.annotation import runlengths
+from dino.annotation.editing import (
+    Painted,
+    apply_painting,
+    apply_paintings,
+    edit_size,
+    reduce,
+)
+from dino.attention.mass import jaccard
+from dino.errors import UserError
+from dino.media.regions import area, outlines, rasterize, trace
+
+coco = pytest.importorskip("pycocotools.mask")
+MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=24))
+
+
+def decoded(polygons, size) -> np.ndarray:
+    flat = [polygon.ravel().tolist() for polygon in polygons]
+    return coco.decode(coco.merge(coco.frPyObjects(flat, *size))) > 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(MASKS)
+def test_run_lengths_are_those_of_pycocotools_and_come_back(mask):
+    theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    ours = runlengths.encode(mask)
+    assert ours == theirs
+    np.testing.assert_array_equal(runlengths.decode(ours, mask.shape), mask)
+
+
+def test_long_runs_take_several_characters():
+    mask = np.zeros((3000, 4000), bool)
+    mask[2999, 3999] = True
+    theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    assert runlengths.encode(mask) == theirs
+    assert runlengths.decompress(theirs).tolist() == [3000 * 4000 - 1, 1]
+
+
+def test_a_run_length_by_hand():
+    # Columns of [[0,1],[1,1]] read 0,1,1,1: one zero, three ones; "1" is 1 + 48, "3" is 3 + 48.
+    assert runlengths.encode(np.array([[0, 1], [1, 1]], bool)) == "13"
+
+
+@pytest.mark.parametrize("text", ["", "1", "13Z", "\x07", "é", "o" * 40, "o" * 3 + "0"])
+def test_damaged_run_lengths_are_told(text):
+    with pytest.raises(UserError, match="run lengths"):
+        runlengths.decode(text, (2, 2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(MASKS)
+def test_the_browser_s_runs_go_row_by_row_and_come_back(mask):
+    runs = runlengths.row_runs(mask)
+    values = [value for number, run in enumerate(runs) for value in [number % 2] * run]
+    assert values == mask.ravel().astype(int).tolist()
+    np.testing.assert_array_equal(runlengths.from_row_runs(runs, mask.shape), mask)
+
+
+@pytest.mark.parametrize("runs", [[3], [5, -1], [4.0], [True, 3], ["4"], [2, 3]])
+def test_runs_that_do_not_fill_the_mask_are_refused(runs):
+    with pytest.raises(UserError, match="2×2"):
+        runlengths.from_row_runs(runs, (2, 2))
+
+
+@settings(max_examples=200, deadline=None)
+@given(MASKS)
+def test_traced_rings_are_the_mask_exactly(mask):
+    rings = trace(mask)
+    filled = np.zeros(mask.shape, bool)
+    for found in rings:
+        filled ^= rasterize([found.corners], mask.shape)
+    np.testing.assert_array_equal(filled, mask)
+    signed = sum(-area(r.corners) if r.is_hole else area(r.corners) for r in rings)
+    assert signed == mask.sum()
+    if not any(r.is_hole for r in rings) and rings:
+        np.testing.assert_array_equal(decoded([r.corners for r in rings], mask.shape), mask)
+
+
+def test_pixels_that_touch_at_a_corner_are_two_squares():
+    for mask in (np.eye(2, dtype=bool), np.eye(2, dtype=bool)[::-1]):
+        rings = trace(mask)
+        assert [area(r.corners) for r in rings] == [1, 1]
+        assert not any(r.is_hole for r in rings)
+
+
+def test_a_square_s_corners_are_the_edges_of_its_pixels():
+    mask = np.zeros((5, 6), bool)
+    mask[1:4, 2:5] = True
+    (square,) = trace(mask)
+    assert sorted(map(tuple, square.corners.tolist())) == [(2, 1), (2, 4), (5, 1), (5, 4)]
+
+
+SHAPES = [disc((60, 80), 40), disc((60, 80), 12) | disc((30, 20), 9), disc((9, 9), 2)]
+
+
+@pytest.mark.parametrize("mask", SHAPES, ids=["large", "two parts", "tiny"])
+def test_polygons_keep_98_percent_at_any_tolerance(mask):
+    for tolerance in (0, 1, 6):
+        polygons = outlines(mask, tolerance)
+        assert jaccard(decoded(polygons, mask.shape), mask) >= 0.98
+        assert jaccard(rasterize(polygons, mask.shape), mask) >= 0.98
+
+
+def test_polygons_have_few_corners_and_stay_within_the_tolerance():
+    import cv2
+
+    mask = disc((200, 250), 150, (400, 500))
+    exact = sum(len(ring.corners) for ring in trace(mask))
+    (polygon,) = outlines(mask, 1)
+    assert len(polygon) < exact / 10
+    off = rasterize([polygon], mask.shape) != mask
+    for side in (mask, ~mask):
+        distance = cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 5)
+        assert distance[off & side].max() <= 1.5  # px to the next centre: half a pixel is its own
+
+
+def test_holes_are_not_told_by_polygons_and_specks_stay():
+    assert outlines(ring(), 1) is None
+    speck = disc((60, 80), 30)
+    speck[2, 2] = True
+    parts = outlines(speck, 5)
+    assert area(parts[0]) == 1
+    assert len(parts) == 2
+
+
+def test_painting_on_a_smaller_copy_changes_what_was_painted_only():
+    rng = np.random.default_rng(1)
+    mask = rng.random((300, 400)) < 0.5  # finer than any copy can show
+    size = edit_size(mask.shape, longest=100)
+    assert size == (75, 100)
+    copy = reduce(mask, size)
+    assert apply_painting(mask, copy) is mask
+    painted = copy.copy()
+    painted[10:20, 30:50] = True
+    after = apply_painting(mask, painted)
+    changed = np.zeros(size, bool)
+    changed[10:20, 30:50] = ~copy[10:20, 30:50]
+    wide = np.repeat(np.repeat(changed, 4, 0), 4, 1)
+    assert after[wide].all()
+    np.testing.assert_array_equal(after[~wide], mask[~wide])
+
+
+def test_a_photo_up_to_the_limit_is_painted_on_as_it_is():
+    assert edit_size((1200, 1600)) == (1200, 1600)
+    assert edit_size((3000, 4000)) == (1200, 1600)
+    assert edit_size((1, 40_000)) == (1, 1600)
+
+
+def test_paintings_keep_what_was_not_touched_and_mark_what_was():
+    left, right = disc((60, 40), 20), disc((60, 120), 20)
+    before = state_of(left, right, status="todo")
+    grown = left | disc((60, 60), 10)
+    after = apply_paintings(
+        before,
+        [Painted(2, 0, right), Painted(1, 1, grown), Painted(7, 1, ~right)],
+        size=left.shape,
+        num_classes=2,
+    )
+    assert [(o.id, o.class_index, o.made) for o in after.objects] == [
+        (2, 0, "proposed"),
+        (1, 1, "edited"),
+        (7, 1, "edited"),
+    ]
+    assert after.objects[0].counts == before.objects[1].counts
+    np.testing.assert_array_equal(runlengths.decode(after.objects[1].counts, left.shape), grown)
+    with pytest.raises(UserError, match="class 3 does not exist"):
+        apply_paintings(before, [Painted(1, 2, left)], size=left.shape, num_classes=2)
+    with pytest.raises(UserError, match="expected up to 9"):
+        apply_paintings(before, [Painted(1, 0, left)] * 2, size=left.shape, num_classes=2)
