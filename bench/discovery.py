@@ -15,8 +15,8 @@ from dino.system.threads import wait_politely
 wait_politely()
 
 import dino  # noqa: E402
-from dino.masks.discovery import METHODS  # noqa: E402
 from dino.masks.discovery.keys import discover_in, photo_keys  # noqa: E402
+from dino.masks.discovery.methods import METHODS  # noqa: E402
 from dino.media.images import read  # noqa: E402
 from dino.weights import default_source  # noqa: E402
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dino.weights.saving import write_atomically
+from dino.system.files import write_atomically
 
 
 class Record:

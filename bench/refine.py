@@ -21,13 +21,13 @@ import numpy as np  # noqa: E402
 
 import dino  # noqa: E402
 from dino.attention import photo  # noqa: E402
-from dino.attention.mass import jaccard  # noqa: E402
 from dino.attention.photo import Attention, PatchFeatures  # noqa: E402
 from dino.evaluation.mask_data import open_masks  # noqa: E402
 from dino.masks.cleanup import clean  # noqa: E402
 from dino.masks.proposals import MaskSettings, cluster_labels, propose_from  # noqa: E402
 from dino.masks.refine import REFINEMENTS, refined  # noqa: E402
 from dino.media.images import read  # noqa: E402
+from dino.media.regions import jaccard  # noqa: E402
 
 METHODS = {
     "mass 60 %": MaskSettings(),

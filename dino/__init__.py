@@ -14,13 +14,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dino.attention.mass import Mask, attention_mask, jaccard, mass_mask
+    from dino.attention.mass import attention_mask, mass_mask
     from dino.errors import UserError
     from dino.features.projections import Projection, pca_rgb, project
     from dino.masks.discovery.keys import discover
+    from dino.masks.settings import Mask
     from dino.media.geometry import Geometry
     from dino.media.images import decode
     from dino.media.preprocessing import preprocess
+    from dino.media.regions import jaccard
     from dino.model.backbone import AttentionMaps, Backbone, Tokens
     from dino.training.loop import fit
     from dino.weights import load
@@ -31,8 +33,8 @@ _HOME = {
     "preprocess": "dino.media.preprocessing",
     "mass_mask": "dino.attention.mass",
     "attention_mask": "dino.attention.mass",
-    "jaccard": "dino.attention.mass",
-    "Mask": "dino.attention.mass",
+    "jaccard": "dino.media.regions",
+    "Mask": "dino.masks.settings",
     "discover": "dino.masks.discovery.keys",
     "project": "dino.features.projections",
     "fit": "dino.training.loop",
@@ -44,6 +46,9 @@ _HOME = {
     "Geometry": "dino.media.geometry",
     "UserError": "dino.errors",
 }
+
+# Modules that scripts reach through the package; where they lie is the house's affair.
+_MODULES = {"layers": "dino.attention.layers", "tracking": "dino.video.tracking"}
 
 __all__ = [
     "AttentionMaps",
@@ -67,6 +72,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _HOME:
         raise AttributeError(f"module 'dino' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -6,7 +6,7 @@
 Exit codes: 0 all worked, 1 some inputs failed (each named), 2 wrong use.
 """
 
-from dino.cli import run
+from dino.cli.main import run
 from dino.system.threads import wait_politely
 
 if __name__ == "__main__":

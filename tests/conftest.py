@@ -39,7 +39,7 @@ def shared() -> Path:
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
     """`command("eval", "knn", …)` → (exit code, stdout, stderr) of the command line, in an empty folder."""
-    from dino.cli import run
+    from dino.cli.main import run
 
     monkeypatch.chdir(tmp_path)
 

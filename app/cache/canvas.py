@@ -9,11 +9,12 @@ from app import media
 from app.cache import pictures
 from app.components.canvas.component import Panel
 from app.state.selection import Choice, Photo
-from dino.attention.photo import PatchFeatures, content_id
+from dino.attention.photo import PatchFeatures
 from dino.features.correspondence import Matches, mutual_neighbours, unit
 from dino.features.joint import foreground_mask
 from dino.media import draw
 from dino.model.backbone import Backbone
+from dino.system.files import content_id
 
 # Width in px of a canvas's photo; it can be looked at closer than other pictures.
 CANVAS_PX = 1200

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from dino.attention.photo import content_id
 from dino.evaluation.report import Report, results_csv
 from dino.evaluation.summary import build_sections, html_page, markdown, read_histories
 from dino.evaluation.summary.contents import Section
 from dino.evaluation.summary.history import History, about, find_histories
-from dino.weights import checkpoints_folder
-
-PROJECT_FOLDER = Path(__file__).resolve().parents[2]
+from dino.system.files import content_id
+from dino.system.folders import PROJECT_FOLDER, checkpoints_folder
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 import streamlit as st
 
 from app.state.weights_menu import stamp
+from dino.system.folders import checkpoints_folder
 from dino.training.probes.filmstrip import Filmstrip, read_filmstrip
 from dino.training.runs.folder import PROBES
 from dino.training.runs.jobs import runs_folder
 from dino.training.runs.lines import read_lines
-from dino.weights import checkpoints_folder
 
 BUNDLED = "the bundled weights"
 

@@ -16,7 +16,6 @@ from streamlit import runtime
 
 from app.components.hover.component import SHEET_COLUMNS
 from app.state.selection import Photo
-from dino.attention.photo import content_id
 from dino.errors import UserError
 from dino.features.clusters import Clusters, kmeans
 from dino.features.folder.comparison import Comparison, FolderAccuracy, compare, folder_accuracy
@@ -25,8 +24,8 @@ from dino.features.folder.preparation import THUMBNAIL_PX
 from dino.features.neighbours import DuplicateGroup, near_duplicates
 from dino.features.projections import Projection, project
 from dino.model.backbone import Backbone
-from dino.weights import checkpoints_folder
-from dino.weights.hashes import hash_file
+from dino.system.files import content_id, hash_file
+from dino.system.folders import checkpoints_folder
 
 _POINTS, _MAX_POINTS = "gallery_points", 8
 

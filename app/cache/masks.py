@@ -10,15 +10,16 @@ import streamlit as st
 
 from app.cache import pictures
 from app.state.selection import MAX_PHOTO_BYTES, Choice, Photo
-from dino.attention.photo import content_id
 from dino.errors import UserError
 from dino.masks import proposals
-from dino.masks.discovery import Discovery, keys
+from dino.masks.discovery import keys
+from dino.masks.discovery.found import Discovery
 from dino.masks.discovery.keys import PatchKeys
 from dino.masks.proposals import MaskSettings
 from dino.masks.reference import Reference, read_reference
 from dino.masks.refine import refined
 from dino.model.backbone import Backbone
+from dino.system.files import content_id
 
 _REFERENCES = "reference_masks"
 # References a session keeps, one a photo; older ones make room.

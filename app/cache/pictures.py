@@ -18,9 +18,9 @@ from app.state.weights_fetch import WeightsFetch
 from app.state.weights_menu import OPENED, stamp, weights_location
 from dino.annotation.editing import proposed_state
 from dino.annotation.states import PhotoState
-from dino.attention import files
 from dino.attention import photo as attention_photo
 from dino.errors import WeightsError
+from dino.features import files
 from dino.features.projections import Projection, project
 from dino.masks import proposals
 from dino.media import draw
@@ -28,8 +28,9 @@ from dino.media.geometry import Geometry
 from dino.media.images import decode
 from dino.media.preprocessing import plan
 from dino.model.backbone import Backbone
+from dino.system.files import content_id
+from dino.system.folders import checkpoints_folder
 from dino.training.presets import preset_config
-from dino.weights import checkpoints_folder
 
 RANDOM_WEIGHTS = "random_vits16"
 _PROJECTIONS = "projections"
@@ -278,7 +279,7 @@ def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) 
             f"{file_name} has {len(data) / 2**20:,.0f} MB; at most {limits.weights_mb} MB are taken, so "
             "keep only the backbone (`python -m dino weights convert`)"
         )
-    digest = attention_photo.content_id(data)
+    digest = content_id(data)
     _uploaded_backbone(file_name, digest, data)
     name = f"{plain_stem(file_name, 40) or 'weights'}-{digest[:8]}"
     others = {k: v for k, v in session.get(OPENED, {}).items() if k != name}

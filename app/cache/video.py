@@ -18,17 +18,16 @@ import torch
 from app.cache import pictures
 from app.state.selection import Choice, Photo
 from dino.attention.mass import attention_mask
-from dino.attention.photo import content_id
 from dino.errors import UserError
 from dino.media import draw
 from dino.media.label_maps import indexed_png, resized_labels
 from dino.media.panning import moving_crop
 from dino.model.backbone import Backbone
+from dino.system.files import content_id, write_atomically
+from dino.system.folders import checkpoints_folder
 from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_mp4
 from dino.video.film import read_first_mask
 from dino.video.film.jobs import film_id, read_job
-from dino.weights import checkpoints_folder
-from dino.weights.saving import write_atomically
 
 LIMITS = VideoLimits(max_bytes=100 * 2**20, max_frames=600, max_pixels=1920 * 1088)
 SUFFIXES = ("mp4", "mov", "gif")

@@ -16,9 +16,10 @@ from app.access import may_work, require_work
 from dino.errors import UserError
 from dino.media.images import IMAGE_SUFFIXES
 from dino.media.photo_folders import open_labelled
+from dino.system.folders import checkpoints_folder
+from dino.system.jobs import check_name
 from dino.training.data import open_photos
-from dino.training.runs.jobs import PROJECT_FOLDER, check_name, runs_folder
-from dino.weights import checkpoints_folder
+from dino.training.runs.jobs import PROJECT_FOLDER, runs_folder
 
 UPLOAD = "upload:"
 _MAX_FOUND = 200

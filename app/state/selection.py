@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dino.attention.photo import content_id
 from dino.errors import ImageError
 from dino.media.images import decode
+from dino.system.files import content_id
 
 PHOTOS = Path(__file__).resolve().parents[1] / "photos"
 SIZES = (224, 320, 384, 448, 480, 512, 640, 768, 896, 1024, 1152, 1344, 1536, 1792, 2048)

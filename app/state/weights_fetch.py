@@ -6,7 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from dino.system.folders import PROJECT_FOLDER
 
 
 class WeightsFetch:
@@ -28,7 +28,7 @@ class WeightsFetch:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "dino", "weights", "fetch", "default"],
-                cwd=ROOT,
+                cwd=PROJECT_FOLDER,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -4,8 +4,9 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
+from dino.system.folders import checkpoints_folder
 from dino.training.runs.jobs import runs_folder
-from dino.weights import ZOO, checkpoints_folder, find_default
+from dino.weights import ZOO, find_default
 from dino.weights.fetching import DEFAULT_NAMES, bundled_files, downloaded_path
 
 # Weights of a run are opened as "run:NAME".

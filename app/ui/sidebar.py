@@ -20,7 +20,7 @@ from app.state.selection import (
     uploaded,
 )
 from app.text import plain_text, sentence
-from app.views.training import sidebar
+from app.ui import training_sidebar
 from dino.errors import ImageError, UserError
 from dino.media.images import IMAGE_SUFFIXES
 
@@ -50,7 +50,7 @@ def choose(*, training_page: Page | None = None) -> Selection:
             help="Longer side of the photo as the network sees it. More is finer and slower: twice "
             "the size is four times the patches, and more than four times the work.",
         )
-        sidebar.show(weights, all_photos(st.session_state)[photo_name], training_page)
+        training_sidebar.show(weights, all_photos(st.session_state)[photo_name], training_page)
     photo = all_photos(st.session_state)[photo_name]
     return Selection(Choice(photo=photo, weights=weights, size=size) if weights else None)
 

@@ -7,11 +7,11 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from dino.annotation import runlengths
 from dino.annotation.overview import Overview
 from dino.annotation.session import Session, SessionPhoto
 from dino.annotation.states import ACCEPTED
 from dino.errors import UserError
+from dino.media import regions
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def accepted_photos(session: Session) -> Iterator[AcceptedPhoto]:
         objects = []
         for entry in state.objects:
             try:
-                mask = runlengths.decode(entry.counts, state.size)
+                mask = regions.decode(entry.counts, state.size)
             except UserError as error:
                 raise UserError(f"{photo.file}: {error}; reject or draw it again") from error
             if mask.any():

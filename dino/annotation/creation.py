@@ -51,7 +51,7 @@ def create(
     Raises:
         UserError: no photos, too many, a name that cannot be or is taken, or nowhere to write.
     """
-    from dino.training.runs.jobs import check_name
+    from dino.system.jobs import check_name
 
     folder = Path(os.path.abspath(folder))
     check_name(folder.name)

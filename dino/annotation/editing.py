@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dino.annotation import runlengths
 from dino.annotation.states import (
     EDITED,
     MAX_OBJECTS,
@@ -21,6 +20,7 @@ from dino.annotation.states import (
 )
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings, propose_objects
+from dino.media import regions
 from dino.model.backbone import Backbone
 
 # Longer side in px of the copy that is painted on; a photo up to this is painted on as it is.
@@ -91,7 +91,7 @@ def proposed_state(
     """
     masks = [mask.pixels for mask in propose_objects(backbone, rgb, settings)]
     proposals = (
-        MaskObject(number, 0, runlengths.encode(mask), PROPOSED)
+        MaskObject(number, 0, regions.encode(mask), PROPOSED)
         for number, mask in enumerate(masks, start=1)
     )
     return PhotoState(status, (rgb.shape[0], rgb.shape[1]), tuple(proposals))
@@ -102,11 +102,11 @@ def _merged(
 ) -> MaskObject:
     if not 0 <= painted.class_index < num_classes:
         raise UserError(f"class {painted.class_index + 1} does not exist; there are {num_classes}")
-    old = np.zeros(size, bool) if before is None else runlengths.decode(before.counts, size)
+    old = np.zeros(size, bool) if before is None else regions.decode(before.counts, size)
     new = apply_painting(old, painted.mask)
     if before is not None and new is old:
         return MaskObject(before.id, painted.class_index, before.counts, before.made)
-    return MaskObject(painted.id, painted.class_index, runlengths.encode(new), EDITED)
+    return MaskObject(painted.id, painted.class_index, regions.encode(new), EDITED)
 
 
 def _enlarge(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

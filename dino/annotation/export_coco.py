@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from dino.annotation import runlengths
 from dino.annotation.accepted import AcceptedObject, accepted_photos
 from dino.annotation.session import Session
 from dino.errors import UserError
+from dino.media import regions
 from dino.media.regions import DEFAULT_TOLERANCE_PX, outlines
 
 
@@ -54,7 +54,7 @@ def _annotation(found: AcceptedObject, tolerance: float | None) -> dict[str, Any
     parts = None if tolerance is None else outlines(crop, tolerance)
     if parts is None:
         size = list(found.mask.shape)
-        segmentation: Any = {"size": size, "counts": runlengths.encode(found.mask)}
+        segmentation: Any = {"size": size, "counts": regions.encode(found.mask)}
     else:
         segmentation = [(part + np.array([left, top])).ravel().tolist() for part in parts]
     return {

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 from dino.annotation.accepted import accepted_photos, plain_names
 from dino.annotation.session import Session
-from dino.attention.files import File
 from dino.errors import UserError
 from dino.media import draw
 from dino.media.images import decode
+from dino.system.files import File
 
 
 def cutout_files(

@@ -12,8 +12,8 @@ from PIL import Image
 
 from dino.annotation.accepted import AcceptedPhoto, accepted_photos, plain_names
 from dino.annotation.session import MAX_CLASSES, Session
-from dino.attention.files import File
 from dino.errors import UserError
+from dino.system.files import File
 
 
 def label_files(session: Session) -> Iterator[File]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from dino.annotation.accepted import accepted_photos, plain_names
 from dino.annotation.session import Session
-from dino.attention.files import File
 from dino.errors import UserError
 from dino.media.regions import DEFAULT_TOLERANCE_PX, simplify, trace
+from dino.system.files import File
 
 
 def yolo_files(session: Session, *, tolerance: float = DEFAULT_TOLERANCE_PX) -> Iterator[File]:

@@ -7,9 +7,9 @@ from dino.annotation.export_cutouts import cutout_files
 from dino.annotation.export_png import label_files
 from dino.annotation.export_yolo import yolo_files
 from dino.annotation.session import Session
-from dino.attention.files import File
 from dino.errors import UserError
 from dino.media.regions import DEFAULT_TOLERANCE_PX
+from dino.system.files import File
 
 FORMATS = ("coco", "yolo", "png", "cutouts")
 

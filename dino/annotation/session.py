@@ -19,9 +19,8 @@ from typing import Any
 
 from dino.annotation.states import PhotoState, read_state, write_state
 from dino.errors import UserError
-from dino.system.stored import parse_json
-from dino.weights import checkpoints_folder
-from dino.weights.saving import write_atomically
+from dino.system.files import parse_json, write_atomically
+from dino.system.folders import checkpoints_folder
 
 VERSION = 1
 MAX_CLASSES = 255  # a label picture has 256 values, and 0 is the background

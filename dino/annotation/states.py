@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
-from dino.system.stored import parse_json
-from dino.weights.saving import write_atomically
+from dino.system.files import parse_json, write_atomically
 
 TODO, ACCEPTED, REJECTED = STATUSES = ("todo", "accepted", "rejected")
 PROPOSED, EDITED = MADE = ("proposed", "edited")

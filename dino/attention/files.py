@@ -4,25 +4,23 @@ Each function yields (name, bytes), so that the command line writes a folder and
 very same content.
 """
 
-import io
-import json
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePath
 
 import numpy as np
 import torch
 
-from dino.attention.figures import patch_scatter, standalone_html
-from dino.attention.mass import Mask, mass_mask
-from dino.attention.photo import Attention, PatchFeatures
-from dino.features.projections import Projection, pca_rgb
+from dino.attention.layers import LayerAttention
+from dino.attention.mass import mass_mask
+from dino.attention.photo import Attention
 from dino.media import draw
+from dino.model.queries import query_name
+from dino.system.files import File, npz
 
-File = tuple[str, bytes]
 # Width of a picture on the contact sheet.
 _TILE_PX = 360
+# A sheet stays within this width and picture count whatever the number of heads.
+_SHEET_PX, _MAX_TILE_PX, _MIN_TILE_PX = 1800, 240, 72
 
 
 @dataclass(frozen=True)
@@ -34,28 +32,6 @@ class Style:
     opacity: float = 1.0
     interpolation: str = "nearest"
     shared_scale: bool = False
-
-
-def results_name(name: str, photo_sha256: str) -> str:
-    """Folder name of a photo's results: `<stem>-<first 8 of its sha256>`."""
-    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in PurePath(name).stem)
-    return f"{plain.strip('.-')[:80] or 'photo'}-{photo_sha256[:8]}"
-
-
-def npz(arrays: dict[str, object]) -> bytes:
-    """Bytes of a compressed .npz of the given arrays, numbers and strings."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **{k: np.asarray(v) for k, v in arrays.items()})
-    return buffer.getvalue()
-
-
-def zip_files(files: Iterable[File]) -> bytes:
-    """Bytes of a ZIP with fixed times, so that the same content gives the same archive."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files:
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
-    return buffer.getvalue()
 
 
 def attention_npz(attention: Attention) -> bytes:
@@ -137,133 +113,93 @@ def attention_files(
     yield "attention.npz", attention_npz(attention)
 
 
-def mask_files(
-    photo: np.ndarray, mask: Mask, *, objects: Sequence[Mask] = (), random: bool = False
-) -> Iterator[File]:
-    """`mask.png` (0/255, data rather than a picture) and `cutout.png` (RGBA) at the photo's size.
+def layers_npz(looked: LayerAttention, *, logits: bool = False) -> bytes:
+    """`layers.npz`: weights [L,Q,A,h,w], prefix [L,Q,A,1+R], layers, queries and how they came about.
 
-    Where `mask` is of several `objects`, each has its own too, `object-1.png` and so on. `random`
-    marks the cut-out as made with random weights.
+    `logits` adds logits and prefix_logits of the same shapes. Where they were made: rollout
+    [L,Q,h,w] and rollout_prefix [L,Q,1+R]; q, k, v [L,A,1+R+N,d].
     """
-    if len(objects) > 1:
-        for number, one in enumerate(objects, start=1):
-            yield f"object-{number}.png", draw.encode_png(one.pixels)
-    yield "mask.png", draw.encode_png(mask.pixels)
-    cutout = draw.cutout(photo, mask.pixels)
-    yield "cutout.png", draw.encode_png(draw.mark_random(cutout) if random else cutout)
-
-
-def run_lengths(mask: np.ndarray) -> list[int]:
-    """COCO's uncompressed run lengths of [H,W] bool: column by column, starting with the zeros."""
-    flat = np.concatenate([[False], mask.ravel(order="F")])
-    edges = np.flatnonzero(flat[1:] != flat[:-1])
-    return np.diff(np.concatenate([[0], edges, [mask.size]])).tolist()
-
-
-def coco_json(items: Iterable[tuple[str, Mask | Sequence[Mask]]]) -> bytes:
-    """A COCO annotation file; `items` are (file name, the mask or the masks of a photo's objects).
-
-    Masks are run lengths (exact, holes included), boxes [x, y, width, height] in px. Photos whose
-    mask is empty are listed without an annotation.
-    """
-    images: list[dict[str, object]] = []
-    annotations: list[dict[str, object]] = []
-    for number, (file_name, masks) in enumerate(items, start=1):
-        own = [masks] if isinstance(masks, Mask) else masks
-        height, width = own[0].pixels.shape
-        images.append({"id": number, "file_name": file_name, "height": height, "width": width})
-        for mask in own:
-            if mask.pixels.any():
-                annotations.append(_annotation(len(annotations) + 1, number, mask.pixels))
-    categories = [{"id": 1, "name": "object", "supercategory": ""}]
-    return json.dumps(
-        {"images": images, "annotations": annotations, "categories": categories}, indent=1
-    ).encode()
-
-
-def _annotation(number: int, image: int, pixels: np.ndarray) -> dict[str, object]:
-    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
-    left, top = int(columns[0]), int(rows[0])
-    return {
-        "id": number,
-        "image_id": image,
-        "category_id": 1,
-        "iscrowd": 0,  # an object to count; the readers tell run lengths by their form
-        "area": int(np.count_nonzero(pixels)),
-        "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
-        "segmentation": {"size": list(pixels.shape), "counts": run_lengths(pixels)},
+    arrays: dict[str, object] = {
+        "weights": looked.weights,
+        "prefix": looked.prefix,
+        "layers": looked.layers,
+        "queries": [query_name(query) for query in looked.queries],
+        "grid": looked.geometry.grid,
+        "original_hw": looked.geometry.original,
+        "resized_hw": looked.geometry.resized,
+        "weights_sha256": looked.weights_sha256,
+        "precision": looked.precision,
     }
-
-
-def patch_colours(photo: np.ndarray, features: PatchFeatures) -> np.ndarray:
-    """Mean colour of the photo under each patch, uint8 [N,3], for points drawn as what they are."""
-    planes = [features.geometry.to_grid(photo[..., channel]) for channel in range(3)]
-    return np.rint(np.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8).reshape(-1, 3)
-
-
-def points_csv(projection: Projection, features: PatchFeatures, colours: np.ndarray) -> bytes:
-    """One line a patch: row, column, its box in photo px, mean colour, and its coordinates."""
-    axes = "xyz"[: projection.points.shape[1]]
-    lines = [f"row,column,top_px,left_px,bottom_px,right_px,red,green,blue,{','.join(axes)}"]
-    grid_h, grid_w = features.geometry.grid
-    for index, (point, colour) in enumerate(zip(projection.points, colours, strict=True)):
-        row, column = divmod(index, grid_w)
-        assert row < grid_h
-        box = ",".join(f"{value:.1f}" for value in features.geometry.photo_box(row, column))
-        coordinates = ",".join(f"{value:.6g}" for value in point)
-        lines.append(f"{row},{column},{box},{','.join(map(str, colour))},{coordinates}")
-    return ("\n".join(lines) + "\n").encode()
-
-
-def projection_npz(projection: Projection, features: PatchFeatures) -> bytes:
-    """`projection.npz`: points, what made them, and the patch features they came from."""
-    return npz(
-        {
-            "points": projection.points,
-            "method": projection.method,
-            "parameters": json.dumps(projection.parameters),
-            "seed": projection.seed,
-            "explained_variance": projection.explained_variance or (),
-            "features": features.patches,
-            "grid": features.geometry.grid,
-            "original_hw": features.geometry.original,
-            "weights_sha256": features.weights_sha256,
+    if logits:
+        arrays |= {"logits": looked.logits, "prefix_logits": looked.prefix_logits}
+    if looked.rolled is not None:
+        arrays |= {
+            "rollout": looked.rolled.weights,
+            "rollout_prefix": looked.rolled.prefix,
         }
-    )
+    if looked.projected is not None:
+        arrays |= {name: getattr(looked.projected, name) for name in "qkv"}
+    return npz(arrays)
 
 
-def projection_files(
-    projection: Projection,
-    features: PatchFeatures,
+def layers_files(
+    looked: LayerAttention,
     photo: np.ndarray,
+    style: Style,
     *,
-    title: str,
+    logits: bool = False,
     random: bool = False,
-    components: bool = False,
 ) -> Iterator[File]:
-    """Everything `project` writes for a photo.
+    """A sheet of layers × heads a query, one of rollouts a query where they were made, the numbers.
 
-    `random` marks pictures made with random weights; `components` colours points by their first
-    three principal components instead of by the photo.
+    `logits` draws and saves q·k/√d in place of its softmax; `random` marks every sheet as made with
+    random weights.
     """
-    yield "pca-rgb.png", draw.encode_png(pca_picture(features, random=random))
-    if components:
-        colours = pca_rgb(features.patches, features.geometry.grid).reshape(-1, 3)
-    else:
-        colours = patch_colours(photo, features)
-    yield "points.csv", points_csv(projection, features, colours)
-    mark = f" ({draw.RANDOM_MARK})" if random else ""
-    figure = patch_scatter(projection, features.geometry.grid, colours, title=title + mark)
-    yield "points.html", standalone_html(figure)
-    yield "projection.npz", projection_npz(projection, features)
+
+    def finish(pixels: np.ndarray) -> bytes:
+        return draw.encode_png(draw.mark_random(pixels) if random else pixels)
+
+    for number, query in enumerate(looked.queries):
+        name = query_name(query)
+        slug = name.replace(":", "-")
+        yield f"layers-{slug}.png", finish(_layer_sheet(looked, number, photo, style, logits))
+        if looked.rolled is not None:
+            yield f"rollout-{slug}.png", finish(_rollout_sheet(looked, number, photo, style))
+    yield "layers.npz", layers_npz(looked, logits=logits)
 
 
-def pca_picture(
-    features: PatchFeatures, *, random: bool = False, width: int | None = None
+def _layer_sheet(
+    looked: LayerAttention, query: int, photo: np.ndarray, style: Style, logits: bool
 ) -> np.ndarray:
-    """First three principal components of the patches as red, green and blue over the photo's frame."""
-    geometry = features.geometry if width is None else draw.scaled(features.geometry, width)
-    colours = pca_rgb(features.patches, features.geometry.grid)
-    planes = geometry.to_photo(np.moveaxis(colours, -1, 0))
-    picture = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
-    return draw.mark_random(picture) if random else picture
+    tiles, heads = [], looked.weights.shape[2]
+    width = min(max((_SHEET_PX - 12) // heads - 12, _MIN_TILE_PX), _MAX_TILE_PX)
+    every = [looked.one(row, query, logits=logits) for row in range(len(looked.layers))]
+    scaled = scaled_maps([one.weights for one in every], shared=style.shared_scale)
+    for layer, one, maps in zip(looked.layers, every, scaled, strict=True):
+        for head, values in enumerate(maps):
+            picture = head_picture(values, one, photo, style, width=width)
+            tiles.append((f"{layer}.{head}", picture))
+    what = "Attention logits" if logits else "Attention"
+    scale = "one scale" if style.shared_scale else "each map on its own scale"
+    title = f"{what} of {query_name(looked.queries[query])}, block.head, {scale}"
+    return draw.sheet(tiles, columns=heads, tile_px=width, title=title)
+
+
+def _rollout_sheet(
+    looked: LayerAttention, query: int, photo: np.ndarray, style: Style
+) -> np.ndarray:
+    tiles = []
+    every = [looked.one_rolled(row, query) for row in range(len(looked.layers))]
+    scaled = scaled_maps([one.weights for one in every], shared=style.shared_scale)
+    for layer, one, maps in zip(looked.layers, every, scaled, strict=True):
+        picture = head_picture(maps[0], one, photo, style, width=_MAX_TILE_PX)
+        tiles.append((f"up to block {layer}", picture))
+    title = f"Attention rollout of {query_name(looked.queries[query])}"
+    return draw.sheet(tiles, columns=min(len(tiles), 6), tile_px=_MAX_TILE_PX, title=title)
+
+
+def scaled_maps(maps: list[np.ndarray], *, shared: bool) -> list[np.ndarray]:
+    """Maps [A,h,w] of several layers scaled to 0..1: each from its own range, or all from one."""
+    stacked = np.stack(maps)
+    scaled, _ = draw.normalize(stacked.reshape(-1, *stacked.shape[-2:]), shared=shared)
+    return list(scaled.reshape(stacked.shape))

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dino.attention.mass import jaccard, mass_mask
+from dino.attention.mass import mass_mask
 from dino.errors import UserError
 from dino.media.geometry import Geometry
+from dino.media.regions import jaccard
 from dino.model import forward
 from dino.model.backbone import Backbone
 from dino.model.stream import Stream

@@ -5,7 +5,6 @@ The paper keeps, per head, the fewest patches that hold a share of the attention
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,21 +15,6 @@ from dino.errors import UserError
 COMBINATIONS = ("union", "mean")
 # The share the paper draws in its Figure 4.
 DEFAULT_MASS = 0.6
-
-
-@dataclass(frozen=True)
-class Mask:
-    """A mask of a photo: `pixels` [H,W] bool, and how it was made.
-
-    `method` in words ("mass"), `mass` the share of attention kept, `head` the heads it came from in
-    words ("0", "0,2,5", "mean"), `score` the Jaccard index against a reference where there is one.
-    """
-
-    pixels: np.ndarray
-    method: str
-    mass: float | None = None
-    head: str | None = None
-    score: float | None = None
 
 
 def check_mass(mass: float) -> None:
@@ -100,16 +84,3 @@ def entropy(weights: Tensor) -> Tensor:
     share = weights.double().flatten(-2)
     share = share / share.sum(dim=-1, keepdim=True).clamp_min(torch.finfo(share.dtype).tiny)
     return -torch.xlogy(share, share).sum(dim=-1) / np.log(2)
-
-
-def jaccard(mask: np.ndarray | Tensor, reference: np.ndarray | Tensor) -> float:
-    """Intersection over union of two boolean masks of one shape; 1.0 where both are empty.
-
-    Raises:
-        UserError: different shapes.
-    """
-    left, right = np.asarray(mask, dtype=bool), np.asarray(reference, dtype=bool)
-    if left.shape != right.shape:
-        raise UserError(f"masks differ in shape: {left.shape} and {right.shape}; resize one first")
-    union = int(np.count_nonzero(left | right))
-    return int(np.count_nonzero(left & right)) / union if union else 1.0

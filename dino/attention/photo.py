@@ -1,6 +1,5 @@
 """One photo through one backbone: what the command line and the app both start from."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +40,6 @@ class PatchFeatures:
     geometry: Geometry
     weights_sha256: str
     precision: str
-
-
-def content_id(data: bytes) -> str:
-    """sha256 of a file's bytes, in hex: its identity in caches, folders and links."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def attend(backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor") -> Attention:

@@ -176,7 +176,7 @@ def export(
     from dino.annotation.session import annotations_folder, find_session, open_session
     from dino.errors import UserError
     from dino.media.regions import DEFAULT_TOLERANCE_PX
-    from dino.weights.saving import write_atomically
+    from dino.system.files import write_atomically
 
     if rle and (polygons is not None or format_ is not Format.coco):
         raise UserError("--rle is COCO's other choice; give it without --polygons, for coco only")

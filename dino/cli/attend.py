@@ -12,9 +12,10 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
-    from dino.attention.files import File, Style
+    from dino.attention.files import Style
     from dino.model.backbone import Backbone
     from dino.model.queries import Query
+    from dino.system.files import File
 
 Layers = Annotated[
     str | None,
@@ -72,8 +73,8 @@ class Layered:
         style: "Style",
     ) -> "Iterator[File]":
         """The sheets and numbers of one photo."""
+        from dino.attention.files import layers_files
         from dino.attention.layers import look, trace
-        from dino.attention.layers_export import layers_files
 
         looked = look(
             backbone,

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
-    from dino.attention.files import File
+    from dino.system.files import File
 
 
 def each_photo(
@@ -29,12 +29,10 @@ def each_photo(
         results: what to write of a photo and its name; called in `at_once` threads.
         finish: called with the names of the photos that went well, in order, if any did.
     """
-    from dino.attention.files import results_name
-    from dino.attention.photo import content_id
     from dino.errors import UserError
     from dino.media.images import decode
     from dino.model.parallel import each
-    from dino.weights.saving import write_atomically
+    from dino.system.files import content_id, results_name, write_atomically
 
     unique = len({path.name for path in found}) == len(found)
     names = [path.name if unique else path.as_posix() for path in found]

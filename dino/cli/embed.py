@@ -138,7 +138,7 @@ def joint(
     from dino.errors import UserError
     from dino.features.files import joint_files, look
     from dino.media.images import find_images, read
-    from dino.weights.saving import write_atomically
+    from dino.system.files import write_atomically
 
     if foreground is not None:
         check_mass(foreground)
@@ -171,7 +171,7 @@ def _load(weights: str | None, key: str, device: str, precision: Precision) -> "
 
 def _shown() -> "Callable[[Progress], None]":
     """A line about the progress: renewed in place on a terminal, else one now and then."""
-    from dino.training.runs.preflight import in_words
+    from dino.system.words import in_words
 
     terminal, last = sys.stderr.isatty(), [time.monotonic()]
 

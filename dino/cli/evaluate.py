@@ -39,7 +39,7 @@ from dino.cli.progress import progress
 if TYPE_CHECKING:
     from dino.evaluation.linear import LinearResult
     from dino.features.data import CenterCrop
-    from dino.features.probe_settings import ProbeSettings
+    from dino.features.probe import ProbeSettings
     from dino.media.photo_folders import PhotoFolder
 
 app = typer.Typer(
@@ -153,7 +153,7 @@ def linear(
     """Train a linear classifier on frozen features; val has no part in choosing its rate."""
     from dino.errors import UserError
     from dino.features.data import CenterCrop
-    from dino.features.probe_settings import RATES, ProbeSettings
+    from dino.features.probe import RATES, ProbeSettings
     from dino.features.views import whole_patches
 
     if flip and not frozen_features:

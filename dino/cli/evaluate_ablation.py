@@ -199,10 +199,10 @@ def _finish(
 ) -> None:
     from dino.evaluation.report import report_without_weights
     from dino.model.device import choose_device
+    from dino.system.files import write_atomically
     from dino.training.ablation import curve_rows, end_row
     from dino.training.ablation_figure import ablation_html, ablation_svg
     from dino.training.runs.folder import read_environment
-    from dino.weights.saving import write_atomically
 
     first = next(iter(found.values()))
     name = f"{base.arch}/{base.patch_size}"

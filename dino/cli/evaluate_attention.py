@@ -170,7 +170,7 @@ def register(app: typer.Typer) -> None:
 
 def _methods(text: str) -> list[str]:
     """The methods between commas, each once; none for "none"."""
-    from dino.masks.discovery import check_method
+    from dino.masks.discovery.methods import check_method
 
     if text.strip() == "none":
         return []

@@ -178,7 +178,7 @@ def _write_sheet(data: "CopyData", num: int, seed: int, path: Path) -> None:
     from dino.evaluation.retrieval_data import spread
     from dino.evaluation.sheets import picture_sheet
     from dino.media.draw import encode_png
-    from dino.weights.saving import write_atomically
+    from dino.system.files import write_atomically
 
     rows = []
     for row in spread(len(data.originals), num):

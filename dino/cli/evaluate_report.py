@@ -28,7 +28,7 @@ def report(
     """
     from dino.evaluation.summary import build_sections, html_page, markdown, read_histories
     from dino.evaluation.summary.history import about
-    from dino.weights.saving import write_atomically
+    from dino.system.files import write_atomically
 
     history = read_histories(results or [Path("results")])
     sections = build_sections(history.reports)

@@ -238,7 +238,7 @@ def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, path: Pat
     from dino.evaluation.sheets import search_sheet
     from dino.media.draw import encode_png
     from dino.media.images import read
-    from dino.weights.saving import write_atomically
+    from dino.system.files import write_atomically
 
     def name(path: Path) -> str:
         return path.parent.name if protocol == "class" else path.stem

@@ -129,8 +129,8 @@ def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, ma
     """Masks as official evaluators read them, and a video of them over the frames."""
     from dino.media import draw
     from dino.media.label_maps import indexed_png, label_overlay
+    from dino.system.files import write_atomically
     from dino.video import write_mp4
-    from dino.weights.saving import write_atomically
 
     for frame, labels in zip(sequence.frames, maps, strict=True):
         write_atomically(indexed_png(labels), out / "masks" / sequence.name / f"{frame.stem}.png")

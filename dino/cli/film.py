@@ -68,10 +68,10 @@ def film(
     import torch
 
     from dino.errors import UserError
+    from dino.system.files import write_atomically
     from dino.video.film import AttentionStyle, make_film, read_first_mask
     from dino.video.film.exports import film_gif
     from dino.weights import default_source, load
-    from dino.weights.saving import write_atomically
 
     if attention == (mask is not None):
         raise UserError("expected either --attention or --mask FIRST.png; give one of them")

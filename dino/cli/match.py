@@ -43,8 +43,8 @@ def match(
     from dino.features.files import look
     from dino.media import draw
     from dino.media.images import read
+    from dino.system.files import write_atomically
     from dino.weights import default_source, load
-    from dino.weights.saving import write_atomically
 
     if foreground is not None:
         check_mass(foreground)

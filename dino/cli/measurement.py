@@ -97,7 +97,7 @@ class Measurement:
     def cache(self) -> "FeatureCache":
         """Where features are kept."""
         from dino.features.cache import FeatureCache
-        from dino.weights import checkpoints_folder
+        from dino.system.folders import checkpoints_folder
 
         folder = self._cache or checkpoints_folder() / "cache"
         return FeatureCache(None if self._no_cache else folder, say, self.world)

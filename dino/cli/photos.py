@@ -45,9 +45,9 @@ from dino.cli.segment import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from dino.attention.files import File
-    from dino.attention.mass import Mask
+    from dino.masks.settings import Mask
     from dino.model.backbone import Backbone
+    from dino.system.files import File
 
 
 def attend(
@@ -141,12 +141,12 @@ def segment(
     Writes mask.png and cutout.png, a folder a photo, and one coco.json; of several objects
     object-1.png and so on too.
     """
-    from dino.attention import files
     from dino.attention.mass import check_heads
-    from dino.masks.discovery import table_bytes
+    from dino.masks import coco, files
+    from dino.masks.discovery.found import table_bytes
     from dino.masks.proposals import MaskSettings, propose_objects, together
     from dino.model.parallel import how_many
-    from dino.weights.saving import write_atomically
+    from dino.system.files import write_atomically
 
     settings = MaskSettings(
         size=size,
@@ -177,7 +177,7 @@ def segment(
 
     def finish(names: list[str]) -> None:
         listed = [(name, masks[name]) for name in names]
-        write_atomically(files.coco_json(listed), out / "coco.json")
+        write_atomically(coco.coco_json(listed), out / "coco.json")
 
     tables = table_bytes((size // backbone.patch_size) ** 2) if settings.discovers else 0
     at_once = how_many(backbone, size, beside=tables)
@@ -205,7 +205,8 @@ def project(
 
     Writes pca-rgb.png, points.csv, points.html and projection.npz, a folder a photo.
     """
-    from dino.attention import files, photo
+    from dino.attention import photo
+    from dino.features import files
     from dino.features.projections import project as project_features
     from dino.model.parallel import how_many
 

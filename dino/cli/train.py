@@ -222,7 +222,7 @@ def _config(
 def parse_settings(items: list[str] | None) -> dict[str, Any]:
     """`name=value` words as fields of the config; values are JSON, or else text."""
     from dino.errors import UserError
-    from dino.system.stored import parse_json
+    from dino.system.files import parse_json
     from dino.training.config import TrainConfig
 
     known = {field.name for field in fields(TrainConfig)}

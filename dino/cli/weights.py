@@ -32,7 +32,8 @@ class Dtype(StrEnum):
 @app.command("list")
 def list_() -> None:
     """The weights known by name; those already on this machine carry a *."""
-    from dino.weights import ZOO, checkpoints_folder
+    from dino.system.folders import checkpoints_folder
+    from dino.weights import ZOO
     from dino.weights.fetching import downloaded_path
 
     folder = checkpoints_folder()
@@ -76,7 +77,8 @@ def verify(
 ) -> None:
     """Compare files with their pinned or recorded sha256."""
     from dino.errors import UserError
-    from dino.weights import ZOO, checkpoints_folder
+    from dino.system.folders import checkpoints_folder
+    from dino.weights import ZOO
     from dino.weights import verify as verify_file
     from dino.weights.fetching import downloaded_path
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.evaluation.retrieval import Truth
-from dino.system.stored import parse_json
+from dino.system.files import parse_json
 
 # What counts as found, and what is passed over. Source: Radenović et al. 2018, section 3.1.
 PROTOCOLS = {

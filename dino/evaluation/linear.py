@@ -23,8 +23,7 @@ from torch import Tensor
 from dino.errors import UserError
 from dino.features.data import CenterCrop
 from dino.features.knn import Accuracy
-from dino.features.probe import Probes, TakenBatch, fit_probes, score
-from dino.features.probe_settings import ProbeSettings, held_out_rows
+from dino.features.probe import Probes, ProbeSettings, TakenBatch, fit_probes, held_out_rows, score
 from dino.features.views import (
     RandomCrop,
     ViewFeatures,

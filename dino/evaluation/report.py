@@ -17,8 +17,7 @@ import torch
 
 from dino.errors import UserError
 from dino.model.backbone import Backbone
-from dino.system.files import append_line
-from dino.weights.saving import write_atomically
+from dino.system.files import append_line, write_atomically
 
 Row = dict[str, Any]
 

@@ -26,8 +26,8 @@ from dino.evaluation.discovery_scores import (
 )
 from dino.evaluation.mask_data import MaskData, Objects
 from dino.evaluation.patch_counts import PatchCounts
-from dino.masks.discovery import check_method, discover
 from dino.masks.discovery.keys import LastKeys, attention_and_keys, check_keys
+from dino.masks.discovery.methods import check_method, discover
 from dino.media.geometry import Geometry
 from dino.media.images import read
 from dino.media.preprocessing import preprocess

@@ -27,8 +27,7 @@ from dino.features.views import ViewFeatures, embed_views, view_features, whole_
 from dino.media.photo_folders import PhotoFolder
 from dino.model.backbone import Backbone
 from dino.system.distributed import World
-from dino.system.stored import read_npz
-from dino.weights.saving import write_atomically
+from dino.system.files import read_npz, write_atomically
 
 # To be raised when the same settings come to mean other numbers.
 _VERSION = 3

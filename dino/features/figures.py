@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dino.attention.figures import axis_names
+from dino.attention.figures import LIT_COLOUR
 from dino.features.joint import JointPca
 from dino.features.projections import Projection
 
@@ -154,3 +154,87 @@ def joint_scatter(joint: JointPca, names: Sequence[str], *, title: str = "") -> 
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
     )
     return figure
+
+
+def patch_scatter(
+    projection: Projection,
+    grid: tuple[int, int],
+    colours: np.ndarray,
+    *,
+    title: str = "",
+    lit: Sequence[int] = (),
+) -> Any:
+    """Scatter of a photo's patches in 2 or 3 dimensions, each drawn in the colour of its patch.
+
+    Args:
+        grid: (h, w); points are row by row.
+        colours: uint8 [N,3].
+        lit: patches to ring.
+    Returns:
+        A `plotly.graph_objects.Figure`; hover names the patch's row and column.
+    """
+    import plotly.graph_objects as go
+
+    rows, columns = np.divmod(np.arange(len(projection.points)), grid[1])
+    solid = projection.points.shape[1] == 3
+    marker = {
+        "color": [f"rgb({r},{g},{b})" for r, g, b in colours],
+        "size": 3.5 if solid else 8,
+        "line": {"width": 0 if solid else 0.5, "color": "rgba(128,128,128,0.6)"},
+    }
+    common: dict[str, Any] = {
+        "mode": "markers",
+        "marker": marker,
+        # Lists: of an array, Plotly would give a selected point its place as an object of "0" and "1".
+        "customdata": np.stack([rows, columns], axis=-1).tolist(),
+        "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
+    }
+    points = projection.points
+    names = axis_names(projection)
+    if points.shape[1] == 3:
+        figure = go.Figure(go.Scatter3d(x=points[:, 0], y=points[:, 1], z=points[:, 2], **common))
+        axes = {
+            f"{axis}axis": {"title": {"text": name}}
+            for axis, name in zip("xyz", names, strict=True)
+        }
+        figure.update_layout(
+            scene={**axes, "aspectmode": "data" if projection.method == "pca" else "cube"}
+        )
+    else:
+        figure = go.Figure(go.Scattergl(x=points[:, 0], y=points[:, 1], **common))
+        figure.update_xaxes(title=names[0], zeroline=False)
+        figure.update_yaxes(title=names[1], zeroline=False)
+    if len(lit):
+        figure.add_trace(_rings(points[list(lit)], [common["customdata"][patch] for patch in lit]))
+    figure.update_layout(
+        title=title or None,
+        margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
+        showlegend=False,
+    )
+    return figure
+
+
+def _rings(points: np.ndarray, places: Sequence[list[int]]) -> Any:
+    """Rings around chosen patches, which say and give the same as the points below them."""
+    import plotly.graph_objects as go
+
+    look: dict[str, Any] = {
+        "mode": "markers",
+        "customdata": list(places),
+        "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
+    }
+    ring = {"symbol": "circle-open", "color": LIT_COLOUR}
+    if points.shape[1] == 3:
+        x, y, z = points.T
+        return go.Scatter3d(x=x, y=y, z=z, marker={**ring, "size": 7, "line": {"width": 3}}, **look)
+    x, y = points.T
+    return go.Scattergl(x=x, y=y, marker={**ring, "size": 14, "line": {"width": 3}}, **look)
+
+
+def axis_names(projection: Projection) -> list[str]:
+    """What the axes of a projection are, with their share of the variance for PCA."""
+    dims = projection.points.shape[1]
+    if projection.method != "pca" or projection.explained_variance is None:
+        return [f"{projection.method} {axis + 1}" for axis in range(dims)]
+    shares = projection.explained_variance
+    return [f"component {axis + 1} ({shares[axis]:.0%} of variance)" for axis in range(dims)]

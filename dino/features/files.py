@@ -1,5 +1,6 @@
 """What joint PCA writes: one picture of all photos, a table, a plot and the numbers."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -7,12 +8,13 @@ import numpy as np
 
 from dino.attention import photo
 from dino.attention.figures import standalone_html
-from dino.attention.files import File, npz
 from dino.attention.photo import PatchFeatures
-from dino.features.figures import joint_scatter
+from dino.features.figures import joint_scatter, patch_scatter
 from dino.features.joint import JointPca, foreground_mask, joint_pca
+from dino.features.projections import Projection, pca_rgb
 from dino.media import draw
 from dino.model.backbone import Backbone
+from dino.system.files import File, npz
 
 _TILE_PX = 360
 
@@ -119,3 +121,77 @@ def joint_npz(looks: Sequence[Look], joint: JointPca) -> bytes:
             "weights_sha256": looks[0].features.weights_sha256,
         }
     )
+
+
+def patch_colours(photo: np.ndarray, features: PatchFeatures) -> np.ndarray:
+    """Mean colour of the photo under each patch, uint8 [N,3], for points drawn as what they are."""
+    planes = [features.geometry.to_grid(photo[..., channel]) for channel in range(3)]
+    return np.rint(np.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8).reshape(-1, 3)
+
+
+def points_csv(projection: Projection, features: PatchFeatures, colours: np.ndarray) -> bytes:
+    """One line a patch: row, column, its box in photo px, mean colour, and its coordinates."""
+    axes = "xyz"[: projection.points.shape[1]]
+    lines = [f"row,column,top_px,left_px,bottom_px,right_px,red,green,blue,{','.join(axes)}"]
+    grid_h, grid_w = features.geometry.grid
+    for index, (point, colour) in enumerate(zip(projection.points, colours, strict=True)):
+        row, column = divmod(index, grid_w)
+        assert row < grid_h
+        box = ",".join(f"{value:.1f}" for value in features.geometry.photo_box(row, column))
+        coordinates = ",".join(f"{value:.6g}" for value in point)
+        lines.append(f"{row},{column},{box},{','.join(map(str, colour))},{coordinates}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def projection_npz(projection: Projection, features: PatchFeatures) -> bytes:
+    """`projection.npz`: points, what made them, and the patch features they came from."""
+    return npz(
+        {
+            "points": projection.points,
+            "method": projection.method,
+            "parameters": json.dumps(projection.parameters),
+            "seed": projection.seed,
+            "explained_variance": projection.explained_variance or (),
+            "features": features.patches,
+            "grid": features.geometry.grid,
+            "original_hw": features.geometry.original,
+            "weights_sha256": features.weights_sha256,
+        }
+    )
+
+
+def projection_files(
+    projection: Projection,
+    features: PatchFeatures,
+    photo: np.ndarray,
+    *,
+    title: str,
+    random: bool = False,
+    components: bool = False,
+) -> Iterator[File]:
+    """Everything `project` writes for a photo.
+
+    `random` marks pictures made with random weights; `components` colours points by their first
+    three principal components instead of by the photo.
+    """
+    yield "pca-rgb.png", draw.encode_png(pca_picture(features, random=random))
+    if components:
+        colours = pca_rgb(features.patches, features.geometry.grid).reshape(-1, 3)
+    else:
+        colours = patch_colours(photo, features)
+    yield "points.csv", points_csv(projection, features, colours)
+    mark = f" ({draw.RANDOM_MARK})" if random else ""
+    figure = patch_scatter(projection, features.geometry.grid, colours, title=title + mark)
+    yield "points.html", standalone_html(figure)
+    yield "projection.npz", projection_npz(projection, features)
+
+
+def pca_picture(
+    features: PatchFeatures, *, random: bool = False, width: int | None = None
+) -> np.ndarray:
+    """First three principal components of the patches as red, green and blue over the photo's frame."""
+    geometry = features.geometry if width is None else draw.scaled(features.geometry, width)
+    colours = pca_rgb(features.patches, features.geometry.grid)
+    planes = geometry.to_photo(np.moveaxis(colours, -1, 0))
+    picture = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+    return draw.mark_random(picture) if random else picture

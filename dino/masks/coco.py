@@ -7,7 +7,8 @@ Written out here because pycocotools needs a compiler where no wheel fits; a pix
 when its centre does.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from dino.errors import UserError
-from dino.system.stored import parse_json
+from dino.masks.settings import Mask
+from dino.media.regions import decode_counts, polygon_mask, run_length_mask, run_lengths
+from dino.system.files import parse_json
 
 Box = tuple[float, float, float, float]
 
@@ -109,92 +112,36 @@ def decode_outline(outline: Any, shape: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def polygon_mask(polygon: Sequence[float], shape: tuple[int, int]) -> np.ndarray:
-    """The pixels whose centre (x + 0.5, y + 0.5) lies inside, by the even-odd rule: bool [H,W].
+def coco_json(items: Iterable[tuple[str, Mask | Sequence[Mask]]]) -> bytes:
+    """A COCO annotation file; `items` are (file name, the mask or the masks of a photo's objects).
 
-    Args:
-        polygon: [x0, y0, x1, y1, …] in px; what lies outside the photo is cut off.
-    Raises:
-        UserError: fewer than three points, or half a point.
+    Masks are run lengths (exact, holes included), boxes [x, y, width, height] in px. Photos whose
+    mask is empty are listed without an annotation.
     """
-    if not isinstance(polygon, list | tuple) or not all(map(_is_finite, polygon)):
-        raise UserError(
-            f"got {polygon!r:.40} for a polygon, expected x and y in px; export the annotations again"
-        )
-    if len(polygon) % 2 or len(polygon) < 6:
-        raise UserError(
-            f"got a polygon of {len(polygon)} numbers, expected x and y of three points or more; "
-            "export the annotations again"
-        )
-    x0, y0 = np.asarray(polygon, dtype=np.float64).reshape(-1, 2).T
-    x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
-    height, width = shape
-    middles = np.arange(height) + 0.5
-    edge, row = np.nonzero((y0[:, None] <= middles) != (y1[:, None] <= middles))
-    part = (middles[row] - y0[edge]) / (y1 - y0)[edge]
-    crossing = x0[edge] + part * (x1 - x0)[edge]
-    # Each crossing turns inside into outside for all pixels whose centre is right of it.
-    first = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
-    turns = np.zeros((height, width + 1), dtype=np.int64)
-    np.add.at(turns, (row, first), 1)
-    return turns.cumsum(axis=1)[:, :width] % 2 == 1
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
+    for number, (file_name, masks) in enumerate(items, start=1):
+        own = [masks] if isinstance(masks, Mask) else masks
+        height, width = own[0].pixels.shape
+        images.append({"id": number, "file_name": file_name, "height": height, "width": width})
+        for mask in own:
+            if mask.pixels.any():
+                annotations.append(_annotation(len(annotations) + 1, number, mask.pixels))
+    categories = [{"id": 1, "name": "object", "supercategory": ""}]
+    return json.dumps(
+        {"images": images, "annotations": annotations, "categories": categories}, indent=1
+    ).encode()
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) < 1e9
-
-
-def run_length_mask(counts: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
-    """Run lengths, zeros first, column by column → bool [H,W]; the inverse of `export.run_lengths`.
-
-    Raises:
-        UserError: lengths that are negative or do not add up to the photo.
-    """
-    try:
-        lengths = np.asarray(counts, dtype=np.int64)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise UserError(
-            "got run lengths that are no whole numbers; export the annotations again"
-        ) from error
-    if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != shape[0] * shape[1]:
-        raise UserError(
-            f"got run lengths that add up to {lengths.sum()} px, expected {shape[0]}×{shape[1]} = "
-            f"{shape[0] * shape[1]}; export the annotations again"
-        )
-    inside = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(inside, lengths).reshape(shape, order="F")
-
-
-def decode_counts(text: str) -> list[int]:
-    """COCO's compressed run lengths as numbers.
-
-    Six bits a character from "0" on: five of a number, lowest first, and one that says whether it
-    goes on; the last one's fifth is the sign. From the fourth number on, what is stored is the
-    difference from the one two before.
-
-    Raises:
-        UserError: a number that is cut off, or another character.
-    """
-    counts: list[int] = []
-    value = bits = 0
-    for character in text:
-        code = ord(character) - 48
-        if not 0 <= code < 64:
-            raise UserError(
-                f"got {character!r} in compressed run lengths, expected characters from '0' to 'o'; "
-                "export the annotations again"
-            )
-        value |= (code & 31) << bits
-        bits += 5
-        if code & 32:
-            continue
-        if code & 16:
-            value -= 1 << bits
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value = bits = 0
-    if bits:
-        raise UserError(
-            "got compressed run lengths that end within a number, expected them whole; export the "
-            "annotations again"
-        )
-    return counts
+def _annotation(number: int, image: int, pixels: np.ndarray) -> dict[str, object]:
+    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+    left, top = int(columns[0]), int(rows[0])
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": 1,
+        "iscrowd": 0,  # an object to count; the readers tell run lengths by their form
+        "area": int(np.count_nonzero(pixels)),
+        "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
+        "segmentation": {"size": list(pixels.shape), "counts": run_lengths(pixels)},
+    }

@@ -1,57 +1,15 @@
 """Several objects of a photo drawn in colours of their own, and the numbers of a discovery as a file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dino.attention.files import npz
-from dino.masks.discovery import Discovery
+from dino.masks.discovery.found import Discovery
+from dino.masks.settings import Mask
 from dino.media import draw
 from dino.media.geometry import Geometry
-
-# As many as can be told apart, the first that of a single mask; the editor of masks has the same.
-OBJECT_COLORS = (
-    draw.MASK_COLOR,
-    (86, 180, 233),
-    (0, 179, 134),
-    (240, 228, 66),
-    (204, 121, 167),
-    (182, 140, 255),
-    (255, 90, 79),
-    (155, 229, 100),
-    (255, 255, 255),
-)
-
-
-def objects_overlay(
-    photo: NDArray[np.uint8], masks: NDArray[np.bool_], *, opacity: float = 0.55
-) -> NDArray[np.uint8]:
-    """Masks [n,H,W] tinted over a photo, the rest darkened; where two meet the first is on top."""
-    picture = (photo * 0.55).astype(np.uint8)
-    for number in reversed(range(len(masks))):
-        tint = np.full_like(photo, object_color(number))
-        picture = np.where(masks[number][..., None], draw.overlay(photo, tint, opacity), picture)
-    return picture
-
-
-def objects_outline(photo: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The photo with each mask's edge as a line that keeps its weight at any size."""
-    picture = np.ascontiguousarray(photo.copy())
-    thickness = max(2, round(max(photo.shape[:2]) / 250))
-    for number in reversed(range(len(masks))):
-        edges, _ = cv2.findContours(
-            masks[number].astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
-        )
-        cv2.drawContours(picture, edges, -1, (0, 0, 0), thickness + 2)
-        cv2.drawContours(picture, edges, -1, object_color(number), thickness)
-    return picture
-
-
-def object_color(number: int) -> tuple[int, int, int]:
-    """RGB of object `number`, from 0; they come round again."""
-    return OBJECT_COLORS[number % len(OBJECT_COLORS)]
+from dino.system.files import File, npz
 
 
 def discovery_npz(found: Discovery, geometry: Geometry, *, settings: str) -> bytes:
@@ -72,3 +30,19 @@ def discovery_npz(found: Discovery, geometry: Geometry, *, settings: str) -> byt
 
 def _table(rows: Sequence[tuple[int, ...]], columns: int) -> NDArray[np.int64]:
     return np.array(rows, dtype=np.int64).reshape(-1, columns)
+
+
+def mask_files(
+    photo: np.ndarray, mask: Mask, *, objects: Sequence[Mask] = (), random: bool = False
+) -> Iterator[File]:
+    """`mask.png` (0/255, data rather than a picture) and `cutout.png` (RGBA) at the photo's size.
+
+    Where `mask` is of several `objects`, each has its own too, `object-1.png` and so on. `random`
+    marks the cut-out as made with random weights.
+    """
+    if len(objects) > 1:
+        for number, one in enumerate(objects, start=1):
+            yield f"object-{number}.png", draw.encode_png(one.pixels)
+    yield "mask.png", draw.encode_png(mask.pixels)
+    cutout = draw.cutout(photo, mask.pixels)
+    yield "cutout.png", draw.encode_png(draw.mark_random(cutout) if random else cutout)

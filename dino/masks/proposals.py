@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 
 from dino.attention import photo, thresholds
-from dino.attention.mass import Mask, check_heads, mass_mask
+from dino.attention.mass import check_heads, mass_mask
 from dino.attention.photo import Attention, PatchFeatures
 from dino.errors import UserError
-from dino.masks import discovery
 from dino.masks.cleanup import clean
-from dino.masks.discovery import Discovery, keys
+from dino.masks.discovery import keys, methods
+from dino.masks.discovery.found import Discovery
 from dino.masks.discovery.keys import PatchKeys
 from dino.masks.refine import refined
-from dino.masks.settings import METHODS, MaskSettings
+from dino.masks.settings import METHODS, Mask, MaskSettings
 from dino.model.backbone import Backbone
 
 __all__ = [
@@ -90,7 +90,7 @@ def discovered(kept: PatchKeys, settings: MaskSettings) -> Discovery:
     """
     limit = {"objects": settings.objects} if settings.method == "maskcut" else {}
     joined = kept.last.joined(settings.heads, kind=settings.keys)
-    return discovery.discover(joined, kept.geometry.grid, method=settings.method, **limit)
+    return methods.discover(joined, kept.geometry.grid, method=settings.method, **limit)
 
 
 def together(masks: Sequence[Mask], shape: tuple[int, int], settings: MaskSettings) -> Mask:

@@ -7,18 +7,20 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from dino.attention import thresholds
 from dino.attention.mass import COMBINATIONS, DEFAULT_MASS, check_mass
 from dino.errors import UserError
-from dino.masks import discovery
 from dino.masks.cleanup import check_min_area
+from dino.masks.discovery import methods
 from dino.masks.discovery.keys import check_keys
 from dino.masks.discovery.maskcut import DEFAULT_OBJECTS, check_objects
 from dino.masks.refine import check_refinement
 from dino.media.preprocessing import FITS
-from dino.system.stored import parse_json
+from dino.system.files import parse_json
 
-METHODS = ("mass", "otsu", "kmeans", *discovery.METHODS)
+METHODS = ("mass", "otsu", "kmeans", *methods.METHODS)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class MaskSettings:
     @property
     def discovers(self) -> bool:
         """Whether objects are found in keys, rather than patches chosen by their attention."""
-        return self.method in discovery.METHODS
+        return self.method in methods.METHODS
 
     @property
     def cleans(self) -> bool:
@@ -132,3 +134,18 @@ class MaskSettings:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask of a photo: `pixels` [H,W] bool, and how it was made.
+
+    `method` in words ("mass"), `mass` the share of attention kept, `head` the heads it came from in
+    words ("0", "0,2,5", "mean"), `score` the Jaccard index against a reference where there is one.
+    """
+
+    pixels: np.ndarray
+    method: str
+    mass: float | None = None
+    head: str | None = None
+    score: float | None = None

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from dino.errors import UserError
@@ -24,6 +25,20 @@ COLORMAPS = {
 MASK_COLOR = (255, 140, 0)
 _COLOUR = np.dtype("V3")
 RANDOM_MARK = "random weights: nothing learned"
+# Apart for every common colour-vision deficiency, and of like lightness.
+ABOVE, BELOW = (255, 140, 0), (40, 120, 255)
+# As many as can be told apart, the first that of a single mask; the editor of masks has the same.
+OBJECT_COLORS = (
+    MASK_COLOR,
+    (86, 180, 233),
+    (0, 179, 134),
+    (240, 228, 66),
+    (204, 121, 167),
+    (182, 140, 255),
+    (255, 90, 79),
+    (155, 229, 100),
+    (255, 255, 255),
+)
 
 
 def normalize(
@@ -132,9 +147,9 @@ def mark_random(picture: np.ndarray) -> np.ndarray:
     image = Image.fromarray(picture)  # RGB, or RGBA
     size = max(10, round(image.width / 22))
     band = round(size * 1.7)
-    draw = ImageDraw.Draw(image)
-    draw.rectangle([0, image.height - band, image.width, image.height], fill=(0, 0, 0))
-    draw.text(
+    pen = ImageDraw.Draw(image)
+    pen.rectangle([0, image.height - band, image.width, image.height], fill=(0, 0, 0))
+    pen.text(
         (image.width / 2, image.height - band / 2),
         RANDOM_MARK,
         fill=(255, 255, 255),
@@ -160,14 +175,14 @@ def sheet(
     rows = -(-len(tiles) // columns)
     size = (gap + columns * (tile_px + gap), head + gap + rows * (cell_h + gap))
     page = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(page)
+    pen = ImageDraw.Draw(page)
     font = ImageFont.load_default(15)
     if title:
-        draw.text((gap, gap), title, fill="black", font=font)
+        pen.text((gap, gap), title, fill="black", font=font)
     for number, (label, tile) in enumerate(tiles):
         row, column = divmod(number, columns)
         left, top = gap + column * (tile_px + gap), head + gap + row * (cell_h + gap)
-        draw.text((left, top), label, fill="black", font=font)
+        pen.text((left, top), label, fill="black", font=font)
         page.paste(Image.fromarray(tile), (left, top + caption))
     return np.asarray(page)
 
@@ -185,3 +200,51 @@ def encode_jpeg(picture: np.ndarray, *, quality: int = 88) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def diverging_heat(
+    values: np.ndarray, geometry: Geometry, photo: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """A signed map [h,w] laid over a photo that is darkened to grey.
+
+    Args:
+        photo: uint8 [H,W,3], at most the size of `geometry.original`.
+    Returns:
+        The picture [H,W,3], and the largest absolute value, which has the full colour.
+    """
+    most = float(np.abs(values).max())
+    frame = scaled(geometry, photo.shape[1])
+    strength = frame.to_photo(np.abs(values) / most if most else np.zeros_like(values))[..., None]
+    above = frame.to_photo(values > 0)[..., None]
+    grey = np.repeat(photo.mean(axis=-1, keepdims=True) * 0.45, 3, axis=-1)
+    mixed = grey * (1 - strength) + np.where(above, ABOVE, BELOW) * strength
+    return np.rint(mixed).clip(0, 255).astype(np.uint8), most
+
+
+def objects_overlay(
+    photo: NDArray[np.uint8], masks: NDArray[np.bool_], *, opacity: float = 0.55
+) -> NDArray[np.uint8]:
+    """Masks [n,H,W] tinted over a photo, the rest darkened; where two meet the first is on top."""
+    picture = (photo * 0.55).astype(np.uint8)
+    for number in reversed(range(len(masks))):
+        tint = np.full_like(photo, object_color(number))
+        picture = np.where(masks[number][..., None], overlay(photo, tint, opacity), picture)
+    return picture
+
+
+def objects_outline(photo: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The photo with each mask's edge as a line that keeps its weight at any size."""
+    picture = np.ascontiguousarray(photo.copy())
+    thickness = max(2, round(max(photo.shape[:2]) / 250))
+    for number in reversed(range(len(masks))):
+        edges, _ = cv2.findContours(
+            masks[number].astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+        )
+        cv2.drawContours(picture, edges, -1, (0, 0, 0), thickness + 2)
+        cv2.drawContours(picture, edges, -1, object_color(number), thickness)
+    return picture
+
+
+def object_color(number: int) -> tuple[int, int, int]:
+    """RGB of object `number`, from 0; they come round again."""
+    return OBJECT_COLORS[number % len(OBJECT_COLORS)]

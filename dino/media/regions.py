@@ -6,16 +6,23 @@ x…x+1, y…y+1. Pixels that touch at a corner only are two parts, and so two p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from dino.attention.mass import jaccard
+from dino.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # How far in px a polygon may be from the outline of its mask, and the least worth trying.
 DEFAULT_TOLERANCE_PX, _FINEST_PX = 1.0, 0.25
 # What a polygon shares with its part at least, whatever the tolerance.
 MIN_JACCARD = 0.98
+_DIGIT_BITS, _SIGN, _MORE, _FIRST = 5, 0x10, 0x20, 48
+# Digits of the largest difference between two runs in a photo of 40 megapixels, and one to spare.
+_MAX_DIGITS = 7
 
 
 @dataclass(frozen=True)
@@ -129,3 +136,203 @@ def _partners(order: np.ndarray) -> np.ndarray:
     partner = np.empty_like(order)
     partner[order[0::2]], partner[order[1::2]] = order[1::2], order[0::2]
     return partner
+
+
+def jaccard(mask: "np.ndarray | Tensor", reference: "np.ndarray | Tensor") -> float:
+    """Intersection over union of two boolean masks of one shape; 1.0 where both are empty.
+
+    Raises:
+        UserError: different shapes.
+    """
+    left, right = np.asarray(mask, dtype=bool), np.asarray(reference, dtype=bool)
+    if left.shape != right.shape:
+        raise UserError(f"masks differ in shape: {left.shape} and {right.shape}; resize one first")
+    union = int(np.count_nonzero(left | right))
+    return int(np.count_nonzero(left & right)) / union if union else 1.0
+
+
+def encode(mask: np.ndarray) -> str:
+    """COCO's compressed `counts` of a mask [H,W] bool."""
+    from dino.media.regions import run_lengths
+
+    return compress(run_lengths(mask))
+
+
+def decode(counts: str, size: tuple[int, int]) -> np.ndarray:
+    """The mask [H,W] bool that compressed `counts` stand for; `size` is (H, W).
+
+    Raises:
+        UserError: they are damaged, or of a mask of another size.
+    """
+    height, width = size
+    runs = decompress(counts)
+    if (runs < 0).any() or runs.sum() != height * width:
+        raise UserError(
+            f"the run lengths hold {int(runs.sum()):,} pixels, expected {height}·{width}; the mask "
+            "is of another photo, or damaged"
+        )
+    ones = np.arange(len(runs)) % 2 == 1
+    return np.ascontiguousarray(np.repeat(ones, runs).reshape(width, height).T)
+
+
+def compress(runs: Sequence[int]) -> str:
+    """Run lengths → the characters COCO writes for them."""
+    values = np.asarray(runs, dtype=np.int64)
+    values = np.concatenate([values[:3], values[3:] - values[1:-2]])
+    digits = np.zeros((len(values), _MAX_DIGITS), np.uint8)
+    used = np.zeros(digits.shape, bool)
+    open_ = np.ones(len(values), bool)
+    for place in range(_MAX_DIGITS):
+        low = values & 0x1F
+        values = values >> _DIGIT_BITS
+        # Done where the rest is only the sign, and the digit's own top bit tells that sign.
+        more = open_ & (values != np.where(low & _SIGN, -1, 0))
+        digits[:, place] = (low | np.where(more, _MORE, 0)) + _FIRST
+        used[:, place] = open_
+        open_ = more
+    assert not open_.any()
+    return digits[used].tobytes().decode("ascii")
+
+
+def decompress(counts: str) -> np.ndarray:
+    """The inverse of `compress`, int64.
+
+    Raises:
+        UserError: characters that are none of these digits, or a number cut short.
+    """
+    codes = np.frombuffer(counts.encode("ascii", errors="replace"), np.uint8).astype(np.int64)
+    codes = codes - _FIRST
+    if not len(codes) or codes.min() < 0 or codes.max() > 0x3F or codes[-1] & _MORE:
+        raise UserError("the run lengths are damaged; the mask cannot be read")
+    last = (codes & _MORE) == 0
+    ends = np.flatnonzero(last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    place = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
+    if place.max() >= _MAX_DIGITS:
+        raise UserError("the run lengths are damaged; the mask cannot be read")
+    parts = (codes & 0x1F) << (_DIGIT_BITS * place)
+    values = np.add.reduceat(parts, starts)
+    negative = (codes[ends] & _SIGN) != 0
+    values = values - np.where(negative, np.int64(1) << (_DIGIT_BITS * (place[ends] + 1)), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def row_runs(mask: np.ndarray) -> list[int]:
+    """Runs of a mask [h,w] read row by row, starting with the zeros: what the browser paints from."""
+    from dino.media.regions import run_lengths
+
+    return run_lengths(mask.T)
+
+
+def from_row_runs(runs: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """The mask [h,w] bool of runs read row by row.
+
+    Raises:
+        UserError: not whole numbers of pixels that fill the size.
+    """
+    height, width = size
+    whole = all(type(run) is int and 0 <= run <= height * width for run in runs)
+    if not whole or sum(runs) != height * width:
+        raise UserError(f"the runs do not fill a mask of {width}×{height} px; draw it again")
+    ones = np.arange(len(runs)) % 2 == 1
+    return np.repeat(ones, runs).reshape(height, width)
+
+
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """COCO's uncompressed run lengths of [H,W] bool: column by column, starting with the zeros."""
+    flat = np.concatenate([[False], mask.ravel(order="F")])
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    return np.diff(np.concatenate([[0], edges, [mask.size]])).tolist()
+
+
+def polygon_mask(polygon: Sequence[float], shape: tuple[int, int]) -> np.ndarray:
+    """The pixels whose centre (x + 0.5, y + 0.5) lies inside, by the even-odd rule: bool [H,W].
+
+    Args:
+        polygon: [x0, y0, x1, y1, …] in px; what lies outside the photo is cut off.
+    Raises:
+        UserError: fewer than three points, or half a point.
+    """
+    if not isinstance(polygon, list | tuple) or not all(map(_is_finite, polygon)):
+        raise UserError(
+            f"got {polygon!r:.40} for a polygon, expected x and y in px; export the annotations again"
+        )
+    if len(polygon) % 2 or len(polygon) < 6:
+        raise UserError(
+            f"got a polygon of {len(polygon)} numbers, expected x and y of three points or more; "
+            "export the annotations again"
+        )
+    x0, y0 = np.asarray(polygon, dtype=np.float64).reshape(-1, 2).T
+    x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
+    height, width = shape
+    middles = np.arange(height) + 0.5
+    edge, row = np.nonzero((y0[:, None] <= middles) != (y1[:, None] <= middles))
+    part = (middles[row] - y0[edge]) / (y1 - y0)[edge]
+    crossing = x0[edge] + part * (x1 - x0)[edge]
+    # Each crossing turns inside into outside for all pixels whose centre is right of it.
+    first = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
+    turns = np.zeros((height, width + 1), dtype=np.int64)
+    np.add.at(turns, (row, first), 1)
+    return turns.cumsum(axis=1)[:, :width] % 2 == 1
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e9
+
+
+def run_length_mask(counts: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+    """Run lengths, zeros first, column by column → bool [H,W]; the inverse of `export.run_lengths`.
+
+    Raises:
+        UserError: lengths that are negative or do not add up to the photo.
+    """
+    try:
+        lengths = np.asarray(counts, dtype=np.int64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UserError(
+            "got run lengths that are no whole numbers; export the annotations again"
+        ) from error
+    if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != shape[0] * shape[1]:
+        raise UserError(
+            f"got run lengths that add up to {lengths.sum()} px, expected {shape[0]}×{shape[1]} = "
+            f"{shape[0] * shape[1]}; export the annotations again"
+        )
+    inside = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(inside, lengths).reshape(shape, order="F")
+
+
+def decode_counts(text: str) -> list[int]:
+    """COCO's compressed run lengths as numbers.
+
+    Six bits a character from "0" on: five of a number, lowest first, and one that says whether it
+    goes on; the last one's fifth is the sign. From the fourth number on, what is stored is the
+    difference from the one two before.
+
+    Raises:
+        UserError: a number that is cut off, or another character.
+    """
+    counts: list[int] = []
+    value = bits = 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64:
+            raise UserError(
+                f"got {character!r} in compressed run lengths, expected characters from '0' to 'o'; "
+                "export the annotations again"
+            )
+        value |= (code & 31) << bits
+        bits += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << bits
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = bits = 0
+    if bits:
+        raise UserError(
+            "got compressed run lengths that end within a number, expected them whole; export the "
+            "annotations again"
+        )
+    return counts

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dino.model.kernels import self_attention
-from dino.model.linear_kernel import is_bare, linear, linear_gelu
+from dino.model.kernels import is_bare, linear, linear_gelu, self_attention
 from dino.model.positions import interpolate_positions
 
 # Query rows of a slice in `attention_slices`.

@@ -8,7 +8,7 @@ from dino.evaluation.summary.charts import ablation_curves
 from dino.evaluation.summary.contents import Bar, Bars, Chart, Lines
 from dino.evaluation.summary.svg import svg_file
 from dino.evaluation.summary.tasks import ends
-from dino.evaluation.summary.wording import number
+from dino.system.words import number
 
 # After Okabe and Ito, dark enough for white; one a variant.
 COLOURS = ("#0b6e69", "#D55E00", "#0072B2", "#CC79A7", "#7f7f7f", "#b8860b", "#b3261e", "#5b4bb5")

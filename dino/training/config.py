@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
 from dino.errors import UserError
-from dino.system.stored import parse_json
+from dino.system.files import parse_json
 
 METHODS = ("dino", "supervised")
 OPTIMIZERS = ("adamw", "sgd", "lars")

@@ -12,13 +12,12 @@ import statistics
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
+from dino.system.folders import PROJECT_FOLDER
 from dino.training.config import TrainConfig
 
-_PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 MIN_STEPS = 5
 
 
@@ -109,7 +108,7 @@ def measure_apart(
     done = subprocess.run(
         [sys.executable, "-m", "dino.training.cost_step"],
         input=json.dumps(asked),
-        cwd=_PROJECT_FOLDER,
+        cwd=PROJECT_FOLDER,
         env={k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")},
         capture_output=True,
         text=True,

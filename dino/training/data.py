@@ -19,7 +19,7 @@ from torch import Tensor
 from dino.errors import ImageError, UserError
 from dino.media.crops import MultiCrop
 from dino.media.photo_folders import open_folder
-from dino.weights import checkpoints_folder
+from dino.system.folders import checkpoints_folder
 
 # Names of tar files, also compressed ones, which the shards' reader refuses in a sentence.
 _SHARDS = re.compile(r"\.(tar|tar\.\w+|tgz)$")

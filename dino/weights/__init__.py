@@ -14,36 +14,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dino.system.folders import checkpoints_folder
+    from dino.weights.architecture import LoadedModel
     from dino.weights.conversion import convert, info
     from dino.weights.fetching import (
         FetchResult,
         Source,
-        checkpoints_folder,
         default_source,
         fetch,
         fetch_default,
         find_default,
     )
     from dino.weights.hashes import verify
-    from dino.weights.loading import LoadedModel, load, load_model
+    from dino.weights.loading import load, load_model
     from dino.weights.zoo import ZOO, ZooEntry
 
 _HOME = {
-    "ZOO": "zoo",
-    "ZooEntry": "zoo",
-    "FetchResult": "fetching",
-    "Source": "fetching",
-    "checkpoints_folder": "fetching",
-    "default_source": "fetching",
-    "fetch": "fetching",
-    "fetch_default": "fetching",
-    "find_default": "fetching",
-    "verify": "hashes",
-    "LoadedModel": "loading",
-    "convert": "conversion",
-    "info": "conversion",
-    "load": "loading",
-    "load_model": "loading",
+    "ZOO": "dino.weights.zoo",
+    "ZooEntry": "dino.weights.zoo",
+    "FetchResult": "dino.weights.fetching",
+    "Source": "dino.weights.fetching",
+    "checkpoints_folder": "dino.system.folders",
+    "default_source": "dino.weights.fetching",
+    "fetch": "dino.weights.fetching",
+    "fetch_default": "dino.weights.fetching",
+    "find_default": "dino.weights.fetching",
+    "verify": "dino.weights.hashes",
+    "LoadedModel": "dino.weights.architecture",
+    "convert": "dino.weights.conversion",
+    "info": "dino.weights.conversion",
+    "load": "dino.weights.loading",
+    "load_model": "dino.weights.loading",
 }
 
 __all__ = [
@@ -68,7 +69,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'dino.weights' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"dino.weights.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

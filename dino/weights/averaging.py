@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dino.errors import UserError, WeightsError
-from dino.weights.conversion import dimensions
+from dino.weights.architecture import dimensions
 from dino.weights.loading import Source, load_model
 from dino.weights.saving import save
 

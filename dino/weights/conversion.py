@@ -7,27 +7,14 @@ convert("checkpoint.pth", "checkpoint.safetensors")
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dino.weights.architecture import dimensions
 from dino.weights.loading import Source, load_model
 
 if TYPE_CHECKING:
-    from torch import nn
-
-
-def dimensions(model: nn.Module) -> dict[str, Any]:
-    """Sizes of a model as plain values: every field of `VitShape` for a ViT, less for others."""
-    from timm.models.vision_transformer import VisionTransformer
-
-    if not isinstance(model, VisionTransformer):
-        return {"embed_dim": int(getattr(model, "num_features", 0))}
-    from dino.weights.architecture import vit_shape
-
-    heads, grid = model.blocks[0].attn.num_heads, model.patch_embed.grid_size
-    shape = vit_shape(model.state_dict(), num_heads=heads, grid=tuple(grid))
-    return asdict(shape)
+    pass
 
 
 def info(source: Source, *, key: str = "teacher", **options: Any) -> dict[str, Any]:
@@ -64,24 +51,11 @@ def convert(
     Raises:
         WeightsError: the source cannot be loaded, or the file not written.
     """
-    from dino.weights.saving import save
+    from dino.weights.saving import save_model
 
     loaded = load_model(source, **options)
-    told: dict[str, object] = {
-        "name": loaded.name,
-        "description": loaded.description,
-        "source": _source_name(source),
-        "mean": loaded.mean,
-        "std": loaded.std,
-        "is_random": loaded.is_random,
-        **dimensions(loaded.model),
-    }
-    return save(
-        loaded.model.state_dict(),
-        Path(destination),
-        dtype=dtype,
-        metadata=told | dict(metadata or {}),
-    )
+    told: dict[str, object] = {"source": _source_name(source), **(metadata or {})}
+    return save_model(loaded, Path(destination), dtype=dtype, metadata=told)
 
 
 def _source_name(source: Source) -> str:

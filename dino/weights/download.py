@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from dino.errors import DownloadError
-from dino.system.stored import parse_json
+from dino.system.files import hash_file, parse_json
 from dino.weights.connection import open_url
-from dino.weights.hashes import hash_file, record
+from dino.weights.hashes import record
 
 Progress = Callable[[int, int | None], None]
 

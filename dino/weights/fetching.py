@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dino.errors import DownloadError, UserError, WeightsError
+from dino.system.folders import checkpoints_folder
 from dino.weights.download import Progress, download
 from dino.weights.hashes import verify
 from dino.weights.zoo import ZOO, ZooEntry
 
-PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 DEFAULT_NAMES = ("dino_vits16", "vits14_saliency")
 Say = Callable[[str], None]
 
@@ -41,12 +41,6 @@ class Source:
     location: str | Path
     name: str
     description: str
-
-
-def checkpoints_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """`DINO_CHECKPOINTS`, else `checkpoints` of the project."""
-    named = (os.environ if environ is None else environ).get("DINO_CHECKPOINTS")
-    return Path(named).expanduser() if named else PROJECT_FOLDER / "checkpoints"
 
 
 def downloaded_path(name: str, folder: Path) -> Path | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import WeightsError
-from dino.system.stored import parse_json
+from dino.system.files import parse_json
 from dino.weights.hints import Hints, from_checkpoint, from_metadata, with_folder
 
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")

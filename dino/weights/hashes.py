@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from dino.errors import WeightsError
-
-
-def hash_file(path: Path) -> str:
-    """sha256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+from dino.system.files import hash_file
 
 
 def record(path: Path, sha256: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import WeightsError
-from dino.system.stored import parse_json
+from dino.system.files import parse_json
 
 Triple = tuple[float, float, float]
 

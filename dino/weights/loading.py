@@ -9,40 +9,23 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dino.errors import DownloadError, WeightsError
-from dino.weights.hints import Hints, Triple, from_checkpoint
-from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD, ZOO, ZooEntry
+from dino.weights.architecture import LoadedModel
+from dino.weights.hints import Hints, from_checkpoint
+from dino.weights.opening import model_of_file, model_of_tree
+from dino.weights.zoo import ZOO, ZooEntry
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from dino.model.backbone import Backbone
 
 Source = str | Path | Mapping[str, Any]
 _SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".onnx", ".tar")
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A timm model and what belongs to its weights.
-
-    `mean` and `std` per RGB channel (0..1), `weights_sha256` over the canonical float32 tensors,
-    `layout` in words, `is_random` where nothing was learned.
-    """
-
-    model: nn.Module
-    name: str
-    description: str
-    mean: Triple
-    std: Triple
-    weights_sha256: str
-    layout: str
-    is_random: bool = False
 
 
 def load(
@@ -94,7 +77,7 @@ def load_model(
     """`load` up to the timm model: float32, on the CPU, in eval mode."""
     if isinstance(source, Mapping):
         hints = from_checkpoint(source)
-        return _from_tree(source, hints, "state dict", key=key, arch=arch, num_heads=num_heads)
+        return model_of_tree(source, hints, "state dict", key=key, arch=arch, num_heads=num_heads)
     if isinstance(source, str):
         if source in ZOO:
             return _from_zoo(ZOO[source], arch=arch, num_heads=num_heads)
@@ -107,7 +90,7 @@ def load_model(
             from dino.weights.timm_hub import pretrained
 
             return pretrained(name)
-    return _from_path(Path(source), key=key, arch=arch, num_heads=num_heads)
+    return model_of_file(Path(source), key=key, arch=arch, num_heads=num_heads)
 
 
 def _is_timm_name(text: str) -> bool:
@@ -136,8 +119,9 @@ def _from_zoo(entry: ZooEntry, *, arch: str | None, num_heads: int | None) -> Lo
         from dino.weights.initial import initial_tensors
 
         hints = replace(hints, is_random=True)
-        return _from_tree(initial_tensors(entry), hints, entry.name, **options)
-    from dino.weights.fetching import checkpoints_folder, fetch
+        return model_of_tree(initial_tensors(entry), hints, entry.name, **options)
+    from dino.system.folders import checkpoints_folder
+    from dino.weights.fetching import fetch
     from dino.weights.files import read
 
     try:
@@ -149,69 +133,9 @@ def _from_zoo(entry: ZooEntry, *, arch: str | None, num_heads: int | None) -> Lo
     assert path is not None
     raw = read(path)
     hints = replace(hints, num_heads=raw.hints.num_heads, grid=raw.hints.grid)
-    return _from_tree(raw.tree, hints, str(path), **options)
+    return model_of_tree(raw.tree, hints, str(path), **options)
 
 
 def _announce(line: str) -> None:
     """Downloads are never silent: one line on stderr before the first byte."""
     print(line, file=sys.stderr, flush=True)
-
-
-def _from_path(path: Path, **options: Any) -> LoadedModel:
-    from dino.weights.files import read
-
-    raw = read(path)
-    hints = raw.hints if raw.hints.name else replace(raw.hints, name=path.stem)
-    return _from_tree(raw.tree, hints, str(path), kind=raw.kind, **options)
-
-
-def _from_tree(
-    tree: Mapping[str, Any],
-    hints: Hints,
-    where: str,
-    *,
-    key: str,
-    arch: str | None,
-    num_heads: int | None,
-    kind: str | None = None,
-) -> LoadedModel:
-    """Canonical tensors → model; errors are prefixed with where the weights came from."""
-    from dino.weights.architecture import build
-    from dino.weights.layouts import to_canonical
-    from dino.weights.saving import digest
-
-    try:
-        canonical = to_canonical(tree, key=key)
-        heads = num_heads
-        if heads is None and arch is None and canonical.family == "vit":
-            heads = hints.num_heads
-        model = build(canonical, arch=arch, num_heads=heads, grid=hints.grid)
-    except WeightsError as error:
-        raise WeightsError(f"{where}: {error}") from error
-    layout = canonical.layout if kind is None else f"{canonical.layout} ({kind})"
-    return LoadedModel(
-        model=model,
-        name=hints.name or "state dict",
-        description=hints.description or _unknown_description(model, layout, hints),
-        mean=hints.mean or IMAGENET_MEAN,
-        std=hints.std or IMAGENET_STD,
-        weights_sha256=digest(model.state_dict()),
-        layout=layout,
-        is_random=hints.is_random,
-    )
-
-
-def _unknown_description(model: nn.Module, layout: str, hints: Hints) -> str:
-    """What can be said of weights that do not describe themselves."""
-    from dino.weights.conversion import dimensions
-
-    facts = dimensions(model)
-    what = type(model).__name__
-    if "num_heads" in facts:
-        what = (
-            f"ViT, patch {facts['patch_size']}, width {facts['embed_dim']}, "
-            f"depth {facts['depth']}, {facts['num_heads']} heads"
-        )
-    origin = hints.metadata.get("source")
-    told = f"source: {origin}" if origin else "how it was trained is not recorded"
-    return f"{what}; read as {layout}; {told}."

@@ -11,9 +11,11 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dino.errors import WeightsError
+from dino.weights.files import read
 
 # Keys that only one family has, the most particular family first.
 _ANCHORS: dict[str, tuple[str, ...]] = {
@@ -215,3 +217,17 @@ def first_three(names: list[str]) -> str:
     """Up to three names for an error message, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(repr(name) for name in names[:3]) + more
+
+
+def holds_student_and_teacher(path: str | Path) -> bool:
+    """Whether `load(path, key=)` gives two different networks for "student" and "teacher".
+
+    A file that cannot be read holds neither; what is wrong with it is `load`'s to say.
+    """
+    try:
+        tree = read(path).tree
+        student, _ = locate(tree, key="student")
+        teacher, _ = locate(tree, key="teacher")
+    except WeightsError:
+        return False
+    return (student.path, student.prefix) != (teacher.path, teacher.prefix)

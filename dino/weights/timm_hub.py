@@ -10,7 +10,7 @@ from dino.errors import DownloadError, WeightsError
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
-    from dino.weights.loading import LoadedModel
+    from dino.weights.architecture import LoadedModel
 
 _CONNECT_TIMEOUT_S = 3.0
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
@@ -27,7 +27,7 @@ def pretrained(name: str) -> LoadedModel:
     """
     import timm
 
-    from dino.weights.loading import LoadedModel
+    from dino.weights.architecture import LoadedModel
     from dino.weights.saving import digest
 
     try:

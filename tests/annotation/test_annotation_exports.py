@@ -13,10 +13,9 @@ from dino.annotation.export_png import label_files
 from dino.annotation.export_yolo import joined
 from dino.annotation.exports import export_files
 from dino.annotation.session import open_session
-from dino.attention.mass import jaccard
-from dino.cli import run
+from dino.cli.main import run
 from dino.errors import UserError
-from dino.media.regions import area, rasterize
+from dino.media.regions import area, jaccard, rasterize
 
 COCO = pytest.importorskip("pycocotools.coco").COCO
 BIG, SMALL, EMPTY = disc((60, 60), 40), disc((60, 110), 30), np.zeros((120, 160), bool)
@@ -203,8 +202,8 @@ def cli(monkeypatch, capsys, tmp_path, small_weights):
 
 def test_the_command_line_begins_lists_and_exports(cli, tmp_path, small_weights):
     import dino
-    from dino.annotation import runlengths
     from dino.masks.proposals import MaskSettings, propose
+    from dino.media import regions
 
     write_photos(tmp_path / "photos", 2)
     code, _, err = cli(
@@ -219,7 +218,7 @@ def test_the_command_line_begins_lists_and_exports(cli, tmp_path, small_weights)
     state, _ = session.load(1)
     settings = MaskSettings(size=96, mass=0.5, heads=(0, 2))
     mask = propose(backbone, dino.decode(session.read_photo(1)), settings).pixels
-    np.testing.assert_array_equal(runlengths.decode(state.objects[0].counts, state.size), mask)
+    np.testing.assert_array_equal(regions.decode(state.objects[0].counts, state.size), mask)
     assert (state.status, state.objects[0].made) == ("todo", "proposed")
 
     assert cli("annotate", "export", "pets")[::2] == (

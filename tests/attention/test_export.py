@@ -11,23 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dino.attention.files import (
-    Style,
-    attention_files,
-    coco_json,
-    head_maps,
-    mask_files,
-    projection_files,
-    results_name,
-    run_lengths,
-    zip_files,
-)
-from dino.attention.mass import Mask, mass_mask
-from dino.attention.photo import Attention, PatchFeatures, content_id
+from dino.attention.files import Style, attention_files, head_maps
+from dino.attention.mass import mass_mask
+from dino.attention.photo import Attention, PatchFeatures
+from dino.features.files import projection_files
 from dino.features.projections import project
+from dino.masks.coco import coco_json
+from dino.masks.files import mask_files
 from dino.masks.proposals import MaskSettings, propose_from
+from dino.masks.settings import Mask
 from dino.media import draw
 from dino.media.preprocessing import preprocess
+from dino.media.regions import run_lengths
+from dino.system.files import content_id, results_name, zip_files
 
 
 @pytest.fixture(scope="module")

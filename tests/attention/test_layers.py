@@ -11,14 +11,14 @@ from PIL import Image
 
 import dino
 from dino.attention import layers
-from dino.attention.files import Style
+from dino.attention.files import Style, layers_files, layers_npz
 from dino.attention.layers import look, trace
-from dino.attention.layers_export import layers_files, layers_npz
-from dino.attention.photo import attend, content_id
+from dino.attention.photo import attend
 from dino.attention.rollout import rollout
-from dino.cli import run
+from dino.cli.main import run
 from dino.errors import TooLargeError, UserError
 from dino.media import draw
+from dino.system.files import content_id
 
 
 @pytest.fixture(scope="module")

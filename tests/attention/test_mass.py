@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dino.attention.mass import attention_mask, entropy, jaccard, mass_mask
+from dino.attention.mass import attention_mask, entropy, mass_mask
 from dino.errors import UserError
+from dino.media.regions import jaccard
 
 
 @pytest.mark.parametrize("mass", [0.1, 0.3, 0.6, 0.9])

@@ -8,8 +8,8 @@ from helpers.annotation_cases import SIZE, begin, write_photos
 from helpers.chromium import IN_CHROMIUM, SIZES, Server, check_frame
 
 import dino
-from dino.annotation import runlengths
 from dino.annotation.states import PhotoState
+from dino.media import regions
 
 pytestmark = IN_CHROMIUM
 
@@ -58,7 +58,7 @@ def tab(browser, server):
 
 
 def mask_of(state: PhotoState, number: int = 0) -> np.ndarray:
-    return runlengths.decode(state.objects[number].counts, SIZE)
+    return regions.decode(state.objects[number].counts, SIZE)
 
 
 def wait_until(page, holds, timeout_s: float = 20) -> None:

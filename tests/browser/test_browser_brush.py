@@ -11,7 +11,7 @@ import dino
 from app.components.canvas.component import Prompts
 from app.components.canvas.painted import labels_of
 from app.state.selection import PHOTOS
-from app.views.masks.link import read_link
+from app.ui.pointing_link import read_link
 from dino.attention import photo
 from dino.masks.prompts import prompted_mask
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 import dino
 import dino.masks.proposals
-from dino.attention.photo import content_id
-from dino.cli import run
+from dino.cli.main import run
+from dino.system.files import content_id
 
 
 @pytest.fixture
@@ -245,7 +245,8 @@ def test_weights_convert_info_verify_and_list(cli, small_weights, tmp_path):
 
 
 def test_weights_verify_finds_a_flipped_byte(cli, tmp_path):
-    from dino.weights.hashes import hash_file, record
+    from dino.system.files import hash_file
+    from dino.weights.hashes import record
 
     path = tmp_path / "some.safetensors"
     path.write_bytes(b"weights")

@@ -19,8 +19,7 @@ from dino.evaluation.mask_data import MaskData, Objects, open_masks
 from dino.evaluation.patch_counts import PatchCounts
 from dino.evaluation.segmentation import attention_jaccard
 from dino.masks.coco import read_coco
-from dino.masks.discovery import Discovery
-from dino.masks.discovery.found import box_of
+from dino.masks.discovery.found import Discovery, box_of
 from dino.media.preprocessing import plan
 
 NOTHING = np.zeros((4, 4), dtype=bool)

@@ -13,8 +13,7 @@ from dino.errors import UserError
 from dino.evaluation.linear import linear_crops, linear_frozen
 from dino.features.data import CenterCrop
 from dino.features.frozen import embed_folder
-from dino.features.probe import Probes, fit_probes, score
-from dino.features.probe_settings import ProbeSettings, held_out_rows
+from dino.features.probe import Probes, ProbeSettings, fit_probes, held_out_rows, score
 from dino.features.views import (
     RandomCrop,
     ViewFeatures,

@@ -13,13 +13,13 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 import dino
-from dino.attention.files import run_lengths
 from dino.errors import UserError
 from dino.evaluation.mask_data import MaskData, Objects, open_masks
 from dino.evaluation.random_twin import random_twin
 from dino.evaluation.segmentation import attention_jaccard, foreground_jaccards, jaccards
-from dino.masks.coco import decode_counts, decode_outline, polygon_mask, run_length_mask
+from dino.masks.coco import decode_outline
 from dino.media.preprocessing import plan
+from dino.media.regions import decode_counts, polygon_mask, run_length_mask, run_lengths
 
 # Two heads over 2×2 patches: the first looks at the top left, the second at the bottom row.
 HEADS = torch.tensor([[[0.7, 0.1], [0.1, 0.1]], [[0.1, 0.1], [0.4, 0.4]]])

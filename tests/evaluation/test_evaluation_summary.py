@@ -14,7 +14,7 @@ from dino.evaluation.summary.contents import Bar, Bars, Lines, Series, Table
 from dino.evaluation.summary.markdown import literal, table
 from dino.evaluation.summary.sections import NOT_THE_SAME
 from dino.evaluation.summary.svg import svg_chart, svg_file, ticks
-from dino.evaluation.summary.wording import number, place, without_folders
+from dino.system.words import number, place, without_folders
 
 IMAGENETTE = {"path": "val", "num_images": 3925, "num_train": 9469, "num_classes": 10}
 HOSTILE = '<script src="http://evil.example/x.js">|`*_[a](http://evil.example)&'

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import dino
-from dino.cli import run
+from dino.cli.main import run
 from dino.errors import UserError
 from dino.features.folder import Preparation, embed_photos, engine, files, read_features
 from dino.features.folder.dates import photo_date

@@ -10,7 +10,7 @@ from PIL import Image
 
 import dino
 from dino.attention.photo import Attention, PatchFeatures
-from dino.cli import run
+from dino.cli.main import run
 from dino.errors import UserError
 from dino.features.files import joint_files, look, paint
 from dino.features.folder import joint_pca

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dino.annotation import runlengths
 from dino.annotation.creation import create
 from dino.annotation.session import Session
 from dino.annotation.states import MaskObject, PhotoState
 from dino.masks.proposals import MaskSettings
+from dino.media import regions
 
 SIZE = (120, 160)
 
@@ -50,7 +50,7 @@ def begin(folder: Path, photos: Path, **changes) -> Session:
 def state_of(*masks: np.ndarray, status: str = "accepted", classes=(0, 1, 0)) -> PhotoState:
     """A state with one object a mask."""
     objects = tuple(
-        MaskObject(number, kind, runlengths.encode(mask))
+        MaskObject(number, kind, regions.encode(mask))
         for number, (mask, kind) in enumerate(zip(masks, classes, strict=False), start=1)
     )
     return PhotoState(status, masks[0].shape if masks else SIZE, objects)

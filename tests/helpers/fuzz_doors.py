@@ -31,7 +31,6 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from dino.annotation import runlengths
 from dino.annotation.overview import Overview
 from dino.annotation.session import open_session
 from dino.errors import UserError
@@ -45,7 +44,7 @@ from dino.features.folder.store import PartStore, Row
 from dino.masks.coco import decode_outline, read_coco
 from dino.masks.reference import read_reference
 from dino.masks.settings import MaskSettings
-from dino.media import archive
+from dino.media import archive, regions
 from dino.media.images import decode
 from dino.media.shards import open_shards
 from dino.training.config import TrainConfig
@@ -59,7 +58,7 @@ from dino.video.film import jobs as film_jobs
 from dino.video.film.making import read_result
 from dino.video.film.masks import read_first_mask
 from dino.weights import load_model
-from dino.weights.networks import holds_student_and_teacher
+from dino.weights.locate import holds_student_and_teacher
 from helpers import annotation_cases, report_cases, training_cases, weights_cases
 from helpers import fuzz_edits as edits
 
@@ -306,7 +305,7 @@ def _evaluation(folder: Path) -> dict[str, Door]:
         "qimlist": ["q"],
         "gnd": [{"bbx": [0.0, 0.0, 9.0, 9.0], "easy": np.array([0]), "hard": [1], "junk": []}],
     }
-    counts = runlengths.encode(annotation_cases.disc((4, 4), 2, (8, 8)))
+    counts = regions.encode(annotation_cases.disc((4, 4), 2, (8, 8)))
     coco = {
         "images": [{"id": 1, "file_name": "a.jpg", "height": 8, "width": 8}],
         "annotations": [

@@ -6,8 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+from dino.system.jobs import process_start_time
 from dino.training.config import TrainConfig
-from dino.training.runs.folder import process_start_time
 from dino.training.runs.listing import list_runs, summarize
 from dino.training.runs.processes import running_process
 

@@ -8,11 +8,12 @@ from scipy.linalg import eigh
 
 import dino
 from dino.errors import UserError
-from dino.masks.discovery import METHODS, discover, lost, maskcut, tokencut
 from dino.masks.discovery.cut import EPSILON, second_eigenvector, similar
 from dino.masks.discovery.found import MAX_PATCHES, box_of, piece_around
-from dino.masks.discovery.lost import degrees, seed_company
-from dino.masks.discovery.maskcut import corners
+from dino.masks.discovery.lost import degrees, lost, seed_company
+from dino.masks.discovery.maskcut import corners, maskcut
+from dino.masks.discovery.methods import METHODS, discover
+from dino.masks.discovery.tokencut import tokencut
 
 # Directions in a plane, in degrees; patches correlate positively up to 90° apart.
 #         0   1    2    3    4    5

@@ -8,19 +8,20 @@ import pytest
 from PIL import Image
 
 import dino
-from dino.annotation import runlengths
 from dino.annotation.editing import proposed_state
-from dino.attention import files
-from dino.attention.mass import Mask
-from dino.attention.photo import attend, content_id
-from dino.cli import run
+from dino.attention.photo import attend
+from dino.cli.main import run
 from dino.errors import UserError
-from dino.masks import discovery
+from dino.masks import coco
 from dino.masks.cleanup import clean
+from dino.masks.discovery import methods
 from dino.masks.discovery.keys import photo_keys
+from dino.masks.discovery.lost import lost
 from dino.masks.proposals import finish_objects, propose, propose_from, propose_objects, together
 from dino.masks.refine import refined
-from dino.masks.settings import MaskSettings
+from dino.masks.settings import Mask, MaskSettings
+from dino.media import regions
+from dino.system.files import content_id
 
 MASKCUT = MaskSettings(size=96, method="maskcut", objects=4)
 
@@ -35,7 +36,7 @@ def scene(small_weights, photo_file):
 
 def found_by(kept, method: str, **options) -> np.ndarray:
     keys = kept.last.joined()
-    found = discovery.discover(keys, kept.geometry.grid, method=method, **options)
+    found = methods.discover(keys, kept.geometry.grid, method=method, **options)
     return kept.geometry.to_photo(found.masks)
 
 
@@ -61,7 +62,7 @@ def test_heads_and_what_is_taken_out_of_keys_matter(scene):
     backbone, rgb, kept = scene
     settings = MaskSettings(size=96, method="lost", heads=(1,), keys="plain")
     (mask,) = propose_objects(backbone, rgb, settings)
-    found = discovery.lost(kept.last.keys[1], kept.geometry.grid)
+    found = lost(kept.last.keys[1], kept.geometry.grid)
     np.testing.assert_array_equal(mask.pixels, kept.geometry.to_photo(found.masks)[0])
     assert (mask.method, mask.head) == ("lost, plain keys", "1")
 
@@ -121,7 +122,7 @@ def test_coco_of_two_objects_and_of_none_by_hand():
         ("b.jpg", [Mask(nothing, "maskcut")]),
         ("c.jpg", Mask(right, "lost")),
     ]
-    document = json.loads(files.coco_json(items))
+    document = json.loads(coco.coco_json(items))
     assert [image["id"] for image in document["images"]] == [1, 2, 3]
     told = [(a["id"], a["image_id"], a["bbox"], a["area"]) for a in document["annotations"]]
     assert told == [(1, 1, [0, 0, 1, 2], 2), (2, 1, [2, 1, 2, 1], 2), (3, 3, [2, 1, 2, 1], 2)]
@@ -177,7 +178,7 @@ def test_a_photo_to_annotate_is_proposed_with_every_object(scene):
     expected = found_by(kept, "maskcut", objects=4)
     assert [one.id for one in state.objects] == list(range(1, len(expected) + 1))
     for one, mask in zip(state.objects, expected, strict=True):
-        np.testing.assert_array_equal(runlengths.decode(one.counts, state.size), mask)
+        np.testing.assert_array_equal(regions.decode(one.counts, state.size), mask)
     flat = np.full_like(rgb, 128)
     nothing_left = MaskSettings(size=96, method="tokencut", min_area=0.99)
     assert proposed_state(backbone, flat, nothing_left).objects == ()

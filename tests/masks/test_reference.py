@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dino.attention.mass import jaccard
 from dino.errors import ImageError, UserError
 from dino.masks.reference import read_reference, score_heads
 from dino.media.preprocessing import preprocess
+from dino.media.regions import jaccard
 
 OBJECT = np.zeros((30, 40), bool)
 OBJECT[5:20, 8:31] = True

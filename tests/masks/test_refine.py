@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dino.attention.mass import jaccard
 from dino.errors import UserError
 from dino.masks import refine
 from dino.masks.refine import grabcut, guided, refined
+from dino.media.regions import jaccard
 
 
 def ellipse(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ from helpers.annotation_cases import disc, ring, state_of
 from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from dino.annotation import runlengths
 from dino.annotation.editing import (
     Painted,
     apply_painting,
@@ -14,9 +13,9 @@ from dino.annotation.editing import (
     edit_size,
     reduce,
 )
-from dino.attention.mass import jaccard
 from dino.errors import UserError
-from dino.media.regions import area, outlines, rasterize, trace
+from dino.media import regions
+from dino.media.regions import area, jaccard, outlines, rasterize, trace
 
 coco = pytest.importorskip("pycocotools.mask")
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=24))
@@ -31,43 +30,43 @@ def decoded(polygons, size) -> np.ndarray:
 @given(MASKS)
 def test_run_lengths_are_those_of_pycocotools_and_come_back(mask):
     theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
-    ours = runlengths.encode(mask)
+    ours = regions.encode(mask)
     assert ours == theirs
-    np.testing.assert_array_equal(runlengths.decode(ours, mask.shape), mask)
+    np.testing.assert_array_equal(regions.decode(ours, mask.shape), mask)
 
 
 def test_long_runs_take_several_characters():
     mask = np.zeros((3000, 4000), bool)
     mask[2999, 3999] = True
     theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
-    assert runlengths.encode(mask) == theirs
-    assert runlengths.decompress(theirs).tolist() == [3000 * 4000 - 1, 1]
+    assert regions.encode(mask) == theirs
+    assert regions.decompress(theirs).tolist() == [3000 * 4000 - 1, 1]
 
 
 def test_a_run_length_by_hand():
     # Columns of [[0,1],[1,1]] read 0,1,1,1: one zero, three ones; "1" is 1 + 48, "3" is 3 + 48.
-    assert runlengths.encode(np.array([[0, 1], [1, 1]], bool)) == "13"
+    assert regions.encode(np.array([[0, 1], [1, 1]], bool)) == "13"
 
 
 @pytest.mark.parametrize("text", ["", "1", "13Z", "\x07", "é", "o" * 40, "o" * 3 + "0"])
 def test_damaged_run_lengths_are_told(text):
     with pytest.raises(UserError, match="run lengths"):
-        runlengths.decode(text, (2, 2))
+        regions.decode(text, (2, 2))
 
 
 @settings(max_examples=60, deadline=None)
 @given(MASKS)
 def test_the_browser_s_runs_go_row_by_row_and_come_back(mask):
-    runs = runlengths.row_runs(mask)
+    runs = regions.row_runs(mask)
     values = [value for number, run in enumerate(runs) for value in [number % 2] * run]
     assert values == mask.ravel().astype(int).tolist()
-    np.testing.assert_array_equal(runlengths.from_row_runs(runs, mask.shape), mask)
+    np.testing.assert_array_equal(regions.from_row_runs(runs, mask.shape), mask)
 
 
 @pytest.mark.parametrize("runs", [[3], [5, -1], [4.0], [True, 3], ["4"], [2, 3]])
 def test_runs_that_do_not_fill_the_mask_are_refused(runs):
     with pytest.raises(UserError, match="2×2"):
-        runlengths.from_row_runs(runs, (2, 2))
+        regions.from_row_runs(runs, (2, 2))
 
 
 @settings(max_examples=200, deadline=None)
@@ -170,7 +169,7 @@ def test_paintings_keep_what_was_not_touched_and_mark_what_was():
         (7, 1, "edited"),
     ]
     assert after.objects[0].counts == before.objects[1].counts
-    np.testing.assert_array_equal(runlengths.decode(after.objects[1].counts, left.shape), grown)
+    np.testing.assert_array_equal(regions.decode(after.objects[1].counts, left.shape), grown)
     with pytest.raises(UserError, match="class 3 does not exist"):
         apply_paintings(before, [Painted(1, 2, left)], size=left.shape, num_classes=2)
     with pytest.raises(UserError, match="expected up to 9"):

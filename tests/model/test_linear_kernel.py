@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dino.model import linear_kernel
+from dino.model import kernels
 from dino.model.forward import _mlp, block, lower_products
-from dino.model.linear_kernel import linear, linear_gelu
+from dino.model.kernels import linear, linear_gelu
 
 IN, OUT = 48, 80
 
@@ -15,10 +15,10 @@ IN, OUT = 48, 80
 @pytest.fixture(params=[True, False], ids=["fused", "apart"])
 def fused(request, monkeypatch):
     """Both ways on one machine; whether this one fuses is asked first."""
-    linear_kernel._works.cache_clear()
-    if request.param and not linear_kernel._works():
+    kernels._works.cache_clear()
+    if request.param and not kernels._works():
         pytest.skip("this torch or this processor does not fuse a linear layer in bfloat16")
-    monkeypatch.setattr(linear_kernel, "_works", lambda: request.param)
+    monkeypatch.setattr(kernels, "_works", lambda: request.param)
     return request.param
 
 
@@ -26,13 +26,13 @@ def fused(request, monkeypatch):
 def asked(fused, monkeypatch) -> list[tuple[str, str]]:
     """What the operator is asked to do after its products, call by call."""
     calls: list[tuple[str, str]] = []
-    really = linear_kernel._pointwise
+    really = kernels._pointwise
 
     def pointwise(x, weight, bias, after, how):
         calls.append((after, how))
         return really(x, weight, bias, after, how)
 
-    monkeypatch.setattr(linear_kernel, "_pointwise", pointwise)
+    monkeypatch.setattr(kernels, "_pointwise", pointwise)
     return calls
 
 
@@ -139,11 +139,11 @@ def test_a_layer_of_another_kind_is_called(fused):
 
 @pytest.mark.parametrize("around", [torch.autocast("cpu", torch.bfloat16), torch.inference_mode()])
 def test_the_trial_does_not_depend_on_where_it_is_made(around):
-    linear_kernel._works.cache_clear()
-    outside = linear_kernel._works()
-    linear_kernel._works.cache_clear()
+    kernels._works.cache_clear()
+    outside = kernels._works()
+    kernels._works.cache_clear()
     with around:
-        assert linear_kernel._works() == outside
+        assert kernels._works() == outside
 
 
 def test_what_is_switched_off_or_slow_is_not_used(fused, asked, monkeypatch):
@@ -152,10 +152,10 @@ def test_what_is_switched_off_or_slow_is_not_used(fused, asked, monkeypatch):
     linear(made, x)
     assert asked == []
     monkeypatch.undo()
-    monkeypatch.setattr(linear_kernel.platform, "machine", lambda: "aarch64")
-    linear_kernel._works.cache_clear()
-    assert not linear_kernel._works()
-    linear_kernel._works.cache_clear()
+    monkeypatch.setattr(kernels.platform, "machine", lambda: "aarch64")
+    kernels._works.cache_clear()
+    assert not kernels._works()
+    kernels._works.cache_clear()
 
 
 def raising(*arguments):
@@ -169,11 +169,11 @@ def without_bias(x, weight, bias, after, how):
 
 @pytest.mark.parametrize("operator", [raising, without_bias])
 def test_an_operator_that_fails_or_means_something_else_is_not_used(monkeypatch, operator):
-    monkeypatch.setattr(linear_kernel, "_pointwise", operator)
-    linear_kernel._works.cache_clear()
+    monkeypatch.setattr(kernels, "_pointwise", operator)
+    kernels._works.cache_clear()
     try:
         made, x = layer(), torch.randn(7, IN).to(torch.bfloat16)
         assert torch.equal(linear(made, x), made(x))
         assert torch.equal(linear_gelu(made, x, "none"), F.gelu(made(x)))
     finally:
-        linear_kernel._works.cache_clear()
+        kernels._works.cache_clear()

@@ -10,12 +10,13 @@ import torch
 from helpers.training_cases import TINY, write_photos
 
 from dino.errors import WeightsError
+from dino.system.files import hash_file
 from dino.training.config import TrainConfig
 from dino.training.loop import fit
 from dino.training.runs import checkpoint
 from dino.training.runs.folder import METRICS, read_run
 from dino.training.runs.lines import read_lines
-from dino.weights.hashes import hash_file, record, verify
+from dino.weights.hashes import record, verify
 
 pytestmark = pytest.mark.reliability
 

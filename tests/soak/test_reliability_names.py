@@ -18,7 +18,8 @@ from app.state.selection import add_photo, own_photos
 from dino.annotation.session import find_session, open_session
 from dino.errors import UserError
 from dino.media.archive import unpack_photos
-from dino.training.runs.jobs import check_name, delete, start
+from dino.system.jobs import check_name
+from dino.training.runs.jobs import delete, start
 
 pytestmark = pytest.mark.reliability
 

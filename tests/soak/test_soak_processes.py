@@ -12,10 +12,11 @@ from helpers import server_cases
 from helpers.chromium import CHROMIUM, FLAGS
 from helpers.training_cases import TINY, write_photos
 
+from dino.system.files import read_json
 from dino.training.runs import jobs
 from dino.training.runs.folder import METRICS, read_lines
 from dino.training.runs.listing import list_runs, summarize
-from dino.training.runs.processes import read_json, running_process
+from dino.training.runs.processes import running_process
 
 pytestmark = pytest.mark.soak
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from dino.system.stored import as_record, parse_json, read_npz
+from dino.system.files import as_record, parse_json, read_npz
 
 
 @pytest.mark.parametrize("text", [b"[" * 100_000, '{"a":' * 100_000, b"\xff", "{", "", "1" * 5000])

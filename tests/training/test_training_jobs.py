@@ -12,12 +12,13 @@ import pytest
 from helpers.run_cases import STAND_IN, kill_left_over, wait_for, wait_until
 
 from dino.errors import UserError
+from dino.system import jobs as processes
+from dino.system.jobs import check_name, is_alive, process_start_time
 from dino.training.config import TrainConfig
 from dino.training.runs import jobs
-from dino.training.runs.folder import process_start_time
-from dino.training.runs.jobs import check_name, delete, resume, start, stop
+from dino.training.runs.jobs import delete, resume, start, stop
 from dino.training.runs.listing import active_runs, list_runs, summarize
-from dino.training.runs.processes import is_alive, is_running, running_process
+from dino.training.runs.processes import is_running, running_process
 
 CONFIG = TrainConfig(batch_size=2, epochs=10, warmup_epochs=0)
 
@@ -26,7 +27,7 @@ CONFIG = TrainConfig(batch_size=2, epochs=10, warmup_epochs=0)
 def stand_in(monkeypatch, tmp_path):
     script = tmp_path / "stand_in.py"
     script.write_text(STAND_IN)
-    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, "-I", "-S", str(script)))
+    monkeypatch.setattr("dino.system.jobs.COMMAND", (sys.executable, "-I", "-S", str(script)))
     yield
     kill_left_over(tmp_path / "runs")
 
@@ -93,7 +94,7 @@ def test_start_stop_resume(root, photos):
 def test_a_run_is_in_a_session_of_its_own_and_outlives_who_started_it(root, photos):
     code = (
         "import sys; from dino.training.runs import jobs; from dino.training.config import TrainConfig;"
-        f"jobs.COMMAND = {jobs.COMMAND!r};"
+        f"from dino.system import jobs as processes; processes.COMMAND = {processes.COMMAND!r};"
         f"jobs.start(TrainConfig(batch_size=2), {str(photos)!r}, {str(root / 'orphan')!r})"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -107,7 +108,7 @@ def test_a_run_is_in_a_session_of_its_own_and_outlives_who_started_it(root, phot
 def test_of_many_that_start_one_run_at_once_one_gets_it(root, photos):
     code = (
         "import sys; from dino.training.runs import jobs; from dino.training.config import TrainConfig;"
-        f"jobs.COMMAND = {jobs.COMMAND!r}; sys.stdin.readline();"
+        f"from dino.system import jobs as processes; processes.COMMAND = {processes.COMMAND!r}; sys.stdin.readline();"
         f"jobs.start(TrainConfig(batch_size=2), {str(photos)!r}, {str(root / 'one')!r})"
     )
     servers = [
@@ -342,7 +343,7 @@ def test_foreign_files_never_take_the_list_down(root, name, text):
 def test_check_reads_what_a_dry_run_prints(tmp_path, photos, monkeypatch):
     script = tmp_path / "dry.py"
     script.write_text('print("photos   6\\nsteps    30")\nprint("{\\n \\"seed\\": 0\\n}")')
-    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, str(script)))
+    monkeypatch.setattr("dino.system.jobs.COMMAND", (sys.executable, str(script)))
     assert jobs.check(CONFIG, photos, place=tmp_path) == ["photos   6", "steps    30"]
     script.write_text('import sys; sys.exit("error: 6 photos do not fill one batch of 64")')
     with pytest.raises(UserError, match=r"^6 photos do not fill one batch of 64$"):

@@ -18,6 +18,7 @@ import dino
 from dino.errors import UserError
 from dino.media.photo_folders import open_folder, open_labelled
 from dino.system.distributed import World
+from dino.system.words import in_words
 from dino.training.build import build_optimizer, build_schedules, set_drop_path
 from dino.training.config import GROUPS, TrainConfig
 from dino.training.data import open_photos
@@ -28,7 +29,7 @@ from dino.training.runs import checkpoint
 from dino.training.runs.events import open_events
 from dino.training.runs.exports import read_head
 from dino.training.runs.folder import read_run
-from dino.training.runs.preflight import checkpoint_bytes, in_words, preflight
+from dino.training.runs.preflight import checkpoint_bytes, preflight
 
 CPU = torch.device("cpu")
 SMALL = replace(TINY, drop_path=0.0, probe_size=32, film_size=32)

@@ -18,13 +18,14 @@ import dino
 from dino.errors import UserError, WeightsError
 from dino.media.crops import MultiCrop, random_box
 from dino.media.photo_folders import open_folder
+from dino.system.jobs import process_start_time
 from dino.training.config import TrainConfig
 from dino.training.data import StepSampler, collate, loader, start_reading
 from dino.training.loop import fit, resume_run
 from dino.training.metrics import collapse
 from dino.training.runs import checkpoint
 from dino.training.runs.exports import export_weights
-from dino.training.runs.folder import METRICS, process_start_time, read_run
+from dino.training.runs.folder import METRICS, read_run
 from dino.training.runs.lines import Lines, read_lines
 from dino.weights import info
 
@@ -269,7 +270,7 @@ def test_a_checkpoint_tells_heads_and_grid_that_its_tensors_do_not(photos, tmp_p
 
 
 def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, monkeypatch, capsys):
-    from dino.cli import run as cli
+    from dino.cli.main import run as cli
 
     def call(*words: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["dino", *map(str, words)])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers.video_cases import SHAPE, ColorBackbone, colored, scene
 
-from dino.attention.mass import jaccard
 from dino.errors import TooLargeError, UserError
+from dino.media.regions import jaccard
 from dino.video.propagation import PropagationSettings
 from dino.video.tracking import network_size, track
 

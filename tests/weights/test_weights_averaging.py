@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 import dino
-from dino.cli import run
+from dino.cli.main import run
 from dino.errors import UserError, WeightsError
 from dino.weights import load_model
 from dino.weights.averaging import average

@@ -17,9 +17,10 @@ import pytest
 
 import dino.weights.download as module
 from dino.errors import DownloadError, WeightsError
+from dino.system.files import hash_file
 from dino.weights.connection import _resolve
 from dino.weights.download import download
-from dino.weights.hashes import hash_file, record, verify
+from dino.weights.hashes import record, verify
 
 BODY = bytes(range(256)) * 12_000  # 3 MB, more than one chunk
 SHA256 = hashlib.sha256(BODY).hexdigest()

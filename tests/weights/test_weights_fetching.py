@@ -18,6 +18,8 @@ from helpers import weights_cases as cases
 from safetensors.torch import load_file
 
 from dino.errors import DownloadError, WeightsError
+from dino.system.files import hash_file
+from dino.system.folders import PROJECT_FOLDER
 from dino.weights import (
     ZOO,
     checkpoints_folder,
@@ -29,8 +31,6 @@ from dino.weights import (
     load_model,
     pypi,
 )
-from dino.weights.fetching import PROJECT_FOLDER
-from dino.weights.hashes import hash_file
 from dino.weights.initial import initial_tensors
 from dino.weights.zoo import DINO_BASE_URL, DINOV2_BASE_URL, IMAGENET_MEAN
 

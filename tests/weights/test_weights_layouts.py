@@ -397,7 +397,7 @@ def test_num_heads_overrides_the_width() -> None:
 
 def test_widths_of_published_networks_with_wider_heads_are_not_guessed() -> None:
     """ViT-H has width 1280 and 16 heads of 80: 1280 / 64 = 20 would be silently wrong."""
-    from dino.weights.vit_shape import vit_shape
+    from dino.weights.architecture import vit_shape
 
     huge = {
         "patch_embed.proj.weight": torch.empty(1280, 3, 14, 14, device="meta"),

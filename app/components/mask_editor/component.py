@@ -13,10 +13,10 @@ from typing import Any
 import streamlit as st
 
 from dino.annotation.editing import Painted
-from dino.annotation.runlengths import from_row_runs
 from dino.annotation.states import MAX_OBJECTS
 from dino.canvas import scripts
 from dino.errors import UserError
+from dino.media.regions import from_row_runs
 
 ACTIONS = ("save", "accept", "reject", "next", "previous")
 

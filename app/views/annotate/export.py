@@ -10,7 +10,7 @@ from app.ui import layout
 from dino.annotation.exports import FORMATS, export_files
 from dino.annotation.session import Session
 from dino.annotation.states import ACCEPTED
-from dino.attention.files import zip_files
+from dino.system.files import zip_files
 
 # Cut-outs have the photo's size; a ZIP of more is not built in the server's memory.
 MAX_CUTOUT_PHOTOS = 200

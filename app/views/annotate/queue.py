@@ -12,12 +12,12 @@ from app.cache import annotation, pictures
 from app.cache.annotation import Opened
 from app.components.mask_editor.component import Edit, mask_editor, read_edit
 from app.text import plain_text, sentence
-from dino.annotation import runlengths
 from dino.annotation.editing import apply_paintings, edit_size, reduce
 from dino.annotation.session import Session
 from dino.annotation.states import ACCEPTED, REJECTED, TODO, PhotoState
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings
+from dino.media import regions
 from dino.model.backbone import Backbone
 
 EDITOR, NUMBER = "annotate_editor", "annotate_number"
@@ -171,7 +171,7 @@ def _objects(state: PhotoState, size: tuple[int, int]) -> list[dict[str, Any]]:
         {
             "id": o.id,
             "class": o.class_index,
-            "runs": runlengths.row_runs(reduce(runlengths.decode(o.counts, state.size), size)),
+            "runs": regions.row_runs(reduce(regions.decode(o.counts, state.size), size)),
         }
         for o in state.objects
     ]

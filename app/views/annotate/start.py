@@ -8,8 +8,8 @@ import streamlit as st
 from app.state import weights_menu
 from app.state.selection import Choice
 from app.text import plain_text, sentence
-from app.views.masks.controls import METHODS, REFINEMENTS
-from app.views.training import photos as training_photos
+from app.ui import photo_folders as training_photos
+from app.ui.mask_methods import METHODS, REFINEMENTS
 from dino.annotation.creation import create
 from dino.annotation.session import annotations_folder
 from dino.attention.mass import DEFAULT_MASS

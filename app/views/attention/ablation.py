@@ -8,7 +8,7 @@ from app.ui import layout
 from app.views.attention.scene import Scene
 from dino.attention.head_ablation import Ablation
 from dino.media import draw
-from dino.media.diverging import diverging_heat
+from dino.media.draw import diverging_heat
 
 _WIDTH_PX = 640
 

@@ -6,11 +6,12 @@ import streamlit as st
 
 from app.cache import pictures
 from app.components.map_grid.component import map_grid
-from app.views.attention import controls
-from app.views.attention.scene import LOGITS, ROLLOUT, Scene, looked_everywhere
+from app.state import asked as state_asked
+from app.state.asked import LOGITS, ROLLOUT
+from app.views.attention.scene import Scene, looked_everywhere
 from dino.attention import files
+from dino.attention.files import scaled_maps
 from dino.attention.layers import LayerAttention
-from dino.attention.layers_export import scaled_maps
 from dino.media import draw
 
 # Of the one picture all maps are sent as.
@@ -31,9 +32,9 @@ def show(scene: Scene, head: int) -> None:
     order = list(reversed(range(len(looked.layers))))  # the last block, where most begin, on top
 
     def choose(row: int, column: int) -> None:
-        controls.choose(layer=str(looked.layers[order[row]]))
+        state_asked.choose(layer=str(looked.layers[order[row]]))
         if scene.has_heads:
-            controls.choose(head=str(column))
+            state_asked.choose(head=str(column))
 
     map_grid(
         "layer_grid",

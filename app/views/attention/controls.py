@@ -6,19 +6,18 @@ parameters are kept here: Streamlit's own binding leaves the URL behind when the
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 
 from app.cache import attention
+from app.state.asked import METHODS, PROBABILITIES, ROLLOUT, Asked, default_query
 from app.state.selection import Choice
-from app.text import plain_text, sentence
-from app.views.attention.scene import METHODS, PROBABILITIES, ROLLOUT, Asked
+from app.state.url import link, seeded
+from app.text import plain_text
 from dino.attention import files
-from dino.errors import UserError
 from dino.media import draw
 from dino.model.backbone import Backbone
-from dino.model.queries import Query, parse_query, prefix_queries, query_name
+from dino.model.queries import prefix_queries, query_name
 
 TEACHER, STUDENT = "teacher", "student"
 
@@ -41,18 +40,6 @@ def network(choice: Choice, backbone: Backbone) -> tuple[Choice, Backbone, list[
     )
     opened = attention.open_network(choice.weights, key, st.session_state)
     return replace(choice, weights=path), opened, ["--key", key] if key != TEACHER else []
-
-
-def asked(backbone: Backbone, grid: tuple[int, int]) -> Asked:
-    """What the URL and the session ask for, before the widgets that change it are drawn."""
-    last = backbone.depth - 1
-    layer = seeded("layer", str(last))
-    if not (layer.isdecimal() and int(layer) <= last):
-        layer = st.session_state["layer"] = str(last)
-    method = seeded("method", PROBABILITIES)
-    if method not in METHODS:
-        method = st.session_state["method"] = PROBABILITIES
-    return Asked(int(layer), _query(backbone, grid), method)
 
 
 def head(labels: Sequence[str], *, visible: bool) -> str:
@@ -146,54 +133,8 @@ def style() -> tuple[files.Style, str]:
     return drawn, "wipe" if wipe else "side" if side else ""
 
 
-def choose(**values: str) -> None:
-    """Set `query`, `layer` or `head` from a click; only before the widgets are drawn."""
-    for key, value in values.items():
-        st.session_state[key] = value
-
-
-def default_query(backbone: Backbone) -> str:
-    """CLS, or the first patch where a network has none."""
-    return "cls" if backbone.num_prefix > backbone.num_registers else "0:0"
-
-
 def _named(backbone: Backbone) -> str:
     """The queries that are no patches, in words."""
     num_class = backbone.num_prefix - backbone.num_registers
     names = prefix_queries(num_class=num_class, num_registers=backbone.num_registers)
     return "".join(f"{plain_text(name)}, " for name in names)
-
-
-def _query(backbone: Backbone, grid: tuple[int, int]) -> Query:
-    """The query asked for, checked against the network and the grid."""
-    text = seeded("query", default_query(backbone))
-    try:
-        query = parse_query(text)
-        backbone.query_position(query, grid)
-    except UserError as error:
-        first = default_query(backbone)
-        st.session_state["query"] = first
-        st.warning(
-            f"{plain_text(sentence(str(error)))} Shown instead: {first}.", icon=":material/grid_on:"
-        )
-        return parse_query(first)
-    if query_name(query) != text:  # typed with blanks or capitals
-        st.session_state["query"] = query_name(query)
-    return query
-
-
-def seeded(key: str, default: str) -> str:
-    """The session's value, or the one of the URL on the first run, or the default."""
-    value: Any = st.session_state.get(key)
-    if value is None:
-        value = st.session_state[key] = st.query_params.get(key, default)
-    return str(value)
-
-
-def link(key: str, value: str, default: str) -> None:
-    """Keep the URL's parameter in step with a value that widgets and clicks both set."""
-    if value == default:
-        if key in st.query_params:
-            del st.query_params[key]
-    elif st.query_params.get(key) != value:
-        st.query_params[key] = value

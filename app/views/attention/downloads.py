@@ -3,21 +3,21 @@
 from collections.abc import Callable, Iterator
 
 from app.cache import pictures
+from app.state.asked import LOGITS, ROLLOUT
 from app.ui import layout
-from app.views.attention.scene import LOGITS, ROLLOUT, Scene, looked, looked_everywhere
+from app.views.attention.scene import Scene, looked, looked_everywhere
 from dino.attention.files import (
-    File,
     Style,
     attention_files,
     attention_npz,
     head_picture,
-    results_name,
-    zip_files,
+    layers_files,
+    layers_npz,
 )
-from dino.attention.layers_export import layers_files, layers_npz
 from dino.attention.mass import DEFAULT_MASS
 from dino.media import draw
 from dino.model.queries import query_name
+from dino.system.files import File, results_name, zip_files
 
 Download = tuple[str, str, str, Callable[[], bytes]]
 

@@ -12,11 +12,13 @@ from app.cache import attention as cached_attention
 from app.cache import canvas as cached_canvas
 from app.cache import pictures as cached_pictures
 from app.components.canvas.component import Picked, canvas
+from app.state import asked as state_asked
+from app.state.asked import LOGITS, PROBABILITIES, ROLLOUT
 from app.state.selection import Choice
 from app.ui import layout
 from app.ui.layout import SHOWN_PX, TILE_PX, Tile
 from app.views.attention import ablation, all_blocks, controls, downloads, norms, preview, ranking
-from app.views.attention.scene import LOGITS, PROBABILITIES, ROLLOUT, Scene, rows
+from app.views.attention.scene import Scene, rows
 from dino.attention import files
 from dino.attention.mass import entropy
 from dino.attention.photo import Attention
@@ -42,7 +44,7 @@ def show(choice: Choice, backbone: Backbone, *, lessons: Page | None = None) -> 
     backbone.check_attention()
     grid = cached_pictures.geometry(choice, backbone).grid
     with preview.until_ready(choice, backbone):
-        if controls.asked(backbone, grid).is_default(backbone):
+        if state_asked.asked(backbone, grid).is_default(backbone):
             seconds = cached_pictures.attention(choice, backbone)[1]
         else:
             seconds = cached_attention.trace(choice, backbone)[1]
@@ -62,7 +64,7 @@ def _welcome(lessons: Page | None) -> None:
 def _explore(choice: Choice, backbone: Backbone, flags: list[str]) -> None:
     """Everything a control changes; past the first look at another block or query nothing here
     runs the backbone. `flags` name the network in the command."""
-    asked = controls.asked(backbone, cached_pictures.geometry(choice, backbone).grid)
+    asked = state_asked.asked(backbone, cached_pictures.geometry(choice, backbone).grid)
     attention = rows(choice, backbone, asked)
     scene = Scene(choice, backbone, asked, attention, files.Style())
     labels = [*(str(head) for head in range(backbone.num_heads)), "mean", "max"]
@@ -140,9 +142,9 @@ def _large(scene: Scene, index: int, beside: str) -> None:
 def _pick(backbone: Backbone, picked: Picked | None) -> None:
     """Ask for the picked patch, or for CLS again where there is one."""
     if picked:
-        controls.choose(query=f"{picked.row}:{picked.column}")
+        state_asked.choose(query=f"{picked.row}:{picked.column}")
     elif backbone.num_prefix > backbone.num_registers:
-        controls.choose(query="cls")
+        state_asked.choose(query="cls")
 
 
 def _hint(query: Query) -> str:

@@ -8,10 +8,9 @@ import torch
 
 from app.cache import attention, pictures
 from app.text import plain_text, sentence
-from app.ui import layout
+from app.ui import layout, reference
 from app.ui.layout import TILE_PX, Tile
 from app.views.attention.scene import Scene
-from app.views.masks import reference
 from dino.attention.heads import Agreement, agreement, query_distance, ranked
 from dino.attention.mass import DEFAULT_MASS, entropy
 from dino.errors import UserError

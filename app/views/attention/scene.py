@@ -7,36 +7,13 @@ import numpy as np
 
 from app.cache import attention as cached_attention
 from app.cache import pictures
+from app.state.asked import LOGITS, PROBABILITIES, ROLLOUT, Asked
 from app.state.selection import Choice
 from dino.attention import files
 from dino.attention.layers import LayerAttention
 from dino.attention.photo import Attention
 from dino.media import draw
 from dino.model.backbone import Backbone
-from dino.model.queries import Query, query_name
-
-PROBABILITIES, LOGITS, ROLLOUT = "probabilities", "logits", "rollout"
-METHODS = (PROBABILITIES, LOGITS, ROLLOUT)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A block from 0, a query, and what is drawn of its row: one of `METHODS`."""
-
-    layer: int
-    query: Query
-    method: str
-
-    def is_default(self, backbone: Backbone) -> bool:
-        """Whether this is the last block's CLS row, which needs no tokens of other blocks."""
-        return self == Asked(backbone.depth - 1, "cls", PROBABILITIES)
-
-    @property
-    def token(self) -> str:
-        """The query in words."""
-        if isinstance(self.query, tuple):
-            return f"patch {query_name(self.query)}"
-        return "the CLS token" if self.query == "cls" else self.query.replace(":", " ")
 
 
 @dataclass(frozen=True)

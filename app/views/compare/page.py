@@ -13,7 +13,7 @@ from app.state import weights_menu
 from app.state.selection import Choice
 from app.text import plain_text
 from app.ui import layout
-from app.views.masks import reference as masks_reference
+from app.ui import reference as masks_reference
 from dino.attention import files
 from dino.attention.mass import entropy, mass_mask
 from dino.attention.photo import Attention

@@ -14,9 +14,9 @@ from app.components.canvas.painted import labels_of, runs_of
 from app.state.selection import Choice
 from app.text import plain_text, sentence
 from app.ui import layout
-from dino.attention import files
 from dino.attention.figures import LIT_COLOUR
 from dino.attention.photo import PatchFeatures
+from dino.features import files
 from dino.model.backbone import Backbone
 
 _LIT, _PHOTO = "lit_patches", "patch_photo"

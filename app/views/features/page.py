@@ -9,12 +9,14 @@ from app.cache import pictures
 from app.state.selection import Choice
 from app.ui import layout
 from app.views.features import joint, linked
-from dino.attention import files
-from dino.attention.figures import patch_scatter, standalone_html
+from dino.attention.figures import standalone_html
 from dino.attention.photo import PatchFeatures
+from dino.features.figures import patch_scatter
+from dino.features.files import pca_picture, points_csv, projection_files, projection_npz
 from dino.features.projections import Projection, pca_rgb
 from dino.media import draw
 from dino.model.backbone import Backbone
+from dino.system.files import results_name, zip_files
 
 METHODS = {"PCA": "pca", "t-SNE": "tsne"}
 PARTS = ("One photo", "Several photos")
@@ -145,7 +147,7 @@ def _downloads(
     colours: np.ndarray,
 ) -> None:
     random, by_components = backbone.is_random, st.session_state["points"] == "components"
-    stem = files.results_name(choice.photo.file_name, choice.photo.id)
+    stem = results_name(choice.photo.file_name, choice.photo.id)
 
     def html() -> bytes:
         title = choice.photo.file_name + (f" ({draw.RANDOM_MARK})" if random else "")
@@ -156,14 +158,14 @@ def _downloads(
     def everything() -> bytes:
         photo = pictures.pixels(choice.photo)
         name = choice.photo.file_name
-        return files.zip_files(
-            files.projection_files(
+        return zip_files(
+            projection_files(
                 projection, features, photo, title=name, random=random, components=by_components
             )
         )
 
     def components() -> bytes:
-        return draw.encode_png(files.pca_picture(features, random=random))
+        return draw.encode_png(pca_picture(features, random=random))
 
     layout.downloads(
         ("Components (PNG)", f"{stem}-pca-rgb.png", "image", components),
@@ -171,14 +173,14 @@ def _downloads(
             "Points (CSV)",
             f"{stem}-points.csv",
             "table",
-            lambda: files.points_csv(projection, features, colours),
+            lambda: points_csv(projection, features, colours),
         ),
         ("Plot (HTML)", f"{stem}-points.html", "language", html),
         (
             "Features (NPZ)",
             f"{stem}-projection.npz",
             "data_array",
-            lambda: files.projection_npz(projection, features),
+            lambda: projection_npz(projection, features),
         ),
         ("All files (ZIP)", f"{stem}-features.zip", "folder_zip", everything),
     )

@@ -8,7 +8,7 @@ from app.cache import pictures
 from app.state import data_root
 from app.state.data_root import PhotoFacts
 from app.text import plain_text, sentence
-from app.views.training import photos
+from app.ui import photo_folders
 from dino.errors import UserError
 
 FOLDER, CROP = "folder", "crop"
@@ -43,7 +43,7 @@ def choose() -> tuple[Path | None, PhotoFacts | None, int]:
             help="The middle of each photo at this size goes through the network. Less is quicker: half "
             "the size is a quarter of the patches.",
         )
-    photos.upload(FOLDER)
+    photo_folders.upload(FOLDER)
     if not text:
         st.info("Choose a folder of photos, or upload a ZIP.", icon=":material/photo_library:")
         return None, None, crop

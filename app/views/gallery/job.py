@@ -7,11 +7,11 @@ import streamlit as st
 from app.cache.gallery import Gallery
 from app.state import weights_menu
 from app.text import plain_text, sentence
-from app.views.training.launch import default_threads
+from app.ui.jobs import default_threads
 from dino.errors import UserError
 from dino.features.folder import jobs
 from dino.features.folder.jobs import Job
-from dino.training.runs.preflight import in_words
+from dino.system.words import in_words
 
 _PROBLEM = "gallery_problem"
 _POLL_S = 1.0

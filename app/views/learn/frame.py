@@ -7,8 +7,8 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.state import url as attention_controls
 from app.state.selection import Choice
-from app.views.attention import controls as attention_controls
 from dino.model.backbone import Backbone
 
 _CHECKED = "learn_checked"

@@ -4,21 +4,13 @@ from dataclasses import replace
 
 import streamlit as st
 
+from app.ui.mask_methods import METHODS, REFINEMENTS
 from dino.attention.mass import DEFAULT_MASS
 from dino.attention.thresholds import DEFAULT_CLUSTERS
-from dino.masks import discovery
-from dino.masks.discovery import DEFAULT_OBJECTS
-from dino.masks.discovery.maskcut import MAX_OBJECTS
+from dino.masks.discovery import methods
+from dino.masks.discovery.maskcut import DEFAULT_OBJECTS, MAX_OBJECTS
 from dino.masks.proposals import MaskSettings
 
-METHODS = {
-    "mass": "mass",
-    "Otsu": "otsu",
-    "k-means": "kmeans",
-    "LOST": "lost",
-    "TokenCut": "tokencut",
-    "MaskCut": "maskcut",
-}
 NAMES = {method: name for name, method in METHODS.items()}
 KEYS = {
     "auto": "auto",
@@ -44,14 +36,13 @@ EXPLAINED = {
     "of objects you allow. A side that reaches three corners of the photo is taken for background. "
     "(MaskCut of CutLER, Wang et al. 2023)",
 }
-REFINEMENTS = {"patches": "none", "guided filter": "guided", "GrabCut": "grabcut"}
 
 
 def settings(num_heads: int, size: int) -> MaskSettings | None:
     """Draw the controls; the settings they make, or None while no head is chosen."""
     method = METHODS[_method()]
     st.caption(EXPLAINED[method])
-    discovers = method in discovery.METHODS
+    discovers = method in methods.METHODS
     mass = DEFAULT_MASS if discovers else _mass(disabled=method != "mass")
     objects = _objects() if method == "maskcut" else DEFAULT_OBJECTS
     clusters = _clusters() if method == "kmeans" else DEFAULT_CLUSTERS

@@ -6,10 +6,12 @@ from app.cache import pictures
 from app.ui import layout
 from app.views.masks import controls
 from app.views.masks.scene import Scene
-from dino.attention.files import File, attention_npz, coco_json, mask_files, results_name, zip_files
+from dino.attention.files import attention_npz
 from dino.masks import proposals
-from dino.masks.files import discovery_npz
+from dino.masks.coco import coco_json
+from dino.masks.files import discovery_npz, mask_files
 from dino.media import draw
+from dino.system.files import File, results_name, zip_files
 
 
 def show(scene: Scene) -> None:

@@ -11,18 +11,18 @@ from app.cache import pictures
 from app.cache.masks import NamedReference
 from app.state.selection import Choice
 from app.text import plain_text, sentence
-from app.ui import layout
+from app.ui import layout, mask_methods, pointing, reference
 from app.ui.layout import SHOWN_PX, TILE_PX, Tile
-from app.views.masks import controls, downloads, points, reference
+from app.views.masks import controls, downloads
 from app.views.masks.scene import VIEWS, Scene
 from dino.attention.figures import attention_histogram
-from dino.attention.mass import jaccard
 from dino.attention.photo import Attention
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings
 from dino.masks.reference import HeadScores, score_heads
 from dino.media import draw
-from dino.media.diverging import diverging_heat
+from dino.media.draw import diverging_heat
+from dino.media.regions import jaccard
 from dino.model.backbone import Backbone
 
 WAYS = ("by attention or discovery", "by pointing")
@@ -47,7 +47,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 @st.fragment
 def _point(choice: Choice, backbone: Backbone) -> None:
-    points.show(choice, backbone)
+    pointing.show(choice, backbone)
 
 
 @st.fragment
@@ -123,7 +123,7 @@ def _steps(settings: MaskSettings) -> str:
     if settings.min_area:
         steps.append(f"pieces below {100 * settings.min_area:g} % dropped")
     steps += ["largest piece"] * settings.largest + ["holes filled"] * settings.fill_holes
-    named = {kept: name for name, kept in controls.REFINEMENTS.items()}
+    named = {kept: name for name, kept in mask_methods.REFINEMENTS.items()}
     return ", ".join(steps + [named[settings.refine]] * (settings.refine != "none"))
 
 

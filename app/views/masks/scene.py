@@ -9,12 +9,13 @@ from app.cache import masks as cached_masks
 from app.cache import pictures
 from app.state.selection import Choice
 from app.views.masks import controls
-from dino.attention.mass import Mask
 from dino.attention.photo import Attention
-from dino.masks import files, proposals
-from dino.masks.discovery import Discovery
+from dino.masks import proposals
+from dino.masks.discovery.found import Discovery
 from dino.masks.proposals import MaskSettings
+from dino.masks.settings import Mask
 from dino.media import draw
+from dino.media.draw import objects_outline, objects_overlay
 from dino.model.backbone import Backbone
 
 VIEWS = ("overlay", "outline", "cut-out")
@@ -103,7 +104,7 @@ class Scene:
             blank = np.zeros((first, *masks.shape[1:]), dtype=bool)
             numbered = np.concatenate([blank, masks])
             outlines = self.view == "outline"
-            drawn = files.objects_outline if outlines else files.objects_overlay
+            drawn = objects_outline if outlines else objects_overlay
             pixels = drawn(photo, numbered)
         return draw.mark_random(pixels) if self.backbone.is_random else pixels
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.text import plain_text
-from dino.training.runs.processes import read_json
+from dino.system.files import read_json
 
 _EPOCH = re.compile(r"epoch-(\d+)$")
 

@@ -9,16 +9,18 @@ import streamlit as st
 
 from app.state import data_root, weights_menu
 from app.text import plain_text, sentence
+from app.ui import photo_folders, training_request
+from app.ui.photo_folders import Chosen
 from app.ui.sidebar import Selection
-from app.views.training import launch, photos, settings
-from app.views.training.launch import SCRATCH, Request
-from app.views.training.photos import Chosen
+from app.ui.training_request import SCRATCH, Request
+from app.views.training import settings
 from dino.errors import UserError
+from dino.system.files import read_json
+from dino.system.jobs import MAX_NAME, check_name
 from dino.training.config import TrainConfig
 from dino.training.presets import PRESETS
 from dino.training.runs import jobs
-from dino.training.runs.jobs import MAX_NAME, check_name, runs_folder
-from dino.training.runs.processes import read_json
+from dino.training.runs.jobs import runs_folder
 
 PRESET, WEIGHTS, NAME = "train_preset", "train_weights", "train_name"
 _SUGGESTED, _CHECKED = "train_suggested", "train_checked"
@@ -55,7 +57,7 @@ def show(selection: Selection, started: Callable[[str], None]) -> None:
         data=data.folder,
         knn=knn.folder,
         masks=masks.folder,
-        film=launch.film_photos(photo, data.facts.examples),
+        film=training_request.film_photos(photo, data.facts.examples),
         threads=threads,
         nice=nice,
     )
@@ -76,38 +78,40 @@ def fill_from(run: Path) -> None:
     inputs, started = read_json(run / "data.json") or {}, read_json(run / "launch.json") or {}
     settings_of_run = read_json(run / "config.json") or read_json(run / "requested.json") or {}
     config = TrainConfig.from_dict(settings_of_run)
-    preset, changed = launch.differences(config, started.get("num_photos") or _SOME_PHOTOS)
+    preset, changed = training_request.differences(
+        config, started.get("num_photos") or _SOME_PHOTOS
+    )
     data = inputs.get("data")
     st.session_state[PRESET] = preset
     st.session_state[settings.CHANGES] = changed
     st.session_state[WEIGHTS] = config.init or SCRATCH
     for key, folder in (
-        (photos.DATA, data),
-        (photos.KNN, inputs.get("knn")),
-        (photos.MASKS, inputs.get("masks")),
+        (photo_folders.DATA, data),
+        (photo_folders.KNN, inputs.get("knn")),
+        (photo_folders.MASKS, inputs.get("masks")),
     ):
         named = data_root.name_of(Path(folder), data_root.data_root()) if folder else None
         st.session_state[key] = named
-    st.session_state[photos.KNN_FOR] = data
-    st.session_state[NAME] = launch.free_name(re.sub(r"-\d+$", "", run.name))
+    st.session_state[photo_folders.KNN_FOR] = data
+    st.session_state[NAME] = training_request.free_name(re.sub(r"-\d+$", "", run.name))
 
 
 def _photos() -> tuple[Chosen, Chosen, Chosen]:
     """What to learn from, and what to measure features and attention on."""
-    photos.suggest_first()
+    photo_folders.suggest_first()
     left, right = st.columns(2, gap="medium")
     with left:
-        data = photos.choose(
+        data = photo_folders.choose(
             "Photos to learn from",
-            photos.DATA,
+            photo_folders.DATA,
             help="A folder of photos, searched with its sub-folders.",
             placeholder="Choose or type a folder",
         )
     with right:
-        photos.suggest_labelled(data)
-        knn = photos.choose(
+        photo_folders.suggest_labelled(data)
+        knn = photo_folders.choose(
             "Labelled photos to measure on (optional)",
-            photos.KNN,
+            photo_folders.KNN,
             help="With them, every epoch is measured by k-NN: the share of photos whose class their "
             "nearest neighbours tell. Nothing is learned from the labels. A folder with a sub-folder "
             "for each class, or with train/ and val/.",
@@ -115,15 +119,15 @@ def _photos() -> tuple[Chosen, Chosen, Chosen]:
             measure="knn",
         )
     with st.expander("Photos with masks to measure attention on", icon=":material/content_cut:"):
-        masks = photos.choose(
+        masks = photo_folders.choose(
             "Photos with masks (optional)",
-            photos.MASKS,
+            photo_folders.MASKS,
             help="With them, J of the attention masks is measured too: how well the best head's mask "
             "covers each outlined object. A folder with images/ and masks/, VOC 2012, or COCO.",
             placeholder="None",
             measure="masks",
         )
-    photos.upload()
+    photo_folders.upload()
     return data, knn, masks
 
 
@@ -152,7 +156,7 @@ def _recipe(data: Chosen) -> tuple[str, str | None, str]:
         persist_state="session",
         help="Weights to go on from, also those of a run; or type the path of a checkpoint.",
     )
-    suggested = launch.free_name(preset, data.folder.name if data.folder else "run")
+    suggested = training_request.free_name(preset, data.folder.name if data.folder else "run")
     if st.session_state.get(NAME) in (None, "", st.session_state.get(_SUGGESTED)):
         st.session_state[NAME] = suggested
     st.session_state[_SUGGESTED] = suggested
@@ -175,7 +179,7 @@ def _learned_weights() -> list[str]:
 def _config(preset: str, weights: str | None, data: Chosen) -> TrainConfig:
     """The settings as they stand."""
     facts = data.facts
-    config = launch.make_config(
+    config = training_request.make_config(
         preset,
         num_photos=facts.num_photos if facts else _SOME_PHOTOS,
         weights=weights,

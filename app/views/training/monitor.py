@@ -10,12 +10,12 @@ from app.text import plain_text, sentence
 from app.views.training import charts, film
 from app.views.training.charts import COLOURS, Curve
 from app.views.training.verdict import verdict
+from dino.system.files import read_json
+from dino.system.words import in_words
 from dino.training.runs.folder import METRICS, PROBES
 from dino.training.runs.jobs import runs_folder
 from dino.training.runs.lines import read_lines
 from dino.training.runs.listing import RunSummary, is_run, summarize
-from dino.training.runs.preflight import in_words
-from dino.training.runs.processes import read_json
 
 _LOOKS = "train_looks"
 _LOG_LINES = 200

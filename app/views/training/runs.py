@@ -9,9 +9,9 @@ import streamlit as st
 from app.state import weights_menu
 from app.text import plain_text, sentence
 from app.ui import sidebar
+from app.ui.jobs import default_threads
 from app.views.training import form, monitor
 from app.views.training.charts import MAX_RUNS
-from app.views.training.launch import default_threads
 from dino.errors import UserError
 from dino.training.runs import jobs
 from dino.training.runs.jobs import runs_folder

@@ -8,9 +8,9 @@ from typing import Any, get_args, get_type_hints
 import streamlit as st
 
 from app.text import plain_text
-from app.views.training.launch import default_threads
+from app.ui.jobs import default_threads
+from dino.system.jobs import DEFAULT_NICE
 from dino.training.config import CHOICES, GROUPS, TrainConfig
-from dino.training.runs.jobs import DEFAULT_NICE
 
 # What the user changed, by field; everything else follows the preset.
 CHANGES = "train_changes"

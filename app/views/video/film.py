@@ -10,11 +10,11 @@ from app.cache.video import Clip
 from app.state import weights_menu
 from app.text import plain_text, sentence
 from app.ui import layout
-from app.views.training.launch import default_threads
+from app.ui.jobs import default_threads
 from dino.errors import UserError
 from dino.media.draw import COLORMAPS
 from dino.model.backbone import Backbone
-from dino.training.runs.preflight import in_words
+from dino.system.words import in_words
 from dino.video.film import exports, jobs
 from dino.video.film.jobs import Job
 from dino.video.film.making import FILM, MASKS, read_result

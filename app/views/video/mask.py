@@ -8,8 +8,7 @@ import streamlit as st
 from app.cache import pictures as photos
 from app.cache import video as services
 from app.state.selection import MAX_PHOTO_BYTES, Choice
-from app.ui import layout
-from app.views.masks import points
+from app.ui import layout, pointing
 from app.views.video import drawing
 from dino.attention.mass import DEFAULT_MASS
 from dino.media.label_maps import label_overlay
@@ -32,7 +31,7 @@ def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
     if way == DRAWING:
         return drawing.drawn(frame, backbone)
     if way == POINTING:
-        masks = points.pointed(frame, backbone)
+        masks = pointing.pointed(frame, backbone)
         if not masks.any():
             st.info(
                 "Point at an object in the first frame, and it is followed.",

@@ -6,7 +6,7 @@ from dino.evaluation.published import Published, same_data
 from dino.evaluation.report import Report, Row
 from dino.evaluation.summary.contents import Bar, Bars, Chart, Lines, Series
 from dino.evaluation.summary.tasks import Figure, Metric, Task, ends
-from dino.evaluation.summary.wording import is_number, number, plain
+from dino.system.words import is_number, number, plain
 
 # Bars beyond these are a table's.
 _MAX_BARS = 16

@@ -8,7 +8,7 @@ from dino.evaluation.report import Report, Row
 from dino.evaluation.summary.charts import charts_of
 from dino.evaluation.summary.contents import Group, Measured, Section, Table
 from dino.evaluation.summary.tasks import TASKS, Figure, Metric, Task, task_of
-from dino.evaluation.summary.wording import (
+from dino.system.words import (
     NOTHING,
     day,
     duration,

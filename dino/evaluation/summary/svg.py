@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from dino.evaluation.summary.contents import Bars, Chart, Lines
-from dino.evaluation.summary.wording import number
+from dino.system.words import number
 
 # Made for a phone's width: there letters are about 10 px high, on a desk larger.
 _WIDTH, _PLOT_H = 440, 220

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dino.evaluation.report import Report, Row
-from dino.evaluation.summary.wording import is_number, label
+from dino.system.words import is_number, label
 
 _GB = 2**30
 _KS = (20, 200)

@@ -16,8 +16,7 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.features.folder.store import Row
-from dino.system.stored import read_npz
-from dino.weights.saving import write_atomically
+from dino.system.files import read_npz, write_atomically
 
 FEATURES, PARQUET, THUMBNAILS = "features.npz", "features.parquet", "thumbnails.npz"
 NO_PARQUET = (

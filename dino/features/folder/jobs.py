@@ -16,9 +16,19 @@ from typing import Any
 from dino.errors import UserError
 from dino.features.folder.files import FEATURES
 from dino.features.folder.progress import Progress, read_progress
-from dino.system.jobs import CONSOLE, LAUNCH, alone, last_words, launch, write_launch
-from dino.training.runs.jobs import COMMAND, DEFAULT_NICE, PROJECT_FOLDER
-from dino.training.runs.processes import is_alive, read_process
+from dino.system.folders import PROJECT_FOLDER
+from dino.system.jobs import (
+    COMMAND,
+    CONSOLE,
+    DEFAULT_NICE,
+    LAUNCH,
+    alone,
+    is_alive,
+    last_words,
+    launch,
+    read_process,
+    write_launch,
+)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,7 @@ from dino.features.folder.preparation import CROP, Preparation
 from dino.features.views import whole_patches
 from dino.media.archive import unpack_photos
 from dino.model.backbone import Backbone
-from dino.training.runs.processes import read_json
-from dino.weights.hashes import hash_file
-from dino.weights.saving import write_atomically
+from dino.system.files import hash_file, read_json, write_atomically
 
 SETTINGS = "settings.json"
 # To be raised when the same settings come to mean other numbers.

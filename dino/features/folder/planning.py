@@ -10,7 +10,7 @@ from dino.features.folder.dates import file_date
 from dino.features.folder.preparation import PhotoFile
 from dino.features.folder.store import Row
 from dino.media.images import find_images
-from dino.weights.hashes import hash_file
+from dino.system.files import hash_file
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from dino.system.files import replace_file
-from dino.system.stored import as_record
-from dino.training.runs.folder import process_start_time
-from dino.training.runs.processes import is_alive, read_json
+from dino.system.files import as_record, read_json, replace_file
+from dino.system.jobs import is_alive, process_start_time
 
 FILE = "progress.json"
 _WRITE_S = 0.5

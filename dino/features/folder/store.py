@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dino.features.folder.dates import PhotoDate
-from dino.system.stored import parse_json, read_npz
-from dino.weights.saving import write_atomically
+from dino.system.files import parse_json, read_npz, write_atomically
 
 
 @dataclass(frozen=True)

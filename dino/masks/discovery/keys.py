@@ -24,8 +24,8 @@ from torch import Tensor
 from dino.attention import photo
 from dino.attention.mass import check_heads
 from dino.errors import UserError
-from dino.masks import discovery
-from dino.masks.discovery import Discovery
+from dino.masks.discovery import methods
+from dino.masks.discovery.found import Discovery
 from dino.media.geometry import Geometry
 from dino.model import forward
 from dino.model.backbone import AttentionMaps, Backbone
@@ -104,7 +104,7 @@ def discover(
         UserError: a network without self-attention, an unknown method, or too many patches.
     """
     found, grid = last_keys(backbone, image)
-    return discovery.discover(found.joined(kind=keys), grid, method=method, **options)
+    return methods.discover(found.joined(kind=keys), grid, method=method, **options)
 
 
 def discover_in(
@@ -117,7 +117,7 @@ def discover_in(
 ) -> Discovery:
     """Find objects from keys that are there already, of some heads if named; errors as `discover`."""
     joined = kept.last.joined(heads, kind=keys)
-    return discovery.discover(joined, kept.geometry.grid, method=method, **options)
+    return methods.discover(joined, kept.geometry.grid, method=method, **options)
 
 
 def photo_keys(

@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from dino.errors import UserError
 from dino.media.shards.indexing import COLUMNS, build_index
+from dino.system.files import written_whole
 
 _CACHE_VERSION = 1
 
@@ -32,24 +31,3 @@ def cached_index(shards: Sequence[Path], cache: Path) -> dict[str, np.ndarray]:
     with suppress(UserError), written_whole(path) as file:
         np.savez(file, allow_pickle=False, **columns)
     return columns
-
-
-@contextmanager
-def written_whole(destination: Path) -> Iterator[BinaryIO]:
-    """A file to write that appears under its name when all of it is on the disk, or not at all."""
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.part")
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(destination)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{destination}: cannot be written ({error.strerror or error}); free space or choose "
-            "another folder"
-        ) from error

@@ -14,7 +14,7 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.media.images import IMAGE_SUFFIXES
-from dino.system.stored import parse_json
+from dino.system.files import parse_json
 
 # Arrays of the index; "about" is JSON of what no column holds.
 COLUMNS = ("shard", "code", "offset", "size", "name_end", "names", "about")

@@ -8,7 +8,7 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.media.photo_folders import PhotoFolder
-from dino.media.shards.cache import written_whole
+from dino.system.files import written_whole
 
 
 def write_shards(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dino.system.stored import read_npz
+from dino.system.files import read_npz
 
 _EPOCH = re.compile(r"epoch-(\d{1,6})$")
 

@@ -11,6 +11,7 @@ from typing import IO, Any
 import torch
 
 from dino.errors import WeightsError
+from dino.system.files import _sync_folder, write_synced
 from dino.training.config import TrainConfig
 
 _NAME = re.compile(r"step-(\d{8})\.pt$")
@@ -165,28 +166,6 @@ def _recorded_digest(path: Path) -> str | None:
     return words[0] if words else None
 
 
-def write_synced(path: Path, text: str) -> None:
-    """Replace a small text file as a whole, and have it on the disk."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

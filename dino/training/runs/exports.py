@@ -17,7 +17,7 @@ def export_weights(backbone: Any, path: Path, **told: Any) -> Path:
 
     float32 where a value is too large for fp16.
     """
-    from dino.weights.conversion import dimensions
+    from dino.weights.architecture import dimensions
     from dino.weights.saving import save
 
     metadata = {**told, **dimensions(backbone)}

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
-from dino.system.stored import parse_json
+from dino.system.files import parse_json, write_synced
+from dino.system.jobs import process_start_time
 from dino.training.config import TrainConfig
-from dino.training.runs.checkpoint import write_synced
 from dino.training.runs.lines import format_line, read_lines
 
 METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
@@ -166,17 +166,6 @@ def read_inputs(folder: Path) -> Inputs:
     if not all(isinstance(path, str) for path in (inputs.data, *inputs.film, *optional)):
         raise TypeError("data.json names no paths")
     return inputs
-
-
-def process_start_time(pid: int) -> str | None:
-    """When a process started, in the system's own count; None where there is none of that number, or
-    only what is left of it until its parent looks (a zombie)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    words = stat.rsplit(")", 1)[1].split()
-    return None if words[0] == "Z" else words[19]
 
 
 def _pid(folder: Path) -> int:

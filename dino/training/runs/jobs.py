@@ -10,11 +10,9 @@ by the run.
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,43 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
-from dino.system.files import replace_file
-from dino.system.jobs import launch
+from dino.system import jobs as processes
+from dino.system.files import read_json, replace_file
+from dino.system.folders import PROJECT_FOLDER, checkpoints_folder
+from dino.system.jobs import DEFAULT_NICE, MAX_NAME, check_name, launch
 from dino.training.config import TrainConfig
 from dino.training.data import open_photos
 from dino.training.runs.listing import has_checkpoint, is_run
-from dino.training.runs.processes import is_running, read_json, running_process
-from dino.weights import checkpoints_folder
+from dino.training.runs.processes import is_running, running_process
 
-COMMAND = (sys.executable, "-m", "dino")
-PROJECT_FOLDER = Path(__file__).resolve().parents[3]
-DEFAULT_NICE = 10
 CHECK_S = 120
-MAX_NAME = 64
-# Names that Windows keeps for devices, with any suffix.
-_RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{n}" for d in ("com", "lpt") for n in range(10)}
-_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
     """`DINO_RUNS`, else `runs` of the checkpoints folder."""
     named = (os.environ if environ is None else environ).get("DINO_RUNS")
     return Path(named).expanduser() if named else checkpoints_folder(environ) / "runs"
-
-
-def check_name(name: str) -> str:
-    """The name, if a run can have it.
-
-    Raises:
-        UserError: empty, too long, reserved, or with anything but letters, digits, - _ and inner dots.
-    """
-    expected = f"expected letters, digits, - and _, dots inside, at most {MAX_NAME} characters"
-    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
-        shown = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
-        raise UserError(f"the name is {shown!r}; {expected}")
-    if name.split(".", maxsplit=1)[0].lower() in _RESERVED:
-        raise UserError(f"the name {name!r} is reserved on some systems; choose another")
-    return name
 
 
 def start(
@@ -178,7 +155,7 @@ def check(
         requested = Path(folder) / "config.json"
         requested.write_text(config.to_json())
         words = ["train", "--dry-run", "--config", str(requested), "--out", str(place)]
-        command = [*COMMAND, *words, *_inputs(data, None), *_manners(threads, nice)]
+        command = [*processes.COMMAND, *words, *_inputs(data, None), *_manners(threads, nice)]
         try:
             done = subprocess.run(  # noqa: S603 (our own command, no shell)
                 command,
@@ -224,7 +201,9 @@ def _locked(root: Path) -> Iterator[None]:
 
 
 def _launch(run: Path, words: Sequence[str], *, num_photos: int | None) -> None:
-    pid, start_time = launch([*COMMAND, *words], console=run / "console.txt", folder=PROJECT_FOLDER)
+    pid, start_time = launch(
+        [*processes.COMMAND, *words], console=run / "console.txt", folder=PROJECT_FOLDER
+    )
     launched = {"pid": pid, "start_time": start_time, "stopping": False}
     _write_json(run / "launch.json", {**launched, "num_photos": num_photos})
 

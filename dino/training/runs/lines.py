@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dino.system.stored import parse_json
+from dino.system.files import parse_json
 
 _SUM = "crc32"
 _FILM = "film"  # paths, beside the numbers of a probe

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dino.system.files import read_json
+from dino.system.jobs import is_alive, read_process
 from dino.training.runs.folder import METRICS, PROBES
 from dino.training.runs.lines import parse_line
-from dino.training.runs.processes import is_alive, read_json, read_process
 
 ACTIVE = ("starting", "running", "stopping")
 # The end of a file that surely holds a whole line of metrics, in bytes.

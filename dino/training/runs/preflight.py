@@ -15,6 +15,7 @@ from dino.errors import ImageError, UserError
 from dino.model.device import choose_device, choose_precision, dtype_of
 from dino.model.limits import free_bytes
 from dino.system.distributed import World
+from dino.system.words import in_words
 from dino.training.build import ARCHITECTURES, build_crops, build_schedules
 from dino.training.config import TrainConfig
 from dino.training.data import Photos, normalize
@@ -153,15 +154,6 @@ def checkpoint_bytes(method: Method) -> int:
     state = [t for module in method.modules.values() for t in module.state_dict().values()]
     trained = [p for p in unwrapped(method.modules["student"]).parameters() if p.requires_grad]
     return sum(t.numel() for t in state) * 4 + sum(p.numel() for p in trained) * 8
-
-
-def in_words(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
 def _sample(config: TrainConfig, photos: Photos) -> tuple[str, list[str], float]:

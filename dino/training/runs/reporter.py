@@ -24,7 +24,7 @@ from dino.training.step import StepResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dino.training.loop import Training
+    from dino.training.state import Training
 
 # Unreadable photos named in the log; the rest are counted.
 _NAMED = 20

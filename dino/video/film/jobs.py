@@ -15,11 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dino.attention.photo import content_id
 from dino.errors import UserError
-from dino.system.jobs import CONSOLE, LAUNCH, alone, last_words, launch, write_launch
-from dino.training.runs.jobs import COMMAND, DEFAULT_NICE, PROJECT_FOLDER
-from dino.training.runs.processes import is_alive, read_process
+from dino.system.files import content_id
+from dino.system.folders import PROJECT_FOLDER
+from dino.system.jobs import (
+    COMMAND,
+    CONSOLE,
+    DEFAULT_NICE,
+    LAUNCH,
+    alone,
+    is_alive,
+    last_words,
+    launch,
+    read_process,
+    write_launch,
+)
 from dino.video.film.making import RESULT
 from dino.video.film.progress import FILE, Progress, read_progress
 

@@ -21,8 +21,8 @@ from dino.errors import UserError, VideoError
 from dino.media.draw import mark_random, shrink
 from dino.media.label_maps import indexed_png, label_overlay
 from dino.model.backbone import Backbone
+from dino.system.files import parse_json, write_atomically
 from dino.system.signals import stop_on_signal
-from dino.system.stored import parse_json
 from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_mp4
 from dino.video.film.attention import (
     AttentionStyle,
@@ -34,7 +34,6 @@ from dino.video.film.attention import (
 )
 from dino.video.film.masks import tracked
 from dino.video.film.progress import Progress, Reporter
-from dino.weights.saving import write_atomically
 
 FILM, MASKS, RESULT = "film.mp4", "masks", "result.json"
 # What there is only while a film is made.

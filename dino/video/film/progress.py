@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from dino.media.draw import encode_jpeg, shrink
-from dino.system.files import replace_file
-from dino.system.stored import as_record
-from dino.training.runs.folder import process_start_time
-from dino.training.runs.processes import is_alive, read_json
+from dino.system.files import as_record, read_json, replace_file
+from dino.system.jobs import is_alive, process_start_time
 
 FILE, PREVIEW = "progress.json", "preview.jpg"
 _WRITE_S = 0.5

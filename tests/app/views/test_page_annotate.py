@@ -13,11 +13,11 @@ from streamlit.testing.v1 import AppTest
 import dino
 from app.components.mask_editor.component import read_edit
 from app.views.annotate import queue
-from dino.annotation import runlengths
 from dino.annotation.session import annotations_folder, open_session
 from dino.attention import photo
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings, propose
+from dino.media import regions
 
 SIZE = (120, 160)
 
@@ -52,7 +52,7 @@ def session(tmp_path, small_weights):
 def event(action: str, index: int, *masks: np.ndarray) -> dict:
     """What the editor sends, by way of JSON."""
     objects = [
-        {"id": number, "class": 0, "runs": runlengths.row_runs(mask)}
+        {"id": number, "class": 0, "runs": regions.row_runs(mask)}
         for number, mask in enumerate(masks, start=1)
     ]
     return json.loads(json.dumps({"action": action, "index": index, "objects": objects or None}))
@@ -76,7 +76,7 @@ def test_a_session_begins_from_a_folder_and_its_first_photo_is_proposed(forwards
     state, _ = session.load(0)
     rgb = dino.decode(session.read_photo(0))
     mask = propose(backbone, rgb, MaskSettings(size=480, mass=0.5)).pixels
-    np.testing.assert_array_equal(runlengths.decode(state.objects[0].counts, SIZE), mask)
+    np.testing.assert_array_equal(regions.decode(state.objects[0].counts, SIZE), mask)
     before = len(forwards)
     at.run()
     assert len(forwards) == before
@@ -137,7 +137,7 @@ def test_what_comes_back_is_kept_and_the_next_photo_due(session, page_state):
     queue.handle("pets", event("save", 0, painted))
     state, _ = session.load(0)
     assert (state.status, state.size) == ("todo", SIZE)
-    np.testing.assert_array_equal(runlengths.decode(state.objects[0].counts, SIZE), painted)
+    np.testing.assert_array_equal(regions.decode(state.objects[0].counts, SIZE), painted)
     assert page_state == {}
     both = (painted, disc((60, 120), 20))
     queue.handle("pets", event("accept", 0, *both))

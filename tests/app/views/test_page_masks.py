@@ -15,10 +15,10 @@ import dino
 from app.state.selection import bundled_photos
 from app.ui import layout
 from dino.attention import photo as attention_photo
-from dino.attention.files import results_name
-from dino.attention.mass import jaccard
 from dino.masks.proposals import MaskSettings, patch_masks, propose
 from dino.masks.reference import score_heads
+from dino.media.regions import jaccard
+from dino.system.files import results_name
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +179,7 @@ def test_the_zip_holds_each_heads_own_mask_refined(offered, small_weights):
 
 
 def test_the_copied_command_writes_the_downloaded_mask(offered, monkeypatch, tmp_path, capsys):
-    from dino.cli import run
+    from dino.cli.main import run
 
     at = opened(refine="guided filter", method="Otsu", holes="true")
     words = shlex.split(command(at))

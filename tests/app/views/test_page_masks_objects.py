@@ -16,12 +16,13 @@ import dino
 from app.state.selection import bundled_photos
 from app.ui import layout
 from dino.attention import photo
-from dino.attention.files import results_name
-from dino.attention.mass import jaccard
-from dino.masks.discovery import METHODS, keys
+from dino.masks.discovery import keys
 from dino.masks.discovery.found import MAX_PATCHES
-from dino.masks.files import object_color
+from dino.masks.discovery.methods import METHODS
 from dino.masks.proposals import MaskSettings, propose, propose_objects
+from dino.media.draw import object_color
+from dino.media.regions import jaccard
+from dino.system.files import results_name
 
 PHOTO = bundled_photos()["macaw"]
 STEM = results_name(PHOTO.file_name, PHOTO.id)
@@ -146,7 +147,7 @@ def test_the_numbers_are_those_of_the_discovery(offered, small_weights):
 def test_the_copied_command_writes_the_downloaded_files(
     method, offered, monkeypatch, tmp_path, capsys
 ):
-    from dino.cli import run
+    from dino.cli.main import run
 
     shown = {"lost": "LOST", "tokencut": "TokenCut", "maskcut": "MaskCut"}[method]
     at = opened(**{**SEVERAL, "method": shown, "largest": "true"})

@@ -7,8 +7,8 @@ from helpers.app_cases import open_page, start_afresh, text
 import dino
 from app.components.canvas.component import Prompts
 from app.state.selection import bundled_photos
-from app.views.masks.link import link, read_link
-from app.views.masks.points import of_their_own
+from app.ui.pointing import of_their_own
+from app.ui.pointing_link import link, read_link
 from dino.attention import photo
 from dino.masks.prompts import Prompt, prompted_mask, prompted_objects
 from dino.masks.refine import refined

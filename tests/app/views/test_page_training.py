@@ -10,9 +10,9 @@ from helpers.app_cases import text
 from helpers.run_cases import CONFIG, STAND_IN, kill_left_over, make_run, wait_for
 from streamlit.testing.v1 import AppTest
 
+from dino.system import jobs
+from dino.system.jobs import process_start_time
 from dino.training.config import TrainConfig
-from dino.training.runs import jobs
-from dino.training.runs.folder import process_start_time
 from dino.training.runs.listing import list_runs, summarize
 
 TIMEOUT_S = 60

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from app.state.selection import MAX_OWN_PHOTOS, add_photo, all_photos, bundled_photos, own_photos
 from dino.attention import photo as attention_photo
 from dino.errors import ImageError
+from dino.system import files
 from dino.weights import ZOO
 
 PAGES = ("attention", "masks", "features")
@@ -215,7 +216,7 @@ def test_one_pixel_makes_another_photo():
 
     first = encode_png(rgb)
     rgb[3, 4, 1] = 1
-    assert attention_photo.content_id(first) != attention_photo.content_id(encode_png(rgb))
+    assert files.content_id(first) != files.content_id(encode_png(rgb))
 
 
 def test_text_from_a_link_is_never_markup():

@@ -5,7 +5,8 @@ import streamlit as st
 from app.cache import canvas as cached_canvas
 from app.cache import learn, pictures
 from app.components.canvas.component import Picked, canvas
-from app.views.attention import controls
+from app.state import asked as state_asked
+from app.state import url
 from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
 from dino.attention.arithmetic import Row, strongest, token_name, weakest
 from dino.media import draw
@@ -18,8 +19,8 @@ def show(lesson: Lesson) -> None:
     """The formula, a table of a few keys, and the map that all of them make."""
     choice, backbone = lesson.choice, lesson.backbone
     backbone.check_attention()
-    asked = controls.asked(backbone, pictures.geometry(choice, backbone).grid)
-    controls.link("query", query_name(asked.query), controls.default_query(backbone))
+    asked = state_asked.asked(backbone, pictures.geometry(choice, backbone).grid)
+    url.link("query", query_name(asked.query), state_asked.default_query(backbone))
     width = learn.row(choice, backbone, layer=-1, query=asked.query, head=0).width
     told(
         f"The network is a pile of **blocks**, and each compares all tokens with each other in several **heads**, "
@@ -103,8 +104,8 @@ def _map(lesson: Lesson, query: Query, row: Row, head: int) -> None:
         hint="Click a patch to make it the query; Esc goes back to CLS.",
         help_text="Arrow keys move over the patches, Enter chooses one, Escape goes back to CLS.",
         chosen=Picked(0, *query) if isinstance(query, tuple) else None,
-        on_pick=lambda picked: controls.choose(
-            query=f"{picked.row}:{picked.column}" if picked else controls.default_query(backbone)
+        on_pick=lambda picked: state_asked.choose(
+            query=f"{picked.row}:{picked.column}" if picked else state_asked.default_query(backbone)
         ),
     )
 
@@ -112,6 +113,6 @@ def _map(lesson: Lesson, query: Query, row: Row, head: int) -> None:
 STEP = Step(
     "Query, key, softmax: one head",
     show,
-    controls={"one_head": 0, "query": controls.default_query},
+    controls={"one_head": 0, "query": state_asked.default_query},
     handed={"head": "one_head", "query": "query"},
 )

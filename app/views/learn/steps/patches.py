@@ -9,8 +9,8 @@ import streamlit as st
 from app.cache import canvas as cached_canvas
 from app.cache import learn, pictures
 from app.components.canvas.component import Picked, canvas
+from app.state import asked, url
 from app.ui import layout
-from app.views.attention import controls
 from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
 from dino.media.geometry import Geometry
 
@@ -103,18 +103,18 @@ def _other_size(lesson: Lesson) -> None:
 def _chosen(geometry: Geometry) -> tuple[int, int]:
     """The patch in the link, or the middle one."""
     rows, columns = geometry.grid
-    parts = controls.seeded("patch", "").split(":")
+    parts = url.seeded("patch", "").split(":")
     if len(parts) == 2 and all(part.isascii() and part.isdigit() for part in parts):
         row, column = (int(part[:5]) for part in parts)
         if row < rows and column < columns:
-            controls.link("patch", f"{row}:{column}", "")
+            url.link("patch", f"{row}:{column}", "")
             return row, column
-    controls.link("patch", "", "")
+    url.link("patch", "", "")
     return rows // 2, columns // 2
 
 
 def _pick(geometry: Geometry, picked: Picked | None) -> None:
-    controls.choose(patch=f"{picked.row}:{picked.column}" if picked else "")
+    asked.choose(patch=f"{picked.row}:{picked.column}" if picked else "")
 
 
 STEP = Step(

@@ -12,7 +12,7 @@ from app.state.data_root import PhotoFacts
 from app.text import plain_text, sentence
 from dino.errors import UserError
 from dino.media.archive import unpack_photos
-from dino.training.runs.jobs import MAX_NAME, check_name
+from dino.system.jobs import MAX_NAME, check_name
 
 DATA, KNN, MASKS = "train_data", "train_knn", "train_masks"
 # The photos that the labelled ones were suggested for.

@@ -1,6 +1,5 @@
 """From what a user chose to a running process: names, weights to start from, sizes that fit them."""
 
-import os
 import re
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, fields
@@ -10,6 +9,7 @@ from typing import Any
 from app.cache import pictures
 from app.state import weights_menu
 from app.state.selection import PHOTOS, Photo
+from dino.system.jobs import DEFAULT_NICE
 from dino.training.build import build_schedules
 from dino.training.config import TrainConfig
 from dino.training.presets import PRESETS, preset_config
@@ -30,7 +30,7 @@ class Request:
     masks: Path | None
     film: tuple[str, ...]
     threads: int
-    nice: int = jobs.DEFAULT_NICE
+    nice: int = DEFAULT_NICE
 
     def start(self) -> None:
         """Start it.
@@ -101,10 +101,3 @@ def film_photos(photo: Photo | None, examples: Sequence[str]) -> tuple[str, ...]
     """Photos for the filmstrip: the one in the sidebar, if it came with the app, and the examples."""
     bundled = [str(PHOTOS / photo.file_name)] if photo is not None and photo.credit else []
     return (*bundled, *examples)
-
-
-def default_threads() -> int:
-    """All cores but one, which the app keeps for itself."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(cores - 1, 1)

@@ -13,13 +13,15 @@ from app.components.canvas.component import Brush, Prompts, canvas
 from app.components.canvas.painted import labels_of
 from app.state.selection import Choice
 from app.ui import layout
-from app.views.masks.link import MOST_OBJECTS, link, read_link
-from dino.attention.files import File, coco_json, mask_files, results_name, zip_files
-from dino.attention.mass import Mask
-from dino.masks.files import objects_overlay
+from app.ui.pointing_link import MOST_OBJECTS, link, read_link
+from dino.masks.coco import coco_json
+from dino.masks.files import mask_files
 from dino.masks.prompts import DEFAULT_LIKENESS, Prompt, prompted_objects
+from dino.masks.settings import Mask
 from dino.media import draw
+from dino.media.draw import objects_overlay
 from dino.model.backbone import Backbone
+from dino.system.files import File, results_name, zip_files
 
 REFINEMENTS = {"patches": "none", "guided filter": "guided", "GrabCut": "grabcut"}
 BRUSHES = (

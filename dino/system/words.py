@@ -1,4 +1,4 @@
-"""Numbers, dates and paths as a report writes them."""
+"""Numbers, durations and dates as people read them."""
 
 import math
 import re
@@ -11,6 +11,15 @@ _ABSOLUTE = re.compile(
     r"(?<![\w.~/\\])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:,;()<>\"']+[/\\])+[^\s/\\:,;()<>\"']*"
 )
 _KEPT_PARTS = 2
+
+
+def in_words(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
 def is_number(value: Any) -> bool:

@@ -8,7 +8,7 @@ from app.cache import pictures
 from app.state import data_root
 from app.state.selection import Photo
 from app.text import plain_text, sentence
-from app.views.training import launch, photos
+from app.ui import jobs, photo_folders, training_request
 from dino.errors import UserError
 from dino.training.presets import PRESETS
 from dino.training.runs.jobs import runs_folder
@@ -91,20 +91,20 @@ def _fine_tune(weights: str | None, photo: Photo) -> None:
             st.rerun()
 
 
-def _request(weights: str, photo: Photo, folder: str, preset: str) -> launch.Request:
+def _request(weights: str, photo: Photo, folder: str, preset: str) -> training_request.Request:
     root = data_root.data_root()
     data = data_root.resolve(folder, root)
     facts = pictures.photo_facts(str(data))
-    labelled = photos.labelled_for(data)
-    config = launch.make_config(
+    labelled = photo_folders.labelled_for(data)
+    config = training_request.make_config(
         preset, num_photos=facts.num_photos, weights=weights, changes={}, session=st.session_state
     )
-    return launch.Request(
-        name=launch.free_name("tuned", data.name),
+    return training_request.Request(
+        name=training_request.free_name("tuned", data.name),
         config=config,
         data=data,
         knn=data_root.resolve(labelled, root) if labelled else None,
         masks=None,
-        film=launch.film_photos(photo, facts.examples),
-        threads=launch.default_threads(),
+        film=training_request.film_photos(photo, facts.examples),
+        threads=jobs.default_threads(),
     )
