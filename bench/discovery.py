@@ -1,4 +1,4 @@
-"""Time of finding objects without labels, forward excluded: medians by method and grid.
+"""Time how objects are found without labels, forward excluded: medians by method and grid.
 
     python -m bench.discovery [--weights vits14.safetensors --repeats 5 --sides 14,30,40]
 
@@ -24,7 +24,7 @@ PHOTO = Path(__file__).resolve().parents[1] / "app" / "photos" / "macaw.jpg"
 
 
 def medians(weights: str, sides: list[int], repeats: int) -> list[list[float]]:
-    """Milliseconds [sides, 1 + methods]: the forward, then each method, wall clock."""
+    """Time the forward and then each method: wall-clock milliseconds [sides, 1 + methods]."""
     backbone, rgb = dino.load(weights), read(PHOTO)
     rows = []
     for side in sides:
