@@ -1,5 +1,6 @@
 # make app   installs what the app needs, fetches the default weights, opens the app
 # make test  installs what the tests need, runs linters and tests
+# make slow  longer checks on reference material
 # make lowest  the tests on the lowest versions that requirements.txt allows, in .venv-lowest (6 GB)
 # make soak  crashes, full disks, hostile files and load: the table in docs/reliability.md
 #
