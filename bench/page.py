@@ -67,7 +67,7 @@ def summary(name: str, found: Mapping[str, Any]) -> str:
 
 
 def figure(criterion: Criterion, figures: Mapping[str, float | None]) -> str:
-    """A figure as it is read."""
+    """Write a figure as it is read."""
     if criterion.figure not in figures:
         return NOT_MEASURED
     value = figures[criterion.figure]
@@ -75,7 +75,7 @@ def figure(criterion: Criterion, figures: Mapping[str, float | None]) -> str:
 
 
 def number(value: float, unit: str) -> str:
-    """A number with its unit: shares in percent, the rest to three digits."""
+    """Write a number with its unit: shares in percent, the rest to three digits."""
     if unit == "%":
         return f"{value:.0%}"
     text = f"{value:.3f}" if not unit and value else f"{value:.3g}"
