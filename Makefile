@@ -1,5 +1,6 @@
 # make app   installs what the app needs, fetches the default weights, opens the app
 # make test  installs what the tests need, runs linters and tests
+# make slow  longer checks on reference material
 # make lowest  the tests on the lowest versions that requirements.txt allows, in .venv-lowest (6 GB)
 # make soak  crashes, full disks, hostile files and load: the table in docs/reliability.md
 #
@@ -7,7 +8,7 @@
 #          DATA=folder that photos to train on lie below; default: the folder this one lies in
 #          TESTERS=3 processes that run tests side by side, whole files each; many wait for a browser
 #          HOST=0.0.0.0 opens the app to the network, for a class: anyone on it can look, and training
-#          and this machine's folders are off unless ALLOW_TRAINING=1
+#          and this machine's folders are off unless ALLOW_TRAINING=1 (docs/server.md)
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -19,8 +20,8 @@ BIN := $(VENV)/bin
 export DINO_WEIGHTS WEIGHTS ALLOW_TRAINING
 OPEN := $(filter-out 127.0.0.1 localhost ::1,$(HOST))
 ifneq ($(OPEN),)
-# The address to open is told here: Streamlit would ask a server on the internet for it. And the names
-# that the server answers to.
+# The address to open and the names that the server answers to are given here: Streamlit would ask a
+# server on the internet for its address.
 NAMED = $$($(BIN)/python -m app.access $(HOST))
 endif
 ifneq ($(DATA),)

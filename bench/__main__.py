@@ -1,4 +1,4 @@
-"""Every row of the table of speed, measured on this machine.
+"""Measure every row of the table of speed on this machine.
 
     python -m bench [--only 1,2,growth --device cpu --repeats 5 --tiny --out docs]
 
@@ -21,8 +21,8 @@ from bench.table import BY_NUMBER, SECTIONS  # noqa: E402
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-def asked(only: str | None) -> list[str]:
-    """Names of rows and sections to measure, in the table's order.
+def selected(only: str | None) -> list[str]:
+    """List the names of rows and sections to measure, in the table's order.
 
     Raises:
         SystemExit: a name that does not exist.
@@ -38,7 +38,7 @@ def asked(only: str | None) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, keep, write the page; 1 if a row failed."""
+    """Measure, keep what was found, write the page; 1 if a row failed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="rows and sections, such as 1,2,17,growth")
     parser.add_argument(
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     kept = record.Record(given.out / "speed.json")
     failed = False
-    for name in asked(given.only):
+    for name in selected(given.only):
         print(f"{name} …", flush=True)
         found = child.measure(
             name, device=given.device, tiny=given.tiny, repeats=given.repeats, limit_s=given.limit

@@ -1,4 +1,4 @@
-"""The most that a row can show on a machine: the plain way over the multiplications that the result needs.
+"""Bound what a row can show on a machine: the plain way over the multiplications that the result needs.
 
 multiplying = Multiplying(("fp32", "bf16"), tiny=False)
 times = in_turns({**ways, **multiplying.ways}, repeats)
@@ -17,7 +17,7 @@ _IN_CACHE = 2**18
 
 
 def exponentials(count: float) -> Callable[[], None]:
-    """As many exponentials in float32, at the rate torch computes its quickest in the caches."""
+    """Build what computes so many exponentials in float32, where torch is quickest: in the caches."""
     logits, raised = torch.randn(2, _IN_CACHE)
 
     def run() -> None:
@@ -28,7 +28,7 @@ def exponentials(count: float) -> Callable[[], None]:
 
 
 class Multiplying:
-    """Matrix products on the CPU in some precisions, to be timed in turns with what they bound."""
+    """Matrix products on the CPU in some precisions, timed in turns with what they bound."""
 
     def __init__(self, precisions: Iterable[str], *, tiny: bool) -> None:
         cpu = torch.device("cpu")
@@ -36,7 +36,7 @@ class Multiplying:
 
     @property
     def ways(self) -> dict[str, Callable[[], None]]:
-        """What to time."""
+        """List what to time, by name."""
         return {
             name: multiply
             for found in self._products.values()
@@ -44,20 +44,20 @@ class Multiplying:
         }
 
     def rate(self, precision: str, times: Mapping[str, Times], *, fastest: bool = False) -> float:
-        """GFLOP/s of the quickest shape, by its median or its fastest turn."""
+        """Compute the GFLOP/s of the quickest shape, by its median or its fastest turn."""
         return max(
             done / (min(times[name].seconds) if fastest else times[name].median)
             for name, (_, done) in self._products[precision].items()
         )
 
     def most(self, times: Mapping[str, Times], plain: str, work: float) -> str:
-        """A sentence: how many times as fast as `plain` the `work` in GFLOP alone would be."""
-        told = []
+        """Say how many times as fast as `plain` the `work` in GFLOP alone would be."""
+        bounds = []
         for precision in self._products:
             rate = self.rate(precision, times)
             ratio = times[plain].median * rate / work
-            told.append(f"{ratio:.2f}× in {precision} ({rate:.0f} GFLOP/s)")
+            bounds.append(f"{ratio:.2f}× in {precision} ({rate:.0f} GFLOP/s)")
         return (
             f"Were the {work:.3g} GFLOP that are needed all there is, this machine would reach "
-            f"{' and '.join(told)} of plain: nothing that computes the same gains more."
+            f"{' and '.join(bounds)} of plain: nothing that computes the same gains more."
         )

@@ -1,6 +1,6 @@
-"""One row in a process of its own: `python -m bench.child 4 cpu 5 full` prints what it found as JSON.
+"""Measure one row in a process of its own: `python -m bench.child 4 cpu 5 full` prints JSON.
 
-`measure` starts such a process and makes of whatever happens to it something that can be kept.
+`measure` starts such a process and keeps what it found, or why it found nothing.
 """
 
 import importlib
@@ -33,7 +33,7 @@ _SHOWN_CHARACTERS = 300
 def measure(
     name: str, *, device: str | None, tiny: bool, repeats: int, limit_s: float
 ) -> dict[str, Any]:
-    """A row's or section's outcome as it is kept, or why there is none."""
+    """Measure a row or section in a new process; what it found as it is kept, or why it found nothing."""
     words = [name, device or "auto", str(repeats), "tiny" if tiny else "full"]
     started = time.perf_counter()
     try:
@@ -53,7 +53,7 @@ def measure(
 
 def run(name: str, settings: Settings) -> dict[str, Any]:
     """Measure a row or section in this process."""
-    told = {
+    circumstances = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tiny": settings.tiny,
         "device": settings.device.type,
@@ -62,12 +62,12 @@ def run(name: str, settings: Settings) -> dict[str, Any]:
     try:
         outcome = _function(name)(settings)
     except NotMeasuredError as reason:
-        return {"status": NOT_MEASURED, "reason": str(reason), **told}
-    return {"status": MEASURED, **_plain(outcome), **told}
+        return {"status": NOT_MEASURED, "reason": str(reason), **circumstances}
+    return {"status": MEASURED, **_plain(outcome), **circumstances}
 
 
 def settings_of(device: str, repeats: int, *, tiny: bool) -> Settings:
-    """Settings by the words a process is started with."""
+    """Read settings off the words a process is started with."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     shared = Path(os.environ.get("DINO_SHARED", _ROOT.parent / "shared"))

@@ -1,4 +1,4 @@
-"""Time of finding objects without labels, forward excluded: medians by method and grid.
+"""Time how objects are found without labels, forward excluded: medians by method and grid.
 
     python -m bench.discovery [--weights vits14.safetensors --repeats 5 --sides 14,30,40]
 
@@ -6,8 +6,7 @@ Keys are of a bundled photo stretched to whole patches. Prints a Markdown table 
 """
 
 import argparse
-import statistics
-import time
+from functools import partial
 from pathlib import Path
 
 from dino.system.threads import wait_politely
@@ -15,6 +14,7 @@ from dino.system.threads import wait_politely
 wait_politely()
 
 import dino  # noqa: E402
+from bench.timing import in_turns  # noqa: E402
 from dino.masks.discovery.keys import discover_in, photo_keys  # noqa: E402
 from dino.masks.discovery.methods import METHODS  # noqa: E402
 from dino.media.images import read  # noqa: E402
@@ -24,28 +24,16 @@ PHOTO = Path(__file__).resolve().parents[1] / "app" / "photos" / "macaw.jpg"
 
 
 def medians(weights: str, sides: list[int], repeats: int) -> list[list[float]]:
-    """Milliseconds [sides, 1 + methods]: the forward, then each method, wall clock."""
+    """Time the forward and then each method: wall-clock milliseconds [sides, 1 + methods]."""
     backbone, rgb = dino.load(weights), read(PHOTO)
     rows = []
     for side in sides:
         options = {"size": side * backbone.patch_size, "fit": "stretch"}
-        kept = photo_keys(backbone, rgb, **options)
-        steps = [lambda options=options: photo_keys(backbone, rgb, **options)]
-        steps += [
-            lambda kept=kept, method=method: discover_in(kept, method=method) for method in METHODS
-        ]
-        rows.append([_median(step, repeats) for step in steps])
+        keys = photo_keys(backbone, rgb, **options)
+        ways = {"forward": partial(photo_keys, backbone, rgb, **options)}
+        ways |= {method: partial(discover_in, keys, method=method) for method in METHODS}
+        rows.append([1e3 * times.median for times in in_turns(ways, repeats).values()])
     return rows
-
-
-def _median(step, repeats: int) -> float:
-    step()
-    taken = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        step()
-        taken.append(1e3 * (time.perf_counter() - started))
-    return statistics.median(taken)
 
 
 def main() -> None:

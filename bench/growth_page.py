@@ -1,4 +1,4 @@
-"""The page's sections beside the table: levers of a step, how cost grows, and beyond one machine."""
+"""Write the page's sections beside the table: levers of a step, how cost grows, and beyond one machine."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _TITLE = "Speed: how cost grows with the image's side and the batch"
 
 
 def sections(found: Mapping[str, Any]) -> list[str]:
-    """Markdown of each section that was tried."""
+    """Write the Markdown of each section."""
     written = {"levers": _levers, "growth": _growth, "processes": _processes}
     parts = []
     for name, title in TITLES.items():
@@ -81,26 +81,28 @@ def _processes(found: Mapping[str, Any]) -> str:
 
 
 def picture(found: Mapping[str, Any]) -> str:
-    """Three charts as one SVG."""
+    """Draw three charts as one SVG."""
     points = found["points"]
     ways = list(dict.fromkeys(point["way"] for point in points))
 
     def series(x: str, y: str, scale: float, fixed: tuple[str, int]) -> tuple[Series, ...]:
         lines = []
-        for look, way in enumerate(ways):
+        for style, way in enumerate(ways):
             own = [p for p in points if p["way"] == way and p[fixed[0]] == fixed[1]]
             places = sorted((float(p[x]), p[y] / scale) for p in own)
             if places:
-                lines.append(Series(way, tuple(places), look))
+                lines.append(Series(way, tuple(places), style))
         return tuple(lines)
 
-    told = "; ".join(
+    summary = "; ".join(
         f"{way}: time n^{powers['time']:.2f}" for way, powers in found["exponents"].items()
     )
     side = ("side", found["batch_side"])
     charts = [
-        Lines("Time by side", told, "side, px", "s", series("side", "seconds", 1, ("batch", 1))),
-        Lines("Memory by side", told, "side, px", "MB", series("side", "bytes", 1e6, ("batch", 1))),
-        Lines("Time by batch", told, "images", "s", series("batch", "seconds", 1, side)),
+        Lines("Time by side", summary, "side, px", "s", series("side", "seconds", 1, ("batch", 1))),
+        Lines(
+            "Memory by side", summary, "side, px", "MB", series("side", "bytes", 1e6, ("batch", 1))
+        ),
+        Lines("Time by batch", summary, "images", "s", series("batch", "seconds", 1, side)),
     ]
     return svg_file(charts, _TITLE)

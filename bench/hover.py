@@ -1,4 +1,4 @@
-"""Frames a second of the canvas while a pointer moves over it: python -m bench.hover [--seconds 3]
+"""Count the canvas's frames a second while a pointer moves over it: python -m bench.hover [--seconds 3]
 
 In Chromium, 1440×900, with the bundled weights at 480 px: a pointer event is sent with every frame the
 browser draws, each to another patch, and the frames are counted; beside it the same page at rest.
@@ -36,7 +36,7 @@ _COUNT = """
 
 
 def measure(browser, address: str, path: str, seconds: float, repeats: int) -> tuple[float, float]:
-    """Frames a second (at rest, moving), medians."""
+    """Count frames a second (at rest, moving), medians."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     try:
         page.goto(f"{address}/{path}")

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and how fast it multiplies matrices."""
+"""Describe the machine that figures were measured on, and how fast it multiplies matrices."""
 
 import functools
 import importlib.metadata
@@ -28,7 +28,7 @@ _WORK = {"cpu": 100, "cuda": 50_000}
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Processor and its flags, cores, threads, load, memory, GPU, versions."""
+    """Describe processor and flags, cores, threads, load, memory, GPU, versions."""
     model, flags = _processor()
     found = {
         "processor": model,
@@ -48,7 +48,7 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of what takes part."""
+    """List the installed versions of what takes part."""
     found = {}
     for name in _PACKAGES:
         try:
@@ -61,7 +61,7 @@ def versions() -> dict[str, str]:
 def products(
     precision: str, device: torch.device, *, tiny: bool = False
 ) -> dict[str, tuple[Callable[[], None], float]]:
-    """Matrix products whose rate is the machine's: by name, what computes one over and over, and GFLOP.
+    """Build matrix products whose rate is the machine's: by name, what repeats one, and its GFLOP.
 
     They are to be timed in turns with what they are compared with: on shared hardware the same product
     may take twice as long a minute later.
@@ -87,20 +87,20 @@ def _multiply(left: torch.Tensor, right: torch.Tensor, times: int) -> None:
 
 
 def has_bf16_units(device: torch.device) -> bool:
-    """Whether the product itself takes bfloat16 for the better on this machine, by measuring."""
+    """Measure whether DINO Explorer itself prefers bfloat16 on this machine."""
     from dino.model.device import choose_precision
 
     return choose_precision("auto", device) == "bf16"
 
 
 def _processor() -> tuple[str, set[str]]:
-    """Its name and flags, as Linux tells them."""
+    """Read the processor's name and flags, which Linux gives."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return platform.processor() or platform.machine(), set()
-    told = {}
+    fields: dict[str, str] = {}
     for line in info.read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
-        told.setdefault(name.strip(), value.strip())
-    flags = told.get("flags", told.get("Features", ""))
-    return told.get("model name", platform.machine()), set(flags.split())
+        fields.setdefault(name.strip(), value.strip())
+    flags = fields.get("flags", fields.get("Features", ""))
+    return fields.get("model name", platform.machine()), set(flags.split())

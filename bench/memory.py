@@ -1,4 +1,4 @@
-"""Memory one forward takes beyond network and image: `python -m bench.memory WAY PATCH SIDE BATCH SIZE`.
+"""Measure the memory a forward takes beyond network and image: `python -m bench.memory WAY PATCH SIDE BATCH SIZE`.
 
 WAY is plain-fp32, ours-fp32 or ours-bf16; SIZE is full or tiny. Prints JSON: bytes, and seconds of the
 same forward. A process of its own, since one that has computed before holds on to what it took.
@@ -30,7 +30,7 @@ _WARM_UP_PATCHES = 4
 def in_own_process(
     way: str, patch: int, side: int, *, batch: int = 1, tiny: bool
 ) -> dict[str, Any]:
-    """{"bytes": …, "seconds": …} of one forward, measured in a new process.
+    """Measure one forward in a new process: {"bytes": …, "seconds": …}.
 
     Raises:
         RuntimeError: the process failed, as where memory does not suffice.
@@ -48,7 +48,7 @@ def in_own_process(
 
 
 def one_forward(way: str, patch: int, side: int, batch: int, *, tiny: bool) -> dict[str, float]:
-    """The same in this process."""
+    """Measure one forward in this process."""
     shape = Shape(dim=2 * HEAD_DIM, depth=2, patch=patch) if tiny else Shape(patch=patch)
     small = patch * _WARM_UP_PATCHES
     _computed(way, shape, small)(torch.randn(1, 3, small, small))

@@ -26,21 +26,19 @@ class Networks:
     images: Tensor
 
 
-def networks(
-    patch: int, side: int, *, tiny: bool, precisions: tuple[str, ...], batch: int = 1
-) -> Networks:
-    """ViT-S (or a tiny one) of a patch, for square images of `side` px (48 px if tiny)."""
+def networks(patch: int, side: int, *, tiny: bool, precisions: tuple[str, ...]) -> Networks:
+    """Make ViT-S (or a tiny one) of a patch, for one square image of `side` px (48 px if tiny)."""
     shape = Shape(dim=2 * HEAD_DIM, depth=2, patch=patch) if tiny else Shape(patch=patch)
     side = 48 if tiny else side
     made = vit(shape, side)
     ours = {precision: wrapped(vit(shape, side), precision) for precision in precisions}
     generator = torch.Generator().manual_seed(1)
-    images = torch.randn(batch, 3, side, side, generator=generator)
+    images = torch.randn(1, 3, side, side, generator=generator)
     return Networks(shape, side, made, plain.whole_maps(made), ours, images)
 
 
 def vit(shape: Shape, side: int) -> Any:
-    """A timm ViT without a classifier, the same weights each time, positions made for `side` px."""
+    """Make a timm ViT without a classifier, the same weights each time, positions made for `side` px."""
     from timm.models.vision_transformer import VisionTransformer
 
     torch.manual_seed(0)
@@ -52,7 +50,7 @@ def vit(shape: Shape, side: int) -> Any:
 
 
 def wrapped(model: Any, precision: str) -> Backbone:
-    """A timm ViT as the product holds it, on the CPU."""
+    """Wrap a timm ViT as DINO Explorer does, on the CPU."""
     return wrap(
         model, name="random", description="random weights", mean=IMAGENET_MEAN, std=IMAGENET_STD,
         device="cpu", precision=precision,
@@ -60,7 +58,7 @@ def wrapped(model: Any, precision: str) -> Backbone:
 
 
 def check_maps(found: Networks) -> float:
-    """Largest difference of our float32 maps from the plain ones.
+    """Find the largest difference of our float32 maps from the plain ones.
 
     Raises:
         ArithmeticError: more than 1e-5: what is timed is not the same.

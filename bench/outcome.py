@@ -1,4 +1,4 @@
-"""What came of a row: numbers by name, the ways that were timed, and whether it was good enough."""
+"""Hold what a row found: numbers by name, the ways that were timed, and whether it was good enough."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,6 @@ from bench.table import AT_LEAST, Criterion, Row
 from bench.timing import Times
 
 PASS, SHORT, NOT_MEASURED, NOT_APPLICABLE = "pass", "falls short", "not measured", "n/a"
-STRETCH = "stretch"
 
 
 class NotMeasuredError(Exception):
@@ -20,7 +19,7 @@ class NotMeasuredError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure: `device`, `tiny` sizes for a look whether it works, `repeats` of each way, and
+    """How to measure: `device`, `tiny` sizes to see whether it works, `repeats` of each way, and
     `shared`, the folder of reference material (None where there is none)."""
 
     device: torch.device
@@ -48,7 +47,7 @@ class Outcome:
 
 
 def verdict(criterion: Criterion, figures: Mapping[str, float | None]) -> str:
-    """Whether a figure reaches its bar; a criterion with a stretch alone cannot fall short."""
+    """Say whether a figure reaches its bar; a criterion with a stretch alone cannot fall short."""
     if criterion.figure not in figures:
         return NOT_MEASURED
     value = figures[criterion.figure]
@@ -60,7 +59,7 @@ def verdict(criterion: Criterion, figures: Mapping[str, float | None]) -> str:
 
 
 def reaches_stretch(criterion: Criterion, figures: Mapping[str, float | None]) -> bool | None:
-    """Whether a figure reaches what would be better still; None where there is nothing to say."""
+    """Tell whether a figure reaches what would be better still; None where there is nothing to say."""
     value = figures.get(criterion.figure)
     if value is None or criterion.stretch is None:
         return None
@@ -68,7 +67,7 @@ def reaches_stretch(criterion: Criterion, figures: Mapping[str, float | None]) -
 
 
 def row_verdict(row: Row, figures: Mapping[str, float | None]) -> str:
-    """The worst of a row's criteria: short before unmeasured before passed before n/a."""
+    """Take the worst of a row's criteria: short before unmeasured before passed before n/a."""
     found = [verdict(criterion, figures) for criterion in row.criteria]
     return next(word for word in (SHORT, NOT_MEASURED, PASS, NOT_APPLICABLE) if word in found)
 

@@ -1,4 +1,4 @@
-"""`speed.md`, written from `speed.json`: rows that fall short first, what each was measured beside, machine."""
+"""Write `speed.md` from `speed.json`: rows that fall short first, what each was measured beside, machine."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +39,7 @@ def write(content: Mapping[str, Any], out: Path) -> None:
 
 
 def markdown(content: Mapping[str, Any]) -> str:
-    """The whole page."""
+    """Write the whole page."""
     rows = content["rows"]
     parts = [_INTRODUCTION, _machines(rows), _table(rows), _reasons(rows), _ways(rows)]
     parts += growth_page.sections(content["sections"])
@@ -47,7 +47,7 @@ def markdown(content: Mapping[str, Any]) -> str:
 
 
 def status(row: Row, found: Mapping[str, Any] | None) -> str:
-    """A row's word: what its figures say, or why there are none."""
+    """Give a row's verdict: what its figures say, or why there are none."""
     if found is None:
         return NOT_MEASURED
     if found["status"] != "measured":
@@ -56,18 +56,18 @@ def status(row: Row, found: Mapping[str, Any] | None) -> str:
 
 
 def summary(name: str, found: Mapping[str, Any]) -> str:
-    """One line for whoever waits."""
+    """Sum a row up in one line, for whoever waits."""
     if found["status"] != "measured":
         return f"{found['status']}: {found['reason']}"
     if not name.isdigit():
         return "measured"
     row = BY_NUMBER[int(name)]
-    told = "; ".join(f"{c.figure} {figure(c, found['figures'])}" for c in row.criteria)
-    return f"{row_verdict(row, found['figures'])}: {told}"
+    figures = "; ".join(f"{c.figure} {figure(c, found['figures'])}" for c in row.criteria)
+    return f"{row_verdict(row, found['figures'])}: {figures}"
 
 
 def figure(criterion: Criterion, figures: Mapping[str, float | None]) -> str:
-    """A figure as it is read."""
+    """Write a figure as it is read."""
     if criterion.figure not in figures:
         return NOT_MEASURED
     value = figures[criterion.figure]
@@ -75,7 +75,7 @@ def figure(criterion: Criterion, figures: Mapping[str, float | None]) -> str:
 
 
 def number(value: float, unit: str) -> str:
-    """A number with its unit: shares in percent, the rest to three digits."""
+    """Write a number with its unit: shares in percent, the rest to three digits."""
     if unit == "%":
         return f"{value:.0%}"
     text = f"{value:.3f}" if not unit and value else f"{value:.3g}"
@@ -83,14 +83,14 @@ def number(value: float, unit: str) -> str:
 
 
 def _machines(rows: Mapping[str, Any]) -> str:
-    """The machine, or the machines, that rows were measured on."""
-    told: dict[str, list[str]] = {}
+    """Describe the machine, or the machines, that rows were measured on."""
+    measured: dict[str, list[str]] = {}
     for name, found in rows.items():
         if "machine" in found:
-            told.setdefault(_machine(found), []).append(name)
+            measured.setdefault(_machine(found), []).append(name)
     lines = [
         f"- {machine}: row{'s' if len(names) > 1 else ''} {', '.join(names)}"
-        for machine, names in told.items()
+        for machine, names in measured.items()
     ]
     tiny = [name for name, found in rows.items() if found.get("tiny")]
     if tiny:
@@ -108,14 +108,14 @@ def _machine(found: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
     return (
-        f"{gpu}{machine['processor']} ({' '.join(machine['flags']) or 'no flags told'}), "
+        f"{gpu}{machine['processor']} ({' '.join(machine['flags']) or 'no flags known'}), "
         f"{machine['cores']} cores, {machine['threads']} threads (waiting: {machine.get('threads wait', 'passive')}), {machine['memory_gb']} GB, "
         f"{machine['system']}, Python {machine['python']}; {versions}; {found['at'][:10]}"
     )
 
 
 def _table(rows: Mapping[str, Any]) -> str:
-    """A line a criterion, the rows that fall short first."""
+    """Write a line for each criterion, the rows that fall short first."""
     lines = [
         "## The table\n",
         "| # | what | beside | figure | measured | bar | | stretch | |",
@@ -152,7 +152,7 @@ def _limit(criterion: Criterion, value: float | None) -> str:
 
 
 def _reasons(rows: Mapping[str, Any]) -> str:
-    """Why rows were not measured or failed, and sentences about those that were."""
+    """Say why rows were not measured or failed, and what is to be said of those that were."""
     lines = []
     for row in ROWS:
         found = rows.get(str(row.number), {"status": NOT_MEASURED, "reason": "not asked for yet"})
@@ -163,7 +163,7 @@ def _reasons(rows: Mapping[str, Any]) -> str:
 
 
 def _ways(rows: Mapping[str, Any]) -> str:
-    """Every way that was timed."""
+    """List every way that was timed."""
     lines = [
         "## What was timed\n",
         "| # | way | median | fastest | spread | repeats |",

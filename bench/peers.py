@@ -1,4 +1,4 @@
-"""The same computed by other packages, where they are installed (requirements-bench.txt)."""
+"""Compute the same by other packages, where they are installed (requirements-bench.txt)."""
 
 import importlib.util
 import io
@@ -16,12 +16,12 @@ Ways = dict[str, Callable[[], Any]]
 
 
 def installed(name: str) -> bool:
-    """Whether a package can be imported."""
+    """Tell whether a package can be imported."""
     return importlib.util.find_spec(name) is not None
 
 
 def maps_by_peers(found: Networks) -> tuple[Ways, list[str]]:
-    """Ways to the last block's attention of ViTs of the same shape, float32; and who is missing."""
+    """List ways to the last block's attention of ViTs of the same shape, float32; and who is missing."""
     ways: Ways = {"timm's own forward (no maps)": lambda: _timm(found)}
     missing = []
     if installed("transformers"):
@@ -37,7 +37,7 @@ def maps_by_peers(found: Networks) -> tuple[Ways, list[str]]:
 
 
 def crops_by_lightly(photos: int) -> tuple[Ways, list[str]]:
-    """lightly's DINO transform on as many JPEGs, normalisation left out as in the other ways."""
+    """List lightly's DINO transform on as many JPEGs, normalisation left out as in the other ways."""
     if not installed("lightly"):
         return {}, ["lightly is not installed"]
     from lightly.transforms import DINOTransform
@@ -91,7 +91,7 @@ def _hugging_face_dinov2(found: Networks) -> Any:
 
 
 def openvino_forward(model: Any, images: Tensor, precision: str = "f32") -> Callable[[], Any]:
-    """A compiled model's forward on the images, in `precision`."""
+    """Compile a model's forward on the images, in `precision`."""
     import openvino
 
     core = openvino.Core()

@@ -1,7 +1,7 @@
 """The method written plainly from the paper's equations: what the fast code is compared with.
 
 Attention maps of all tokens in every block, one log-softmax a pair of views, parameter-by-parameter
-clipping, teacher update and host reads, PIL crops; float32. Nothing here is used by the product.
+clipping, teacher update and host reads, PIL crops; float32. DINO Explorer uses nothing of this.
 """
 
 import copy
@@ -42,7 +42,7 @@ class PlainPrototypes(nn.Module):
 
 
 def whole_maps(model: nn.Module) -> nn.Module:
-    """A copy of a timm ViT whose blocks all hold their N×N maps."""
+    """Copy a timm ViT, with blocks that all hold their N×N maps."""
     plain = copy.deepcopy(model).float()
     for block in plain.blocks:
         block.attn = PlainAttention(block.attn)
@@ -51,7 +51,7 @@ def whole_maps(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def last_maps(model: nn.Module, images: Tensor) -> Tensor:
-    """Images [B,3,H,W] → the last block's CLS row [B,A,N] out of its whole map, patches only."""
+    """Compute the last block's CLS row [B,A,N] of images [B,3,H,W] out of its whole map, patches only."""
     x = model.norm_pre(model._pos_embed(model.patch_embed(images)))
     for block in model.blocks[:-1]:
         x = block(x)
@@ -65,7 +65,7 @@ def last_maps(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def forward(network: nn.Module, crops: list[Tensor]) -> Tensor:
-    """Logits of all crops; whole blocks to the end, CLS taken last."""
+    """Compute the logits of all crops; whole blocks to the end, CLS taken last."""
     features = []
     for size in sorted({crop.shape[-1] for crop in crops}, reverse=True):
         batch = torch.cat([crop for crop in crops if crop.shape[-1] == size])
@@ -83,7 +83,7 @@ def step(
     momentum: float,
     scaler: Any = None,
 ) -> float:
-    """One step by Algorithm 1, written as the equations read; the loss.
+    """Take one step by Algorithm 1, written as the equations read, and give its loss.
 
     With a gradient `scaler` in fp16 under autocast on the crops' device, as on a GPU.
     """
@@ -116,7 +116,7 @@ def step(
 
 
 def _loss(student, teacher, crops: list[Tensor], center: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean over pairs of views, and the teacher's logits."""
+    """Compute the mean over pairs of views, and the teacher's logits."""
     num_views = len(crops)
     teacher_out = forward_no_grad(teacher, crops[:2])
     views = (forward(student, crops) / 0.1).chunk(num_views)
@@ -132,14 +132,14 @@ def _loss(student, teacher, crops: list[Tensor], center: Tensor) -> tuple[Tensor
 
 @torch.no_grad()
 def forward_no_grad(network: nn.Module, crops: list[Tensor]) -> Tensor:
-    """Logits without a graph."""
+    """Compute logits without a graph."""
     return forward(network, crops)
 
 
 def crops_by_pil(
     picture: Image.Image, rng: random.Random, *, num_locals: int = 8
 ) -> list[Image.Image]:
-    """The recipe's crops with PIL: 2 × 224 px and `num_locals` × 96 px."""
+    """Make the recipe's crops with PIL: 2 × 224 px and `num_locals` × 96 px."""
     views = [(224, (0.4, 1.0), 1.0, 0.0), (224, (0.4, 1.0), 0.1, 0.2)]
     views += [(96, (0.05, 0.4), 0.5, 0.0)] * num_locals
     return [_one_crop(picture, rng, view) for view in views]

@@ -1,4 +1,4 @@
-"""Label propagation: windows in tiles against the plain N×N affinity, in time and in what they give.
+"""Compare label propagation in windows with the plain N×N affinity, in time and in what they give.
 
     python -m bench.propagation [--threads 1 --dim 384 --repeats 5 --grids 30x52,34x61]
 
@@ -26,7 +26,7 @@ CLASSES = 3
 
 
 def plain(features: Iterator[Tensor], first: Tensor, settings: PropagationSettings) -> Iterator:
-    """Soft labels [K,h,w] by the affinity of every patch with every patch of every context frame."""
+    """Yield soft labels [K,h,w] by the affinity of every patch with every patch of every context frame."""
     h, w = first.shape
     inside = _inside(h, settings.window)[:, None, :, None] & _inside(w, settings.window)[:, None]
     inside = inside.reshape(h * w, h * w)
@@ -53,7 +53,7 @@ def _inside(length: int, window: int) -> Tensor:
 
 
 def frames(grid: tuple[int, int], dim: int, count: int) -> Iterator[Tensor]:
-    """Features [N,D] of noise that moves a column a frame, with more noise on it."""
+    """Yield features [N,D] of noise that moves a column a frame, with more noise on it."""
     generator = torch.Generator().manual_seed(0)
     scene = torch.randn(*grid, dim, generator=generator)
     for number in range(count):
@@ -64,7 +64,7 @@ def frames(grid: tuple[int, int], dim: int, count: int) -> Iterator[Tensor]:
 def compare(
     grid: tuple[int, int], dim: int, repeats: int
 ) -> tuple[list[float], list[float], float]:
-    """Seconds a frame of the plain way and of ours, with a full context, and how they differ."""
+    """Time a frame the plain way and ours, with a full context; seconds, and how far they differ."""
     settings = PropagationSettings()
     generator = torch.Generator().manual_seed(1)
     first = torch.randint(0, CLASSES, grid, generator=generator)

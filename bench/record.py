@@ -8,7 +8,7 @@ from dino.system.files import write_atomically
 
 
 class Record:
-    """`content` is {"rows": {number: …}, "sections": {name: …}}, kept in a file."""
+    """What was measured: `content` is {"rows": {number: …}, "sections": {name: …}}, kept in a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Masks by method and refinement: Jaccard index on outlined photos, and time at 2 megapixels.
+"""Measure masks by method and refinement: Jaccard index on outlined photos, and time at 2 megapixels.
 
     python -m bench.refine caltech-masks --weights vits14.safetensors [--photos 160 --skip 40 --size 480]
     python -m bench.refine --times-only
@@ -41,7 +41,7 @@ Scene = tuple[np.ndarray, Attention, PatchFeatures, np.ndarray]
 
 
 def scenes(data: str, weights: str, *, size: int, photos: int, skip: int) -> Iterator[Scene]:
-    """Photos with attention, features and their first object's mask."""
+    """Yield photos with attention, features and their first object's mask."""
     backbone, outlined = dino.load(weights), open_masks(data)
     paths = list(outlined.paths)
     random.Random(0).shuffle(paths)  # noqa: S311
@@ -54,7 +54,7 @@ def scenes(data: str, weights: str, *, size: int, photos: int, skip: int) -> Ite
 
 
 def scores(found: Iterator[Scene]) -> dict[str, np.ndarray]:
-    """J by method, [photos, 4]: as patches, with either refinement, and with GrabCut tidied too."""
+    """Compute J by method, [photos, 4]: as patches, with either refinement, and with GrabCut tidied too."""
     rows: dict[str, list[list[float]]] = {name: [] for name in METHODS}
     for rgb, attention, features, truth in found:
         for name, settings in METHODS.items():
@@ -66,7 +66,7 @@ def scores(found: Iterator[Scene]) -> dict[str, np.ndarray]:
 
 
 def print_scores(by_method: dict[str, np.ndarray]) -> None:
-    """The table of means, and of photos in which a refinement made the mask better."""
+    """Print the table of means, and of photos in which a refinement made the mask better."""
     count = len(next(iter(by_method.values())))
     print(f"\nMean J, {count} photos (in brackets: share of photos that gain)\n")
     print("| patches | as they are | guided | GrabCut | GrabCut, largest piece, holes filled |")
@@ -79,7 +79,7 @@ def print_scores(by_method: dict[str, np.ndarray]) -> None:
 
 
 def steps_at(height: int, width: int) -> dict[str, Callable[[], object]]:
-    """Each step on a photo of noise and a disc, with a mask of patches."""
+    """Build each step on a photo of noise and a disc, with a mask of patches."""
     y, x = np.mgrid[0:height, 0:width]
     disc = (y / height - 0.5) ** 2 + (x / width - 0.5) ** 2 < 0.06
     noise = np.random.default_rng(0).normal(0, 20, (height, width, 3))
@@ -102,7 +102,7 @@ def steps_at(height: int, width: int) -> dict[str, Callable[[], object]]:
 
 
 def print_times(repeats: int) -> None:
-    """The table of times, wall-clock and of the processor, at 1,632 × 1,224 px."""
+    """Print the table of times, wall-clock and of the processor, at 1,632 × 1,224 px."""
     print(f"\nms at 1,632 × 1,224 px, median of {repeats}\n")
     print("| step | wall clock | processor |\n| --- | --- | --- |")
     for name, step in steps_at(1224, 1632).items():

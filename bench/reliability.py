@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md, of what the checks of `make soak` found.
+"""Write the table of docs/reliability.md, of what the checks of `make soak` found.
 
 python -m bench.reliability .venv/figures.jsonl docs/reliability.md
 
@@ -17,7 +17,7 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 def table(lines: list[dict]) -> str:
-    """Markdown of `row`, `tried` and `found`, by row; a check that ran twice counts with its last."""
+    """Write `row`, `tried` and `found` as Markdown, by row; a check that ran twice counts with its last."""
     latest = {(line["row"], line["tried"]): line for line in lines}
     rows = ["| # | what is tried | what was found |", "| --- | --- | --- |"]
     for line in sorted(latest.values(), key=lambda line: line["row"]):

@@ -1,4 +1,4 @@
-"""The app served as its users start it, and a browser to open it with."""
+"""Serve the app as its users start it, and drive a browser to open it with."""
 
 import os
 import shutil
@@ -17,17 +17,17 @@ ROOT = Path(__file__).resolve().parents[1]
 _BUNDLED = ROOT / "checkpoints" / "dino_vitti16_imagenette.safetensors"
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
           "--disable-component-update", "--disable-sync"]  # fmt: skip
-_PATIENCE_S = 60
+_START_LIMIT_S = 60
 
 
 def installed_chromium() -> str | None:
-    """Debian's Chromium: the one without windows where there is one, as the tests take it."""
+    """Find Debian's Chromium: the one without windows where there is one, as the tests take it."""
     return shutil.which("chromium-headless-shell") or shutil.which("chromium")
 
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright."""
+    """Open Debian's Chromium, driven by Playwright."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -41,7 +41,7 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def served() -> Iterator[str]:
-    """Address of a fresh server with the bundled weights, once it answers."""
+    """Start a fresh server with the bundled weights; its address, once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -61,7 +61,7 @@ def served() -> Iterator[str]:
 
 
 def _wait_for(address: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(address, timeout=1):  # noqa: S310

@@ -11,7 +11,7 @@ AT_LEAST, AT_MOST = "≥", "≤"
 
 @dataclass(frozen=True)
 class Criterion:
-    """`figure` by its name in an outcome; `unit` is what its numbers are followed by ("×", "%", "ms")."""
+    """What a figure has to reach: `figure` by its name in an outcome; `unit` is what its numbers are followed by ("×", "%", "ms")."""
 
     figure: str
     sign: str
@@ -22,7 +22,7 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Row:
-    """`module` under `bench.rows` has the function `function`, which gives the row's outcome."""
+    """A row: `module` under `bench.rows` has the function `function`, which gives its outcome."""
 
     number: int
     what: str

@@ -1,4 +1,4 @@
-"""Seconds of several ways to do the same, taken in turns, and the memory that a process has taken.
+"""Time several ways to do the same, in turns, and measure the memory that a process has taken.
 
 A busy moment of the machine then hits all of them; the median is of what is left.
 """
@@ -17,7 +17,7 @@ import torch
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of each repeat."""
+    """Seconds that each repeat took."""
 
     seconds: tuple[float, ...]
 
@@ -27,7 +27,7 @@ class Times:
 
     @property
     def spread(self) -> float:
-        """Highest minus lowest, over the median."""
+        """Compute highest minus lowest, over the median."""
         return (max(self.seconds) - min(self.seconds)) / self.median
 
 
@@ -63,7 +63,7 @@ def _wait_for(device: torch.device | None) -> None:
 
 
 def forget_peak() -> int:
-    """Bytes this process holds now, from which on `peak` counts anew (Linux).
+    """Have `peak` count anew from the bytes this process holds now, which it gives (Linux).
 
     What the process has freed is given back before, or it would be taken again without being seen.
     """
@@ -74,7 +74,7 @@ def forget_peak() -> int:
 
 
 def peak() -> int:
-    """Most bytes this process has held since `forget_peak`."""
+    """Read the most bytes this process has held since `forget_peak`."""
     return _status("VmHWM")
 
 
@@ -82,4 +82,4 @@ def _status(name: str) -> int:
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status does not tell {name}")
+    raise OSError(f"/proc/self/status has no {name}")

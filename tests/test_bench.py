@@ -59,7 +59,7 @@ def test_rows_of_either_kind_of_processor_run_on_this_one(monkeypatch, units):
     assert (coarse["bf16 over plain"] is not None) == units
 
 
-def test_levers_are_measured_and_told():
+def test_levers_are_measured_and_stand_on_the_page():
     found = child.run("levers", TINY)
     assert found["status"] == child.MEASURED
     ways = {row["way"]: row["slower"] for row in found["rows"]}
@@ -199,7 +199,7 @@ def test_times_are_taken_in_turns():
     assert Times((1.0, 2.0, 4.0)).spread == 1.5
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells of memory")
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux reports it")
 def test_memory_taken_again_after_it_was_freed_is_seen():
     """A network that is gone must not hide what a forward takes."""
     blocks = [bytes([number % 256]) * 60_000 for number in range(1_000)]
@@ -218,7 +218,7 @@ def test_exponents_and_traffic():
     assert sent(100, 4) == 150
 
 
-def test_a_row_that_breaks_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+def test_a_row_that_breaks_is_named_and_the_others_go_on(tmp_path, monkeypatch, capsys):
     def measure(name: str, **_: object) -> dict:
         if name == "2":
             return {"status": child.FAILED, "reason": "no memory"}

@@ -27,7 +27,7 @@ from dino.model import stream
 from dino.model.backbone import Backbone
 from dino.model.queries import Query, query_name
 from dino.training.runs.checkpoint import list_checkpoints
-from dino.weights.locate import holds_student_and_teacher
+from dino.weights.opening import holds_student_and_teacher
 
 Key = tuple[str, str, int]
 

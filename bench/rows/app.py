@@ -24,7 +24,7 @@ _TIMEOUT_S = 120
 
 
 def page(name: str) -> None:
-    """The script that is run: the sidebar and one page, as app/main.py does."""
+    """Run the sidebar and one page, as app/main.py does."""
     import importlib
 
     from app.ui import sidebar, start
@@ -35,15 +35,19 @@ def page(name: str) -> None:
 
 @contextmanager
 def _weights(tiny: bool) -> Iterator[None]:
-    """Random ViT-S/16 weights (or the bundled small ones) as those the app opens with."""
+    """Have the app open with random ViT-S/16 weights (or tiny ones)."""
     from dino.weights.saving import save
 
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as place:
         shape = Shape(dim=128, depth=2, patch=16) if tiny else Shape(patch=16)
-        told = {"name": "bench", "description": "random weights", "num_heads": shape.dim // 64}
+        description = {
+            "name": "bench",
+            "description": "random weights",
+            "num_heads": shape.dim // 64,
+        }
         path = save(vit(shape, 224).state_dict(), Path(place) / "bench.safetensors",
-                    dtype="fp32", metadata=told)  # fmt: skip
+                    dtype="fp32", metadata=description)  # fmt: skip
         os.environ["DINO_WEIGHTS"] = str(path)
         os.environ["DINO_CHECKPOINTS"] = place
         try:
@@ -69,7 +73,7 @@ def _ran(at: Any) -> Any:
 
 
 def new_photo(settings: Settings) -> Outcome:
-    """Row 14: a warm page is shown another photo; the script's run to its end, less the forward."""
+    """Time row 14: a warm page is shown another photo; the script's run to its end, less the forward."""
     from app.state.selection import bundled_photos
     from dino.attention import photo
 
@@ -113,7 +117,7 @@ def new_photo(settings: Settings) -> Outcome:
 
 
 def _forget_photos() -> None:
-    """Decoding included; the network stays."""
+    """Forget photos and what was made of them, pixels included; the network stays."""
     import streamlit as st
 
     from app.cache import pictures
@@ -131,7 +135,7 @@ _CONTROLS = (
 
 
 def control(settings: Settings) -> Outcome:
-    """Row 15: a control of a warm page is changed to a value it has not had; the run to its end."""
+    """Time row 15: a control of a warm page is changed to a value it has not had; the run to its end."""
     outcome, medians = Outcome(), {}
     size = "224" if settings.tiny else "480"
     with _weights(settings.tiny):
@@ -155,7 +159,7 @@ def control(settings: Settings) -> Outcome:
 
 
 def start(settings: Settings) -> Outcome:
-    """Row 16: `--help` as a process; a fresh server's first page in Chromium until its maps are drawn."""
+    """Time row 16: `--help` as a process; a fresh server's first page in Chromium until its maps are drawn."""
 
     def ask_help() -> None:
         words = [sys.executable, "-m", "dino", "--help"]
@@ -178,14 +182,14 @@ def start(settings: Settings) -> Outcome:
     outcome.timed({"server, until it answers": Times(tuple(starts))})
     outcome.notes.append(
         "The bundled ViT-Ti/16, whose loading and forward are in the first page. A server answers once "
-        "torch and the pages are loaded, which is not in it but told below."
+        "torch and the pages are loaded, which is not in it but listed below."
     )
     return outcome
 
 
 def _first_page(browser: Any) -> tuple[float, float]:
-    """Seconds until a server answers; and from going to its address until the map is drawn and the script
-    has ended."""
+    """Time how long a server takes to answer; and from going to its address until the map is drawn and the
+    script has ended."""
     begun = time.perf_counter()
     with served() as address:
         started = time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""Row 6: a folder of JPEGs → the maps of each, end to end: reading, decoding, resizing, forward."""
+"""Row 6: the maps of a folder of JPEGs, end to end: reading, decoding, resizing, forward."""
 
 import functools
 import io
@@ -27,7 +27,7 @@ _COUNT, _PHOTO_PX, _SIZE = 64, (1600, 1200), 480
 
 
 def folder(settings: Settings) -> Outcome:
-    """64 photos of 1,600 × 1,200 px at 480 px, S/16 (4 photos if tiny)."""
+    """Time 64 photos of 1,600 × 1,200 px at 480 px, S/16 (4 photos if tiny)."""
     precisions = ("fp32", "bf16") if has_bf16_units(torch.device("cpu")) else ("fp32",)
     found = networks(16, _SIZE, tiny=settings.tiny, precisions=precisions)
     # Photos are 4:3, so that all ways interpolate positions; timm does it at each forward.
@@ -45,7 +45,7 @@ def folder(settings: Settings) -> Outcome:
     outcome.figures = over_plain(times)
     per_photo = {name: times[name].median / len(photos) for name in ways}
     outcome.notes.append(
-        "; ".join(f"{name}: {1e3 * each:.0f} ms a photo" for name, each in per_photo.items()) + "."
+        "; ".join(f"{name}: {1e3 * s:.0f} ms a photo" for name, s in per_photo.items()) + "."
     )
     height, width = plan(_PHOTO_PX[::-1], size=found.side, patch_size=16).resized
     work = len(photos) * flops.maps(found.shape, height, width)
@@ -54,12 +54,12 @@ def folder(settings: Settings) -> Outcome:
 
 
 def _ours(backbone: Backbone, place: str, side: int) -> list[Attention]:
-    """As `python -m dino attend` does, less the pictures it writes."""
+    """Make the maps as `python -m dino attend` does, less the pictures it writes."""
 
-    def look(photo: Path) -> Attention:
+    def maps_of(photo: Path) -> Attention:
         return attend(backbone, read(photo, short_side=side), size=side)
 
-    return list(each(look, find_images(place), at_once=how_many(backbone, side)))
+    return list(each(maps_of, find_images(place), at_once=how_many(backbone, side)))
 
 
 def _photos(place: Path, count: int) -> list[Path]:

@@ -15,29 +15,28 @@ from bench.machine import products
 from bench.outcome import NotMeasuredError, Outcome, Settings
 from bench.rows.training import config_of
 from bench.timing import Times, in_turns
-from bench.training import jpeg, plain_step
-from dino.model.device import choose_precision, dtype_of
-from dino.system.distributed import World
-from dino.training.build import build_crops, build_schedules
+from bench.training import build_own_step, jpeg, own_step, plain_step, random_crops
+from dino.model.device import choose_precision
+from dino.training.build import build_crops
 from dino.training.config import TrainConfig
 from dino.training.data import StepSampler, loader, normalize, open_photos, start_reading
-from dino.training.methods import build_method
-from dino.training.step import StepOptions
 
 _BATCHES = (64, 256)
 _OURS, _PLAIN = "ours, batch {}", "plain fp16, batch {}"
 
 
 def step(settings: Settings) -> Outcome:
-    """Row 9: a step on crops that are on the device, ours beside the plain one in fp16 with a scaler."""
+    """Time row 9: a step on crops that are on the device, ours beside the plain one in fp16 with a scaler."""
     _need_gpu(settings)
     outcome = Outcome()
     for batch in _BATCHES:
         config = _config(settings, batch)
-        crops = _crops(config, settings.device)
-        ways: dict[str, Any] = {_OURS.format(batch): _own_step(config, crops, settings.device)}
+        crops = random_crops(config, settings.device)
+        ways: dict[str, Any] = {
+            _OURS.format(batch): own_step(config, crops, device=settings.device)
+        }
         with contextlib.suppress(torch.cuda.OutOfMemoryError):
-            slow = _plain_half(config, crops, settings.device)
+            slow = _plain_half(config, crops, device=settings.device)
             slow()
             ways[_PLAIN.format(batch)] = slow
         rates = products(_precision(settings), settings.device, tiny=settings.tiny)
@@ -57,13 +56,13 @@ def step(settings: Settings) -> Outcome:
 
 
 def from_jpeg(settings: Settings) -> Outcome:
-    """Row 10: the same fed from JPEGs by the loader of a run, beside crops already on the device."""
+    """Time row 10: the same fed from JPEGs by the loader of a run, beside crops already on the device."""
     _need_gpu(settings)
     config = _config(settings, _BATCHES[0])
     device, steps = settings.device, 2 if settings.tiny else 30
-    run = _own_step(config, _crops(config, device), device)
+    run = own_step(config, random_crops(config, device), device=device)
     synthetic = in_turns({"synthetic": run}, settings.repeats, device=device)["synthetic"]
-    method, values, options = _method(config, device)
+    method, values, options = build_own_step(config, device=device)
     mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in method.scale)
     taken, waited = [], []
     with tempfile.TemporaryDirectory() as place:
@@ -98,16 +97,16 @@ def from_jpeg(settings: Settings) -> Outcome:
 
 
 def memory(settings: Settings) -> Outcome:
-    """Row 11: most memory of the GPU that a step takes, ours beside plain."""
+    """Measure row 11: most memory of the GPU that a step takes, ours beside plain."""
     _need_gpu(settings)
     if settings.device.type != "cuda":
         raise NotMeasuredError("no GPU here: there is no memory of one to count")
     config, device = _config(settings, _BATCHES[0]), settings.device
-    crops = _crops(config, device)
+    crops = random_crops(config, device)
     peaks = {}
-    for name, made in (("ours", _own_step), ("plain", _plain_half)):
+    for name, build in (("ours", own_step), ("plain", _plain_half)):
         torch.cuda.empty_cache()
-        run = made(config, crops, device)
+        run = build(config, crops, device=device)
         run()
         torch.cuda.reset_peak_memory_stats(device)
         run()
@@ -132,30 +131,8 @@ def _precision(settings: Settings) -> str:
     return choose_precision("auto", settings.device)
 
 
-def _crops(config: TrainConfig, device: torch.device) -> list[torch.Tensor]:
-    views = build_crops(config).views
-    return [torch.randn(config.batch_size, 3, v.size, v.size, device=device) for v in views]
-
-
-def _method(config: TrainConfig, device: torch.device) -> tuple[Any, Any, StepOptions]:
-    precision = choose_precision("auto", device)
-    low = None if precision == "fp32" else dtype_of(precision)
-    method = build_method(
-        config, device=device, world=World(), num_classes=0,
-        plain=low is not None and device.type == "cpu",
-    )  # fmt: skip
-    values = build_schedules(config, config.batch_size * 10).at(5)
-    return method, values, StepOptions(config.clip_grad, 0, low)
-
-
-def _own_step(config: TrainConfig, crops: list[torch.Tensor], device: torch.device) -> Any:
-    method, values, options = _method(config, device)
-    labels = torch.zeros(config.batch_size, dtype=torch.long, device=device)
-    return lambda: method.step(crops, labels, values, options)
-
-
-def _plain_half(config: TrainConfig, crops: list[torch.Tensor], device: torch.device) -> Any:
-    """The plain step in fp16 with a gradient scaler, as the original trains on a GPU."""
+def _plain_half(config: TrainConfig, crops: list[torch.Tensor], *, device: torch.device) -> Any:
+    """Build the plain step in fp16 with a gradient scaler, as the original trains on a GPU."""
     if device.type != "cuda":
         return plain_step(config, crops)
     return plain_step(config, crops, device=device, scaler=torch.amp.GradScaler("cuda"))

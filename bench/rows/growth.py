@@ -1,4 +1,4 @@
-"""How time and memory of the maps grow with the image's side and with the batch, ours beside plain."""
+"""Measure how the maps' time and memory grow with the image's side and the batch, ours beside plain."""
 
 import math
 import statistics
@@ -17,7 +17,7 @@ _PATCH = 16
 
 
 def growth(settings: Settings) -> dict[str, Any]:
-    """Points of each way and the exponents fitted to them; a forward a point, in a process of its own."""
+    """Measure points of each way, a forward each in a process of its own, and fit exponents to them."""
     sides, batches, batch_side = _SIDES, _BATCHES, _BATCH_SIDE
     if settings.tiny:
         sides, batches, batch_side = (64, 96), (1, 2), 64
@@ -53,7 +53,7 @@ def _exponents(points: list[dict[str, Any]], way: str, batch_side: int) -> dict[
 
 
 def exponent(xs: list[float], ys: list[float]) -> float | None:
-    """p of the y = c·xᵖ nearest to positive points on log–log axes; None for fewer than two."""
+    """Fit p of the y = c·xᵖ nearest to positive points on log–log axes; None for fewer than two."""
     pairs = [(math.log(x), math.log(y)) for x, y in zip(xs, ys, strict=True) if x > 0 and y > 0]
     if len({x for x, _ in pairs}) < 2:
         return None

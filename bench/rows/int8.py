@@ -19,7 +19,7 @@ _MASK_PHOTOS, _MASK_SIZE = 24, 448
 
 
 def quantised(settings: Settings) -> Outcome:
-    """torch's dynamic int8 (VNNI, AMX) in every linear layer of the blocks before the last, S/8 at 480 px."""
+    """Time torch's dynamic int8 (VNNI, AMX) in every linear layer of the blocks before the last, S/8 at 480 px."""
     found = networks(8, 480, tiny=settings.tiny, precisions=("fp32",))
     own = found.ours["fp32"]
     low = int8_of(own)
@@ -61,7 +61,7 @@ class Int8Linear(torch.nn.Module):
 
 
 def int8_of(backbone: Backbone) -> Backbone:
-    """A backbone whose blocks before the last multiply in int8; attention stays float32."""
+    """Copy a backbone, with blocks before the last that multiply in int8; attention stays float32."""
     model = copy.deepcopy(backbone.module)
     for part in model.blocks[:-1]:
         for holder, name in (
@@ -75,7 +75,7 @@ def int8_of(backbone: Backbone) -> Backbone:
 
 
 def _agreement(settings: Settings) -> float | None:
-    """Mean IoU of int8 with fp32 masks at 60 % of mass, on every 22nd photo; None without the weights."""
+    """Compute the mean IoU of int8 with fp32 masks at 60 % of mass, on every 22nd photo; None without the weights."""
     if settings.shared is None:
         return None
     weights = settings.shared / "weights" / "vits14_dinov2_saliency.fp16.safetensors"

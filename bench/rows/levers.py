@@ -13,14 +13,12 @@ from torch.nn import functional as F
 from bench.outcome import Settings
 from bench.rows.training import config_of
 from bench.timing import in_turns
+from bench.training import own_step, random_crops
 from dino.model import forward
-from dino.model.device import choose_precision, dtype_of
-from dino.system.distributed import World
+from dino.model.device import choose_precision
 from dino.training import network, step
-from dino.training.build import build_crops, build_schedules
 from dino.training.config import TrainConfig
 from dino.training.loss import DINOLoss
-from dino.training.methods import build_method
 
 WITH_ALL = "everything"
 _BATCH_ON_GPU = 64
@@ -28,7 +26,8 @@ _BATCH_ON_GPU = 64
 
 @dataclass(frozen=True)
 class Lever:
-    """`undone` is what stands in its place, `patch` puts it there while a step runs, `change` once."""
+    """A part that makes a step quick: `undone` says what stands in its place, `patch` puts it there
+    while a step runs, `change` once."""
 
     name: str
     undone: str
@@ -37,7 +36,7 @@ class Lever:
 
 
 def levers(settings: Settings) -> dict[str, Any]:
-    """Medians of a step with everything and without each lever, in turns, on the run's device."""
+    """Time a step with everything and without each lever, in turns, on the run's device."""
     device = settings.device
     batch = _BATCH_ON_GPU if device.type == "cuda" else 8
     config = config_of(settings, batch)
@@ -65,46 +64,32 @@ def levers(settings: Settings) -> dict[str, Any]:
 def variants(
     config: TrainConfig, device: torch.device, precision: str = "auto"
 ) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """What a step without each lever is called, and the step, which gives its loss."""
-    crops = [
-        torch.randn(
-            (config.batch_size, 3, v.size, v.size), generator=torch.Generator().manual_seed(v.size)
-        ).to(device)
-        for v in build_crops(config).views
-    ]
+    """Yield the name of each lever that is undone, and a step without it, which gives its loss."""
+    crops = random_crops(config, device)
     chosen = choose_precision(precision, device)
     for lever in (None, *LEVERS):
-        low = None if chosen == "fp32" else dtype_of(chosen)
-        if lever is BFLOAT16:
-            if low is None:
-                continue
-            low = None
-        elif lever is ATTENTION and device.type == "cpu" and low is not None:
+        if lever is BFLOAT16 and chosen == "fp32":
+            continue
+        if lever is ATTENTION and device.type == "cpu" and chosen != "fp32":
             continue  # there the product multiplies attention out: it is the quicker way
         name = WITH_ALL if lever is None else lever.name
-        yield name, _step(config, device, crops, low, lever or Lever("", ""))
+        yield name, _step(config, device, crops, "fp32" if lever is BFLOAT16 else chosen, lever)
 
 
 def _step(
     config: TrainConfig,
     device: torch.device,
     crops: list[Tensor],
-    low: torch.dtype | None,
-    lever: Lever,
+    precision: str,
+    lever: Lever | None,
 ) -> Callable[[], Tensor]:
+    lever = lever or Lever("", "")
     torch.manual_seed(0)
-    method = build_method(
-        config, device=device, world=World(), num_classes=0,
-        plain=low is not None and device.type == "cpu",
-    )  # fmt: skip
-    lever.change(method)
-    labels = torch.zeros(config.batch_size, dtype=torch.long, device=device)
-    values = build_schedules(config, config.batch_size * 10).at(5)
-    options = step.StepOptions(config.clip_grad, 0, low)
+    take = own_step(config, crops, device=device, precision=precision, change=lever.change)
 
     def run() -> Tensor:
         with lever.patch():
-            return method.step(crops, labels, values, options).loss
+            return take()
 
     return run
 
@@ -131,7 +116,7 @@ def _embed_whole(backbone: Any, images: Tensor) -> Tensor:
 
 
 def _compare_pairs(self: DINOLoss, student: Tensor, targets: Tensor) -> Tensor:
-    """One log-softmax a pair of views, as the sum of the paper is written."""
+    """Take a log-softmax for each pair of views, as the sum of the paper is written."""
     teachers = targets.chunk(self.num_global)
     views = (student.float() / self.student_temp).chunk(self.num_views)
     total, pairs = student.new_zeros((), dtype=torch.float32), 0
@@ -145,7 +130,7 @@ def _compare_pairs(self: DINOLoss, student: Tensor, targets: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _clip_one_by_one(model: nn.Module, limit: float | None) -> Tensor:
-    """A norm and a host read a parameter."""
+    """Clip with a norm and a host read for each parameter."""
     norms = []
     for parameter in model.parameters():
         if parameter.grad is None:

@@ -21,7 +21,7 @@ _EXPONENTIALS = "exponentials of softmax alone, fp32"
 
 
 def exact(settings: Settings) -> Outcome:
-    """Row 1: ours in float32 beside the plain way and the peers."""
+    """Time row 1: ours in float32 beside the plain way and the peers."""
     found = networks(8, 480, tiny=settings.tiny, precisions=("fp32",))
     peers, missing = maps_by_peers(found)
     outcome = Outcome(notes=[f"{who}." for who in missing])
@@ -33,7 +33,7 @@ def exact(settings: Settings) -> Outcome:
 
 
 def bfloat16(settings: Settings) -> Outcome:
-    """Row 2: ours in bfloat16 beside the plain way in float32."""
+    """Time row 2: ours in bfloat16 beside the plain way in float32."""
     if not has_bf16_units(CPU):
         return Outcome({BF16: None, "efficiency bf16": None}, notes=["This CPU has no bf16 units."])
     found = networks(8, 480, tiny=settings.tiny, precisions=("bf16",))
@@ -43,7 +43,7 @@ def bfloat16(settings: Settings) -> Outcome:
 
 
 def coarse(settings: Settings) -> Outcome:
-    """Row 4: the same at patch 16, in both precisions."""
+    """Time row 4: the same at patch 16, in both precisions."""
     precisions = ("fp32", "bf16") if has_bf16_units(CPU) else ("fp32",)
     found = networks(16, 480, tiny=settings.tiny, precisions=precisions)
     check_maps(found)
@@ -57,7 +57,7 @@ def coarse(settings: Settings) -> Outcome:
 
 
 def over_plain(times: dict[str, Times]) -> dict[str, float | None]:
-    """How many times as fast as the plain way ours is, by precision; None for one that is absent."""
+    """Compute how many times as fast as the plain way ours is, by precision; None for one that is absent."""
     ratios: dict[str, float | None] = {}
     for figure, precision in ((FP32, "fp32"), (BF16, "bf16")):
         ours = times.get(_OURS.format(precision))
@@ -73,7 +73,7 @@ def _own(found: Networks) -> dict:
 
 
 def _attention_alone(found: Networks, precision: str) -> Callable[[], None]:
-    """The attention of all blocks but the last, on random queries, keys and values, and nothing else."""
+    """Build the attention of all blocks but the last, on random queries, keys and values, and nothing else."""
     heads, tokens = found.shape.dim // HEAD_DIM, found.shape.tokens(found.side, found.side)
     q, k, v = torch.randn(3, 1, heads, tokens, HEAD_DIM).to(dtype_of(precision))
 
@@ -87,7 +87,7 @@ def _attention_alone(found: Networks, precision: str) -> Callable[[], None]:
 def _of_the_fastest(
     times: dict[str, Times], multiplying: Multiplying, precision: str, work: float
 ) -> str:
-    """The same figures of each way's fastest turn: what they are where nobody else slows the machine."""
+    """Say the same figures of each way's fastest turn: what they are where nobody else slows the machine."""
     best = {name: min(taken.seconds) for name, taken in times.items()}
     ours = best[_OURS.format(precision)]
     rate = multiplying.rate(precision, times, fastest=True)
@@ -100,7 +100,7 @@ def _of_the_fastest(
 def _times(
     outcome: Outcome, found: Networks, precision: str, peers: Ways, settings: Settings
 ) -> dict[str, float | None]:
-    """Ratios over the plain way and over the peers, and the efficiency: the arithmetic needed, at the
+    """Compute ratios over the plain way and over the peers, and the efficiency: the arithmetic needed, at the
     rate the machine multiplies with, over the time taken; all timed in turns."""
     multiplying = Multiplying([precision], tiny=settings.tiny)
     entries = flops.softmax_entries(found.shape, found.side, found.shape.dim // HEAD_DIM)

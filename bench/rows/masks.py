@@ -16,7 +16,7 @@ _TINY_PHOTOS, _TINY_SIZE = 3, 112
 
 
 def agreement(settings: Settings) -> Outcome:
-    """IoU of each head's mask at 60 % of mass, bf16 with fp32, over all photos of `caltech-masks`."""
+    """Compute the IoU of each head's mask at 60 % of mass, bf16 with fp32, over all photos of `caltech-masks`."""
     if settings.shared is None:
         raise NotMeasuredError("the reference material beside the project (../shared) is absent")
     weights = settings.shared / "weights" / "vits14_dinov2_saliency.fp16.safetensors"

@@ -1,4 +1,4 @@
-"""Row 5: memory that the maps of one image take, beyond network and image."""
+"""Row 5: the memory that the maps of one image take, beyond network and image."""
 
 import statistics
 
@@ -12,7 +12,7 @@ _REPEATS = 3  # the peak of a process differs by little
 
 
 def extra(settings: Settings) -> Outcome:
-    """S/8 at 480 px: medians of the peak, a new process each time."""
+    """Measure S/8 at 480 px: medians of the peak, a new process each time."""
     ways = ["plain-fp32", "ours-fp32"]
     if has_bf16_units(torch.device("cpu")):
         ways.append("ours-bf16")

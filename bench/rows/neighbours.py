@@ -12,7 +12,7 @@ _TRAIN, _TEST, _DIM, _CLASSES, _K, _TEMPERATURE = 100_000, 5_000, 384, 100, 20, 
 
 
 def knn(settings: Settings) -> Outcome:
-    """5,000 images by 100,000 of 384 dimensions, 20 neighbours weighted by exp(cosine / 0.07)."""
+    """Time 5,000 images by 100,000 of 384 dimensions, 20 neighbours weighted by exp(cosine / 0.07)."""
     train_size, test_size = (500, 50) if settings.tiny else (_TRAIN, _TEST)
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(_CLASSES, _DIM, generator=generator)
@@ -48,7 +48,7 @@ def knn(settings: Settings) -> Outcome:
 
 
 def _weights(distances):
-    """Of scikit-learn's cosine distances, 1 − cosine."""
+    """Weigh neighbours by scikit-learn's cosine distances, 1 − cosine."""
     import numpy as np
 
     return np.exp((1 - distances) / _TEMPERATURE)

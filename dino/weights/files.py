@@ -2,8 +2,8 @@
 
     raw = read("dino_deitsmall16_pretrain.pth")    # raw.tree, raw.kind, raw.hints
 
-What a file is, is told by its first bytes, never by its name. Key names are left as they are;
-`layouts.py` knows what they mean.
+The first bytes of a file say what it is, never its name. Key names are left as they are; `layouts.py`
+knows what they mean.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _safe_globals_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawWeights:
     """Tensors as found: `tree` flat or nested, `kind` of container, and its hints."""
 
     tree: Mapping[str, Any]
@@ -39,7 +39,7 @@ class Raw:
     hints: Hints = field(default_factory=Hints)
 
 
-def read(path: str | Path) -> Raw:
+def read(path: str | Path) -> RawWeights:
     """Read a weights file, or a Hugging Face folder.
 
     Args:
@@ -60,14 +60,14 @@ def read(path: str | Path) -> Raw:
         if kind == "onnx":
             from dino.weights.onnx_graph import read_onnx
 
-            return Raw(read_onnx(path), kind)
+            return RawWeights(read_onnx(path), kind)
         return _read_torch(path, kind)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def sniff(path: Path) -> str:
-    """Kind of a file by its first bytes: "safetensors", "torch", "torch legacy" or "onnx".
+    """Tell the kind of a file by its first bytes: "safetensors", "torch", "torch legacy" or "onnx".
 
     Raises:
         WeightsError: empty, a web page, a Git LFS pointer, or nothing known.
@@ -98,7 +98,7 @@ def sniff(path: Path) -> str:
     )
 
 
-def _read_safetensors(path: Path) -> Raw:
+def _read_safetensors(path: Path) -> RawWeights:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -109,11 +109,11 @@ def _read_safetensors(path: Path) -> Raw:
         raise WeightsError(
             f"{path}: damaged or cut short ({error}); copy or download it again"
         ) from error
-    return Raw(tensors, "safetensors", from_metadata(metadata))
+    return RawWeights(tensors, "safetensors", from_metadata(metadata))
 
 
 def read_safetensors_metadata(path: Path) -> dict[str, str]:
-    """The free text of a safetensors header, without its tensors.
+    """Read the free text of a safetensors header, without its tensors.
 
     Raises:
         WeightsError: the header is cut short or is not JSON.
@@ -129,12 +129,12 @@ def read_safetensors_metadata(path: Path) -> dict[str, str]:
         raise WeightsError(
             f"{path}: its safetensors header is cut short; copy or download it again"
         )
-    told = parsed.get("__metadata__")
-    return {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
+    text = parsed.get("__metadata__")
+    return {str(k): str(v) for k, v in text.items()} if isinstance(text, dict) else {}
 
 
-def _read_torch(path: Path, kind: str) -> Raw:
-    """A torch file through the restricted unpickler, plus `argparse.Namespace`.
+def _read_torch(path: Path, kind: str) -> RawWeights:
+    """Read a torch file through the restricted unpickler, plus `argparse.Namespace`.
 
     The original's full checkpoints carry their arguments as a Namespace, which holds plain values
     and has no code of its own.
@@ -161,16 +161,14 @@ def _read_torch(path: Path, kind: str) -> Raw:
             f"{path}: holds a {type(loaded).__name__}, expected a dict of tensors; save "
             "model.state_dict() instead"
         )
-    return Raw(loaded, kind, from_checkpoint(loaded))
+    return RawWeights(loaded, kind, from_checkpoint(loaded))
 
 
 def _torch_load(path: Path, kind: str) -> Any:
-    """Memory-mapped where it can be: a full checkpoint's optimizer state is then never read."""
+    """Map the file into memory where that works: a full checkpoint's optimizer state is then never read."""
     import torch
 
-    if (
-        path.suffix == ".safetensors"
-    ):  # by this name torch would call safetensors, whatever is in it
+    if path.suffix == ".safetensors":  # by its name torch would call safetensors, whatever is in it
         with path.open("rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)
     return torch.load(path, map_location="cpu", weights_only=True, mmap=kind == "torch")
@@ -189,7 +187,7 @@ def _check_torch_zip(path: Path) -> None:
 
 
 def _refusal(message: str) -> str:
-    """One sentence for what torch's restricted unpickler would not read, naming the type if told."""
+    """Say what torch's restricted unpickler would not read, naming the type where its message does."""
     found = re.search(r"GLOBAL (\S+)", message) or re.search(r"class (\S+)", message)
     why = (
         f"this pickle asks to import and call {found[1]}"
@@ -207,8 +205,8 @@ def _first_line(error: Exception) -> str:
     return lines[0][:120] if lines else type(error).__name__
 
 
-def _read_folder(folder: Path) -> Raw:
-    """A Hugging Face model folder: weights, config.json and maybe preprocessor_config.json."""
+def _read_folder(folder: Path) -> RawWeights:
+    """Read a Hugging Face model folder: weights, config.json and maybe preprocessor_config.json."""
     found = [folder / name for name in _FOLDER_FILES if (folder / name).is_file()]
     if not found:
         raise WeightsError(
@@ -216,4 +214,4 @@ def _read_folder(folder: Path) -> Raw:
             "with config.json in it"
         )
     raw = read(found[0])
-    return Raw(raw.tree, f"folder with {raw.kind}", with_folder(raw.hints, folder))
+    return RawWeights(raw.tree, f"folder with {raw.kind}", with_folder(raw.hints, folder))

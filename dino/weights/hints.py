@@ -1,4 +1,4 @@
-"""What a container says about its tensors beside the tensors: heads, grid, mean and std, name.
+"""Read what a container says of its tensors: heads, grid, mean and std, name.
 
 Three writers are known: our own safetensors metadata (`saving.save`), Hugging Face's JSON files, and
 the `preprocessing` entry of our run checkpoints (`training.state`).
@@ -19,7 +19,7 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Hints:
-    """None or empty where the container says nothing.
+    """What a container says beside its tensors; None or empty where it says nothing.
 
     `grid` is (rows, columns) of the position embedding, `mean` and `std` per RGB channel (0..1),
     `is_random` where nothing was learned, `metadata` whatever text came along.
@@ -52,17 +52,17 @@ def from_metadata(metadata: Mapping[str, str]) -> Hints:
 
 
 def from_checkpoint(tree: Mapping[str, Any]) -> Hints:
-    """Our own run checkpoints keep mean, std, heads and grid under `preprocessing`; older ones no heads
-    and no grid."""
-    told = tree.get("preprocessing")
-    if not isinstance(told, Mapping):
+    """Read mean, std, heads and grid of our own run checkpoints, of which older ones have no heads and
+    no grid."""
+    kept = tree.get("preprocessing")
+    if not isinstance(kept, Mapping):
         return Hints()
-    heads = told.get("num_heads")
+    heads = kept.get("num_heads")
     return Hints(
         num_heads=heads if isinstance(heads, int) and heads > 0 else None,
-        grid=_pair(told.get("grid")),
-        mean=triple(told.get("mean")),
-        std=triple(told.get("std")),
+        grid=_pair(kept.get("grid")),
+        mean=triple(kept.get("mean")),
+        std=triple(kept.get("std")),
     )
 
 
@@ -90,7 +90,7 @@ def with_folder(hints: Hints, folder: Path) -> Hints:
 
 
 def triple(values: Any) -> Triple | None:
-    """Three numbers as a tuple, None for anything else."""
+    """Read three numbers as a tuple; None for anything else."""
     if not isinstance(values, list | tuple) or len(values) != 3:
         return None
     try:
@@ -116,7 +116,7 @@ def _json(text: str | None) -> Any:
 
 
 def _read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON object, {} where there is no such file."""
+    """Read a JSON object; {} where there is no such file."""
     if not path.is_file():
         return {}
     try:

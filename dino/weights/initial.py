@@ -1,4 +1,4 @@
-"""Weights before any training: what a random network sees, to compare with.
+"""Draw weights as they are before any training: what a random network sees, to compare with.
 
 Source: the recipe of Caron et al. 2021 and the defaults of facebookresearch/dino: truncated normal
 with std 0.02, cut at ±2, for linear layers, CLS token and position embedding; zero biases; LayerNorm
@@ -21,7 +21,8 @@ _IMAGE_SIZE_PX = 224
 
 
 def initial_tensors(entry: ZooEntry, *, seed: int = 0) -> dict[str, Tensor]:
-    """Canonical tensors of an untrained ViT, the same for the same seed; no global generator used.
+    """Draw the canonical tensors of an untrained ViT, the same for the same seed; the global generator
+    stays as it is.
 
     Args:
         entry: zoo entry of origin "random"; its `arch` gives the width, its `patch_size` the grid.

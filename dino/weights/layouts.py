@@ -1,4 +1,4 @@
-"""Any checkpoint layout → the key names of timm's ViT, exactly or not at all.
+"""Rename the tensors of any checkpoint layout to timm's key names, exactly or not at all.
 
     canonical = to_canonical(raw.tree, key="teacher")
     canonical.tensors["blocks.0.attn.qkv.weight"]      # [3D, D], float32
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dino.errors import WeightsError
-from dino.weights.locate import Found, first_three, locate
+from dino.weights.locate import FoundBackbone, first_three, locate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +116,7 @@ def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
 
 
 def _float32(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Own contiguous float32 copies (the file may be memory-mapped), counters kept as they are.
+    """Copy tensors as contiguous float32 (the file may be memory-mapped); counters stay as they are.
 
     Raises:
         WeightsError: integer (quantised) weights, a small tensor that claims to be a huge one (a
@@ -165,7 +165,9 @@ def _join_qkv(tensors: dict[str, Tensor], origin: dict[str, str]) -> None:
             tensors[joined] = torch.cat([tensors.pop(name) for name in names])
 
 
-def _check_complete(tensors: dict[str, Tensor], origin: dict[str, str], found: Found) -> None:
+def _check_complete(
+    tensors: dict[str, Tensor], origin: dict[str, str], found: FoundBackbone
+) -> None:
     """Refuse a ViT with any tensor missing or left over."""
     expected = _expected(tensors)
     missing, extra = sorted(expected - tensors.keys()), sorted(tensors.keys() - expected)
@@ -185,7 +187,7 @@ def _check_complete(tensors: dict[str, Tensor], origin: dict[str, str], found: F
 
 
 def _expected(tensors: Mapping[str, Tensor]) -> set[str]:
-    """Canonical keys of a ViT with the depth and the options these tensors show."""
+    """List the canonical keys of a ViT with the depth and the options these tensors show."""
     numbers = [int(m[1]) for name in tensors if (m := re.match(r"blocks\.(\d+)\.", name))]
     depth = min(max(numbers, default=0), len(tensors)) + 1  # whatever number a broken key holds
     layers = ["norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"]
@@ -201,7 +203,7 @@ def _expected(tensors: Mapping[str, Tensor]) -> set[str]:
 
 
 def _fold_positions(tensors: dict[str, Tensor], origin: Mapping[str, str]) -> None:
-    """With registers: put the CLS position into the CLS token, as timm does, in place.
+    """Put the CLS position into the CLS token where there are registers, as timm does, in place.
 
     The original and Hugging Face keep a position embedding [1,1+N,D] that skips the registers;
     timm has no such mode, but cls + pos[0] and an embedding of the N patches is the same sum.
@@ -223,7 +225,7 @@ def _is_square(count: int) -> bool:
     return count > 0 and math.isqrt(count) ** 2 == count
 
 
-def _describe(found: Found) -> str:
-    """Layout in words, with the part of the checkpoint that was taken."""
+def _describe(found: FoundBackbone) -> str:
+    """Describe the layout in words, with the part of the checkpoint that was taken."""
     part = f", {found.label}" if found.words else ""
     return f"{_NAMES[found.family]}{part}"

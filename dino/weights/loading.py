@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dino.errors import DownloadError, WeightsError
+from dino.system.folders import checkpoints_folder
 from dino.weights.architecture import LoadedModel
+from dino.weights.fetching import fetch
+from dino.weights.files import read
 from dino.weights.hints import Hints, from_checkpoint
+from dino.weights.initial import initial_tensors
 from dino.weights.opening import model_of_file, model_of_tree
+from dino.weights.timm_hub import pretrained
 from dino.weights.zoo import ZOO, ZooEntry
 
 if TYPE_CHECKING:
@@ -24,12 +29,13 @@ if TYPE_CHECKING:
 
     from dino.model.backbone import Backbone
 
-Source = str | Path | Mapping[str, Any]
+# A zoo or timm name, a path, or a state dict.
+Loadable = str | Path | Mapping[str, Any]
 _SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".onnx", ".tar")
 
 
 def load(
-    source: Source,
+    source: Loadable,
     *,
     key: str = "teacher",
     arch: str | None = None,
@@ -68,13 +74,13 @@ def load(
 
 
 def load_model(
-    source: Source,
+    source: Loadable,
     *,
     key: str = "teacher",
     arch: str | None = None,
     num_heads: int | None = None,
 ) -> LoadedModel:
-    """`load` up to the timm model: float32, on the CPU, in eval mode."""
+    """Load as `load` does, up to the timm model: float32, on the CPU, in eval mode."""
     if isinstance(source, Mapping):
         hints = from_checkpoint(source)
         return model_of_tree(source, hints, "state dict", key=key, arch=arch, num_heads=num_heads)
@@ -87,14 +93,12 @@ def load_model(
                 raise WeightsError(
                     f"{source} names its architecture; leave arch= and num_heads= out"
                 )
-            from dino.weights.timm_hub import pretrained
-
             return pretrained(name)
     return model_of_file(Path(source), key=key, arch=arch, num_heads=num_heads)
 
 
 def _is_timm_name(text: str) -> bool:
-    """Whether `text` means a timm model; a file of that name goes first.
+    """Tell whether `text` means a timm model; a file of that name goes first.
 
     Raises:
         WeightsError: neither a file nor any known name, with the nearest ones.
@@ -116,14 +120,8 @@ def _from_zoo(entry: ZooEntry, *, arch: str | None, num_heads: int | None) -> Lo
     hints = Hints(name=entry.name, description=entry.description, mean=entry.mean, std=entry.std)
     options: dict[str, Any] = {"key": entry.key, "arch": arch, "num_heads": num_heads}
     if entry.origin == "random":
-        from dino.weights.initial import initial_tensors
-
         hints = replace(hints, is_random=True)
         return model_of_tree(initial_tensors(entry), hints, entry.name, **options)
-    from dino.system.folders import checkpoints_folder
-    from dino.weights.fetching import fetch
-    from dino.weights.files import read
-
     try:
         path = fetch(entry.name, checkpoints_folder(), say=_announce).path
     except DownloadError as error:
@@ -137,5 +135,5 @@ def _from_zoo(entry: ZooEntry, *, arch: str | None, num_heads: int | None) -> Lo
 
 
 def _announce(line: str) -> None:
-    """Downloads are never silent: one line on stderr before the first byte."""
+    """Print a line on stderr before the first byte: no download is silent."""
     print(line, file=sys.stderr, flush=True)

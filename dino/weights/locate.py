@@ -11,11 +11,9 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dino.errors import WeightsError
-from dino.weights.files import read
 
 # Keys that only one family has, the most particular family first.
 _ANCHORS: dict[str, tuple[str, ...]] = {
@@ -50,7 +48,7 @@ _MAX_DEPTH = 4
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundBackbone:
     """One backbone: in the dict at `path`, its keys begin with `prefix` ("" or ending in a dot)."""
 
     family: str
@@ -60,12 +58,12 @@ class Found:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Containers and prefix parts on the way to the backbone."""
+        """List containers and prefix parts on the way to the backbone."""
         return (*self.path, *(part for part in self.prefix.split(".") if part))
 
     @property
     def role(self) -> str | None:
-        """ "teacher", "student" or None where the checkpoint does not say."""
+        """Say "teacher" or "student", or None where the checkpoint does not."""
         parts = [part for word in self.words for part in word.split("_")]
         if "student" in parts:
             return "student"
@@ -73,11 +71,11 @@ class Found:
 
     @property
     def label(self) -> str:
-        """How to name it to a user."""
+        """Name it as a user knows it."""
         return ".".join(self.words) or "the bare weights"
 
 
-def locate(tree: Mapping[str, Any], *, key: str) -> tuple[Found, dict[str, Any]]:
+def locate(tree: Mapping[str, Any], *, key: str) -> tuple[FoundBackbone, dict[str, Any]]:
     """Find the one backbone that `key` asks for.
 
     Args:
@@ -91,14 +89,14 @@ def locate(tree: Mapping[str, Any], *, key: str) -> tuple[Found, dict[str, Any]]
     found, strange = _search(tree, key)
     if not found:
         raise WeightsError(_nothing_sentence(tree, strange))
-    chosen = _choose(found, key)
+    chosen = _select(found, key)
     _check_siblings(chosen, found)
     start = len(chosen.prefix)
     return chosen, {k[start:]: v for k, v in _tensors(chosen.state) if k.startswith(chosen.prefix)}
 
 
 def _tensors(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The arrays of a dict; numbers, strings and settings in it are not weights."""
+    """Yield the arrays of a dict; numbers, strings and settings in it are not weights."""
     import numpy as np
     import torch
 
@@ -110,7 +108,7 @@ def _tensors(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _dicts(
     tree: Mapping[str, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """The dict and the dicts in it, with the way there; optimizer state is not looked into."""
+    """Yield the dict and the dicts in it, with the way there; optimizer state is not looked into."""
     yield path, tree
     for key, value in tree.items():
         if not isinstance(key, str) or key.startswith(("optim", "lr_sched", "scaler")):
@@ -119,16 +117,16 @@ def _dicts(
             yield from _dicts(value, (*path, key))
 
 
-def _search(tree: Mapping[str, Any], key: str) -> tuple[list[Found], list[str]]:
-    """Every backbone below known wrappers, and the labels of those below unknown ones."""
-    found: list[Found] = []
+def _search(tree: Mapping[str, Any], key: str) -> tuple[list[FoundBackbone], list[str]]:
+    """Find every backbone below known wrappers, and the labels of those below unknown ones."""
+    found: list[FoundBackbone] = []
     strange: list[str] = []
     for path, state in _dicts(tree):
         taken: set[str] = set()
         names = [name for name, _ in _tensors(state)]
         for family, anchors in _ANCHORS.items():
             for prefix in sorted({p for name in names for p in _prefixes(name, anchors)}, key=len):
-                candidate = Found(family, path, prefix, state)
+                candidate = FoundBackbone(family, path, prefix, state)
                 if prefix in taken:
                     continue
                 if all(word in _WRAPPERS or word == key for word in candidate.words):
@@ -140,14 +138,14 @@ def _search(tree: Mapping[str, Any], key: str) -> tuple[list[Found], list[str]]:
 
 
 def _prefixes(name: str, anchors: tuple[str, ...]) -> Iterator[str]:
-    """What stands before an anchor at the end of `name`; nothing if it ends otherwise."""
+    """Yield what stands before an anchor at the end of `name`; nothing if it ends otherwise."""
     for anchor in anchors:
         if name == anchor or name.endswith(f".{anchor}"):
             yield name.removesuffix(anchor)
 
 
-def _choose(found: list[Found], key: str) -> Found:
-    """The backbone of `key` among those found.
+def _select(found: list[FoundBackbone], key: str) -> FoundBackbone:
+    """Select the backbone of `key` among those found.
 
     Where only one of the two is marked, the other is plain: solo-learn keeps the student as
     `backbone.` beside `momentum_backbone.`, lightly the teacher beside `student_backbone.`.
@@ -172,8 +170,8 @@ def _choose(found: list[Found], key: str) -> Found:
     )
 
 
-def _check_siblings(chosen: Found, found: list[Found]) -> None:
-    """Every tensor beside the backbone must be known to be no part of it."""
+def _check_siblings(chosen: FoundBackbone, found: list[FoundBackbone]) -> None:
+    """Refuse any tensor beside the backbone that is not known to be no part of it."""
     prefixes = tuple(f.prefix for f in found if f.path == chosen.path)
     extra = [
         name
@@ -188,13 +186,14 @@ def _check_siblings(chosen: Found, found: list[Found]) -> None:
 
 
 def _is_sibling(name: str) -> bool:
-    """Whether the first part of `name` that is no wrapper names a head, a loss, a decoder …"""
+    """Tell whether the first part of `name` that is no wrapper names a head, a loss, a decoder …"""
     parts = name.split(".")
     rest = [part for part in parts if part not in _WRAPPERS]
     return bool(rest) and _SIBLING.search(rest[0]) is not None
 
 
 def _nothing_sentence(tree: Mapping[str, Any], strange: list[str]) -> str:
+    """Say why no backbone was found, by the `strange` prefixes or the keys there are."""
     names = [name for _, state in _dicts(tree) for name, _ in _tensors(state)]
     if not names:
         return "holds no tensors; expected the state dict of a ViT, ResNet-50 or XCiT"
@@ -214,20 +213,6 @@ def _nothing_sentence(tree: Mapping[str, Any], strange: list[str]) -> str:
 
 
 def first_three(names: list[str]) -> str:
-    """Up to three names for an error message, and how many more there are."""
+    """List up to three names for an error message, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(repr(name) for name in names[:3]) + more
-
-
-def holds_student_and_teacher(path: str | Path) -> bool:
-    """Whether `load(path, key=)` gives two different networks for "student" and "teacher".
-
-    A file that cannot be read holds neither; what is wrong with it is `load`'s to say.
-    """
-    try:
-        tree = read(path).tree
-        student, _ = locate(tree, key="student")
-        teacher, _ = locate(tree, key="teacher")
-    except WeightsError:
-        return False
-    return (student.path, student.prefix) != (teacher.path, teacher.prefix)

@@ -1,4 +1,4 @@
-"""Weights out of an ONNX export, with the names its tracer threw away given back.
+"""Read weights out of an ONNX export, and give back the names that its tracer threw away.
 
 Exporting folds every linear layer into `MatMul` with a transposed, nameless matrix
 (`onnx::MatMul_1966`), while its bias keeps its name. The graph still says which is which: the
@@ -31,7 +31,7 @@ _POSITION_NAME = re.compile(r"^(.*)cls_token$")
 
 
 def read_onnx(path: Path) -> dict[str, Tensor]:
-    """Named tensors of an ONNX file, matrices as [out, in].
+    """Read the named tensors of an ONNX file, matrices as [out, in].
 
     Returns:
         The initializers under the names of the module that was exported; a position embedding
@@ -88,7 +88,7 @@ def _load_graph(path: Path) -> Any:
 
 
 def _initializers(graph: Any, path: Path) -> dict[str, Tensor]:
-    """Initializers by name; equal ones that the exporter merged come back under every name."""
+    """Read initializers by name; equal ones that the exporter merged come back under every name."""
     import torch
     from onnx import numpy_helper
 
@@ -107,7 +107,7 @@ def _initializers(graph: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _products(graph: Any, matrices: dict[str, Tensor]) -> dict[str, tuple[str, str]]:
-    """Output of every product with a nameless matrix → (matrix name, node name)."""
+    """Map the output of every product with a nameless matrix to (matrix name, node name)."""
     return {
         node.output[0]: (name, node.name)
         for node in graph.node
@@ -120,7 +120,7 @@ def _products(graph: Any, matrices: dict[str, Tensor]) -> dict[str, tuple[str, s
 def _owners_by_graph(
     graph: Any, products: dict[str, tuple[str, str]], named: dict[str, Tensor]
 ) -> dict[str, str]:
-    """Matrix name → layer: by the bias added to its product, else by the scope in the node's name.
+    """Map matrix names to layers by the bias added to the product, else by the scope in the node's name.
 
     torch names nodes by module: `/encoder/layer.0/attention/attention/key/MatMul`.
     """
@@ -141,7 +141,7 @@ def _owners_by_graph(
 def _owners_by_number(
     matrices: dict[str, Tensor], named: dict[str, Tensor], path: Path
 ) -> dict[str, str]:
-    """Matrix name → layer for a file without a graph: by number, six a block as in `_ORDER`."""
+    """Map matrix names to layers for a file without a graph: by number, six a block as in `_ORDER`."""
     layers = [
         name.removesuffix(".bias")
         for name in named
@@ -161,7 +161,7 @@ def _owners_by_number(
 
 
 def _rank(layer: str) -> tuple[int, int]:
-    """Place of a layer in a numbered export: block, then order within it (others last)."""
+    """Place a layer in a numbered export: by block, then by order within it (others last)."""
     number = re.search(r"\.(\d+)\.", layer)
     place = next((i for i, end in enumerate(_ORDER) if layer.endswith(end)), len(_ORDER))
     return (int(number[1]) if number else sys.maxsize, place)

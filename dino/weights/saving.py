@@ -1,4 +1,4 @@
-"""Backbone tensors out again: their digest, and safetensors files that say what they are."""
+"""Write backbone tensors as safetensors files that say what they are, and compute their digest."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 
 from dino.errors import WeightsError
 from dino.system.files import write_atomically
+from dino.weights.architecture import LoadedModel, dimensions
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from dino.weights.architecture import LoadedModel
 
 DTYPES = ("fp16", "bf16", "fp32")
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over the canonical float32 tensors, sorted by name: name, shape, little-endian bytes.
+    """Hash the canonical float32 tensors with sha256, sorted by name: name, shape, little-endian bytes.
 
     The same values give the same digest whatever file they came from. Batch-norm step counters are
     left out: they do not change what a network computes, and not every file has them.
@@ -74,13 +73,11 @@ def save_model(
 
     Args:
         dtype: as in `save`.
-        metadata: said in the file beside, or in place of, what the model says of itself.
+        metadata: written beside, or in place of, what the model says of itself.
     Raises:
         WeightsError: as `save`.
     """
-    from dino.weights.architecture import dimensions
-
-    told: dict[str, object] = {
+    description: dict[str, object] = {
         "name": loaded.name,
         "description": loaded.description,
         "mean": loaded.mean,
@@ -89,4 +86,4 @@ def save_model(
         **dimensions(loaded.model),
         **metadata,
     }
-    return save(loaded.model.state_dict(), destination, dtype=dtype, metadata=told)
+    return save(loaded.model.state_dict(), destination, dtype=dtype, metadata=description)

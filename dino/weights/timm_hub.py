@@ -1,23 +1,22 @@
-"""Pretrained weights through timm and the Hugging Face hub, without long waits when offline."""
+"""Load pretrained weights through timm and the Hugging Face hub, without long waits when offline."""
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dino.errors import DownloadError, WeightsError
+from dino.weights.architecture import LoadedModel
+from dino.weights.saving import digest
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
-
-if TYPE_CHECKING:
-    from dino.weights.architecture import LoadedModel
 
 _CONNECT_TIMEOUT_S = 3.0
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 def pretrained(name: str) -> LoadedModel:
-    """A pretrained timm model, from the local hub cache or over the network.
+    """Load a pretrained timm model, from the local hub cache or over the network.
 
     Args:
         name: timm name, with or without its tag (`vit_small_patch16_224.dino`).
@@ -26,9 +25,6 @@ def pretrained(name: str) -> LoadedModel:
         DownloadError: not in the cache and the hub cannot be reached.
     """
     import timm
-
-    from dino.weights.architecture import LoadedModel
-    from dino.weights.saving import digest
 
     try:
         cfg = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
@@ -63,7 +59,7 @@ def pretrained(name: str) -> LoadedModel:
 
 
 def _cached_file(cfg: Any) -> dict[str, str] | None:
-    """Overlay that makes timm take the file of an earlier download; None where there is none."""
+    """Find the overlay that makes timm take the file of an earlier download; None where there is none."""
     from huggingface_hub import try_to_load_from_cache
 
     if not cfg.hf_hub_id:
@@ -76,7 +72,7 @@ def _cached_file(cfg: Any) -> dict[str, str] | None:
 
 
 def _hub_reachable() -> bool:
-    """Whether a connection opens at all; the hub's client would retry for most of a minute."""
+    """Tell whether a connection opens at all; the hub's client would retry for most of a minute."""
     if any(os.environ.get(name) for name in _PROXIES):
         return True  # the proxy resolves names; let the client try
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")

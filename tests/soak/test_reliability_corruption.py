@@ -16,7 +16,7 @@ from dino.training.loop import fit
 from dino.training.runs import checkpoint
 from dino.training.runs.folder import METRICS, read_run
 from dino.training.runs.lines import read_lines
-from dino.weights.hashes import record, verify
+from dino.weights.download import record, verify
 
 pytestmark = pytest.mark.reliability
 

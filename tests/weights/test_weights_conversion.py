@@ -10,7 +10,7 @@ import dino
 from dino.cli.main import run
 from dino.errors import UserError, WeightsError
 from dino.weights import load_model
-from dino.weights.averaging import average
+from dino.weights.conversion import average
 
 
 @pytest.fixture
