@@ -87,7 +87,7 @@ def segmentation(
     from dino.attention.mass import check_mass
     from dino.evaluation.mask_data import open_masks
     from dino.evaluation.random_twin import random_twin
-    from dino.features.views import whole_patches
+    from dino.features.data import whole_patches
 
     named = numbers(masses, float, "--masses")
     for mass in named:

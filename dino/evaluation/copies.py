@@ -131,7 +131,7 @@ class _Descriptors:
         if data.blocks is None:
             names = tuple(DISTORTIONS)
             features, rows = self._read(
-                data.originals, SquareCopies(self._size), seed=seed, views=digest()
+                data.originals, SquareCopies(self._size), seed=seed, copies=digest()
             )
             asking = [at for at, row in enumerate(rows) if row in place]
             originals = [place[rows[at]] for at in asking]

@@ -21,23 +21,21 @@ import torch
 from torch import Tensor
 
 from dino.errors import UserError
-from dino.features.data import CenterCrop
+from dino.features.data import CenterCrop, RandomCrop, whole_patches
+from dino.features.embedding import (
+    PhotoFeatures,
+    Progress,
+    embed_probe_views,
+    embed_random_crops,
+)
 from dino.features.knn import Accuracy
 from dino.features.probe import Probes, ProbeSettings, TakenBatch, fit_probes, held_out_rows, score
-from dino.features.views import (
-    RandomCrop,
-    ViewFeatures,
-    embed_random_crops,
-    embed_views,
-    whole_patches,
-)
 from dino.media.photo_folders import PhotoFolder
 from dino.model.backbone import Backbone
 from dino.system.distributed import World
 
 FROZEN, CROPS = "frozen features", "random crops"
 
-Progress = Callable[[int, int], None]
 # Features [B,F], labels [B], and which of them are held out [B] bool.
 LabelledBatch = tuple[Tensor, Tensor, Tensor]
 
@@ -70,14 +68,14 @@ class LinearResult:
 
 
 def linear_frozen(
-    train: ViewFeatures,
-    val: ViewFeatures,
+    train: PhotoFeatures,
+    val: PhotoFeatures,
     *,
     settings: ProbeSettings | None = None,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> LinearResult:
-    """Probe of features computed once; with a flipped view, one view is drawn anew each epoch.
+    """Train a probe on features computed once; with a flipped view, one view is drawn anew each epoch.
 
     Args:
         train, val: features with labels from 0; of `val` the first view counts.
@@ -114,7 +112,7 @@ def linear_frozen(
 def linear_crops(
     backbone: Backbone,
     train: PhotoFolder,
-    val: ViewFeatures,
+    val: PhotoFeatures,
     *,
     size: int = 224,
     resize: int | None = None,
@@ -123,7 +121,7 @@ def linear_crops(
     progress: Progress | None = None,
     world: World | None = None,
 ) -> LinearResult:
-    """The paper's probe: new random crops and flips of the training photos in every epoch.
+    """Train the paper's probe: new random crops and flips of the training photos in every epoch.
 
     Args:
         val: features of the centre crops of the photos to report on.
@@ -156,9 +154,8 @@ def linear_crops(
 
     probes = _train(batches, settings, int(labels.max()) + 1, backbone.device)
     chosen_on = train.subset(torch.nonzero(held)[:, 0].tolist())
-    held_out = embed_views(
-        backbone, chosen_on, CenterCrop(side, resize), workers=workers, world=world
-    )
+    crop = CenterCrop(side, resize)
+    held_out = embed_probe_views(backbone, chosen_on, crop, workers=workers, world=world)
     return LinearResult(
         protocol=CROPS,
         **_choose(probes, held_out, val, settings),
@@ -175,7 +172,7 @@ def _train(
     device: torch.device | str,
     progress: Progress | None = None,
 ) -> Probes:
-    """Every rate twice: probes [:R] without what is held out, probes [R:] with all."""
+    """Train every rate twice: probes [:R] without what is held out, probes [R:] with all."""
     num = len(settings.rates)
 
     def taken(epoch: int) -> Iterator[TakenBatch]:
@@ -196,9 +193,9 @@ def _train(
 
 
 def _choose(
-    probes: Probes, held_out: ViewFeatures, val: ViewFeatures, settings: ProbeSettings
+    probes: Probes, held_out: PhotoFeatures, val: PhotoFeatures, settings: ProbeSettings
 ) -> dict[str, Any]:
-    """The fields of a result that rest on scores.
+    """Compute the fields of a result that rest on scores.
 
     The highest held-out accuracy wins; where several are equal, as on few photos, the lowest
     cross-entropy among them.
@@ -221,7 +218,7 @@ def _choose(
     }
 
 
-def _check(labels: Tensor, val: ViewFeatures) -> None:
+def _check(labels: Tensor, val: PhotoFeatures) -> None:
     if not len(labels) or not len(val.labels) or min(int(labels.min()), int(val.labels.min())) < 0:
         raise UserError(
             f"got {len(labels)} training and {len(val.labels)} val photos, not all with a class; "

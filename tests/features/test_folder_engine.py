@@ -17,13 +17,13 @@ from PIL import Image
 import dino
 from dino.cli.main import run
 from dino.errors import UserError
+from dino.features.embedding import embed_folder
 from dino.features.folder import Preparation, embed_photos, engine, files, read_features
 from dino.features.folder.dates import photo_date
 from dino.features.folder.files import labels_of, read_thumbnails
 from dino.features.folder.place import only_writer
 from dino.features.folder.progress import read_progress
 from dino.features.folder.store import PartStore, Row
-from dino.features.frozen import embed_folder
 from dino.media.photo_folders import open_folder
 
 SMALL = Preparation(size=32)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
+from dino.features.data import whole_patches
 from dino.features.folder.preparation import CROP, Preparation
-from dino.features.views import whole_patches
 from dino.media.archive import unpack_photos
 from dino.model.backbone import Backbone
 from dino.system.files import hash_file, read_json, write_atomically

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from dino.errors import ImageError, UserError
-from dino.features.data import center_crop
+from dino.features.data import center_crop, read_in_workers, whole_patches
 from dino.features.folder.dates import PhotoDate, photo_date
 from dino.media.draw import encode_jpeg
 from dino.media.images import decode
-from dino.media.preprocessing import FITS, preprocess
+from dino.media.preprocessing import FITS, normalize_images, preprocess
 from dino.model.backbone import Backbone
 
 CROP = "crop"
@@ -63,10 +63,10 @@ class Preparation:
                 "std": lens.std,
             }
             return preprocess(rgb, size=self.size, fit=self.fit, **options)[0][0].numpy()
-        side = max(self.size // lens.patch_size, 1) * lens.patch_size
+        side = whole_patches(self.size, lens.patch_size)
         crop = center_crop(rgb, size=side, resize=self.resize)
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (lens.mean, lens.std))
-        return ((torch.from_numpy(crop).permute(2, 0, 1).float() / 255 - mean) / std).numpy()
+        image = torch.from_numpy(crop).permute(2, 0, 1)
+        return normalize_images(image, lens.mean, lens.std).numpy()
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,6 @@ def prepare(file: PhotoFile, preparation: Preparation, lens: Lens) -> Prepared:
     return Prepared(file, sha256, photo_date(data, file.mtime_ns / 1e9), image, jpeg)
 
 
-class _Files(torch.utils.data.Dataset[Prepared]):
-    def __init__(self, files: Sequence[PhotoFile], preparation: Preparation, lens: Lens) -> None:
-        self.files, self.preparation, self.lens = files, preparation, lens
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, row: int) -> Prepared:
-        return prepare(self.files[row], self.preparation, self.lens)
-
-
 def read_prepared(
     files: Sequence[PhotoFile],
     preparation: Preparation,
@@ -141,15 +130,24 @@ def read_prepared(
     batch_size: int,
     workers: int,
 ) -> Iterator[list[Prepared]]:
-    """Photos in order, `batch_size` at a time; what comes does not depend on `workers`."""
-    yield from torch.utils.data.DataLoader(
-        _Files(files, preparation, lens),
-        generator=torch.Generator(),  # torch's own stays as it is
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=list,
-        worker_init_fn=_leave_signals_to_the_parent,
+    """Read photos in order, `batch_size` at a time; what comes does not depend on `workers`."""
+    rows = range(len(files))
+    yield from read_in_workers(
+        _PhotoReader(files, preparation, lens),
+        [rows[start : start + batch_size] for start in range(0, len(files), batch_size)],
+        workers=workers,
+        on_start=_leave_signals_to_the_parent,
     )
+
+
+@dataclass(frozen=True)
+class _PhotoReader:
+    files: Sequence[PhotoFile]
+    preparation: Preparation
+    lens: Lens
+
+    def __call__(self, row: int) -> Prepared:
+        return prepare(self.files[row], self.preparation, self.lens)
 
 
 def _leave_signals_to_the_parent(_: int) -> None:
