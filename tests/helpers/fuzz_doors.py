@@ -56,7 +56,7 @@ from dino.training.runs.listing import list_runs
 from dino.video import VideoLimits, probe, read_frames, write_mp4
 from dino.video.film import jobs as film_jobs
 from dino.video.film.making import read_result
-from dino.video.film.masks import read_first_mask
+from dino.video.tracking import read_first_mask
 from dino.weights import load_model
 from dino.weights.locate import holds_student_and_teacher
 from helpers import annotation_cases, report_cases, training_cases, weights_cases
