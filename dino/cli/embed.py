@@ -79,8 +79,8 @@ def embed(
     import torch
 
     from dino.features.folder.engine import embed_photos
-    from dino.features.folder.place import kept_precision
     from dino.features.folder.preparation import Preparation
+    from dino.features.folder.store import kept_precision
 
     if nice:
         os.nice(nice)

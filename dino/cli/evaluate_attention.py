@@ -12,8 +12,8 @@ from dino.cli.options import Device, Key, Keys, KeysOption, Precision, Precision
 from dino.cli.progress import progress
 
 if TYPE_CHECKING:
-    from dino.evaluation.discovery_scores import DiscoveryResult
     from dino.evaluation.mask_data import MaskData
+    from dino.evaluation.mask_measures import DiscoveryResult
     from dino.evaluation.segmentation import SegmentationResult
     from dino.model.backbone import Backbone
     from dino.system.distributed import World

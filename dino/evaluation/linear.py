@@ -22,12 +22,7 @@ from torch import Tensor
 
 from dino.errors import UserError
 from dino.features.data import CenterCrop, RandomCrop, whole_patches
-from dino.features.embedding import (
-    PhotoFeatures,
-    Progress,
-    embed_probe_views,
-    embed_random_crops,
-)
+from dino.features.embedding import OnProgress, PhotoFeatures, embed_probe_views, embed_random_crops
 from dino.features.knn import Accuracy
 from dino.features.probe import Probes, ProbeSettings, TakenBatch, fit_probes, held_out_rows, score
 from dino.media.photo_folders import PhotoFolder
@@ -73,7 +68,7 @@ def linear_frozen(
     *,
     settings: ProbeSettings | None = None,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> LinearResult:
     """Train a probe on features computed once; with a flipped view, one view is drawn anew each epoch.
 
@@ -118,7 +113,7 @@ def linear_crops(
     resize: int | None = None,
     settings: ProbeSettings | None = None,
     workers: int = 2,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     world: World | None = None,
 ) -> LinearResult:
     """Train the paper's probe: new random crops and flips of the training photos in every epoch.
@@ -170,7 +165,7 @@ def _train(
     settings: ProbeSettings,
     num_classes: int,
     device: torch.device | str,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Probes:
     """Train every rate twice: probes [:R] without what is held out, probes [R:] with all."""
     num = len(settings.rates)
@@ -226,5 +221,5 @@ def _check(labels: Tensor, val: PhotoFeatures) -> None:
         )
 
 
-def _of_all_epochs(progress: Progress, epoch: int, epochs: int, done: int, total: int) -> None:
+def _of_all_epochs(progress: OnProgress, epoch: int, epochs: int, done: int, total: int) -> None:
     progress(epoch * total + done, epochs * total)

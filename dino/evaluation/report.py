@@ -19,7 +19,7 @@ from dino.errors import UserError
 from dino.model.backbone import Backbone
 from dino.system.files import append_line, write_atomically
 
-Row = dict[str, Any]
+ReportRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Report:
     weights: dict[str, Any]
     data: dict[str, Any]
     settings: dict[str, Any]
-    rows: list[Row]
+    rows: list[ReportRow]
     seconds: float
     threads: int
     device: str
@@ -45,9 +45,9 @@ def make_report(
     task: str,
     backbone: Backbone,
     *,
-    data: Row,
-    settings: Row,
-    rows: list[Row],
+    data: ReportRow,
+    settings: ReportRow,
+    rows: list[ReportRow],
     seconds: float,
 ) -> Report:
     """A report of now, on this machine."""
@@ -72,11 +72,11 @@ def make_report(
 def report_without_weights(
     task: str,
     *,
-    weights: Row,
+    weights: ReportRow,
     device: str,
-    data: Row,
-    settings: Row,
-    rows: list[Row],
+    data: ReportRow,
+    settings: ReportRow,
+    rows: list[ReportRow],
     seconds: float,
     threads: int | None = None,
 ) -> Report:
@@ -129,7 +129,7 @@ def results_csv(*reports: Report) -> str:
     return buffer.getvalue()
 
 
-def _csv_lines(report: Report) -> list[Row]:
+def _csv_lines(report: Report) -> list[ReportRow]:
     told = {
         "task": report.task,
         "weights": report.weights["name"],

@@ -18,7 +18,7 @@ from dino.evaluation.retrieval import Truth, same_class
 from dino.media.images import find_images
 from dino.media.photo_folders import PhotoFolder, open_folder, require_classes
 
-Box = tuple[float, float, float, float]
+PhotoBox = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PhotoSet:
 
     root: Path
     paths: tuple[Path, ...]
-    boxes: tuple[Box | None, ...]
+    boxes: tuple[PhotoBox | None, ...]
 
     def folder(self) -> PhotoFolder:
         """The photos without their boxes, as a folder without classes."""

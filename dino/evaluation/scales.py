@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dino.errors import ImageError, UserError
-from dino.evaluation.retrieval_data import Box, PhotoSet
+from dino.evaluation.retrieval_data import PhotoBox, PhotoSet
 from dino.features.cache import FeatureCache
 from dino.features.data import read_in_workers
 from dino.features.embedding import embed_batches
@@ -118,7 +118,7 @@ def at_scale(images: Tensor, scale: float, patch_size: int) -> Tensor:
     return images[..., :height, :width]
 
 
-def thumbnail(rgb: np.ndarray, size: int, box: Box | None = None) -> np.ndarray:
+def thumbnail(rgb: np.ndarray, size: int, box: PhotoBox | None = None) -> np.ndarray:
     """Shrink a photo, or a box of it, to at most `size` px on its longer side: uint8 [h,w,3].
 
     Args:

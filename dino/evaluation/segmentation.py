@@ -17,15 +17,15 @@ from torch import Tensor
 
 from dino.attention.mass import check_mass, mass_mask
 from dino.errors import ImageError, UserError
-from dino.evaluation.discovery_scores import (
+from dino.evaluation.mask_data import MaskData, Objects
+from dino.evaluation.mask_measures import (
     DiscoveryResult,
     FoundScores,
+    PatchCounts,
     everything_found,
     mean_scores,
     score_found,
 )
-from dino.evaluation.mask_data import MaskData, Objects
-from dino.evaluation.patch_counts import PatchCounts
 from dino.masks.discovery.keys import LastKeys, attention_and_keys, check_keys
 from dino.masks.discovery.methods import check_method, discover
 from dino.media.geometry import Geometry

@@ -29,7 +29,7 @@ from dino.model.limits import check_fits
 from dino.system.distributed import World
 
 # Called with (photos done, photos in all) after each batch.
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 # A network and its input [B,3,H,W], normalised → features [B,F].
 Compute = Callable[[Backbone, Tensor], Tensor]
 
@@ -136,7 +136,7 @@ def embed_paths(
     short_side: int | None = None,
     batch_size: int = 64,
     workers: int = 2,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     world: World | None = None,
 ) -> tuple[Tensor, list[int]]:
     """Compute features [M,V,F] of V views of each photo, and the photos' rows; unreadable ones are
@@ -239,7 +239,7 @@ def embed_random_crops(
     seed: tuple[int, int],
     batch_size: int,
     workers: int,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     world: World | None = None,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Compute `probe_features` batch by batch, shuffled: (rows of the folder, features [B,F]).

@@ -40,7 +40,7 @@ from dino.evaluation.summary.sections import build_sections
 from dino.features.cache import FeatureCache
 from dino.features.folder import files as features
 from dino.features.folder import jobs as embedding_jobs
-from dino.features.folder.store import PartStore, Row
+from dino.features.folder.store import PartStore, PhotoRow
 from dino.masks.coco import decode_outline, read_coco
 from dino.masks.reference import read_reference
 from dino.masks.settings import MaskSettings
@@ -263,7 +263,7 @@ def _annotation(folder: Path) -> dict[str, Door]:
 def _embedding(folder: Path) -> dict[str, Door]:
     out = folder / "embedded"
     rows = [
-        Row(f"{n}.png", 9, 9, "ab" * 32, feature=np.ones(4, np.float32), thumbnail=b"jpeg")
+        PhotoRow(f"{n}.png", 9, 9, "ab" * 32, feature=np.ones(4, np.float32), thumbnail=b"jpeg")
         for n in range(3)
     ]
     out.mkdir()

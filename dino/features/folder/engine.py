@@ -17,11 +17,16 @@ from typing import Any
 import torch
 
 from dino.features.folder.files import NO_PARQUET, write_features
-from dino.features.folder.place import folder_of, only_writer, settle
 from dino.features.folder.planning import Plan, list_photos, make_plan
 from dino.features.folder.preparation import Lens, Preparation, Prepared, read_prepared
 from dino.features.folder.progress import Progress, Reporter
-from dino.features.folder.store import PartStore, Row
+from dino.features.folder.store import (
+    PartStore,
+    PhotoRow,
+    find_photo_root,
+    only_writer,
+    read_or_create_settings,
+)
 from dino.model.backbone import Backbone
 from dino.model.limits import check_fits
 from dino.system.signals import stop_on_signal
@@ -77,8 +82,8 @@ def embed_photos(
         backbone, (preparation.size,) * 2, size=preparation.size, fit="stretch", batch=batch_size
     )
     with only_writer(out), stop_on_signal() as stop:
-        settings = settle(out, backbone, preparation)
-        root = folder_of(Path(photos), out)
+        settings = read_or_create_settings(out, backbone, preparation)
+        root = find_photo_root(Path(photos), out)
         store = PartStore(out / PARTS, say)
         known = store.rows()
         plan = make_plan(list_photos(root), known)
@@ -108,7 +113,7 @@ def embed_photos(
     return result
 
 
-def _keep(plan: Plan, known: dict[str, Row], store: PartStore) -> dict[str, Row]:
+def _keep(plan: Plan, known: dict[str, PhotoRow], store: PartStore) -> dict[str, PhotoRow]:
     """The rows that need no network, by name; those that were touched or moved are told anew."""
     kept = set(plan.kept)
     if plan.again:
@@ -126,7 +131,7 @@ def _batches(
     *,
     batch_size: int,
     workers: int,
-) -> Iterator[list[Row]]:
+) -> Iterator[list[PhotoRow]]:
     """Rows of the photos to do, a batch at a time."""
     lens, reading = Lens.of(backbone), {"batch_size": batch_size, "workers": workers}
     try:
@@ -138,7 +143,7 @@ def _batches(
         raise
 
 
-def _forward(backbone: Backbone, photos: list[Prepared]) -> list[Row]:
+def _forward(backbone: Backbone, photos: list[Prepared]) -> list[PhotoRow]:
     """Features of a batch, photos of one size together."""
     features: dict[str, Any] = {}
     shapes = dict.fromkeys(photo.image.shape for photo in photos if photo.image is not None)
@@ -148,7 +153,7 @@ def _forward(backbone: Backbone, photos: list[Prepared]) -> list[Row]:
         tokens = backbone.tokens(images).cls.cpu().float().numpy()
         features |= {photo.file.name: row for photo, row in zip(group, tokens, strict=True)}
     return [
-        Row(
+        PhotoRow(
             name=photo.file.name,
             num_bytes=photo.file.num_bytes,
             mtime_ns=photo.file.mtime_ns,
@@ -162,7 +167,7 @@ def _forward(backbone: Backbone, photos: list[Prepared]) -> list[Row]:
     ]
 
 
-def _result(plan: Plan, rows: dict[str, Row], started: float) -> EmbedResult:
+def _result(plan: Plan, rows: dict[str, PhotoRow], started: float) -> EmbedResult:
     found = [rows[name] for name in plan.names if name in rows]
     known = len(plan.kept) + len(plan.again)
     return EmbedResult(
@@ -176,7 +181,7 @@ def _result(plan: Plan, rows: dict[str, Row], started: float) -> EmbedResult:
     )
 
 
-def _write(out: Path, plan: Plan, rows: dict[str, Row], settings: dict[str, Any]) -> bool:
+def _write(out: Path, plan: Plan, rows: dict[str, PhotoRow], settings: dict[str, Any]) -> bool:
     """Write the results; False where pyarrow is missing for one of them."""
     return write_features(
         out,

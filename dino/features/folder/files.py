@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dino.errors import UserError
-from dino.features.folder.store import Row
+from dino.features.folder.store import PhotoRow
 from dino.system.files import read_npz, write_atomically
 
 FEATURES, PARQUET, THUMBNAILS = "features.npz", "features.parquet", "thumbnails.npz"
@@ -68,7 +68,7 @@ def is_split(paths: Sequence[str]) -> bool:
 
 
 def write_features(
-    out: Path, rows: Sequence[Row], *, weights_sha256: str, size: int, settings: dict[str, Any]
+    out: Path, rows: Sequence[PhotoRow], *, weights_sha256: str, size: int, settings: dict[str, Any]
 ) -> bool:
     """Write the three files for readable photos; False where pyarrow is missing for the parquet."""
     found = [row.feature for row in rows if row.feature is not None]

@@ -15,7 +15,7 @@ from dino.errors import UserError
 MAX_ZIP_BYTES = 2**30  # made in memory
 
 
-def places(paths: Sequence[str], groups: Sequence[str]) -> dict[str, str]:
+def choose_places(paths: Sequence[str], groups: Sequence[str]) -> dict[str, str]:
     """Where each photo goes: its group's folder, sub-folders joined to one name (`a/1.png` → `a-1.png`);
     where two would meet, the later ones are numbered."""
     taken: set[str] = set()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dino.evaluation.patch_counts import PatchCounts
+from dino.evaluation.mask_data import Objects
 from dino.masks.discovery.found import Discovery
 from dino.media.geometry import Geometry
 
@@ -20,6 +20,42 @@ from dino.media.geometry import Geometry
 BETA_SQUARED = 0.3
 _LEVELS = 256
 CORLOC_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class PatchCounts:
+    """How many pixels that count each patch has: `pixels` [N] of the photo, `inside` [O,N] of each
+    object, `foreground` [N] of any object."""
+
+    pixels: np.ndarray
+    inside: np.ndarray
+    foreground: np.ndarray
+
+    @classmethod
+    def of(cls, objects: Objects, geometry: Geometry) -> "PatchCounts":
+        """Count the objects of a photo."""
+        num_patches = geometry.grid[0] * geometry.grid[1]
+        patch_of = geometry.to_photo(np.arange(num_patches).reshape(geometry.grid))
+        counts = ~objects.ignore
+
+        def by_patch(where: np.ndarray) -> np.ndarray:
+            return np.bincount(patch_of[where & counts], minlength=num_patches)
+
+        return cls(
+            pixels=by_patch(np.ones_like(counts)),
+            inside=np.stack([by_patch(mask) for mask in objects.masks]),
+            foreground=by_patch(np.logical_or.reduce(objects.masks)),
+        )
+
+    def jaccards(self, kept: np.ndarray) -> np.ndarray:
+        """J of masks of patches [..., N] with each object: float64 [..., O]."""
+        both = kept.astype(np.int64) @ self.inside.T
+        either = (kept @ self.pixels)[..., None] + self.inside.sum(axis=1) - both
+        return both / either
+
+    def overlaps(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of masks of patches [..., N]: pixels in mask and foreground both, and in the mask; [...]."""
+        return kept @ self.foreground, kept @ self.pixels
 
 
 @dataclass(frozen=True)
