@@ -199,9 +199,9 @@ def _choose(
     held: list[float | None] = [None] * num
     if len(held_out.labels):
         found = score(probes, held_out.features[0], held_out.labels)[:num]
-        held = [one.accuracy.top1 for one in found]
+        held = [result.accuracy.top1 for result in found]
         chosen = max(range(num), key=lambda index: (held[index], -found[index].loss))
-    on_val = [one.accuracy for one in score(probes, val.features[0], val.labels)[num:]]
+    on_val = [result.accuracy for result in score(probes, val.features[0], val.labels)[num:]]
     rates = tuple(RateResult(*row) for row in zip(settings.rates, held, on_val, strict=True))
     best = rates[chosen]
     return {

@@ -50,7 +50,7 @@ def make_report(
     rows: list[ReportRow],
     seconds: float,
 ) -> Report:
-    """A report of now, on this machine."""
+    """Make a report of now, on this machine."""
     weights = {
         "name": backbone.name,
         "sha256": backbone.weights_sha256,
@@ -80,10 +80,10 @@ def report_without_weights(
     seconds: float,
     threads: int | None = None,
 ) -> Report:
-    """A report of now about what no file of weights stands for, such as training itself.
+    """Make a report of now about what no file of weights stands for, such as training itself.
 
     Args:
-        weights: what is told in their place, with `name`, `sha256` (None) and `description`.
+        weights: what stands in their place, with `name`, `sha256` (None) and `description`.
         threads: of torch; None: this process's.
     """
     return Report(
@@ -119,7 +119,7 @@ def write_report(report: Report, folder: Path) -> None:
 
 
 def results_csv(*reports: Report) -> str:
-    """A line a row, each beginning with what it belongs to; columns of all reports."""
+    """Write a line a row, each beginning with what it belongs to; columns of all reports."""
     lines = [line for report in reports for line in _csv_lines(report)]
     buffer = io.StringIO()
     columns = list(dict.fromkeys(name for line in lines for name in line))
@@ -130,18 +130,18 @@ def results_csv(*reports: Report) -> str:
 
 
 def _csv_lines(report: Report) -> list[ReportRow]:
-    told = {
+    common = {
         "task": report.task,
         "weights": report.weights["name"],
         "weights_sha256": report.weights["sha256"],
         "data": report.data["path"],
         "num_images": report.data["num_images"],
     }
-    return [told | row | {"seconds": report.seconds, "date": report.date} for row in report.rows]
+    return [common | row | {"seconds": report.seconds, "date": report.date} for row in report.rows]
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows of text under their keys, the first column to the left, the others to the right."""
+    """Write rows of text under their keys, the first column to the left, the others to the right."""
     columns = list(rows[0])
     widths = {c: max(len(c), *(len(row[c]) for row in rows)) for c in columns}
     first, *rest = columns

@@ -31,7 +31,7 @@ class PhotoSet:
     boxes: tuple[PhotoBox | None, ...]
 
     def folder(self) -> PhotoFolder:
-        """The photos without their boxes, as a folder without classes."""
+        """Drop the boxes: the photos as a folder without classes."""
         return PhotoFolder(self.root, self.paths, (), ())
 
 
@@ -49,11 +49,11 @@ class RetrievalData:
 
     @property
     def asking(self) -> PhotoSet:
-        """The photos that ask."""
+        """Choose the photos that ask."""
         return self.queries or self.database
 
     def without(self, database: Sequence[int], queries: Sequence[int]) -> dict[str, list[Truth]]:
-        """The protocols over the rows that could be read, numbered by their place among them.
+        """Limit the protocols to the rows that could be read, numbered by their place among them.
 
         Args:
             database, queries: the rows that are left, ascending.
@@ -77,7 +77,7 @@ def is_benchmark(root: str | Path) -> bool:
 
 
 def open_benchmark(root: str | Path, *, crop: bool = True) -> RetrievalData:
-    """Revisited Oxford or Paris: a folder with jpg/ and one gnd_*.pkl (or gnd_*.json).
+    """Open revisited Oxford or Paris: a folder with jpg/ and one gnd_*.pkl (or gnd_*.json).
 
     Args:
         crop: queries are the boxes of their photos, as the benchmark has it; else whole photos, as
@@ -111,7 +111,7 @@ def open_benchmark(root: str | Path, *, crop: bool = True) -> RetrievalData:
 def open_classes(
     database: str | Path, queries: str | Path | None = None, *, limit: int | None = None
 ) -> RetrievalData:
-    """Photos in sub-folders by class; relevant is what has the query's class.
+    """Open photos in sub-folders by class; relevant is what has the query's class.
 
     Args:
         queries: folder with the same classes; None: each photo of the database asks all others.
@@ -148,7 +148,7 @@ def open_classes(
 
 
 def spread(count: int, limit: int | None) -> list[int]:
-    """At most `limit` of `count` rows, evenly spread and ascending."""
+    """Choose at most `limit` of `count` rows, evenly spread and ascending."""
     if limit is None or limit >= count:
         return list(range(count))
     return [row * count // limit for row in range(limit)]
@@ -167,7 +167,7 @@ def _ground_truths(root: Path) -> list[Path]:
 
 
 def _photos(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """jpg/NAME.jpg of each name; another suffix where jpg/ has the photo as that."""
+    """Find jpg/NAME.jpg of each name; another suffix where jpg/ has the photo as that."""
     folder = root / "jpg"
     if not folder.is_dir():
         raise UserError(f"{root} has no folder jpg/; expected the benchmark's photos there")

@@ -72,7 +72,7 @@ class SegmentationResult:
     discovery: tuple[DiscoveryResult, ...] = ()
 
     def at(self, mass: float) -> MassResult:
-        """The result at one of the masses asked for."""
+        """Look up the result at one of the masses asked for."""
         return next(result for result in self.masses if result.mass == mass)
 
 
@@ -88,7 +88,7 @@ def attention_jaccard(
     progress: Callable[[int, int], None] | None = None,
     world: World | None = None,
 ) -> SegmentationResult:
-    """Jaccard index of the last block's CLS attention, thresholded by mass, with outlined objects.
+    """Measure the Jaccard index of the last block's CLS attention, thresholded by mass, with outlined objects.
 
     Args:
         size: px of both sides the photos are stretched to, taken down to whole patches.
@@ -114,19 +114,20 @@ def attention_jaccard(
         if progress:
             progress(done, len(share))
     everything = world.gathered(found)
-    read_ones = [one for one in everything.values() if one is not None]
-    scores = [one for one in read_ones if one.num_objects]
+    read_ones = [photo for photo in everything.values() if photo is not None]
+    scores = [photo for photo in read_ones if photo.num_objects]
     if not scores:
         raise UserError(f"{data.root} has no readable photo with an object; check the folder")
     return SegmentationResult(
-        masses=_mean_over_photos(how.masses, np.stack([one.heads for one in scores])),
-        all_foreground=float(np.mean([one.foreground for one in scores])),
+        masses=_mean_over_photos(how.masses, np.stack([photo.heads for photo in scores])),
+        all_foreground=float(np.mean([photo.foreground for photo in scores])),
         num_photos=len(scores),
-        num_objects=sum(one.num_objects for one in scores),
+        num_objects=sum(photo.num_objects for photo in scores),
         num_without_object=len(read_ones) - len(scores),
-        unreadable=tuple(data.paths[row] for row, one in everything.items() if one is None),
+        unreadable=tuple(data.paths[row] for row, photo in everything.items() if photo is None),
         discovery=tuple(
-            mean_scores(method, [one.found[method] for one in scores]) for method in scores[0].found
+            mean_scores(method, [photo.found[method] for photo in scores])
+            for method in scores[0].found
         ),
     )
 
@@ -151,7 +152,7 @@ class _Protocol:
 
 @dataclass(frozen=True)
 class _PhotoScores:
-    """J [masses, 1+A] of one photo, what marking all of it gives, of how many objects, and what
+    """Measure J [masses, 1+A] of one photo, what marking all of it gives, of how many objects, and what
     each method of discovery has found."""
 
     heads: np.ndarray
@@ -163,7 +164,7 @@ class _PhotoScores:
 def _score_photo(
     backbone: Backbone, data: MaskData, path: Path, how: _Protocol
 ) -> _PhotoScores | None:
-    """None where the photo cannot be read."""
+    """Measure a photo; None where it cannot be read."""
     try:
         rgb = read(path)
     except (ImageError, OSError):
@@ -182,18 +183,20 @@ def _score_photo(
 def _score_discovery(
     keys: LastKeys, objects: Objects, geometry: Geometry, how: _Protocol
 ) -> dict[str, FoundScores]:
-    """Each method's objects against the outlined ones, and the whole photo's."""
+    """Score each method's objects against the outlined ones, and the whole photo's."""
     features = keys.joined(kind=how.keys)
     found = [discover(features, geometry.grid, method=method) for method in how.discovery]
     found.append(everything_found(geometry))
     counts, boxes = PatchCounts.of(objects, geometry), objects.boxes
-    return {one.method: score_found(one, counts, boxes, geometry) for one in found}
+    return {
+        discovery.method: score_found(discovery, counts, boxes, geometry) for discovery in found
+    }
 
 
 def jaccards(
     maps: Tensor, objects: Objects, geometry: Geometry, masses: Sequence[float]
 ) -> np.ndarray:
-    """J of each head's mask with each object, at the photo's size: float64 [masses, A, O].
+    """Compute J of each head's mask with each object, at the photo's size: float64 [masses, A, O].
 
     The same numbers as `dino.jaccard` of masks enlarged one by one; see `patch_counts`.
 
@@ -205,7 +208,7 @@ def jaccards(
 
 
 def foreground_jaccards(objects: Objects) -> np.ndarray:
-    """J of each object with a mask of the whole photo: float64 [O]."""
+    """Compute J of each object with a mask of the whole photo: float64 [O]."""
     counts = ~objects.ignore
     return (objects.masks & counts).sum(axis=(1, 2)) / counts.sum()
 
@@ -213,7 +216,7 @@ def foreground_jaccards(objects: Objects) -> np.ndarray:
 def _look(
     backbone: Backbone, rgb: np.ndarray, how: _Protocol
 ) -> tuple[Tensor, LastKeys | None, Geometry]:
-    """CLS attention of the last block [A,h,w] on a photo stretched to whole patches, and the keys
+    """Compute CLS attention of the last block [A,h,w] on a photo stretched to whole patches, and the keys
     where objects are sought in them."""
     side = how.size // backbone.patch_size * backbone.patch_size or how.size
     check_fits(backbone, (rgb.shape[0], rgb.shape[1]), size=side, fit="stretch")
@@ -242,7 +245,7 @@ def _check_sizes(path: Path, objects: Objects, rgb: np.ndarray) -> None:
 
 
 def _mean_over_objects(scores: np.ndarray) -> np.ndarray:
-    """J [masses, A, O] of one photo → [masses, 1+A]: the best head of each object, then each head."""
+    """Average J [masses, A, O] of one photo to [masses, 1+A]: the best head of each object, then each head."""
     return np.concatenate([scores.max(axis=1, keepdims=True), scores], axis=1).mean(axis=2)
 
 

@@ -1,4 +1,4 @@
-"""What joint PCA writes: one picture of all photos, a table, a plot and the numbers."""
+"""Files of projected features: of joint PCA over several photos, and of one photo's projection."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ class Look:
 def look(
     backbone: Backbone, rgb: np.ndarray, *, name: str, size: int, foreground: float | None = None
 ) -> Look:
-    """Features of a photo, and its foreground where a share of the attention is given.
+    """Compute features of a photo, and its foreground where a share of the attention is given.
 
     Raises:
         UserError: too large, or a network without attention where a foreground is asked.
@@ -45,21 +45,21 @@ def look(
 
 
 def paint(looks: Sequence[Look]) -> JointPca:
-    """Joint PCA of the photos, of their foreground where all have one."""
+    """Compute joint PCA of the photos, of their foreground where all have one."""
     masks = [look.foreground for look in looks if look.foreground is not None]
     foreground = masks if masks and len(masks) == len(looks) else None
     return joint_pca([look.features for look in looks], foreground=foreground)
 
 
 def joint_picture(look: Look, colours: np.ndarray, *, width: int | None = None) -> np.ndarray:
-    """The joint colours of a photo's patches, uint8, of the photo's shape at most `width` px wide."""
+    """Paint a photo's patches in the joint colours, uint8, of the photo's shape at most `width` px wide."""
     height, full = (look.rgb if width is None else draw.shrink(look.rgb, width)).shape[:2]
     geometry = replace(look.features.geometry, original=(height, full))
     return np.ascontiguousarray(np.moveaxis(geometry.to_photo(np.moveaxis(colours, -1, 0)), 0, -1))
 
 
 def joint_files(looks: Sequence[Look], *, random: bool = False) -> Iterator[File]:
-    """Everything `joint` writes; `random` marks pictures made with random weights."""
+    """Make everything `joint` writes; `random` marks pictures made with random weights."""
     joint = paint(looks)
     yield "joint-pca.png", joint_sheet(looks, joint, random=random)
     yield "joint-points.csv", joint_csv(looks, joint)
@@ -70,21 +70,23 @@ def joint_files(looks: Sequence[Look], *, random: bool = False) -> Iterator[File
 
 
 def joint_sheet(looks: Sequence[Look], joint: JointPca, *, random: bool = False) -> bytes:
-    """PNG of each photo above its patches in the joint colours."""
+    """Draw a PNG of each photo above its patches in the joint colours."""
     columns = min(len(looks), 4)
     tiles = []
     for start in range(0, len(looks), columns):
         row = list(zip(looks, joint.colours, strict=True))[start : start + columns]
         blank = [("", np.full((8, _TILE_PX, 3), 255, np.uint8))] * (columns - len(row))
-        tiles += [(one.name, draw.shrink(one.rgb, _TILE_PX)) for one, _ in row] + blank
-        tiles += [("", joint_picture(one, colours, width=_TILE_PX)) for one, colours in row] + blank
+        tiles += [(view.name, draw.shrink(view.rgb, _TILE_PX)) for view, _ in row] + blank
+        tiles += [
+            ("", joint_picture(view, colours, width=_TILE_PX)) for view, colours in row
+        ] + blank
     title = f"One basis for {len(looks)} photos: equal colours are alike to the network"
     picture = draw.sheet(tiles, columns=columns, tile_px=_TILE_PX, title=title)
     return draw.encode_png(draw.mark_random(picture) if random else picture)
 
 
 def joint_csv(looks: Sequence[Look], joint: JointPca) -> bytes:
-    """One line a patch: photo, row, column, its box in photo px, whether it took part, its joint
+    """Write one line a patch: photo, row, column, its box in photo px, whether it took part, its joint
     colour and its three scores."""
     head = "photo,row,column,top_px,left_px,bottom_px,right_px,foreground,red,green,blue,x,y,z"
     lines = [head]
@@ -101,7 +103,7 @@ def joint_csv(looks: Sequence[Look], joint: JointPca) -> bytes:
 
 
 def joint_npz(looks: Sequence[Look], joint: JointPca) -> bytes:
-    """`joint.npz`: patches of all photos one after the other, and the basis.
+    """Pack `joint.npz`: patches of all photos one after the other, and the basis.
 
     `photo` [N] numbers `photos`; `scores` [N,3], `colours` [N,3], `foreground` [N], `features` [N,D];
     `grids` [P,2]; `mean` [D], `components` [3,D], `explained_variance` [3].
@@ -124,13 +126,13 @@ def joint_npz(looks: Sequence[Look], joint: JointPca) -> bytes:
 
 
 def patch_colours(photo: np.ndarray, features: PatchFeatures) -> np.ndarray:
-    """Mean colour of the photo under each patch, uint8 [N,3], for points drawn as what they are."""
+    """Average the colour of the photo under each patch, uint8 [N,3], for points drawn as what they are."""
     planes = [features.geometry.to_grid(photo[..., channel]) for channel in range(3)]
     return np.rint(np.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8).reshape(-1, 3)
 
 
 def points_csv(projection: Projection, features: PatchFeatures, colours: np.ndarray) -> bytes:
-    """One line a patch: row, column, its box in photo px, mean colour, and its coordinates."""
+    """Write one line a patch: row, column, its box in photo px, mean colour, and its coordinates."""
     axes = "xyz"[: projection.points.shape[1]]
     lines = [f"row,column,top_px,left_px,bottom_px,right_px,red,green,blue,{','.join(axes)}"]
     grid_h, grid_w = features.geometry.grid
@@ -144,7 +146,7 @@ def points_csv(projection: Projection, features: PatchFeatures, colours: np.ndar
 
 
 def projection_npz(projection: Projection, features: PatchFeatures) -> bytes:
-    """`projection.npz`: points, what made them, and the patch features they came from."""
+    """Pack `projection.npz`: points, what made them, and the patch features they came from."""
     return npz(
         {
             "points": projection.points,
@@ -169,7 +171,7 @@ def projection_files(
     random: bool = False,
     components: bool = False,
 ) -> Iterator[File]:
-    """Everything `project` writes for a photo.
+    """Make everything `project` writes for a photo.
 
     `random` marks pictures made with random weights; `components` colours points by their first
     three principal components instead of by the photo.
@@ -189,7 +191,7 @@ def projection_files(
 def pca_picture(
     features: PatchFeatures, *, random: bool = False, width: int | None = None
 ) -> np.ndarray:
-    """First three principal components of the patches as red, green and blue over the photo's frame."""
+    """Paint the first three principal components of the patches as red, green and blue over the photo's frame."""
     geometry = features.geometry if width is None else draw.scaled(features.geometry, width)
     colours = pca_rgb(features.patches, features.geometry.grid)
     planes = geometry.to_photo(np.moveaxis(colours, -1, 0))

@@ -111,14 +111,14 @@ def _comparison(
     ]
     rows += [
         (
-            one.network or NOTHING,
+            theirs.network or NOTHING,
             figure.what,
             *_cells(figure, metrics),
-            difference(task, data, one),
-            one.data,
-            f"{one.paper}, {one.source}",
+            difference(task, data, theirs),
+            theirs.data,
+            f"{theirs.paper}, {theirs.source}",
         )
-        for one, figure in published
+        for theirs, figure in published
     ]
     head = ("network", "what", *(metric.label for metric in metrics), "note", "data", "source")
     cells = tuple(tuple(plain(cell) if cell else "" for cell in row) for row in rows)
@@ -233,11 +233,11 @@ def _bars(
     if not mine:
         return None
     theirs = [
-        (one, Bar(_label(one.network, figure.what), value, 1))
-        for one, figure in published
+        (source, Bar(_label(source.network, figure.what), value, 1))
+        for source, figure in published
         if (value := figure.values.get(metric.name)) is not None
     ]
-    same = [bar for one, bar in theirs if same_data(data.data, one.data)]
+    same = [bar for source, bar in theirs if same_data(data.data, source.data)]
     bars = [*mine, *(same or [bar for _, bar in theirs])][:_MAX_BARS]
     alt_text = "; ".join(f"{bar.label} {number(bar.value, metric.digits)}" for bar in bars)
     apart = "" if same or not theirs else ", published ones on other data"

@@ -36,7 +36,7 @@ PARTS = "parts"
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What came of an embedding: photos with features, those computed now, taken over and dropped; the
+    """How an embedding ended: photos with features, those computed now, taken over and dropped; the
     `unreadable` ones as (name, problem); whether it was `stopped` before the end, and its speed."""
 
     num_photos: int
@@ -63,7 +63,7 @@ def embed_photos(
     progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> EmbedResult:
-    """CLS features of all photos below a folder or in a ZIP, into `out`.
+    """Compute CLS features of all photos below a folder or in a ZIP, into `out`.
 
     Args:
         photos: folder, searched with its sub-folders, or a ZIP, which is unpacked below `out`.
@@ -72,7 +72,7 @@ def embed_photos(
         batch_size: photos a forward; those of one size share one.
         workers: processes that read photos; 0 reads in this one. The result is the same.
         progress: called after each batch.
-        say: is told what was found, in lines.
+        say: called with lines on what was found.
     Raises:
         UserError: no photos, a ZIP that is not taken, an `out` that holds features of other weights
             or settings or is being written by another process, too large a size, or a full disk.
@@ -87,13 +87,13 @@ def embed_photos(
         store = PartStore(out / PARTS, say)
         known = store.rows()
         plan = make_plan(list_photos(root), known)
-        _tell(plan, say)
+        _say_plan(plan, say)
         done = len(plan.names) - len(plan.todo)
         reporter = Reporter(out, done=done, total=len(plan.names), listener=progress)
         try:
             reading = {"batch_size": batch_size, "workers": min(workers, len(plan.todo))}
             batches = _batches(backbone, plan, preparation, stop, **reading)
-            rows = _keep(plan, known, store)
+            rows = _known_rows(plan, known, store)
             for batch in batches if plan.todo else ():
                 store.append(batch)
                 rows |= {row.name: row for row in batch}
@@ -113,8 +113,8 @@ def embed_photos(
     return result
 
 
-def _keep(plan: Plan, known: dict[str, PhotoRow], store: PartStore) -> dict[str, PhotoRow]:
-    """The rows that need no network, by name; those that were touched or moved are told anew."""
+def _known_rows(plan: Plan, known: dict[str, PhotoRow], store: PartStore) -> dict[str, PhotoRow]:
+    """Collect the rows that need no network, by name; those of touched or moved files are stored anew."""
     kept = set(plan.kept)
     if plan.again:
         store.append(plan.again)
@@ -132,7 +132,7 @@ def _batches(
     batch_size: int,
     workers: int,
 ) -> Iterator[list[PhotoRow]]:
-    """Rows of the photos to do, a batch at a time."""
+    """Compute rows of the photos to do, a batch at a time."""
     lens, reading = Lens.of(backbone), {"batch_size": batch_size, "workers": workers}
     try:
         for prepared in read_prepared(plan.todo, preparation, lens, **reading):
@@ -144,7 +144,7 @@ def _batches(
 
 
 def _forward(backbone: Backbone, photos: list[Prepared]) -> list[PhotoRow]:
-    """Features of a batch, photos of one size together."""
+    """Compute features of a batch, photos of one size together."""
     features: dict[str, Any] = {}
     shapes = dict.fromkeys(photo.image.shape for photo in photos if photo.image is not None)
     for shape in shapes:
@@ -192,7 +192,7 @@ def _write(out: Path, plan: Plan, rows: dict[str, PhotoRow], settings: dict[str,
     )
 
 
-def _tell(plan: Plan, say: Callable[[str], None]) -> None:
+def _say_plan(plan: Plan, say: Callable[[str], None]) -> None:
     counts = {
         "to compute": len(plan.todo),
         "known": len(plan.kept) + len(plan.again),

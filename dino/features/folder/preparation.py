@@ -55,7 +55,7 @@ class Preparation:
             raise UserError(f"resize belongs to fit {CROP!r}; got {self.fit!r}: leave it out")
 
     def image(self, rgb: np.ndarray, lens: "Lens") -> np.ndarray:
-        """uint8 [H,W,3] → float32 [3,h,w], normalised, of whole patches."""
+        """Turn uint8 [H,W,3] into float32 [3,h,w], normalised, of whole patches."""
         if self.fit != CROP:
             options: dict[str, Any] = {
                 "patch_size": lens.patch_size,
@@ -106,7 +106,7 @@ class Prepared:
 
 
 def prepare(file: PhotoFile, preparation: Preparation, lens: Lens) -> Prepared:
-    """Read one photo; what is wrong with it is told, not raised."""
+    """Read one photo; what is wrong with it stands in its `problem` and is not raised."""
     sha256 = ""
     try:
         data = file.path.read_bytes()
@@ -151,7 +151,7 @@ class _PhotoReader:
 
 
 def _leave_signals_to_the_parent(_: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; the parent ends the workers in order."""
+    """Ignore Ctrl-C, which reaches all processes of a terminal; the parent ends the workers in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)

@@ -1,6 +1,8 @@
-"""What is known of photos so far: parts on disk, each whole or not there, never changed.
+"""The folder that an embedding writes to: one writer, one set of settings, and what is known so far.
 
-A part is one batch: OUT/parts/00000017.npz. Of two that tell of one photo the later one holds, so
+OUT/{settings.json, .lock, photos-<sha256 of the ZIP>/, parts/}
+
+Parts are each whole or not there, and never changed. A part is one batch: OUT/parts/00000017.npz. Of two that hold one photo the later one holds, so
 that an interrupted run loses one batch at most, and a repeated one adds only what is new.
 """
 
@@ -32,7 +34,7 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class PhotoRow:
-    """A photo that was looked at: its file, its content, `feature` [D] float32 and `thumbnail` (JPEG);
+    """A photo that was read: its file, its content, `feature` [D] float32 and `thumbnail` (JPEG);
     or the `problem` that left both out."""
 
     name: str
@@ -52,7 +54,7 @@ class PartStore:
         self._folder, self._say = folder, say
 
     def rows(self) -> dict[str, PhotoRow]:
-        """Every photo by name; a damaged part is named and left out, as if it had never been."""
+        """Read every photo by name; a damaged part is named and left out, as if it had never been."""
         rows: dict[str, PhotoRow] = {}
         for path in self._paths():
             try:
@@ -87,7 +89,7 @@ class PartStore:
 
 
 def _packed(rows: Sequence[PhotoRow]) -> bytes:
-    told = [
+    entries = [
         {
             "name": row.name,
             "num_bytes": row.num_bytes,
@@ -104,7 +106,7 @@ def _packed(rows: Sequence[PhotoRow]) -> bytes:
     np.savez(
         buffer,
         allow_pickle=False,
-        rows=np.frombuffer(json.dumps(told).encode(), dtype=np.uint8),
+        rows=np.frombuffer(json.dumps(entries).encode(), dtype=np.uint8),
         features=np.stack(features) if features else np.empty((0, 0), np.float32),
         thumbnails=np.frombuffer(b"".join(row.thumbnail for row in rows), dtype=np.uint8),
     )
@@ -113,10 +115,10 @@ def _packed(rows: Sequence[PhotoRow]) -> bytes:
 
 def _unpacked(path: Path) -> list[PhotoRow]:
     arrays = read_npz(path)
-    told = parse_json(arrays["rows"].tobytes())
+    entries = parse_json(arrays["rows"].tobytes())
     features, thumbnails = iter(arrays["features"]), arrays["thumbnails"].tobytes()
     rows, start = [], 0
-    for values in told:
+    for values in entries:
         end = start + values.pop("thumbnail_bytes")
         date = values.pop("date")
         rows.append(
@@ -158,7 +160,7 @@ def only_writer(out: Path) -> Iterator[None]:
 
 
 def kept_precision(out: Path) -> str | None:
-    """The arithmetic that features in `out` were made with; None where there are none."""
+    """Read the arithmetic that features in `out` were made with; None where there are none."""
     precision = (read_json(out / SETTINGS) or {}).get("precision")
     return precision if precision in ("fp32", "bf16") else None
 
@@ -166,7 +168,7 @@ def kept_precision(out: Path) -> str | None:
 def read_or_create_settings(
     out: Path, backbone: Backbone, preparation: Preparation
 ) -> dict[str, Any]:
-    """The settings of `out`: what it was made with, or from now on is."""
+    """Read the settings `out` was made with, or write those it is made with from now on."""
     settings = {
         "version": _VERSION,
         "fingerprint": backbone.fingerprint,
@@ -192,7 +194,8 @@ def read_or_create_settings(
 
 
 def find_photo_root(photos: Path, out: Path) -> Path:
-    """The folder itself, or where a ZIP is unpacked: named by its content, others are removed."""
+    """Find the folder of the photos: itself, or where a ZIP is unpacked, named by its content; others are
+    removed."""
     if not (photos.is_file() and zipfile.is_zipfile(photos)):
         return photos
     folder = out / f"photos-{hash_file(photos)[:16]}"
