@@ -103,27 +103,27 @@ def attention_jaccard(
             masks of another size than their photo, or no object in any photo.
     Source: Caron et al. 2021, Fig. 4; masks are enlarged to the photo by nearest neighbour.
     """
-    how = _Protocol(
+    protocol = _Protocol(
         size, resample, tuple(dict.fromkeys(masses)), tuple(dict.fromkeys(discovery)), keys
     )
-    how.check()
+    protocol.check()
     world, found = world or World(), dict[int, _PhotoScores | None]()
     share = world.rows(len(data.paths))
     for done, row in enumerate(share, start=1):
-        found[row] = _score_photo(backbone, data, data.paths[row], how)
+        found[row] = _score_photo(backbone, data, data.paths[row], protocol)
         if progress:
             progress(done, len(share))
     everything = world.gathered(found)
-    read_ones = [photo for photo in everything.values() if photo is not None]
-    scores = [photo for photo in read_ones if photo.num_objects]
+    readable = [photo for photo in everything.values() if photo is not None]
+    scores = [photo for photo in readable if photo.num_objects]
     if not scores:
         raise UserError(f"{data.root} has no readable photo with an object; check the folder")
     return SegmentationResult(
-        masses=_mean_over_photos(how.masses, np.stack([photo.heads for photo in scores])),
+        masses=_mean_over_photos(protocol.masses, np.stack([photo.heads for photo in scores])),
         all_foreground=float(np.mean([photo.foreground for photo in scores])),
         num_photos=len(scores),
         num_objects=sum(photo.num_objects for photo in scores),
-        num_without_object=len(read_ones) - len(scores),
+        num_without_object=len(readable) - len(scores),
         unreadable=tuple(data.paths[row] for row, photo in everything.items() if photo is None),
         discovery=tuple(
             mean_scores(method, [photo.found[method] for photo in scores])
@@ -134,7 +134,7 @@ def attention_jaccard(
 
 @dataclass(frozen=True)
 class _Protocol:
-    """What is done with each photo, as `attention_jaccard` has it."""
+    """How each photo is measured, as `attention_jaccard` has it."""
 
     size: int
     resample: str
@@ -152,7 +152,7 @@ class _Protocol:
 
 @dataclass(frozen=True)
 class _PhotoScores:
-    """Measure J [masses, 1+A] of one photo, what marking all of it gives, of how many objects, and what
+    """J [masses, 1+A] of one photo, what marking all of it gives, of how many objects, and what
     each method of discovery has found."""
 
     heads: np.ndarray
@@ -162,7 +162,7 @@ class _PhotoScores:
 
 
 def _score_photo(
-    backbone: Backbone, data: MaskData, path: Path, how: _Protocol
+    backbone: Backbone, data: MaskData, path: Path, protocol: _Protocol
 ) -> _PhotoScores | None:
     """Measure a photo; None where it cannot be read."""
     try:
@@ -173,19 +173,19 @@ def _score_photo(
     _check_sizes(path, objects, rgb)
     if not len(objects.masks):
         return _PhotoScores(np.empty(0), 0.0, 0, {})
-    maps, keys, geometry = _look(backbone, rgb, how)
-    scores = _mean_over_objects(jaccards(maps, objects, geometry, how.masses))
-    found = {} if keys is None else _score_discovery(keys, objects, geometry, how)
+    maps, keys, geometry = _attend(backbone, rgb, protocol)
+    scores = _mean_over_objects(jaccards(maps, objects, geometry, protocol.masses))
+    found = {} if keys is None else _score_discovery(keys, objects, geometry, protocol)
     foreground = float(foreground_jaccards(objects).mean())
     return _PhotoScores(scores, foreground, len(objects.masks), found)
 
 
 def _score_discovery(
-    keys: LastKeys, objects: Objects, geometry: Geometry, how: _Protocol
+    keys: LastKeys, objects: Objects, geometry: Geometry, protocol: _Protocol
 ) -> dict[str, FoundScores]:
     """Score each method's objects against the outlined ones, and the whole photo's."""
-    features = keys.joined(kind=how.keys)
-    found = [discover(features, geometry.grid, method=method) for method in how.discovery]
+    features = keys.joined(kind=protocol.keys)
+    found = [discover(features, geometry.grid, method=method) for method in protocol.discovery]
     found.append(everything_found(geometry))
     counts, boxes = PatchCounts.of(objects, geometry), objects.boxes
     return {
@@ -198,7 +198,7 @@ def jaccards(
 ) -> np.ndarray:
     """Compute J of each head's mask with each object, at the photo's size: float64 [masses, A, O].
 
-    The same numbers as `dino.jaccard` of masks enlarged one by one; see `patch_counts`.
+    The same numbers as `dino.jaccard` of masks enlarged one by one; see `PatchCounts`.
 
     Args:
         maps: attention over patches [A,h,w].
@@ -213,23 +213,23 @@ def foreground_jaccards(objects: Objects) -> np.ndarray:
     return (objects.masks & counts).sum(axis=(1, 2)) / counts.sum()
 
 
-def _look(
-    backbone: Backbone, rgb: np.ndarray, how: _Protocol
+def _attend(
+    backbone: Backbone, rgb: np.ndarray, protocol: _Protocol
 ) -> tuple[Tensor, LastKeys | None, Geometry]:
     """Compute CLS attention of the last block [A,h,w] on a photo stretched to whole patches, and the keys
     where objects are sought in them."""
-    side = how.size // backbone.patch_size * backbone.patch_size or how.size
+    side = protocol.size // backbone.patch_size * backbone.patch_size or protocol.size
     check_fits(backbone, (rgb.shape[0], rgb.shape[1]), size=side, fit="stretch")
     image, geometry = preprocess(
         rgb,
         size=side,
         patch_size=backbone.patch_size,
         fit="stretch",
-        resample=how.resample,
+        resample=protocol.resample,
         mean=backbone.mean,
         std=backbone.std,
     )
-    if not how.discovery:
+    if not protocol.discovery:
         return backbone.attention(image).weights[0, 0, 0], None, geometry
     maps, keys = attention_and_keys(backbone, image)
     return maps.weights[0, 0, 0], keys, geometry
