@@ -43,49 +43,32 @@ class Report:
 
 def make_report(
     task: str,
-    backbone: Backbone,
+    weights: Backbone | ReportRow,
     *,
-    data: ReportRow,
-    settings: ReportRow,
-    rows: list[ReportRow],
-    seconds: float,
-) -> Report:
-    """Make a report of now, on this machine."""
-    weights = {
-        "name": backbone.name,
-        "sha256": backbone.weights_sha256,
-        "description": backbone.description,
-        "is_random": backbone.is_random,
-        "precision": backbone.precision,
-    }
-    return report_without_weights(
-        task,
-        weights=weights,
-        device=str(backbone.device),
-        data=data,
-        settings=settings,
-        rows=rows,
-        seconds=seconds,
-    )
-
-
-def report_without_weights(
-    task: str,
-    *,
-    weights: ReportRow,
-    device: str,
+    device: str = "",
     data: ReportRow,
     settings: ReportRow,
     rows: list[ReportRow],
     seconds: float,
     threads: int | None = None,
 ) -> Report:
-    """Make a report of now about what no file of weights stands for, such as training itself.
+    """Make a report of now, on this machine.
 
     Args:
-        weights: what stands in their place, with `name`, `sha256` (None) and `description`.
+        weights: the network; or, where no file of weights stands for what was measured, such as
+            training itself, what stands in their place, with `name`, `sha256` (None) and
+            `description`, and its `device`.
         threads: of torch; None: this process's.
     """
+    if isinstance(weights, Backbone):
+        device = str(weights.device)
+        weights = {
+            "name": weights.name,
+            "sha256": weights.weights_sha256,
+            "description": weights.description,
+            "is_random": weights.is_random,
+            "precision": weights.precision,
+        }
     return Report(
         task=task,
         weights=weights,

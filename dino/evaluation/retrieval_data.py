@@ -30,6 +30,11 @@ class PhotoSet:
     paths: tuple[Path, ...]
     boxes: tuple[PhotoBox | None, ...]
 
+    @classmethod
+    def of(cls, folder: PhotoFolder) -> "PhotoSet":
+        """Take the photos of a folder, whole."""
+        return cls(folder.root, folder.paths, (None,) * len(folder))
+
     def folder(self) -> PhotoFolder:
         """Drop the boxes: the photos as a folder without classes."""
         return PhotoFolder(self.root, self.paths, (), ())
@@ -121,14 +126,13 @@ def open_classes(
     """
     folder = _spread(open_folder(database), limit)
     require_classes(folder, "a search by class")
-    found = PhotoSet(folder.root, folder.paths, (None,) * len(folder))
     if queries is not None:
         asking = _spread(open_folder(queries, classes=folder.classes), limit)
         have = set(folder.labels)
         return RetrievalData(
             layout="classes, queries of their own",
-            database=found,
-            queries=PhotoSet(asking.root, asking.paths, (None,) * len(asking)),
+            database=PhotoSet.of(folder),
+            queries=PhotoSet.of(asking),
             protocols={"class": same_class(folder.labels, asking.labels)},
             lonely=_where(asking, [label not in have for label in asking.labels]),
         )
@@ -140,7 +144,7 @@ def open_classes(
         )
     return RetrievalData(
         layout="classes, each photo asks the others",
-        database=found,
+        database=PhotoSet.of(folder),
         queries=None,
         protocols={"class": same_class(folder.labels)},
         lonely=lonely,

@@ -51,13 +51,13 @@ def photos(tmp_path) -> Path:
 def forwards(monkeypatch) -> list[list[str]]:
     """Names of the photos of every batch that goes through the network."""
     made: list[list[str]] = []
-    real = engine._forward
+    real = engine.forward_batch
 
     def counted(network, batch):
         made.append([photo.file.name for photo in batch])
         return real(network, batch)
 
-    monkeypatch.setattr(engine, "_forward", counted)
+    monkeypatch.setattr(engine, "forward_batch", counted)
     return made
 
 

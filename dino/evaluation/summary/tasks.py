@@ -105,7 +105,7 @@ def final_rows(report: Report) -> list[ReportRow]:
     return [row for row in report.rows if row.get("part") != "curve"]
 
 
-def _listed_ends(report: Report) -> list[ReportRow]:
+def _without_curves(report: Report) -> list[ReportRow]:
     return [{k: v for k, v in row.items() if k != "part"} for row in final_rows(report)]
 
 
@@ -216,7 +216,7 @@ TASKS: dict[str, Task] = {
         "short runs, and whether the teacher's outputs collapse.",
         (Metric("knn", "k-NN, %", "%"),),
         _ablation,
-        _listed_ends,
+        _without_curves,
         caveat="not the same training",
     ),
     "cost": Task(

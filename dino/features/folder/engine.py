@@ -18,7 +18,7 @@ import torch
 
 from dino.features.folder.files import NO_PARQUET, write_features
 from dino.features.folder.planning import Plan, list_photos, make_plan
-from dino.features.folder.preparation import Lens, Preparation, Prepared, read_prepared
+from dino.features.folder.preparation import InputFormat, Preparation, Prepared, read_prepared
 from dino.features.folder.progress import Progress, Reporter
 from dino.features.folder.store import (
     PartStore,
@@ -133,17 +133,18 @@ def _batches(
     workers: int,
 ) -> Iterator[list[PhotoRow]]:
     """Compute rows of the photos to do, a batch at a time."""
-    lens, reading = Lens.of(backbone), {"batch_size": batch_size, "workers": workers}
+    wanted = InputFormat.of(backbone)
+    reading = {"batch_size": batch_size, "workers": workers}
     try:
-        for prepared in read_prepared(plan.todo, preparation, lens, **reading):
-            yield _forward(backbone, prepared)
+        for prepared in read_prepared(plan.todo, preparation, wanted, **reading):
+            yield forward_batch(backbone, prepared)
     except RuntimeError as error:
         if stop[0] and "worker" in str(error):  # SIGTERM to the whole group ended them first
             return
         raise
 
 
-def _forward(backbone: Backbone, photos: list[Prepared]) -> list[PhotoRow]:
+def forward_batch(backbone: Backbone, photos: list[Prepared]) -> list[PhotoRow]:
     """Compute features of a batch, photos of one size together."""
     features: dict[str, Any] = {}
     shapes = dict.fromkeys(photo.image.shape for photo in photos if photo.image is not None)

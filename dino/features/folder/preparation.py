@@ -29,6 +29,20 @@ _THUMBNAIL_QUALITY = 80
 
 
 @dataclass(frozen=True)
+class InputFormat:
+    """What a network wants of its input; all of a `Backbone` that a worker process needs."""
+
+    patch_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, backbone: Backbone) -> "InputFormat":
+        """Take from a network what its input must be."""
+        return cls(backbone.patch_size, backbone.mean, backbone.std)
+
+
+@dataclass(frozen=True)
 class Preparation:
     """How photos become inputs of one network.
 
@@ -54,32 +68,19 @@ class Preparation:
         if self.resize is not None and self.fit != CROP:
             raise UserError(f"resize belongs to fit {CROP!r}; got {self.fit!r}: leave it out")
 
-    def image(self, rgb: np.ndarray, lens: "Lens") -> np.ndarray:
+    def image(self, rgb: np.ndarray, wanted: InputFormat) -> np.ndarray:
         """Turn uint8 [H,W,3] into float32 [3,h,w], normalised, of whole patches."""
         if self.fit != CROP:
             options: dict[str, Any] = {
-                "patch_size": lens.patch_size,
-                "mean": lens.mean,
-                "std": lens.std,
+                "patch_size": wanted.patch_size,
+                "mean": wanted.mean,
+                "std": wanted.std,
             }
             return preprocess(rgb, size=self.size, fit=self.fit, **options)[0][0].numpy()
-        side = whole_patches(self.size, lens.patch_size)
+        side = whole_patches(self.size, wanted.patch_size)
         crop = center_crop(rgb, size=side, resize=self.resize)
         image = torch.from_numpy(crop).permute(2, 0, 1)
-        return normalize_images(image, lens.mean, lens.std).numpy()
-
-
-@dataclass(frozen=True)
-class Lens:
-    """What a network wants of its input; all of a `Backbone` that a worker process needs."""
-
-    patch_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    @classmethod
-    def of(cls, backbone: Backbone) -> "Lens":
-        return cls(backbone.patch_size, backbone.mean, backbone.std)
+        return normalize_images(image, wanted.mean, wanted.std).numpy()
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,14 @@ class Prepared:
     problem: str = ""
 
 
-def prepare(file: PhotoFile, preparation: Preparation, lens: Lens) -> Prepared:
+def prepare(file: PhotoFile, preparation: Preparation, wanted: InputFormat) -> Prepared:
     """Read one photo; what is wrong with it stands in its `problem` and is not raised."""
     sha256 = ""
     try:
         data = file.path.read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
         rgb = decode(data)
-        image = preparation.image(rgb, lens)
+        image = preparation.image(rgb, wanted)
     except ImageError as error:
         return Prepared(file, sha256, problem=str(error))
     except OSError as error:
@@ -125,7 +126,7 @@ def prepare(file: PhotoFile, preparation: Preparation, lens: Lens) -> Prepared:
 def read_prepared(
     files: Sequence[PhotoFile],
     preparation: Preparation,
-    lens: Lens,
+    wanted: InputFormat,
     *,
     batch_size: int,
     workers: int,
@@ -133,7 +134,7 @@ def read_prepared(
     """Read photos in order, `batch_size` at a time; what comes does not depend on `workers`."""
     rows = range(len(files))
     yield from read_in_workers(
-        _PhotoReader(files, preparation, lens),
+        _PhotoReader(files, preparation, wanted),
         [rows[start : start + batch_size] for start in range(0, len(files), batch_size)],
         workers=workers,
         on_start=_leave_signals_to_the_parent,
@@ -144,10 +145,10 @@ def read_prepared(
 class _PhotoReader:
     files: Sequence[PhotoFile]
     preparation: Preparation
-    lens: Lens
+    wanted: InputFormat
 
     def __call__(self, row: int) -> Prepared:
-        return prepare(self.files[row], self.preparation, self.lens)
+        return prepare(self.files[row], self.preparation, self.wanted)
 
 
 def _leave_signals_to_the_parent(_: int) -> None:

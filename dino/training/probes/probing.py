@@ -10,7 +10,7 @@ from PIL import Image
 
 from dino.evaluation.mask_data import MaskData, open_masks
 from dino.evaluation.segmentation import attention_jaccard
-from dino.features.data import center_crop
+from dino.features.data import center_crop, whole_patches
 from dino.features.embedding import embed_folder
 from dino.features.knn import knn_accuracy
 from dino.media.draw import colorize, normalize
@@ -89,7 +89,7 @@ class Probe:
         place = folder / "filmstrip" / name
         place.mkdir(parents=True, exist_ok=True)
         maps: dict[str, Any] = {}
-        side = max(self.film_size // backbone.patch_size, 1) * backbone.patch_size
+        side = whole_patches(self.film_size, backbone.patch_size)
         for number, rgb in enumerate(self.film):
             crop = center_crop(rgb, size=side, resize=side)
             image = torch.from_numpy(crop).permute(2, 0, 1)[None]
