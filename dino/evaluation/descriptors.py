@@ -29,7 +29,8 @@ _LEAST_VARIANCE = 1e-7
 
 
 def gem(patches: Tensor, *, power: float = GEM_POWER) -> Tensor:
-    """Take the generalised mean (mean xᵖ)^(1/p) over patches [B,N,D] → [B,D]; what is below 1e-6 counts as it.
+    """Take the generalised mean (mean xᵖ)^(1/p) over patches [B,N,D] → [B,D]; what is below 1e-6
+    counts as it.
 
     Source: Radenović et al. 2018, "Fine-tuning CNN Image Retrieval with No Human Annotation".
     """

@@ -89,7 +89,8 @@ def recolour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def strong(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Do all at once: half of the photo gone, turned by 5° to 25°, other colours, text, blur, JPEG 15."""
+    """Do all at once: half of the photo gone, turned by 5° to 25°, other colours, text, blur, JPEG
+    15."""
     found = crop(rgb, rng, removed=0.5)
     found = rotate(found, rng, degrees=float(rng.uniform(5, 25)))
     found = write(recolour(found, rng), rng, lines=2)
@@ -116,7 +117,7 @@ DISTORTIONS: dict[str, Distortion] = {
 
 
 def distort(rgb: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
-    """One distortion of a photo uint8 [H,W,3], of another size where it must be.
+    """Apply one distortion to a photo uint8 [H,W,3], of another size where it must be.
 
     Raises:
         UserError: not one of `DISTORTIONS`.
@@ -129,7 +130,8 @@ def distort(rgb: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
 def copies(
     rgb: np.ndarray, rng: np.random.Generator, names: Sequence[str] = tuple(DISTORTIONS)
 ) -> dict[str, np.ndarray]:
-    """Make the distortions of a photo by name; each has random numbers of its own, whichever are asked for."""
+    """Make the distortions of a photo by name; each has random numbers of its own, whichever are
+    asked for."""
     own = dict(zip(DISTORTIONS, rng.spawn(len(DISTORTIONS)), strict=True))
     return {name: distort(rgb, name, own[name]) for name in names}
 

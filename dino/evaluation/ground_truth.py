@@ -243,7 +243,8 @@ _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _PlainUnpickler(pickle._Unpickler):  # the one in Python: its memo is a dict, not an array
-    """An unpickler of plain data; every name outside `_STAND_INS` is refused before it is looked up."""
+    """An unpickler of plain data; every name outside `_STAND_INS` is refused before it is looked
+    up."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, encoding="latin1")

@@ -70,7 +70,8 @@ def linear_frozen(
     device: torch.device | str = "cpu",
     progress: OnProgress | None = None,
 ) -> LinearResult:
-    """Train a probe on features computed once; with a flipped view, one view is drawn anew each epoch.
+    """Train a probe on features computed once; with a flipped view, one view is drawn anew each
+    epoch.
 
     Args:
         train, val: features with labels from 0; of `val` the first view counts.

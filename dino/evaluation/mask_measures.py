@@ -1,4 +1,5 @@
-"""How well masks of patches meet outlined objects: J, and CorLoc and saliency's measures of discovery.
+"""How well masks of patches meet outlined objects: J, and CorLoc and saliency's measures of
+discovery.
 
 one = score_found(found, counts, boxes, geometry)      # of a photo
 mean_scores("tokencut", [one, …]).corloc               # of a set
@@ -58,7 +59,8 @@ class PatchCounts:
         return both / either
 
     def overlaps(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Count, of masks of patches [..., N], pixels in mask and foreground both, and in the mask; [...]."""
+        """Count, of masks of patches [..., N], pixels in mask and foreground both, and in the mask;
+        [...]."""
         return kept @ self.foreground, kept @ self.pixels
 
 
@@ -87,7 +89,7 @@ class DiscoveryResult:
 
 @dataclass(frozen=True)
 class FoundScores:
-    """The same of one photo; `curve` [256] F of the score map by threshold, or None."""
+    """The measures of one photo; `curve` [256] F of the score map by threshold, or None."""
 
     best_mask: float
     first_mask: float
@@ -126,7 +128,8 @@ def score_found(
 
 
 def f_measure(both: np.ndarray, marked: np.ndarray, objects: int) -> np.ndarray:
-    """Compute F of β² = 0.3 from pixels in mask and foreground both, in the mask, and in the foreground.
+    """Compute F of β² = 0.3 from pixels in mask and foreground both, in the mask, and in the
+    foreground.
 
     (1 + β²)·P·R / (β²·P + R), which is (1 + β²)·both / (β²·objects + marked).
     """
@@ -134,7 +137,8 @@ def f_measure(both: np.ndarray, marked: np.ndarray, objects: int) -> np.ndarray:
 
 
 def f_curve(scores: np.ndarray, counts: PatchCounts) -> np.ndarray:
-    """Compute F of what a map marks at 256 thresholds from its lowest value to its highest: float64 [256].
+    """Compute F of what a map marks at 256 thresholds from its lowest value to its highest: float64
+    [256].
 
     Args:
         scores: [n,h,w], of which the first is taken; 0 throughout where there is none.

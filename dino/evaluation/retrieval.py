@@ -65,7 +65,8 @@ def mean_average_precision(
     ground_truth: Sequence[Mapping[str, Any] | Truth],
     kappas: Sequence[int] = KAPPAS,
 ) -> RetrievalScores:
-    """Compute average precision by trapezoids under the precision-recall curve, junk removed, over queries.
+    """Compute average precision by trapezoids under the precision-recall curve, junk removed, over
+    queries.
 
     Args:
         ranks: rows of the database [database, queries], the most alike first in each column.
@@ -92,7 +93,8 @@ def mean_average_precision(
 def score_ranking(
     order: np.ndarray, truth: Truth, kappas: Sequence[int] = KAPPAS, *, depth: int | None = None
 ) -> tuple[float, list[float]]:
-    """Compute average precision and precision at each kappa of one query; NaN where nothing is relevant.
+    """Compute average precision and precision at each kappa of one query; NaN where nothing is
+    relevant.
 
     Args:
         order: rows of the database, the most alike first.

@@ -88,7 +88,8 @@ def attention_jaccard(
     progress: Callable[[int, int], None] | None = None,
     world: World | None = None,
 ) -> SegmentationResult:
-    """Measure the Jaccard index of the last block's CLS attention, thresholded by mass, with outlined objects.
+    """Measure the Jaccard index of the last block's CLS attention, thresholded by mass, with
+    outlined objects.
 
     Args:
         size: px of both sides the photos are stretched to, taken down to whole patches.
@@ -245,7 +246,8 @@ def _check_sizes(path: Path, objects: Objects, rgb: np.ndarray) -> None:
 
 
 def _mean_over_objects(scores: np.ndarray) -> np.ndarray:
-    """Average J [masses, A, O] of one photo to [masses, 1+A]: the best head of each object, then each head."""
+    """Average J [masses, A, O] of one photo to [masses, 1+A]: the best head of each object, then
+    each head."""
     return np.concatenate([scores.max(axis=1, keepdims=True), scores], axis=1).mean(axis=2)
 
 

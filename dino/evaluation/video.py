@@ -73,17 +73,17 @@ class VideoResult:
 
     @property
     def num_frames(self) -> int:
-        """Of all sequences."""
+        """Count the frames of all sequences."""
         return sum(sequence.num_frames for sequence in self.sequences)
 
     @property
     def num_objects(self) -> int:
-        """Of all sequences."""
+        """Count the objects of all sequences."""
         return sum(len(sequence.objects) for sequence in self.sequences)
 
     @property
     def seconds_per_frame(self) -> float:
-        """Over all frames."""
+        """Average over all frames."""
         seconds = sum(
             sequence.seconds_per_frame * sequence.num_frames for sequence in self.sequences
         )

@@ -117,7 +117,8 @@ def statistics(values: Sequence[float]) -> Statistics:
 
 
 def scored_frames(num_frames: int) -> range:
-    """Choose the frames of a sequence that count: all but the first, whose mask is given, and the last.
+    """Choose the frames of a sequence that count: all but the first, whose mask is given, and the
+    last.
 
     DAVIS 2016 and 2017 (semi-supervised) both leave the two out.
     """

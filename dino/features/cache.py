@@ -56,7 +56,8 @@ class FeatureCache:
         resize: int | None = None,
         **reading: Any,
     ) -> PhotoFeatures:
-        """Give what `embed_folder` gives, from disk where it is there; `reading` goes to it as it is."""
+        """Give what `embed_folder` gives, from disk where it is there; `reading` goes to it as it
+        is."""
         crop = CenterCrop(whole_patches(size, backbone.patch_size), resize)
         reading |= {"size": size, "resize": resize, "world": self.world}
         compute = partial(embed_folder, backbone, folder, **reading)
@@ -112,7 +113,8 @@ class FeatureCache:
     def arrays(
         self, key: dict[str, Any], compute: Callable[[], Arrays], *, what: str = "arrays"
     ) -> Arrays:
-        """Read the arrays of `key` from disk, or compute and keep them; `what` names them in what is said."""
+        """Read the arrays of `key` from disk, or compute and keep them; `what` names them in what
+        is said."""
         if self.folder is None:
             return compute()
         text = json.dumps({"version": _VERSION, **key}, sort_keys=True)

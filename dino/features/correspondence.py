@@ -115,7 +115,8 @@ def matches_picture(
     *,
     keep: int | None = None,
 ) -> np.ndarray:
-    """Draw two photos side by side at one height, the best `keep` matches joined by lines: uint8 [H,W,3].
+    """Draw two photos side by side at one height, the best `keep` matches joined by lines: uint8
+    [H,W,3].
 
     Args:
         photos: two of uint8 [H,W,3], covered by `grids` (h, w) of patches from edge to edge.
@@ -143,7 +144,8 @@ def matches_picture(
 
 
 def _middle(patch: int, grid: tuple[int, int], size: tuple[int, int], left: int) -> tuple[int, int]:
-    """Find (x, y) in px of a patch's middle in a picture of `size` (width, height) that starts at `left`."""
+    """Find (x, y) in px of a patch's middle in a picture of `size` (width, height) that starts at
+    `left`."""
     row, column = divmod(patch, grid[1])
     x, y = (column + 0.5) * size[0] / grid[1], (row + 0.5) * size[1] / grid[0]
     return left + round(x), round(y)

@@ -34,7 +34,8 @@ def whole_patches(size: int, patch_size: int) -> int:
 
 
 def short_side_of(size: int, resize: int | None) -> int:
-    """Choose the px the short side gets before a centre crop of `size` px: `resize` where it is given."""
+    """Choose the px the short side gets before a centre crop of `size` px: `resize` where it is
+    given."""
     return resize or round(size * _RESIZE_OF_CROP)
 
 

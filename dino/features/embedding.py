@@ -97,7 +97,8 @@ def embed_batches(
     width: int = 0,
     on_batch: Callable[[list[int]], None] = lambda rows: None,
 ) -> tuple[Tensor, list[int]]:
-    """Compute features of this process's batches, and exchange them: [M,V,F], and the rows, ascending.
+    """Compute features of this process's batches, and exchange them: [M,V,F], and the rows,
+    ascending.
 
     Args:
         batches: (rows, views uint8 [B,V,3,H,W]); those without a row are passed over.

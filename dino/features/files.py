@@ -55,7 +55,8 @@ def paint_jointly(photos: Sequence[JointPhoto]) -> JointPca:
 def joint_picture(
     entry: JointPhoto, colours: np.ndarray, *, width: int | None = None
 ) -> np.ndarray:
-    """Paint a photo's patches in the joint colours, uint8, of the photo's shape at most `width` px wide."""
+    """Paint a photo's patches in the joint colours, uint8, of the photo's shape at most `width` px
+    wide."""
     height, full = (entry.rgb if width is None else draw.shrink(entry.rgb, width)).shape[:2]
     geometry = replace(entry.features.geometry, original=(height, full))
     return np.ascontiguousarray(np.moveaxis(geometry.to_photo(np.moveaxis(colours, -1, 0)), 0, -1))
@@ -127,7 +128,8 @@ def joint_npz(photos: Sequence[JointPhoto], joint: JointPca) -> bytes:
 
 
 def patch_colours(photo: np.ndarray, features: PatchFeatures) -> np.ndarray:
-    """Average the colour of the photo under each patch, uint8 [N,3], for points drawn as what they are."""
+    """Average the colour of the photo under each patch, uint8 [N,3], for points drawn as what they
+    are."""
     planes = [features.geometry.to_grid(photo[..., channel]) for channel in range(3)]
     return np.rint(np.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8).reshape(-1, 3)
 
@@ -200,7 +202,8 @@ def projection_files(
 def pca_picture(
     features: PatchFeatures, *, random: bool = False, width: int | None = None
 ) -> np.ndarray:
-    """Paint the first three principal components of the patches as red, green and blue over the photo's frame."""
+    """Paint the first three principal components of the patches as red, green and blue over the
+    photo's frame."""
     geometry = features.geometry if width is None else draw.scaled(features.geometry, width)
     colours = pca_rgb(features.patches, features.geometry.grid)
     planes = geometry.to_photo(np.moveaxis(colours, -1, 0))

@@ -30,7 +30,8 @@ def knn_accuracy(
     k: int = 20,
     temperature: float = 0.07,
 ) -> Accuracy:
-    """Measure accuracy of a vote of the `k` nearest training images, weighted by exp(cosine / temperature).
+    """Measure accuracy of a vote of the `k` nearest training images, weighted by exp(cosine /
+    temperature).
 
     Args:
         train [M,D], test [T,D]: features, of any length; they are L2-normalised here.

@@ -1,4 +1,5 @@
-"""What was measured, beside what others published: histories → sections → HTML, Markdown, CSV, charts.
+"""What was measured, beside what others published: histories → sections → HTML, Markdown, CSV,
+charts.
 
 history = read_histories([Path("results")])
 sections = build_sections(history.reports)

@@ -79,7 +79,8 @@ def latest_of_each(reports: Iterable[Report]) -> tuple[Report, ...]:
 
 
 def measurement_key(report: Report) -> str:
-    """Say what makes two reports the same measurement: task, weights in their arithmetic, data, settings.
+    """Say what makes two reports the same measurement: task, weights in their arithmetic, data,
+    settings.
 
     Data are known by their paths, so a folder that has grown since is still the same one.
     """

@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[−-]?[\d,.]+([%×]|\s?GB)?|–|∞")
 
 @cache
 def _templates() -> Environment:
-    """The templates beside this module, which escape what they are given."""
+    """Open the templates beside this module, which escape what they are given."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     environment.globals |= {"table_html": table_html, "svg_chart": svg_chart}
     return environment

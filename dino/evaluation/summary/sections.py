@@ -1,4 +1,4 @@
-"""Reports → sections: our figures beside published ones, with what differs said in words."""
+"""Reports → sections: our figures beside published ones, what differs said in words, and charts."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -46,7 +46,7 @@ _CURVES = (
 
 
 def build_sections(reports: Sequence[Report]) -> tuple[Section, ...]:
-    """A section a task, known ones first and in the paper's order; in it a group a data set."""
+    """Build a section a task, known ones first and in the paper's order; in it a group a data set."""
     names = {report.task for report in reports}
     order = [*(name for name in TASKS if name in names), *sorted(names - TASKS.keys())]
     return tuple(_section(name, [r for r in reports if r.task == name]) for name in order)
@@ -73,7 +73,8 @@ def _group(name: str, task: Task, reports: list[Report]) -> Group:
 
 
 def pivoted(figures: Iterable[Published]) -> list[tuple[Published, Figure]]:
-    """Published figures of one network, variant, data set and source as one row: (any of them, row)."""
+    """Pivot published figures: those of one network, variant, data set and source become one row,
+    (any of them, row)."""
     rows: dict[tuple[str, ...], tuple[Published, dict[str, float | None]]] = {}
     for figure in figures:
         key = (figure.paper, figure.source, figure.network, figure.variant, figure.data)
@@ -83,7 +84,7 @@ def pivoted(figures: Iterable[Published]) -> list[tuple[Published, Figure]]:
 
 
 def _set_in_relation(rows: list[dict[str, float | None]]) -> None:
-    """Hours as multiples of the first row's, which another machine's can be compared with."""
+    """Give hours as multiples of the first row's, which another machine's can be compared with."""
     base = next((row["hours"] for row in rows if "hours" in row), None)
     for row in rows:
         if base and (hours := row.get("hours")) is not None:
@@ -126,7 +127,7 @@ def _comparison(
 
 
 def difference(task: Task, ours: Report, published: Published) -> str:
-    """What keeps a published figure from being compared with ours one to one, in words."""
+    """Say what keeps a published figure from being compared with ours one to one, in words."""
     same = same_data(ours.data, published.data)
     words = ["same data, by its counts" if same else NOT_THE_SAME, task.caveat]
     return "; ".join(word for word in words if word)
@@ -137,12 +138,12 @@ def _cells(figure: Figure, metrics: Iterable[Metric]) -> list[str]:
 
 
 def data_name(report: Report) -> str:
-    """The data's path, its last two parts."""
+    """Name the data by the last two parts of its path."""
     return place(report.data["path"])
 
 
 def data_words(report: Report) -> str:
-    """The data in words: its name and what is counted in it."""
+    """Put the data into words: its name and what is counted in it."""
     others = {name: value for name, value in report.data.items() if name != "path"}
     # Paths come last: what is counted belongs to the name before it.
     names = sorted(others, key=lambda name: name.endswith("path"))
@@ -151,7 +152,7 @@ def data_words(report: Report) -> str:
 
 
 def _fact(name: str, value: object) -> str:
-    """ "num_images", 150 → "150 images"; "train_path" → "train: imagenette/train"."""
+    """Write one fact: "num_images", 150 → "150 images"; "train_path" → "train: imagenette/train"."""
     if name.startswith("num_"):
         return f"{plain(value)} {label(name.removeprefix('num_'))}"
     if name.endswith("path"):
@@ -180,14 +181,15 @@ def _measured(task: Task, report: Report) -> Measured:
 
 
 def rows_table(rows: Sequence[ReportRow]) -> Table:
-    """Rows under their keys; where there are many keys, the first ones."""
+    """Lay rows out under their keys; where there are many keys, the first ones."""
     keys = list(dict.fromkeys(key for row in rows for key in row))[:_MAX_COLUMNS]
     columns = [_column([row.get(key) for row in rows]) for key in keys]
     return Table(tuple(label(key) for key in keys), tuple(zip(*columns, strict=True)))
 
 
 def _column(values: Sequence[object]) -> list[str]:
-    """Values one below the other, fractions with the same decimals where that does for them all."""
+    """Write values one below the other, fractions with the same decimals where that does for them
+    all."""
     numbers = [abs(value) for value in values if isinstance(value, float) and is_number(value)]
     if not numbers or max(numbers) >= _WIDE_RANGE * min((n for n in numbers if n), default=1):
         return [number(value) for value in values]
@@ -202,7 +204,7 @@ def charts_of(
     ours: Sequence[tuple[Report, Figure]],
     published: Sequence[tuple[Published, Figure]],
 ) -> tuple[Chart, ...]:
-    """What a group of reports on the same data draws."""
+    """Make the charts of a group of reports on the same data."""
     bars = [
         _bars(metric, task, reports[0], ours, published) for metric in task.metrics if metric.drawn
     ]
@@ -222,7 +224,7 @@ def _bars(
     ours: Sequence[tuple[Report, Figure]],
     published: Sequence[tuple[Published, Figure]],
 ) -> Bars | None:
-    """Ours and then published figures; the same data's alone where there are any."""
+    """Make bars of ours and then published figures; the same data's alone where there are any."""
     shown = [figure for _, figure in ours if is_number(figure.values.get(metric.name))]
     kinds = {figure.what for figure in shown}  # said where it tells ours apart
     mine = [
@@ -249,7 +251,7 @@ def _label(*words: str) -> str:
 
 
 def mass_curves(report: Report) -> list[Chart]:
-    """J of the best head and of the mean of heads over the share of mass, a colour a network."""
+    """Draw J of the best head and of the mean of heads over the share of mass, a colour a network."""
     networks = list(
         dict.fromkeys(str(row.get("network")) for row in report.rows if row.get("mass") is not None)
     )
@@ -272,7 +274,7 @@ def mass_curves(report: Report) -> list[Chart]:
 
 
 def ablation_curves(report: Report) -> list[Chart]:
-    """Entropies, KL and k-NN by step, a colour a variant."""
+    """Draw entropies, KL and k-NN by step, a colour a variant."""
     most = {row.get("max_entropy") for row in final_rows(report)}
     level = most.pop() if len(most) == 1 else None
     charts: list[Chart] = []
@@ -296,7 +298,7 @@ def _by_variant(rows: Sequence[ReportRow], key: str) -> tuple[Series, ...]:
 
 
 def _points(rows: Sequence[ReportRow], x: str, y: str) -> tuple[tuple[float, float], ...]:
-    """Where both are numbers, by rising x."""
+    """Pick the rows where both are numbers, by rising x."""
     both = [row for row in rows if is_number(row.get(x)) and is_number(row.get(y))]
     return tuple(sorted((row[x], row[y]) for row in both))
 

@@ -50,13 +50,13 @@ class Scale:
 
 
 def svg_chart(chart: Chart) -> str:
-    """A chart as an <svg> element, whose class is `chart`."""
+    """Draw a chart as an <svg> element, whose class is `chart`."""
     body, height = _lines(chart) if isinstance(chart, Lines) else _bars(chart)
     return _element(chart.title, chart.alt_text, "".join(body), height)
 
 
 def svg_file(charts: Sequence[Chart], title: str) -> str:
-    """Charts one below the other, as a file of its own, on a white or a dark ground."""
+    """Draw charts one below the other, as a file of its own, on a white or a dark ground."""
     parts, y = [], 0.0
     for chart in charts:
         body, height = _lines(chart) if isinstance(chart, Lines) else _bars(chart)
@@ -80,7 +80,7 @@ def _element(title: str, alt_text: str, body: str, height: float) -> str:
 
 
 def _lines(chart: Lines) -> tuple[list[str], float]:
-    """Elements of a chart of lines, and its height."""
+    """Draw the elements of a chart of lines, and its height."""
     points = [point for series in chart.series for point in series.points]
     xs, ys = zip(*points, strict=True)
     levels = [height for _, height in chart.levels]
@@ -110,7 +110,7 @@ def _lines(chart: Lines) -> tuple[list[str], float]:
 
 
 def _legend(chart: Lines, y: float) -> tuple[list[str], float]:
-    """Names of the lines in as many rows as they take, and where they end."""
+    """Write the names of the lines in as many rows as they take, and where they end."""
     body, x = [], float(_LEFT)
     for series in chart.series:
         width = 28 + len(series.name) * _LETTER + 12
@@ -139,7 +139,7 @@ def _grid(
 
 
 def _bars(chart: Bars) -> tuple[list[str], float]:
-    """Elements of a chart of bars, and its height."""
+    """Draw the elements of a chart of bars, and its height."""
     most = max([bar.value for bar in chart.bars if bar.value > 0], default=1.0)
     room = _WIDTH - _LABEL_W - 52
     body = [_text(6, 14, chart.title, "title")]
@@ -163,7 +163,7 @@ def _bars(chart: Bars) -> tuple[list[str], float]:
 
 
 def _cut(label: str) -> str:
-    """A label as far as it fits beside its bar."""
+    """Cut a label to what fits beside its bar."""
     most = int((_LABEL_W - 10) / _LETTER)
     return label if len(label) <= most else f"{label[: most - 1]}…"
 
@@ -187,7 +187,8 @@ def _css_colour(colour: int) -> str:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers around a range, 1, 2 or 5 times a power of ten apart: about `count` of them."""
+    """Choose round numbers around a range, 1, 2 or 5 times a power of ten apart: about `count` of
+    them."""
     if not high > low:
         low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
     rough = (high - low) / count

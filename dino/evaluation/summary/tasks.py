@@ -37,7 +37,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Task:
-    """An evaluation: title, what it measures in a sentence (`summary`), its figures, and which rows to list."""
+    """An evaluation: title, what it measures in a sentence (`summary`), its figures, and which rows
+    to list."""
 
     title: str
     summary: str
@@ -65,7 +66,8 @@ def _linear(report: Report) -> list[Figure]:
 
 
 def _segmentation(report: Report) -> list[Figure]:
-    """Take the best head at 60 % of the mass, or at the first mass asked for; and objects discovered."""
+    """Take the best head at 60 % of the mass, or at the first mass asked for; and objects
+    discovered."""
     asked = report.settings.get("masses") or [_MASS]
     mass = _MASS if _MASS in asked else asked[0]
     figures = []

@@ -114,7 +114,8 @@ def embed_photos(
 
 
 def _known_rows(plan: Plan, known: dict[str, PhotoRow], store: PartStore) -> dict[str, PhotoRow]:
-    """Collect the rows that need no network, by name; those of touched or moved files are stored anew."""
+    """Collect the rows that need no network, by name; those of touched or moved files are stored
+    anew."""
     kept = set(plan.kept)
     if plan.again:
         store.append(plan.again)

@@ -1,4 +1,5 @@
-"""A photo file → what the network sees of it, its sha256, its date and a thumbnail; in worker processes.
+"""A photo file → what the network sees of it, its sha256, its date and a thumbnail; in worker
+processes.
 
 The default is the paper's k-NN evaluation: short side to `size` · 256/224 px (bicubic), then the
 middle `size` × `size`, so that all photos have one size and any number of them makes a batch.
@@ -152,7 +153,8 @@ class _PhotoReader:
 
 
 def _leave_signals_to_the_parent(_: int) -> None:
-    """Ignore Ctrl-C, which reaches all processes of a terminal; the parent ends the workers in order."""
+    """Ignore Ctrl-C, which reaches all processes of a terminal; the parent ends the workers in
+    order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)

@@ -1,4 +1,5 @@
-"""Photos into folders by group: copied beside the originals, or as a ZIP; nothing is moved or changed.
+"""Photos into folders by group: copied beside the originals, or as a ZIP; nothing is moved or
+changed.
 
 copy_sorted("photos", choose_places(paths, groups), "photos-sorted")       # photos-sorted/cluster-0/…
 """

@@ -1,4 +1,5 @@
-"""Attention of the last block's CLS query over a video, drawn in colours that mean the same all along.
+"""Attention of the last block's CLS query over a video, drawn in colours that mean the same all
+along.
 
 A frame's map holds multiples of even attention (1 is a patch that gets what each would, were it
 spread evenly). Maps are kept on disk while the frames pass, with a count of their values, so that one
@@ -77,7 +78,8 @@ class KeptMaps:
         self.num_frames += 1
 
     def tops(self, share: float = TOP_SHARE) -> np.ndarray:
-        """Find of each head the least value that `share` of all its values do not exceed, float32 [A].
+        """Find of each head the least value that `share` of all its values do not exceed, float32
+        [A].
 
         Bits of half floats that are not negative have their values' order.
         """

@@ -248,7 +248,8 @@ def _write_result(
 
 
 def film_gif(out: Path) -> bytes:
-    """Encode the film as a GIF, at most 480 px wide; of one with more than 200 frames only every so many."""
+    """Encode the film as a GIF, at most 480 px wide; of one with more than 200 frames only every so
+    many."""
     film = str(out / FILM)
     info = probe(film)
     step = -(-(info.num_frames or 1) // GIF_FRAMES)
@@ -265,7 +266,8 @@ def film_gif(out: Path) -> bytes:
 
 
 def masks_zip(out: Path) -> bytes:
-    """Pack the masks, one indexed PNG a frame, into a ZIP; PNGs are packed already, so they are only put together."""
+    """Pack the masks, one indexed PNG a frame, into a ZIP; PNGs are packed already, so they are
+    only put together."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted((out / MASKS).glob("*.png")):
