@@ -10,7 +10,7 @@ import streamlit as st
 from dino.evaluation.report import Report, results_csv
 from dino.evaluation.summary import build_sections, html_page, markdown, read_histories
 from dino.evaluation.summary.contents import Section
-from dino.evaluation.summary.history import History, about, find_histories
+from dino.evaluation.summary.history import History, describe_history, find_histories
 from dino.system.files import content_id
 from dino.system.folders import PROJECT_FOLDER, checkpoints_folder
 
@@ -56,12 +56,12 @@ def sections(reports: tuple[Report, ...]) -> tuple[Section, ...]:
 
 def report_html(history: History) -> bytes:
     """The whole report as one HTML file."""
-    return html_page(build_sections(history.reports), about(history)).encode()
+    return html_page(build_sections(history.reports), describe_history(history)).encode()
 
 
 def report_markdown(history: History) -> bytes:
     """The whole report as Markdown."""
-    return markdown(build_sections(history.reports), about(history)).encode()
+    return markdown(build_sections(history.reports), describe_history(history)).encode()
 
 
 def report_csv(history: History) -> bytes:

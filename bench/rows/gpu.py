@@ -16,6 +16,7 @@ from bench.outcome import NotMeasuredError, Outcome, Settings
 from bench.rows.training import config_of
 from bench.timing import Times, in_turns
 from bench.training import build_own_step, jpeg, own_step, plain_step, random_crops
+from dino.media.preprocessing import channel_tensor
 from dino.model.device import choose_precision
 from dino.training.build import build_crops
 from dino.training.config import TrainConfig
@@ -63,7 +64,7 @@ def from_jpeg(settings: Settings) -> Outcome:
     run = own_step(config, random_crops(config, device), device=device)
     synthetic = in_turns({"synthetic": run}, settings.repeats, device=device)["synthetic"]
     method, values, options = build_own_step(config, device=device)
-    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in method.scale)
+    mean, std = (channel_tensor(v, device=device) for v in method.scale)
     taken, waited = [], []
     with tempfile.TemporaryDirectory() as place:
         for number in range(4 * config.batch_size):

@@ -79,8 +79,8 @@ def embed(
     import torch
 
     from dino.features.folder.engine import embed_photos
-    from dino.features.folder.place import kept_precision
     from dino.features.folder.preparation import Preparation
+    from dino.features.folder.store import kept_precision
 
     if nice:
         os.nice(nice)
@@ -136,7 +136,7 @@ def joint(
     """
     from dino.attention.mass import check_mass
     from dino.errors import UserError
-    from dino.features.files import joint_files, look
+    from dino.features.files import joint_files, joint_photo
     from dino.media.images import find_images, read
     from dino.system.files import write_atomically
 
@@ -148,7 +148,9 @@ def joint(
     backbone = _load(weights, key, device, precision)
     looks = []
     for number, path in enumerate(found, start=1):
-        looks.append(look(backbone, read(path), name=path.name, size=size, foreground=foreground))
+        looks.append(
+            joint_photo(backbone, read(path), name=path.name, size=size, foreground=foreground)
+        )
         say(f"[{number}/{len(found)}] {path}")
     for name, content in joint_files(looks, random=backbone.is_random):
         write_atomically(content, out / name)

@@ -83,8 +83,8 @@ def knn(
 ) -> None:
     """Weighted nearest neighbours of CLS tokens: nothing to train, nothing to tune."""
     from dino.errors import UserError
+    from dino.features.data import whole_patches
     from dino.features.knn import knn_accuracy
-    from dino.features.views import whole_patches
 
     neighbours = numbers(k, int, "--k")
     if min(neighbours) < 1 or not temperature > 0:
@@ -152,9 +152,8 @@ def linear(
 ) -> None:
     """Train a linear classifier on frozen features; val has no part in choosing its rate."""
     from dino.errors import UserError
-    from dino.features.data import CenterCrop
+    from dino.features.data import CenterCrop, whole_patches
     from dino.features.probe import RATES, ProbeSettings
-    from dino.features.views import whole_patches
 
     if flip and not frozen_features:
         raise UserError("--flip belongs to --frozen-features; random crops are mirrored anyway")

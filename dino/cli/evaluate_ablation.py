@@ -197,7 +197,7 @@ def _finish(
     seconds: float,
     out: Path,
 ) -> None:
-    from dino.evaluation.report import report_without_weights
+    from dino.evaluation.report import make_report
     from dino.model.device import choose_device
     from dino.system.files import write_atomically
     from dino.training.ablation import curve_rows, end_row
@@ -209,7 +209,7 @@ def _finish(
     start = "its random start" if base.init is None else Path(base.init).name
     rows = [end_row(variant, run) for variant, run in found.items()]
     trained = sum(row["train_s"] for row in rows)
-    report = report_without_weights(
+    report = make_report(
         "ablation",
         weights={
             "name": name,

@@ -12,8 +12,8 @@ from dino.cli.options import Device, Key, Keys, KeysOption, Precision, Precision
 from dino.cli.progress import progress
 
 if TYPE_CHECKING:
-    from dino.evaluation.discovery_scores import DiscoveryResult
     from dino.evaluation.mask_data import MaskData
+    from dino.evaluation.mask_measures import DiscoveryResult
     from dino.evaluation.segmentation import SegmentationResult
     from dino.model.backbone import Backbone
     from dino.system.distributed import World
@@ -87,7 +87,7 @@ def segmentation(
     from dino.attention.mass import check_mass
     from dino.evaluation.mask_data import open_masks
     from dino.evaluation.random_twin import random_twin
-    from dino.features.views import whole_patches
+    from dino.features.data import whole_patches
 
     named = numbers(masses, float, "--masses")
     for mass in named:

@@ -76,7 +76,7 @@ def copies(
     """Copy detection by whitened CLS and GeM-pooled patches, as in the paper's Table 4."""
     from dino.evaluation.copies import copy_detection
     from dino.evaluation.copies_data import is_copydays, open_copydays, open_photos
-    from dino.features.views import whole_patches
+    from dino.features.data import whole_patches
 
     opened = open_copydays if is_copydays(data) else open_photos
     found = opened(data, distractors=distractors, whitening=whitening, limit=limit)

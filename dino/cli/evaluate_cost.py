@@ -75,11 +75,11 @@ def register(app: typer.Typer) -> None:
 def _finish(
     measured: "list[tuple[int, str, StepCost]]", settings: Row, out: Path, started: float
 ) -> None:
-    from dino.evaluation.report import report_without_weights
+    from dino.evaluation.report import make_report
 
     first = measured[0][2]
     arch = f"{settings['arch']}/{settings['patch_size']}"
-    report = report_without_weights(
+    report = make_report(
         "cost",
         weights={
             "name": arch,

@@ -27,12 +27,12 @@ def report(
     The page needs nothing but itself, shows light and dark, and prints.
     """
     from dino.evaluation.summary import build_sections, html_page, markdown, read_histories
-    from dino.evaluation.summary.history import about
+    from dino.evaluation.summary.history import describe_history
     from dino.system.files import write_atomically
 
     history = read_histories(results or [Path("results")])
     sections = build_sections(history.reports)
-    lines = about(history)
+    lines = describe_history(history)
     make_out(out)
     write_atomically(html_page(sections, lines).encode(), out / "report.html")
     write_atomically(markdown(sections, lines).encode(), out / "report.md")

@@ -70,20 +70,20 @@ def film(
     from dino.errors import UserError
     from dino.system.files import write_atomically
     from dino.video.film import AttentionStyle, make_film, read_first_mask
-    from dino.video.film.exports import film_gif
+    from dino.video.film.making import film_gif
     from dino.weights import default_source, load
 
     if attention == (mask is not None):
         raise UserError("expected either --attention or --mask FIRST.png; give one of them")
     style = AttentionStyle(head, opacity, colormap.value, not blocks)
-    look = style if mask is None else read_first_mask(mask)
+    subject = style if mask is None else read_first_mask(mask)
     if nice:
         os.nice(nice)
     if threads is not None:
         torch.set_num_threads(threads)
     backbone = load(weights or default_source(), key=key, device=device, precision=precision.value)
     say(f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]")
-    result = make_film(backbone, video, out, look=look, size=size, progress=_shown())
+    result = make_film(backbone, video, out, subject=subject, size=size, progress=_shown())
     if result.stopped:
         say("stopped; nothing was kept")
         raise typer.Exit(1)

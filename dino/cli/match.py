@@ -40,7 +40,7 @@ def match(
     from dino.attention.mass import check_mass
     from dino.errors import UserError
     from dino.features.correspondence import matches_csv, matches_picture, mutual_neighbours
-    from dino.features.files import look
+    from dino.features.files import joint_photo
     from dino.media import draw
     from dino.media.images import read
     from dino.system.files import write_atomically
@@ -53,7 +53,7 @@ def match(
     backbone = load(weights or default_source(), key=key, device=device, precision=precision.value)
     say(f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]")
     looks = [
-        look(backbone, read(path), name=path.name, size=size, foreground=foreground)
+        joint_photo(backbone, read(path), name=path.name, size=size, foreground=foreground)
         for path in (first, second)
     ]
     kept = [None if one.foreground is None else one.foreground.ravel() for one in looks]

@@ -115,7 +115,7 @@ class _Descriptors:
         self.unreadable = list[Path]()
 
     def of(self, folder: PhotoFolder) -> tuple[Tensor, list[int]]:
-        """Descriptors [M,F] of a folder's photos, and their rows."""
+        """Read descriptors [M,F] of a folder's photos, and their rows."""
         if folder.paths not in self._known:
             features, rows = self._read(folder, Square(self._size))
             readable = set(rows)
@@ -126,12 +126,12 @@ class _Descriptors:
     def blocks(
         self, data: CopyData, kept: Sequence[int], seed: int
     ) -> dict[str, tuple[Tensor, list[int]]]:
-        """By distortion: descriptors [Q,F] and the place among the originals at `kept` of each."""
+        """Read by distortion descriptors [Q,F] and the place among the originals at `kept` of each."""
         place = {row: at for at, row in enumerate(kept)}
         if data.blocks is None:
             names = tuple(DISTORTIONS)
             features, rows = self._read(
-                data.originals, SquareCopies(self._size), seed=seed, views=digest()
+                data.originals, SquareCopies(self._size), seed=seed, copies=digest()
             )
             asking = [at for at, row in enumerate(rows) if row in place]
             originals = [place[rows[at]] for at in asking]

@@ -56,7 +56,7 @@ def open_copydays(
     whitening: str | Path | None = None,
     limit: int | None = None,
 ) -> CopyData:
-    """INRIA Copydays: original/, and strong/, crops/N/ and jpegqual/N/ where they are there.
+    """Open INRIA Copydays: original/, and strong/, crops/N/ and jpegqual/N/ where they are there.
 
     Args:
         distractors: folder of other photos; without it only originals are searched.
@@ -102,7 +102,7 @@ def open_photos(
     whitening: str | Path | None = None,
     limit: int | None = None,
 ) -> CopyData:
-    """Any photos, whose copies are made here; see `distortions`.
+    """Open any photos, whose copies are made here; see `distortions`.
 
     Args:
         distractors: folder of other photos; without it every other photo of `root` is one, and no
@@ -167,7 +167,7 @@ def _base(path: Path) -> str:
 
 
 def _numbered(folder: Path) -> list[Path]:
-    """Sub-folders, by number."""
+    """List the sub-folders with photos, by number."""
     if not folder.is_dir():
         return []
     found = [path for path in folder.iterdir() if path.is_dir() and find_images(path)]

@@ -32,7 +32,7 @@ _WORDS = (
 
 
 def crop(rgb: np.ndarray, rng: np.random.Generator, *, removed: float) -> np.ndarray:
-    """A part of the photo of its own aspect, anywhere; `removed` is the share of the area cut off."""
+    """Cut a part of the photo's own aspect anywhere; `removed` is the share of the area cut off."""
     height, width = (max(round(side * (1 - removed) ** 0.5), 1) for side in rgb.shape[:2])
     top = int(rng.integers(rgb.shape[0] - height + 1))
     left = int(rng.integers(rgb.shape[1] - width + 1))
@@ -40,24 +40,24 @@ def crop(rgb: np.ndarray, rng: np.random.Generator, *, removed: float) -> np.nda
 
 
 def jpeg(rgb: np.ndarray, rng: np.random.Generator, *, quality: int) -> np.ndarray:
-    """The photo after JPEG of a `quality` from 1 to 95."""
+    """Compress the photo as a JPEG of a `quality` from 1 to 95."""
     return decode(encode_jpeg(rgb, quality=quality))
 
 
 def blur(rgb: np.ndarray, rng: np.random.Generator, *, share: float) -> np.ndarray:
-    """Gaussian blur; its standard deviation is a `share` of the shorter side."""
+    """Blur by a Gaussian; its standard deviation is a `share` of the shorter side."""
     return cv2.GaussianBlur(rgb, (0, 0), max(share * min(rgb.shape[:2]), 0.1))
 
 
 def rotate(rgb: np.ndarray, rng: np.random.Generator, *, degrees: float) -> np.ndarray:
-    """Turned to either side about its middle, the corners black and nothing cut off."""
+    """Turn the photo to either side about its middle, the corners black and nothing cut off."""
     sign = 1 if rng.integers(2) else -1
     picture = Image.fromarray(rgb)
     return np.array(picture.rotate(sign * degrees, Image.Resampling.BICUBIC, expand=True))
 
 
 def write(rgb: np.ndarray, rng: np.random.Generator, *, lines: int) -> np.ndarray:
-    """Lines of big outlined text, one below the other."""
+    """Write lines of big outlined text over the photo, one below the other."""
     picture = Image.fromarray(rgb)
     draw = ImageDraw.Draw(picture)
     height, width = rgb.shape[:2]
@@ -80,7 +80,7 @@ def write(rgb: np.ndarray, rng: np.random.Generator, *, lines: int) -> np.ndarra
 
 
 def recolour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another brightness, contrast and strength of colour, each by up to 40 %."""
+    """Change brightness, contrast and strength of colour, each by up to 40 %."""
     brightness, contrast, saturation = rng.uniform(0.6, 1.4, 3)
     values = rgb.astype(np.float32) * brightness
     values = (values - values.mean()) * contrast + values.mean()
@@ -89,7 +89,8 @@ def recolour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def strong(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All at once: half of the photo gone, turned by 5° to 25°, other colours, text, blur, JPEG 15."""
+    """Do all at once: half of the photo gone, turned by 5° to 25°, other colours, text, blur, JPEG
+    15."""
     found = crop(rgb, rng, removed=0.5)
     found = rotate(found, rng, degrees=float(rng.uniform(5, 25)))
     found = write(recolour(found, rng), rng, lines=2)
@@ -116,7 +117,7 @@ DISTORTIONS: dict[str, Distortion] = {
 
 
 def distort(rgb: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
-    """One distortion of a photo uint8 [H,W,3], of another size where it must be.
+    """Apply one distortion to a photo uint8 [H,W,3], of another size where it must be.
 
     Raises:
         UserError: not one of `DISTORTIONS`.
@@ -129,14 +130,15 @@ def distort(rgb: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
 def copies(
     rgb: np.ndarray, rng: np.random.Generator, names: Sequence[str] = tuple(DISTORTIONS)
 ) -> dict[str, np.ndarray]:
-    """Distortions of a photo by name; each has random numbers of its own, whichever are asked for."""
+    """Make the distortions of a photo by name; each has random numbers of its own, whichever are
+    asked for."""
     own = dict(zip(DISTORTIONS, rng.spawn(len(DISTORTIONS)), strict=True))
     return {name: distort(rgb, name, own[name]) for name in names}
 
 
 def digest() -> str:
-    """sha256 of what the distortions make of one picture here: other code, or another version of the
-    libraries below it, is told by another digest."""
+    """Hash what the distortions make of one picture here: other code, or another version of the
+    libraries below it, has another digest."""
     levels = np.indices((48, 64)).sum(axis=0) * 2
     picture = np.stack([levels, levels[::-1], levels[:, ::-1]], axis=-1).astype(np.uint8)
     total = hashlib.sha256()
@@ -152,7 +154,7 @@ class Square:
     size: int
 
     def __call__(self, rgb: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        """uint8 [H,W,3] → one uint8 [size,size,3]."""
+        """Stretch uint8 [H,W,3] to one uint8 [size,size,3]."""
         return [_square(rgb, self.size)]
 
 
@@ -163,8 +165,8 @@ class SquareCopies:
     size: int
 
     def __call__(self, rgb: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        """uint8 [H,W,3] → uint8 [size,size,3] of each."""
-        return [_square(one, self.size) for one in copies(rgb, rng).values()]
+        """Distort uint8 [H,W,3] to a uint8 [size,size,3] of each kind."""
+        return [_square(copy, self.size) for copy in copies(rgb, rng).values()]
 
 
 def _square(rgb: np.ndarray, size: int) -> np.ndarray:

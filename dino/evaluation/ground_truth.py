@@ -50,7 +50,7 @@ class GroundTruth:
     queries: tuple[Query, ...]
 
     def protocols(self) -> dict[str, tuple[Truth, ...]]:
-        """The truth of each query by protocol: easy, medium and hard."""
+        """Sort out what each query should find by protocol: easy, medium and hard."""
         return {
             name: tuple(
                 Truth(_joined(query.rows, ok), _joined(query.rows, junk)) for query in self.queries
@@ -127,11 +127,11 @@ def _box(values: Any) -> tuple[float, float, float, float] | None:
 
 
 def _plain(values: Any) -> list[Any]:
-    """A list of numbers or texts, whatever it was kept as."""
+    """Take a list of numbers or texts, whatever it was kept as."""
     found = values.values() if isinstance(values, _Array) else values
     if not isinstance(found, list | tuple):
         raise TypeError(f"a {type(found).__name__} where a list is expected")
-    return [one.value() if isinstance(one, _Scalar) else one for one in found]
+    return [value.value() if isinstance(value, _Scalar) else value for value in found]
 
 
 def _read_json(path: Path, data: bytes) -> Any:
@@ -160,7 +160,7 @@ class _RefusedError(Exception):
 
 
 class _DType:
-    """Stands in for numpy.dtype: numbers and texts of a fixed size, nothing that holds objects."""
+    """A stand-in for numpy.dtype: numbers and texts of a fixed size, nothing that holds objects."""
 
     def __init__(self, text: str, *_: Any) -> None:
         if not re.fullmatch(r"[biufSU]\d{0,4}", str(text)):
@@ -175,7 +175,7 @@ class _DType:
 
 
 class _Array:
-    """Stands in for a NumPy array, made by its pickle's own words."""
+    """A stand-in for a NumPy array, made by its pickle's own words."""
 
     def __init__(self, *_: Any) -> None:
         self._parts: tuple[Any, ...] = ((0,), None, False, b"")
@@ -191,7 +191,7 @@ class _Array:
 
 
 class _Scalar:
-    """Stands in for a NumPy number or text."""
+    """A stand-in for a NumPy number or text."""
 
     def __init__(self, dtype: _DType, raw: Any) -> None:
         self._dtype, self._raw = dtype, raw
@@ -201,24 +201,24 @@ class _Scalar:
 
 
 def _bytes(raw: Any) -> bytes:
-    """Bytes, which the pickles of old Pythons keep as text."""
+    """Take bytes, which the pickles of old Pythons keep as text."""
     return raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """Stands in for _codecs.encode, by which old protocols keep bytes."""
+    """Stand in for _codecs.encode, by which old protocols keep bytes."""
     if encoding not in ("latin1", "latin-1"):
         raise _RefusedError(f"the encoding {encoding!r}")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """Stands in for bytes(), by which old protocols keep empty ones."""
+    """Stand in for bytes(), by which old protocols keep empty ones."""
     return b""
 
 
 def _from_buffer(raw: Any, dtype: _DType, *_: Any) -> _Array:
-    """Stands in for numpy's _frombuffer of protocol 5."""
+    """Stand in for numpy's _frombuffer of protocol 5."""
     array = _Array()
     array.__setstate__((1, (), dtype, False, raw))
     return array
@@ -243,7 +243,8 @@ _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _PlainUnpickler(pickle._Unpickler):  # the one in Python: its memo is a dict, not an array
-    """Builds plain data; every name outside `_STAND_INS` is refused before it is looked up."""
+    """An unpickler of plain data; every name outside `_STAND_INS` is refused before it is looked
+    up."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, encoding="latin1")

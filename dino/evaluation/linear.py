@@ -21,23 +21,16 @@ import torch
 from torch import Tensor
 
 from dino.errors import UserError
-from dino.features.data import CenterCrop
+from dino.features.data import CenterCrop, RandomCrop, whole_patches
+from dino.features.embedding import OnProgress, PhotoFeatures, embed_probe_views, embed_random_crops
 from dino.features.knn import Accuracy
 from dino.features.probe import Probes, ProbeSettings, TakenBatch, fit_probes, held_out_rows, score
-from dino.features.views import (
-    RandomCrop,
-    ViewFeatures,
-    embed_random_crops,
-    embed_views,
-    whole_patches,
-)
 from dino.media.photo_folders import PhotoFolder
 from dino.model.backbone import Backbone
 from dino.system.distributed import World
 
 FROZEN, CROPS = "frozen features", "random crops"
 
-Progress = Callable[[int, int], None]
 # Features [B,F], labels [B], and which of them are held out [B] bool.
 LabelledBatch = tuple[Tensor, Tensor, Tensor]
 
@@ -70,14 +63,15 @@ class LinearResult:
 
 
 def linear_frozen(
-    train: ViewFeatures,
-    val: ViewFeatures,
+    train: PhotoFeatures,
+    val: PhotoFeatures,
     *,
     settings: ProbeSettings | None = None,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> LinearResult:
-    """Probe of features computed once; with a flipped view, one view is drawn anew each epoch.
+    """Train a probe on features computed once; with a flipped view, one view is drawn anew each
+    epoch.
 
     Args:
         train, val: features with labels from 0; of `val` the first view counts.
@@ -114,16 +108,16 @@ def linear_frozen(
 def linear_crops(
     backbone: Backbone,
     train: PhotoFolder,
-    val: ViewFeatures,
+    val: PhotoFeatures,
     *,
     size: int = 224,
     resize: int | None = None,
     settings: ProbeSettings | None = None,
     workers: int = 2,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     world: World | None = None,
 ) -> LinearResult:
-    """The paper's probe: new random crops and flips of the training photos in every epoch.
+    """Train the paper's probe: new random crops and flips of the training photos in every epoch.
 
     Args:
         val: features of the centre crops of the photos to report on.
@@ -156,9 +150,8 @@ def linear_crops(
 
     probes = _train(batches, settings, int(labels.max()) + 1, backbone.device)
     chosen_on = train.subset(torch.nonzero(held)[:, 0].tolist())
-    held_out = embed_views(
-        backbone, chosen_on, CenterCrop(side, resize), workers=workers, world=world
-    )
+    crop = CenterCrop(side, resize)
+    held_out = embed_probe_views(backbone, chosen_on, crop, workers=workers, world=world)
     return LinearResult(
         protocol=CROPS,
         **_choose(probes, held_out, val, settings),
@@ -173,9 +166,9 @@ def _train(
     settings: ProbeSettings,
     num_classes: int,
     device: torch.device | str,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Probes:
-    """Every rate twice: probes [:R] without what is held out, probes [R:] with all."""
+    """Train every rate twice: probes [:R] without what is held out, probes [R:] with all."""
     num = len(settings.rates)
 
     def taken(epoch: int) -> Iterator[TakenBatch]:
@@ -196,9 +189,9 @@ def _train(
 
 
 def _choose(
-    probes: Probes, held_out: ViewFeatures, val: ViewFeatures, settings: ProbeSettings
+    probes: Probes, held_out: PhotoFeatures, val: PhotoFeatures, settings: ProbeSettings
 ) -> dict[str, Any]:
-    """The fields of a result that rest on scores.
+    """Compute the fields of a result that rest on scores.
 
     The highest held-out accuracy wins; where several are equal, as on few photos, the lowest
     cross-entropy among them.
@@ -207,9 +200,9 @@ def _choose(
     held: list[float | None] = [None] * num
     if len(held_out.labels):
         found = score(probes, held_out.features[0], held_out.labels)[:num]
-        held = [one.accuracy.top1 for one in found]
+        held = [result.accuracy.top1 for result in found]
         chosen = max(range(num), key=lambda index: (held[index], -found[index].loss))
-    on_val = [one.accuracy for one in score(probes, val.features[0], val.labels)[num:]]
+    on_val = [result.accuracy for result in score(probes, val.features[0], val.labels)[num:]]
     rates = tuple(RateResult(*row) for row in zip(settings.rates, held, on_val, strict=True))
     best = rates[chosen]
     return {
@@ -221,7 +214,7 @@ def _choose(
     }
 
 
-def _check(labels: Tensor, val: ViewFeatures) -> None:
+def _check(labels: Tensor, val: PhotoFeatures) -> None:
     if not len(labels) or not len(val.labels) or min(int(labels.min()), int(val.labels.min())) < 0:
         raise UserError(
             f"got {len(labels)} training and {len(val.labels)} val photos, not all with a class; "
@@ -229,5 +222,5 @@ def _check(labels: Tensor, val: ViewFeatures) -> None:
         )
 
 
-def _of_all_epochs(progress: Progress, epoch: int, epochs: int, done: int, total: int) -> None:
+def _of_all_epochs(progress: OnProgress, epoch: int, epochs: int, done: int, total: int) -> None:
     progress(epoch * total + done, epochs * total)

@@ -39,7 +39,7 @@ class Published:
 
 
 def published_figures(task: str | None = None) -> tuple[Published, ...]:
-    """The figures of a task, or all of them; none where nobody published any."""
+    """List the figures of a task, or all of them; none where nobody published any."""
     return tuple(figure for figure in _figures() if task in (None, figure.task))
 
 

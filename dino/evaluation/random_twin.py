@@ -19,7 +19,7 @@ _LAYER_SCALE = 1e-5
 
 
 def random_twin(backbone: Backbone, *, seed: int = 0) -> Backbone:
-    """A ViT of the same shape with the recipe's initial weights, the same for the same seed.
+    """Build a ViT of the same shape with the recipe's initial weights, the same for the same seed.
 
     Raises:
         UserError: not a plain ViT.
@@ -46,7 +46,7 @@ def random_twin(backbone: Backbone, *, seed: int = 0) -> Backbone:
 
 
 def _initial(name: str, shape: torch.Size, *, bound: float, generator: torch.Generator) -> Tensor:
-    """A timm ViT's parameter before training, float32; `bound` of the patch convolution."""
+    """Draw a timm ViT's parameter as before training, float32; `bound` of the patch convolution."""
     values = torch.empty(shape)
     if name.endswith(".gamma"):
         return values.fill_(_LAYER_SCALE)

@@ -19,7 +19,7 @@ from dino.errors import UserError
 from dino.model.backbone import Backbone
 from dino.system.files import append_line, write_atomically
 
-Row = dict[str, Any]
+ReportRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Report:
     weights: dict[str, Any]
     data: dict[str, Any]
     settings: dict[str, Any]
-    rows: list[Row]
+    rows: list[ReportRow]
     seconds: float
     threads: int
     device: str
@@ -43,49 +43,32 @@ class Report:
 
 def make_report(
     task: str,
-    backbone: Backbone,
+    weights: Backbone | ReportRow,
     *,
-    data: Row,
-    settings: Row,
-    rows: list[Row],
-    seconds: float,
-) -> Report:
-    """A report of now, on this machine."""
-    weights = {
-        "name": backbone.name,
-        "sha256": backbone.weights_sha256,
-        "description": backbone.description,
-        "is_random": backbone.is_random,
-        "precision": backbone.precision,
-    }
-    return report_without_weights(
-        task,
-        weights=weights,
-        device=str(backbone.device),
-        data=data,
-        settings=settings,
-        rows=rows,
-        seconds=seconds,
-    )
-
-
-def report_without_weights(
-    task: str,
-    *,
-    weights: Row,
-    device: str,
-    data: Row,
-    settings: Row,
-    rows: list[Row],
+    device: str = "",
+    data: ReportRow,
+    settings: ReportRow,
+    rows: list[ReportRow],
     seconds: float,
     threads: int | None = None,
 ) -> Report:
-    """A report of now about what no file of weights stands for, such as training itself.
+    """Make a report of now, on this machine.
 
     Args:
-        weights: what is told in their place, with `name`, `sha256` (None) and `description`.
+        weights: the network; or, where no file of weights stands for what was measured, such as
+            training itself, what stands in their place, with `name`, `sha256` (None) and
+            `description`, and its `device`.
         threads: of torch; None: this process's.
     """
+    if isinstance(weights, Backbone):
+        device = str(weights.device)
+        weights = {
+            "name": weights.name,
+            "sha256": weights.weights_sha256,
+            "description": weights.description,
+            "is_random": weights.is_random,
+            "precision": weights.precision,
+        }
     return Report(
         task=task,
         weights=weights,
@@ -119,7 +102,7 @@ def write_report(report: Report, folder: Path) -> None:
 
 
 def results_csv(*reports: Report) -> str:
-    """A line a row, each beginning with what it belongs to; columns of all reports."""
+    """Write a line a row, each beginning with what it belongs to; columns of all reports."""
     lines = [line for report in reports for line in _csv_lines(report)]
     buffer = io.StringIO()
     columns = list(dict.fromkeys(name for line in lines for name in line))
@@ -129,19 +112,19 @@ def results_csv(*reports: Report) -> str:
     return buffer.getvalue()
 
 
-def _csv_lines(report: Report) -> list[Row]:
-    told = {
+def _csv_lines(report: Report) -> list[ReportRow]:
+    common = {
         "task": report.task,
         "weights": report.weights["name"],
         "weights_sha256": report.weights["sha256"],
         "data": report.data["path"],
         "num_images": report.data["num_images"],
     }
-    return [told | row | {"seconds": report.seconds, "date": report.date} for row in report.rows]
+    return [common | row | {"seconds": report.seconds, "date": report.date} for row in report.rows]
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows of text under their keys, the first column to the left, the others to the right."""
+    """Write rows of text under their keys, the first column to the left, the others to the right."""
     columns = list(rows[0])
     widths = {c: max(len(c), *(len(row[c]) for row in rows)) for c in columns}
     first, *rest = columns

@@ -65,7 +65,8 @@ def mean_average_precision(
     ground_truth: Sequence[Mapping[str, Any] | Truth],
     kappas: Sequence[int] = KAPPAS,
 ) -> RetrievalScores:
-    """Average precision by trapezoids under the precision-recall curve, junk removed, over queries.
+    """Compute average precision by trapezoids under the precision-recall curve, junk removed, over
+    queries.
 
     Args:
         ranks: rows of the database [database, queries], the most alike first in each column.
@@ -82,7 +83,7 @@ def mean_average_precision(
             f"got ranks of shape {columns.shape} and the truth of {len(ground_truth)} queries; "
             "expected [database, queries] with a column each"
         )
-    truths = [_truth(one) for one in ground_truth]
+    truths = [_truth(truth) for truth in ground_truth]
     scored = [
         score_ranking(order, truth, kappas) for order, truth in zip(columns.T, truths, strict=True)
     ]
@@ -92,7 +93,8 @@ def mean_average_precision(
 def score_ranking(
     order: np.ndarray, truth: Truth, kappas: Sequence[int] = KAPPAS, *, depth: int | None = None
 ) -> tuple[float, list[float]]:
-    """Average precision and precision at each kappa of one query; NaN where nothing is relevant.
+    """Compute average precision and precision at each kappa of one query; NaN where nothing is
+    relevant.
 
     Args:
         order: rows of the database, the most alike first.
@@ -132,7 +134,7 @@ def search(
         database [M,D], queries [Q,D]: features of any length; they are L2-normalised here.
         protocols: name → the truth of each query.
         kappas, depth: as in `mean_average_precision` and `score_ranking`.
-        top: how many of the first to tell.
+        top: how many of the first to return.
     Raises:
         UserError: shapes that do not fit together, or a protocol with nothing relevant to any query.
     """
@@ -152,7 +154,7 @@ def search(
 
 
 def rankings(database: Tensor, queries: Tensor) -> Iterator[np.ndarray]:
-    """For each query the rows of the database int64 [M], by falling cosine.
+    """Order the rows of the database for each query by falling cosine, int64 [M].
 
     Rows of equal cosine come in the order of the database. Only some queries' cosines are held at
     once, never all.
@@ -181,7 +183,7 @@ def rankings(database: Tensor, queries: Tensor) -> Iterator[np.ndarray]:
 def same_class(
     labels: Sequence[int], query_labels: Sequence[int] | None = None
 ) -> tuple[Truth, ...]:
-    """Truths by class: whatever has the query's label is relevant.
+    """Make truths by class: whatever has the query's label is relevant.
 
     Args:
         labels: class numbers of the database [M].
@@ -207,7 +209,7 @@ def _truth(given: Mapping[str, Any] | Truth) -> Truth:
 
 
 def _precision_at(places: np.ndarray, kappa: int) -> float:
-    """Share of the relevant (0-based `places`) among the first `kappa`."""
+    """Compute the share of the relevant (0-based `places`) among the first `kappa`."""
     limit = min(int(places[-1]) + 1, kappa) if len(places) else kappa
     return float((places < limit).sum() / limit)
 

@@ -18,7 +18,7 @@ from dino.evaluation.retrieval import Truth, same_class
 from dino.media.images import find_images
 from dino.media.photo_folders import PhotoFolder, open_folder, require_classes
 
-Box = tuple[float, float, float, float]
+PhotoBox = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,15 @@ class PhotoSet:
 
     root: Path
     paths: tuple[Path, ...]
-    boxes: tuple[Box | None, ...]
+    boxes: tuple[PhotoBox | None, ...]
+
+    @classmethod
+    def of(cls, folder: PhotoFolder) -> "PhotoSet":
+        """Take the photos of a folder, whole."""
+        return cls(folder.root, folder.paths, (None,) * len(folder))
 
     def folder(self) -> PhotoFolder:
-        """The photos without their boxes, as a folder without classes."""
+        """Drop the boxes: the photos as a folder without classes."""
         return PhotoFolder(self.root, self.paths, (), ())
 
 
@@ -49,11 +54,11 @@ class RetrievalData:
 
     @property
     def asking(self) -> PhotoSet:
-        """The photos that ask."""
+        """Choose the photos that ask."""
         return self.queries or self.database
 
     def without(self, database: Sequence[int], queries: Sequence[int]) -> dict[str, list[Truth]]:
-        """The protocols over the rows that could be read, numbered by their place among them.
+        """Limit the protocols to the rows that could be read, numbered by their place among them.
 
         Args:
             database, queries: the rows that are left, ascending.
@@ -77,7 +82,7 @@ def is_benchmark(root: str | Path) -> bool:
 
 
 def open_benchmark(root: str | Path, *, crop: bool = True) -> RetrievalData:
-    """Revisited Oxford or Paris: a folder with jpg/ and one gnd_*.pkl (or gnd_*.json).
+    """Open revisited Oxford or Paris: a folder with jpg/ and one gnd_*.pkl (or gnd_*.json).
 
     Args:
         crop: queries are the boxes of their photos, as the benchmark has it; else whole photos, as
@@ -111,7 +116,7 @@ def open_benchmark(root: str | Path, *, crop: bool = True) -> RetrievalData:
 def open_classes(
     database: str | Path, queries: str | Path | None = None, *, limit: int | None = None
 ) -> RetrievalData:
-    """Photos in sub-folders by class; relevant is what has the query's class.
+    """Open photos in sub-folders by class; relevant is what has the query's class.
 
     Args:
         queries: folder with the same classes; None: each photo of the database asks all others.
@@ -121,14 +126,13 @@ def open_classes(
     """
     folder = _spread(open_folder(database), limit)
     require_classes(folder, "a search by class")
-    found = PhotoSet(folder.root, folder.paths, (None,) * len(folder))
     if queries is not None:
         asking = _spread(open_folder(queries, classes=folder.classes), limit)
         have = set(folder.labels)
         return RetrievalData(
             layout="classes, queries of their own",
-            database=found,
-            queries=PhotoSet(asking.root, asking.paths, (None,) * len(asking)),
+            database=PhotoSet.of(folder),
+            queries=PhotoSet.of(asking),
             protocols={"class": same_class(folder.labels, asking.labels)},
             lonely=_where(asking, [label not in have for label in asking.labels]),
         )
@@ -140,7 +144,7 @@ def open_classes(
         )
     return RetrievalData(
         layout="classes, each photo asks the others",
-        database=found,
+        database=PhotoSet.of(folder),
         queries=None,
         protocols={"class": same_class(folder.labels)},
         lonely=lonely,
@@ -148,7 +152,7 @@ def open_classes(
 
 
 def spread(count: int, limit: int | None) -> list[int]:
-    """At most `limit` of `count` rows, evenly spread and ascending."""
+    """Choose at most `limit` of `count` rows, evenly spread and ascending."""
     if limit is None or limit >= count:
         return list(range(count))
     return [row * count // limit for row in range(limit)]
@@ -167,7 +171,7 @@ def _ground_truths(root: Path) -> list[Path]:
 
 
 def _photos(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """jpg/NAME.jpg of each name; another suffix where jpg/ has the photo as that."""
+    """Find jpg/NAME.jpg of each name; another suffix where jpg/ has the photo as that."""
     folder = root / "jpg"
     if not folder.is_dir():
         raise UserError(f"{root} has no folder jpg/; expected the benchmark's photos there")

@@ -8,6 +8,8 @@ Source: multi_scale and eval_image_retrieval.py of facebookresearch/dino; Caron 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dino.errors import ImageError, UserError
-from dino.evaluation.retrieval_data import Box, PhotoSet
-from dino.features.cache import FeatureCache, photos_digest
+from dino.evaluation.retrieval_data import PhotoBox, PhotoSet
+from dino.features.cache import FeatureCache
+from dino.features.data import read_in_workers
+from dino.features.embedding import embed_batches
 from dino.media.images import read
 from dino.model.backbone import Backbone
 from dino.model.limits import check_fits
@@ -42,7 +46,7 @@ def multiscale_features(
     progress: Callable[[int, int], None] | None = None,
     world: World | None = None,
 ) -> tuple[Tensor, list[int]]:
-    """Features [M,D] float32 of length 1, and the rows of `photos` they belong to.
+    """Compute features [M,D] float32 of length 1, and the rows of `photos` they belong to.
 
     Unreadable photos are left out.
 
@@ -57,18 +61,23 @@ def multiscale_features(
     world = world or World()
     batch_size = max(_BATCH_PHOTOS * 224**2 // size**2, 1)
     check_fits(backbone, (size, size), size=max(size, backbone.patch_size), batch=batch_size)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (backbone.mean, backbone.std))
-    share = world.rows(len(photos.paths))
-    rows, features, done = list[int](), list[Tensor](), 0
-    for some, images in _batches(photos, share, size=size, batch_size=batch_size, workers=workers):
-        features.append(multiscale_cls(backbone, (images.float() / 255 - mean) / std, scales))
-        rows += some
-        done += len(some)
+    share, done = world.rows(len(photos.paths)), 0
+
+    def on_batch(rows: list[int]) -> None:
+        nonlocal done
+        done += len(rows)
         if progress:
             progress(done, len(share))
-    rows, found = _in_order(rows, torch.cat(features) if features else None)
-    kept, everything = world.gathered_rows(rows, found)
-    return torch.empty(0, backbone.embed_dim) if everything is None else everything, kept
+
+    features, rows = embed_batches(
+        backbone,
+        _batches(photos, share, size=size, batch_size=batch_size, workers=workers),
+        partial(multiscale_cls, scales=scales),
+        world=world,
+        width=backbone.embed_dim,
+        on_batch=on_batch,
+    )
+    return features[:, 0], rows
 
 
 def kept_features(
@@ -80,28 +89,17 @@ def kept_features(
     scales: Sequence[float] = SCALES,
     **reading: Any,
 ) -> tuple[Tensor, list[int]]:
-    """`multiscale_features`, from disk where they are there; `reading` goes to it as it is."""
-
-    def compute() -> dict[str, np.ndarray]:
-        features, rows = multiscale_features(
-            backbone, photos, size=size, scales=scales, world=cache.world, **reading
-        )
-        return {"features": features.numpy(), "kept": np.array(rows, dtype=np.int64)}
-
-    key = {
-        "kind": "retrieval",
-        "weights": backbone.fingerprint,
-        "photos": photos_digest(photos.folder()),
-        "size": size,
-        "scales": list(scales),
-        "boxes": photos.boxes if any(photos.boxes) else None,
-    }
-    arrays = cache.arrays(key, compute, what=f"features of {photos.root} by {backbone.name}")
-    return torch.from_numpy(arrays["features"]), arrays["kept"].tolist()
+    """Give what `multiscale_features` gives, from disk where it is there; `reading` goes to it."""
+    reading |= {"size": size, "scales": scales, "world": cache.world}
+    compute = partial(multiscale_features, backbone, photos, **reading)
+    boxes = photos.boxes if any(photos.boxes) else None
+    key = {"kind": "retrieval", "size": size, "scales": list(scales), "boxes": boxes}
+    what = f"features of {photos.root} by {backbone.name}"
+    return cache.rows(backbone, photos.folder(), key, compute, what=what)
 
 
 def multiscale_cls(backbone: Backbone, images: Tensor, scales: Sequence[float] = SCALES) -> Tensor:
-    """The sum of the CLS tokens at all scales, L2-normalised: [B,3,H,W], normalised, → [B,D]."""
+    """Add up the CLS tokens at all scales, L2-normalised: [B,3,H,W], normalised, → [B,D]."""
     tokens = [
         backbone.tokens(at_scale(images, scale, backbone.patch_size)).cls.cpu() for scale in scales
     ]
@@ -109,7 +107,7 @@ def multiscale_cls(backbone: Backbone, images: Tensor, scales: Sequence[float] =
 
 
 def at_scale(images: Tensor, scale: float, patch_size: int) -> Tensor:
-    """Images [B,3,H,W] resized by `scale` (bilinear) and cut to whole patches, one at least."""
+    """Resize images [B,3,H,W] by `scale` (bilinear) and cut them to whole patches, one at least."""
     if scale != 1:
         images = F.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)
     height, width = images.shape[-2:]
@@ -120,8 +118,8 @@ def at_scale(images: Tensor, scale: float, patch_size: int) -> Tensor:
     return images[..., :height, :width]
 
 
-def thumbnail(rgb: np.ndarray, size: int, box: Box | None = None) -> np.ndarray:
-    """A photo, or a box of it, with its longer side at most `size` px: uint8 [h,w,3].
+def thumbnail(rgb: np.ndarray, size: int, box: PhotoBox | None = None) -> np.ndarray:
+    """Shrink a photo, or a box of it, to at most `size` px on its longer side: uint8 [h,w,3].
 
     Args:
         box: (left, top, right, bottom) in px; what of it lies outside the photo is cut off.
@@ -142,14 +140,14 @@ def thumbnail(rgb: np.ndarray, size: int, box: Box | None = None) -> np.ndarray:
     return np.array(picture)
 
 
-class _Thumbnails(torch.utils.data.Dataset[Tensor | str | None]):
-    """Photos uint8 [3,h,w]; None where one cannot be read, and a sentence where a box is wrong,
-    since an error from a worker process would come wrapped in a traceback."""
+@dataclass(frozen=True)
+class _ThumbnailReader:
+    photos: PhotoSet
+    size: int
 
-    def __init__(self, photos: PhotoSet, size: int) -> None:
-        self.photos, self.size = photos, size
-
-    def __getitem__(self, row: int) -> Tensor | str | None:
+    def __call__(self, row: int) -> Tensor | str | None:
+        """Read a photo uint8 [3,h,w]; None where it cannot be read, and a sentence where its box is
+        wrong, since an error from a worker process would come wrapped in a traceback."""
         path = self.photos.paths[row]
         try:
             rgb = thumbnail(read(path), self.size, self.photos.boxes[row])
@@ -163,36 +161,23 @@ class _Thumbnails(torch.utils.data.Dataset[Tensor | str | None]):
 def _batches(
     photos: PhotoSet, rows: Sequence[int], *, size: int, batch_size: int, workers: int
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Batches of photos of one size each, (rows, uint8 [B,3,h,w]), in no certain order."""
-    loader = torch.utils.data.DataLoader(
-        _Thumbnails(photos, size),
-        generator=torch.Generator(),  # torch's own stays where a training run has it
-        sampler=rows,
-        batch_size=None,
-        num_workers=workers,
-    )
-    waiting: dict[tuple[int, ...], list[tuple[int, Tensor]]] = {}
-    for row, item in zip(rows, loader, strict=True):
+    """Read batches of photos of one size each, (rows, uint8 [B,1,3,h,w]), in no certain order."""
+    reader = _ThumbnailReader(photos, size)
+    items = read_in_workers(reader, [[row] for row in rows], workers=workers)
+    waiting: dict[tuple[int, ...], dict[int, Tensor]] = {}
+    for row, (item,) in zip(rows, items, strict=True):
         if isinstance(item, str):
             raise UserError(item)
         if item is None:
             continue
-        waiting.setdefault(tuple(item.shape), []).append((row, item))
+        waiting.setdefault(tuple(item.shape), {})[row] = item
         fullest = max(waiting, key=lambda shape: len(waiting[shape]))
-        held = sum(map(len, waiting.values()))
-        if len(waiting[fullest]) >= batch_size or held >= batch_size * _WAITING_BATCHES:
+        num_waiting = sum(map(len, waiting.values()))
+        if len(waiting[fullest]) >= batch_size or num_waiting >= batch_size * _WAITING_BATCHES:
             yield _stacked(waiting.pop(fullest))
     for group in waiting.values():
         yield _stacked(group)
 
 
-def _stacked(group: Sequence[tuple[int, Tensor]]) -> tuple[list[int], Tensor]:
-    return [row for row, _ in group], torch.stack([item for _, item in group])
-
-
-def _in_order(rows: Sequence[int], values: Tensor | None) -> tuple[list[int], Tensor | None]:
-    """Rows ascending, with their values."""
-    if values is None:
-        return [], None
-    order = sorted(range(len(rows)), key=lambda at: rows[at])
-    return [rows[at] for at in order], values[order]
+def _stacked(group: dict[int, Tensor]) -> tuple[list[int], Tensor]:
+    return list(group), torch.stack(list(group.values()))[:, None]

@@ -17,15 +17,15 @@ from torch import Tensor
 
 from dino.attention.mass import check_mass, mass_mask
 from dino.errors import ImageError, UserError
-from dino.evaluation.discovery_scores import (
+from dino.evaluation.mask_data import MaskData, Objects
+from dino.evaluation.mask_measures import (
     DiscoveryResult,
     FoundScores,
+    PatchCounts,
     everything_found,
     mean_scores,
     score_found,
 )
-from dino.evaluation.mask_data import MaskData, Objects
-from dino.evaluation.patch_counts import PatchCounts
 from dino.masks.discovery.keys import LastKeys, attention_and_keys, check_keys
 from dino.masks.discovery.methods import check_method, discover
 from dino.media.geometry import Geometry
@@ -72,7 +72,7 @@ class SegmentationResult:
     discovery: tuple[DiscoveryResult, ...] = ()
 
     def at(self, mass: float) -> MassResult:
-        """The result at one of the masses asked for."""
+        """Look up the result at one of the masses asked for."""
         return next(result for result in self.masses if result.mass == mass)
 
 
@@ -88,7 +88,8 @@ def attention_jaccard(
     progress: Callable[[int, int], None] | None = None,
     world: World | None = None,
 ) -> SegmentationResult:
-    """Jaccard index of the last block's CLS attention, thresholded by mass, with outlined objects.
+    """Measure the Jaccard index of the last block's CLS attention, thresholded by mass, with
+    outlined objects.
 
     Args:
         size: px of both sides the photos are stretched to, taken down to whole patches.
@@ -103,37 +104,38 @@ def attention_jaccard(
             masks of another size than their photo, or no object in any photo.
     Source: Caron et al. 2021, Fig. 4; masks are enlarged to the photo by nearest neighbour.
     """
-    how = _Protocol(
+    protocol = _Protocol(
         size, resample, tuple(dict.fromkeys(masses)), tuple(dict.fromkeys(discovery)), keys
     )
-    how.check()
+    protocol.check()
     world, found = world or World(), dict[int, _PhotoScores | None]()
     share = world.rows(len(data.paths))
     for done, row in enumerate(share, start=1):
-        found[row] = _score_photo(backbone, data, data.paths[row], how)
+        found[row] = _score_photo(backbone, data, data.paths[row], protocol)
         if progress:
             progress(done, len(share))
     everything = world.gathered(found)
-    read_ones = [one for one in everything.values() if one is not None]
-    scores = [one for one in read_ones if one.num_objects]
+    readable = [photo for photo in everything.values() if photo is not None]
+    scores = [photo for photo in readable if photo.num_objects]
     if not scores:
         raise UserError(f"{data.root} has no readable photo with an object; check the folder")
     return SegmentationResult(
-        masses=_mean_over_photos(how.masses, np.stack([one.heads for one in scores])),
-        all_foreground=float(np.mean([one.foreground for one in scores])),
+        masses=_mean_over_photos(protocol.masses, np.stack([photo.heads for photo in scores])),
+        all_foreground=float(np.mean([photo.foreground for photo in scores])),
         num_photos=len(scores),
-        num_objects=sum(one.num_objects for one in scores),
-        num_without_object=len(read_ones) - len(scores),
-        unreadable=tuple(data.paths[row] for row, one in everything.items() if one is None),
+        num_objects=sum(photo.num_objects for photo in scores),
+        num_without_object=len(readable) - len(scores),
+        unreadable=tuple(data.paths[row] for row, photo in everything.items() if photo is None),
         discovery=tuple(
-            mean_scores(method, [one.found[method] for one in scores]) for method in scores[0].found
+            mean_scores(method, [photo.found[method] for photo in scores])
+            for method in scores[0].found
         ),
     )
 
 
 @dataclass(frozen=True)
 class _Protocol:
-    """What is done with each photo, as `attention_jaccard` has it."""
+    """How each photo is measured, as `attention_jaccard` has it."""
 
     size: int
     resample: str
@@ -161,9 +163,9 @@ class _PhotoScores:
 
 
 def _score_photo(
-    backbone: Backbone, data: MaskData, path: Path, how: _Protocol
+    backbone: Backbone, data: MaskData, path: Path, protocol: _Protocol
 ) -> _PhotoScores | None:
-    """None where the photo cannot be read."""
+    """Measure a photo; None where it cannot be read."""
     try:
         rgb = read(path)
     except (ImageError, OSError):
@@ -172,30 +174,32 @@ def _score_photo(
     _check_sizes(path, objects, rgb)
     if not len(objects.masks):
         return _PhotoScores(np.empty(0), 0.0, 0, {})
-    maps, keys, geometry = _look(backbone, rgb, how)
-    scores = _mean_over_objects(jaccards(maps, objects, geometry, how.masses))
-    found = {} if keys is None else _score_discovery(keys, objects, geometry, how)
+    maps, keys, geometry = _attend(backbone, rgb, protocol)
+    scores = _mean_over_objects(jaccards(maps, objects, geometry, protocol.masses))
+    found = {} if keys is None else _score_discovery(keys, objects, geometry, protocol)
     foreground = float(foreground_jaccards(objects).mean())
     return _PhotoScores(scores, foreground, len(objects.masks), found)
 
 
 def _score_discovery(
-    keys: LastKeys, objects: Objects, geometry: Geometry, how: _Protocol
+    keys: LastKeys, objects: Objects, geometry: Geometry, protocol: _Protocol
 ) -> dict[str, FoundScores]:
-    """Each method's objects against the outlined ones, and the whole photo's."""
-    features = keys.joined(kind=how.keys)
-    found = [discover(features, geometry.grid, method=method) for method in how.discovery]
+    """Score each method's objects against the outlined ones, and the whole photo's."""
+    features = keys.joined(kind=protocol.keys)
+    found = [discover(features, geometry.grid, method=method) for method in protocol.discovery]
     found.append(everything_found(geometry))
     counts, boxes = PatchCounts.of(objects, geometry), objects.boxes
-    return {one.method: score_found(one, counts, boxes, geometry) for one in found}
+    return {
+        discovery.method: score_found(discovery, counts, boxes, geometry) for discovery in found
+    }
 
 
 def jaccards(
     maps: Tensor, objects: Objects, geometry: Geometry, masses: Sequence[float]
 ) -> np.ndarray:
-    """J of each head's mask with each object, at the photo's size: float64 [masses, A, O].
+    """Compute J of each head's mask with each object, at the photo's size: float64 [masses, A, O].
 
-    The same numbers as `dino.jaccard` of masks enlarged one by one; see `patch_counts`.
+    The same numbers as `dino.jaccard` of masks enlarged one by one; see `PatchCounts`.
 
     Args:
         maps: attention over patches [A,h,w].
@@ -205,28 +209,28 @@ def jaccards(
 
 
 def foreground_jaccards(objects: Objects) -> np.ndarray:
-    """J of each object with a mask of the whole photo: float64 [O]."""
+    """Compute J of each object with a mask of the whole photo: float64 [O]."""
     counts = ~objects.ignore
     return (objects.masks & counts).sum(axis=(1, 2)) / counts.sum()
 
 
-def _look(
-    backbone: Backbone, rgb: np.ndarray, how: _Protocol
+def _attend(
+    backbone: Backbone, rgb: np.ndarray, protocol: _Protocol
 ) -> tuple[Tensor, LastKeys | None, Geometry]:
-    """CLS attention of the last block [A,h,w] on a photo stretched to whole patches, and the keys
+    """Compute CLS attention of the last block [A,h,w] on a photo stretched to whole patches, and the keys
     where objects are sought in them."""
-    side = how.size // backbone.patch_size * backbone.patch_size or how.size
+    side = protocol.size // backbone.patch_size * backbone.patch_size or protocol.size
     check_fits(backbone, (rgb.shape[0], rgb.shape[1]), size=side, fit="stretch")
     image, geometry = preprocess(
         rgb,
         size=side,
         patch_size=backbone.patch_size,
         fit="stretch",
-        resample=how.resample,
+        resample=protocol.resample,
         mean=backbone.mean,
         std=backbone.std,
     )
-    if not how.discovery:
+    if not protocol.discovery:
         return backbone.attention(image).weights[0, 0, 0], None, geometry
     maps, keys = attention_and_keys(backbone, image)
     return maps.weights[0, 0, 0], keys, geometry
@@ -242,7 +246,8 @@ def _check_sizes(path: Path, objects: Objects, rgb: np.ndarray) -> None:
 
 
 def _mean_over_objects(scores: np.ndarray) -> np.ndarray:
-    """J [masses, A, O] of one photo → [masses, 1+A]: the best head of each object, then each head."""
+    """Average J [masses, A, O] of one photo to [masses, 1+A]: the best head of each object, then
+    each head."""
     return np.concatenate([scores.max(axis=1, keepdims=True), scores], axis=1).mean(axis=2)
 
 

@@ -17,7 +17,7 @@ _FRAME_PX = 6
 
 
 def framed(photo: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """A photo fitted into a square tile with a frame: uint8 [_TILE_PX,_TILE_PX,3]."""
+    """Fit a photo into a square tile with a frame: uint8 [_TILE_PX,_TILE_PX,3]."""
     inner = _TILE_PX - 2 * _FRAME_PX
     fitted = ImageOps.pad(Image.fromarray(photo), (inner, inner), color="white")
     return np.asarray(ImageOps.expand(fitted, _FRAME_PX, colour))
@@ -29,7 +29,7 @@ def search_sheet(
     *,
     title: str,
 ) -> np.ndarray:
-    """A line a query: the query, then what came first, framed and captioned as right or wrong.
+    """Draw a line a query: the query, then what came first, framed and captioned as right or wrong.
 
     Args:
         asked: caption and photo [H,W,3] of each query.
@@ -49,7 +49,7 @@ def search_sheet(
 def picture_sheet(
     rows: Sequence[Sequence[tuple[str, np.ndarray]]], *, title: str, columns: int
 ) -> np.ndarray:
-    """Captioned pictures, those of each row in as many lines of `columns` as they need."""
+    """Draw captioned pictures, those of each row in as many lines of `columns` as they need."""
     lines = [[(caption, framed(picture, ASKED)) for caption, picture in row] for row in rows]
     return _grid(lines, title=title, columns=columns)
 

@@ -39,7 +39,7 @@ class VideoScores:
 
     @property
     def j_and_f(self) -> float:
-        """The mean of mean J and mean F."""
+        """Average mean J and mean F."""
         return (self.region.mean + self.boundary.mean) / 2
 
 
@@ -63,28 +63,30 @@ class VideoResult:
 
     @property
     def mean(self) -> VideoScores:
-        """As followed."""
-        return mean_scores([one for sequence in self.sequences for one in sequence.objects])
+        """Average the objects as followed."""
+        return mean_scores([scores for sequence in self.sequences for scores in sequence.objects])
 
     @property
     def mean_still(self) -> VideoScores:
-        """With the first mask kept still."""
-        return mean_scores([one for sequence in self.sequences for one in sequence.still])
+        """Average the objects with the first mask kept still."""
+        return mean_scores([scores for sequence in self.sequences for scores in sequence.still])
 
     @property
     def num_frames(self) -> int:
-        """Of all sequences."""
+        """Count the frames of all sequences."""
         return sum(sequence.num_frames for sequence in self.sequences)
 
     @property
     def num_objects(self) -> int:
-        """Of all sequences."""
+        """Count the objects of all sequences."""
         return sum(len(sequence.objects) for sequence in self.sequences)
 
     @property
     def seconds_per_frame(self) -> float:
-        """Over all frames."""
-        seconds = sum(one.seconds_per_frame * one.num_frames for one in self.sequences)
+        """Average over all frames."""
+        seconds = sum(
+            sequence.seconds_per_frame * sequence.num_frames for sequence in self.sequences
+        )
         return seconds / self.num_frames
 
 
@@ -98,7 +100,7 @@ def video_segmentation(
     progress: Callable[[int, int], None] | None = None,
     world: World | None = None,
 ) -> VideoResult:
-    """Follow the objects of each sequence's first mask and compare with the masks after it.
+    """Track the objects of each sequence's first mask and compare with the masks after it.
 
     Args:
         short_side: px of the frames' shorter side at the network, as in `dino.video.tracking`.
@@ -131,7 +133,7 @@ def video_segmentation(
 
 
 def scores(maps: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> tuple[VideoScores, ...]:
-    """Scores of each object, of label 1 to the largest of the first truth.
+    """Score each object, of label 1 to the largest of the first truth.
 
     Args:
         maps, truths: label maps uint8 [H,W], one a frame each; the first and last do not count.
@@ -150,18 +152,18 @@ def scores(maps: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> tuple[Vi
 
 
 def mean_scores(several: Sequence[VideoScores]) -> VideoScores:
-    """The mean of every statistic over objects."""
+    """Average every statistic over objects."""
     return VideoScores(
-        _mean([one.region for one in several]), _mean([one.boundary for one in several])
+        _mean([scores.region for scores in several]), _mean([scores.boundary for scores in several])
     )
 
 
 def _mean(several: Sequence[Statistics]) -> Statistics:
-    return Statistics(*np.mean([astuple(one) for one in several], axis=0).tolist())
+    return Statistics(*np.mean([astuple(scores) for scores in several], axis=0).tolist())
 
 
 def _truths(sequence: VideoSequence) -> list[np.ndarray]:
-    """All masks of a sequence, of one size."""
+    """Read all masks of a sequence, of one size."""
     truths = [sequence.first_labels()]
     for number in range(1, len(sequence)):
         truths.append(sequence.labels(number))
@@ -177,7 +179,7 @@ def _frames(sequence: VideoSequence, shape: tuple[int, ...]) -> Iterator[np.ndar
 
 
 def _check_size(path: Path, pixels: np.ndarray, shape: tuple[int, ...]) -> None:
-    """A frame or mask of the size of the first mask."""
+    """Check that a frame or mask has the size of the first mask."""
     if pixels.shape[:2] != shape:
         height, width = pixels.shape[:2]
         raise UserError(

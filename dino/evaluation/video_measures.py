@@ -43,7 +43,7 @@ class Statistics:
 
 
 def region_similarity(mask: Mask, truth: Mask) -> float:
-    """J: what both masks hold, as a share of what either holds; 1 where both are empty.
+    """Compute J: what both masks hold, as a share of what either holds; 1 where both are empty.
 
     Args:
         mask, truth: bool [H,W].
@@ -56,7 +56,7 @@ def region_similarity(mask: Mask, truth: Mask) -> float:
 
 
 def boundary_accuracy(mask: Mask, truth: Mask, *, tolerance: float = TOLERANCE) -> float:
-    """F: the harmonic mean of two shares, of the mask's boundary that lies near the true one
+    """Compute F: the harmonic mean of two shares, of the mask's boundary that lies near the true one
     (precision) and of the true one that lies near the mask's (recall).
 
     Near is within a disk of `tolerance` times the diagonal, rounded up to whole px. Without any
@@ -82,7 +82,7 @@ def boundary_accuracy(mask: Mask, truth: Mask, *, tolerance: float = TOLERANCE) 
 
 
 def boundary(mask: Mask) -> Mask:
-    """Pixels [H,W] that differ from the one to the right, below, or below to the right.
+    """Mark pixels [H,W] that differ from the one to the right, below, or below to the right.
 
     One pixel wide, and half a pixel up and left of the edge itself. In the last row only the right
     neighbour counts and in the last column only the one below, so the frame's own border is no
@@ -96,7 +96,7 @@ def boundary(mask: Mask) -> Mask:
 
 
 def statistics(values: Sequence[float]) -> Statistics:
-    """Mean, recall and decay of a measure's values, frame by frame.
+    """Compute mean, recall and decay of a measure's values, frame by frame.
 
     The four parts share their end frames, as the official evaluators cut them.
 
@@ -117,7 +117,8 @@ def statistics(values: Sequence[float]) -> Statistics:
 
 
 def scored_frames(num_frames: int) -> range:
-    """Which frames of a sequence count: all but the first, whose mask is given, and the last.
+    """Choose the frames of a sequence that count: all but the first, whose mask is given, and the
+    last.
 
     DAVIS 2016 and 2017 (semi-supervised) both leave the two out.
     """
@@ -134,7 +135,7 @@ def _checked(mask: Mask, truth: Mask) -> tuple[Mask, Mask]:
 
 
 def _widened(line: Mask, radius: int) -> Mask:
-    """Pixels within `radius` px of a line's pixels, centre to centre."""
+    """Mark pixels within `radius` px of a line's pixels, centre to centre."""
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     disk = (y * y + x * x <= radius * radius).astype(np.uint8)
     return cv2.dilate(line.astype(np.uint8), disk) > 0

@@ -2,7 +2,7 @@
 
     cache = FeatureCache(checkpoints_folder() / "cache")
     train = cache.cls(backbone, folder, size=224)           # as embed_folder
-    train = cache.views(backbone, folder, CenterCrop(224))  # as embed_views
+    train = cache.views(backbone, folder, CenterCrop(224))  # as embed_probe_views
 
 A file is found by what decides its content: the weights and their arithmetic, the photos (path, size
 and time of change of each) and the crop. Anything else in its place, or a damaged one, is computed
@@ -14,16 +14,17 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dino.errors import UserError
-from dino.features.data import CenterCrop
-from dino.features.frozen import Features, embed_folder
-from dino.features.views import ViewFeatures, embed_views, view_features, whole_patches
+from dino.features.data import CenterCrop, whole_patches
+from dino.features.embedding import PhotoFeatures, embed_folder, embed_probe_views
 from dino.media.photo_folders import PhotoFolder
 from dino.model.backbone import Backbone
 from dino.system.distributed import World
@@ -37,7 +38,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Features below `folder`; None keeps nothing. `say` is told what was found or could not be kept.
+    """Features below `folder`; None keeps nothing. `say` gets a line of what was found or not kept.
 
     Processes of one `world` share the photos; the first writes, and all read or none.
     """
@@ -54,40 +55,66 @@ class FeatureCache:
         size: int,
         resize: int | None = None,
         **reading: Any,
-    ) -> Features:
-        """`embed_folder`, from disk where it is there; `reading` goes to it as it is."""
-
-        def compute() -> Arrays:
-            found = embed_folder(
-                backbone, folder, size=size, resize=resize, world=self.world, **reading
-            )
-            return {"features": found.cls.numpy()[None], "kept": _rows(folder, found.paths)}
-
+    ) -> PhotoFeatures:
+        """Give what `embed_folder` gives, from disk where it is there; `reading` goes to it as it
+        is."""
         crop = CenterCrop(whole_patches(size, backbone.patch_size), resize)
-        found = self._views(_key("cls", backbone, folder, crop), folder, compute)
-        return Features(found.features[0], found.labels, found.paths, found.unreadable)
+        reading |= {"size": size, "resize": resize, "world": self.world}
+        compute = partial(embed_folder, backbone, folder, **reading)
+        return self._photo_features("cls", backbone, folder, crop, compute)
 
     def views(
         self, backbone: Backbone, folder: PhotoFolder, crop: CenterCrop, **reading: Any
-    ) -> ViewFeatures:
-        """`embed_views`, from disk where it is there; `reading` goes to it as it is."""
+    ) -> PhotoFeatures:
+        """Give what `embed_probe_views` gives, from disk where it is there; `reading` goes to it."""
+        compute = partial(embed_probe_views, backbone, folder, crop, world=self.world, **reading)
+        return self._photo_features("probe", backbone, folder, crop, compute)
 
-        def compute() -> Arrays:
-            found = embed_views(backbone, folder, crop, world=self.world, **reading)
-            return {"features": found.features.numpy(), "kept": _rows(folder, found.paths)}
+    def _photo_features(
+        self,
+        kind: str,
+        backbone: Backbone,
+        folder: PhotoFolder,
+        crop: CenterCrop,
+        compute: Callable[[], PhotoFeatures],
+    ) -> PhotoFeatures:
+        def compute_rows() -> tuple[Tensor, list[int]]:
+            found, row = compute(), {path: number for number, path in enumerate(folder.paths)}
+            return found.features, [row[path] for path in found.paths]
 
-        return self._views(_key("probe", backbone, folder, crop), folder, compute)
+        key = {"kind": kind, "crop": asdict(crop)}
+        what = f"features of {folder.root}"
+        features, rows = self.rows(backbone, folder, key, compute_rows, what=what)
+        return PhotoFeatures.of(folder, features, rows)
 
-    def _views(
-        self, key: dict[str, Any], folder: PhotoFolder, compute: Callable[[], Arrays]
-    ) -> ViewFeatures:
-        arrays = self.arrays(key, compute, what=f"features of {folder.root}")
-        return view_features(folder, torch.from_numpy(arrays["features"]), arrays["kept"].tolist())
+    def rows(
+        self,
+        backbone: Backbone,
+        folder: PhotoFolder,
+        key: dict[str, Any],
+        compute: Callable[[], tuple[Tensor, list[int]]],
+        *,
+        what: str,
+    ) -> tuple[Tensor, list[int]]:
+        """Give features of a folder's photos and the rows of those they belong to, as `arrays` does.
+
+        Args:
+            key: what decides the features beside the weights and the photos.
+        """
+
+        def compute_arrays() -> Arrays:
+            features, rows = compute()
+            return {"features": features.numpy(), "kept": np.array(rows, dtype=np.int64)}
+
+        whole = {"weights": backbone.fingerprint, "photos": photos_digest(folder), **key}
+        arrays = self.arrays(whole, compute_arrays, what=what)
+        return torch.from_numpy(arrays["features"]), arrays["kept"].tolist()
 
     def arrays(
         self, key: dict[str, Any], compute: Callable[[], Arrays], *, what: str = "arrays"
     ) -> Arrays:
-        """The arrays of `key` from disk, or else computed and kept; `what` is how they are called."""
+        """Read the arrays of `key` from disk, or compute and keep them; `what` names them in what
+        is said."""
         if self.folder is None:
             return compute()
         text = json.dumps({"version": _VERSION, **key}, sort_keys=True)
@@ -112,31 +139,17 @@ class FeatureCache:
 
 
 def photos_digest(folder: PhotoFolder) -> str:
-    """sha256 over path below the folder, size in bytes and time of change of each photo."""
+    """Hash path below the folder, size in bytes and time of change of each photo (sha256)."""
     total = hashlib.sha256()
     for path in folder.paths:
         status = path.stat()
-        told = (path.relative_to(folder.root).as_posix(), status.st_size, status.st_mtime_ns)
-        total.update(f"{json.dumps(told)}\n".encode())
+        facts = (path.relative_to(folder.root).as_posix(), status.st_size, status.st_mtime_ns)
+        total.update(f"{json.dumps(facts)}\n".encode())
     return total.hexdigest()
 
 
-def _rows(folder: PhotoFolder, paths: tuple[Path, ...]) -> np.ndarray:
-    row = {path: number for number, path in enumerate(folder.paths)}
-    return np.array([row[path] for path in paths], dtype=np.int64)
-
-
-def _key(kind: str, backbone: Backbone, folder: PhotoFolder, crop: CenterCrop) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "weights": backbone.fingerprint,
-        "photos": photos_digest(folder),
-        "crop": asdict(crop),
-    }
-
-
 def _read(path: Path, text: str) -> Arrays | None:
-    """The arrays of a whole file made for exactly this key, else None; a ZIP checks its sums."""
+    """Read the arrays of a whole file made for exactly this key, else None; a ZIP checks its sums."""
     try:
         arrays = read_npz(path)
     except (OSError, ValueError):

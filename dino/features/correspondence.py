@@ -37,13 +37,13 @@ class Matches:
 
 
 def unit(features: np.ndarray) -> np.ndarray:
-    """Features [N,D] at length 1, float32; zeros stay zeros."""
+    """Bring features [N,D] to length 1, float32; zeros stay zeros."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return (features / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 def nearest(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each patch of `first` the nearest of `second`: its number [N] and the cosine [N].
+    """Find for each patch of `first` the nearest of `second`: its number [N] and the cosine [N].
 
     Args:
         first [N,D], second [M,D]: features, of any length; of equally near ones the lowest number.
@@ -75,7 +75,7 @@ def mutual_neighbours(
     first_kept: np.ndarray | None = None,
     second_kept: np.ndarray | None = None,
 ) -> Matches:
-    """Pairs of patches that are each other's nearest, the best first.
+    """Find pairs of patches that are each other's nearest, the best first.
 
     Args:
         first [N,D], second [M,D]: features of any length.
@@ -95,7 +95,7 @@ def mutual_neighbours(
 
 
 def matches_csv(matches: Matches, first: tuple[int, int], second: tuple[int, int]) -> str:
-    """A line a match: row and column of each patch, and the cosine.
+    """Write a line a match: row and column of each patch, and the cosine.
 
     Args:
         first, second: grids (h, w) of the two photos.
@@ -115,7 +115,8 @@ def matches_picture(
     *,
     keep: int | None = None,
 ) -> np.ndarray:
-    """Two photos side by side at one height, the best `keep` matches joined by lines: uint8 [H,W,3].
+    """Draw two photos side by side at one height, the best `keep` matches joined by lines: uint8
+    [H,W,3].
 
     Args:
         photos: two of uint8 [H,W,3], covered by `grids` (h, w) of patches from edge to edge.
@@ -143,14 +144,15 @@ def matches_picture(
 
 
 def _middle(patch: int, grid: tuple[int, int], size: tuple[int, int], left: int) -> tuple[int, int]:
-    """(x, y) in px of a patch's middle in a picture of `size` (width, height) that starts at `left`."""
+    """Find (x, y) in px of a patch's middle in a picture of `size` (width, height) that starts at
+    `left`."""
     row, column = divmod(patch, grid[1])
     x, y = (column + 0.5) * size[0] / grid[1], (row + 0.5) * size[1] / grid[0]
     return left + round(x), round(y)
 
 
 def _line_colour(number: int) -> tuple[int, int, int]:
-    """Neighbours get colours far apart: steps of the golden angle around the circle of hues."""
+    """Give neighbours colours far apart: steps of the golden angle around the circle of hues."""
     red, green, blue = colorsys.hls_to_rgb((number * 137.5 % 360) / 360, 0.6, 0.9)
     return round(255 * red), round(255 * green), round(255 * blue)
 

@@ -1,4 +1,4 @@
-"""Plotly figures of whole folders and of several photos at once."""
+"""Plotly figures of features: photos of a folder, patches of several photos, patches of one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +16,8 @@ _OTHERS = "#8a8f98"
 _GROUP_COLOURS = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b8a900", "#7f5af0", "#8c564b", "#e5446d",
 )  # fmt: skip
+# Signs for photos in one plot, so that they are told apart without colour.
+_SIGNS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "pentagon")
 
 
 def photo_scatter(
@@ -26,7 +28,7 @@ def photo_scatter(
     dates: np.ndarray | None = None,
     title: str = "",
 ) -> Any:
-    """Scatter of photos in two dimensions, by WebGL; made for some thousands of points.
+    """Draw photos as points in two dimensions, by WebGL; made for some thousands of points.
 
     Args:
         names: of the photos, shown on hover.
@@ -76,7 +78,7 @@ def photo_scatter(
 def _point_groups(
     groups: Sequence[str] | None, dates: np.ndarray | None, count: int
 ) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
-    """(label, rows, marker) of each trace."""
+    """Sort points into traces: (label, rows, marker) of each."""
     if groups is None:
         return [("photos", np.arange(count), _date_marker(dates))]
     labels = np.asarray(groups)
@@ -112,12 +114,8 @@ def _date_marker(dates: np.ndarray | None) -> dict[str, Any]:
     }
 
 
-# Signs for photos in one plot, so that they are told apart without colour.
-_SIGNS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "pentagon")
-
-
 def joint_scatter(joint: JointPca, names: Sequence[str], *, title: str = "") -> Any:
-    """Patches of several photos by their first two joint components, in their joint colours.
+    """Draw patches of several photos by their first two joint components, in their joint colours.
 
     Args:
         names: of the photos; each has a sign of its own (eight of them, in turn). Patches outside the
@@ -164,7 +162,7 @@ def patch_scatter(
     title: str = "",
     lit: Sequence[int] = (),
 ) -> Any:
-    """Scatter of a photo's patches in 2 or 3 dimensions, each drawn in the colour of its patch.
+    """Draw a photo's patches as points in 2 or 3 dimensions, each drawn in the colour of its patch.
 
     Args:
         grid: (h, w); points are row by row.
@@ -215,7 +213,7 @@ def patch_scatter(
 
 
 def _rings(points: np.ndarray, places: Sequence[list[int]]) -> Any:
-    """Rings around chosen patches, which say and give the same as the points below them."""
+    """Draw rings around chosen patches, which say and give the same as the points below them."""
     import plotly.graph_objects as go
 
     look: dict[str, Any] = {
@@ -232,7 +230,7 @@ def _rings(points: np.ndarray, places: Sequence[list[int]]) -> Any:
 
 
 def axis_names(projection: Projection) -> list[str]:
-    """What the axes of a projection are, with their share of the variance for PCA."""
+    """Name the axes of a projection, with their share of the variance for PCA."""
     dims = projection.points.shape[1]
     if projection.method != "pca" or projection.explained_variance is None:
         return [f"{projection.method} {axis + 1}" for axis in range(dims)]

@@ -1,4 +1,4 @@
-"""What joint PCA writes: one picture of all photos, a table, a plot and the numbers."""
+"""Files of projected features: of joint PCA over several photos, and of one photo's projection."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,11 @@ from dino.model.backbone import Backbone
 from dino.system.files import File, npz
 
 _TILE_PX = 360
+_PATCH_COLUMNS = "row,column,top_px,left_px,bottom_px,right_px"
 
 
 @dataclass(frozen=True)
-class Look:
+class JointPhoto:
     """A photo as a network sees it: its patch features, and which are foreground (None: not asked)."""
 
     name: str
@@ -29,122 +30,134 @@ class Look:
     foreground: np.ndarray | None = None
 
 
-def look(
+def joint_photo(
     backbone: Backbone, rgb: np.ndarray, *, name: str, size: int, foreground: float | None = None
-) -> Look:
-    """Features of a photo, and its foreground where a share of the attention is given.
+) -> JointPhoto:
+    """Compute features of a photo, and its foreground where a share of the attention is given.
 
     Raises:
         UserError: too large, or a network without attention where a foreground is asked.
     """
     features = photo.features(backbone, rgb, size=size)
     if foreground is None:
-        return Look(name, rgb, features)
+        return JointPhoto(name, rgb, features)
     attention = photo.attend(backbone, rgb, size=size)
-    return Look(name, rgb, features, foreground_mask(attention, foreground))
+    return JointPhoto(name, rgb, features, foreground_mask(attention, foreground))
 
 
-def paint(looks: Sequence[Look]) -> JointPca:
-    """Joint PCA of the photos, of their foreground where all have one."""
-    masks = [look.foreground for look in looks if look.foreground is not None]
-    foreground = masks if masks and len(masks) == len(looks) else None
-    return joint_pca([look.features for look in looks], foreground=foreground)
+def paint_jointly(photos: Sequence[JointPhoto]) -> JointPca:
+    """Compute joint PCA of the photos, of their foreground where all have one."""
+    masks = [entry.foreground for entry in photos if entry.foreground is not None]
+    foreground = masks if masks and len(masks) == len(photos) else None
+    return joint_pca([entry.features for entry in photos], foreground=foreground)
 
 
-def joint_picture(look: Look, colours: np.ndarray, *, width: int | None = None) -> np.ndarray:
-    """The joint colours of a photo's patches, uint8, of the photo's shape at most `width` px wide."""
-    height, full = (look.rgb if width is None else draw.shrink(look.rgb, width)).shape[:2]
-    geometry = replace(look.features.geometry, original=(height, full))
+def joint_picture(
+    entry: JointPhoto, colours: np.ndarray, *, width: int | None = None
+) -> np.ndarray:
+    """Paint a photo's patches in the joint colours, uint8, of the photo's shape at most `width` px
+    wide."""
+    height, full = (entry.rgb if width is None else draw.shrink(entry.rgb, width)).shape[:2]
+    geometry = replace(entry.features.geometry, original=(height, full))
     return np.ascontiguousarray(np.moveaxis(geometry.to_photo(np.moveaxis(colours, -1, 0)), 0, -1))
 
 
-def joint_files(looks: Sequence[Look], *, random: bool = False) -> Iterator[File]:
-    """Everything `joint` writes; `random` marks pictures made with random weights."""
-    joint = paint(looks)
-    yield "joint-pca.png", joint_sheet(looks, joint, random=random)
-    yield "joint-points.csv", joint_csv(looks, joint)
+def joint_files(photos: Sequence[JointPhoto], *, random: bool = False) -> Iterator[File]:
+    """Make everything `joint` writes; `random` marks pictures made with random weights."""
+    joint = paint_jointly(photos)
+    yield "joint-pca.png", joint_sheet(photos, joint, random=random)
+    yield "joint-points.csv", joint_csv(photos, joint)
     mark = draw.RANDOM_MARK if random else ""
-    figure = joint_scatter(joint, [look.name for look in looks], title=mark)
+    figure = joint_scatter(joint, [entry.name for entry in photos], title=mark)
     yield "joint-points.html", standalone_html(figure)
-    yield "joint.npz", joint_npz(looks, joint)
+    yield "joint.npz", joint_npz(photos, joint)
 
 
-def joint_sheet(looks: Sequence[Look], joint: JointPca, *, random: bool = False) -> bytes:
-    """PNG of each photo above its patches in the joint colours."""
-    columns = min(len(looks), 4)
+def joint_sheet(photos: Sequence[JointPhoto], joint: JointPca, *, random: bool = False) -> bytes:
+    """Draw a PNG of each photo above its patches in the joint colours."""
+    columns = min(len(photos), 4)
     tiles = []
-    for start in range(0, len(looks), columns):
-        row = list(zip(looks, joint.colours, strict=True))[start : start + columns]
+    for start in range(0, len(photos), columns):
+        row = list(zip(photos, joint.colours, strict=True))[start : start + columns]
         blank = [("", np.full((8, _TILE_PX, 3), 255, np.uint8))] * (columns - len(row))
-        tiles += [(one.name, draw.shrink(one.rgb, _TILE_PX)) for one, _ in row] + blank
-        tiles += [("", joint_picture(one, colours, width=_TILE_PX)) for one, colours in row] + blank
-    title = f"One basis for {len(looks)} photos: equal colours are alike to the network"
+        tiles += [(entry.name, draw.shrink(entry.rgb, _TILE_PX)) for entry, _ in row] + blank
+        tiles += [
+            ("", joint_picture(entry, colours, width=_TILE_PX)) for entry, colours in row
+        ] + blank
+    title = f"One basis for {len(photos)} photos: equal colours are alike to the network"
     picture = draw.sheet(tiles, columns=columns, tile_px=_TILE_PX, title=title)
     return draw.encode_png(draw.mark_random(picture) if random else picture)
 
 
-def joint_csv(looks: Sequence[Look], joint: JointPca) -> bytes:
-    """One line a patch: photo, row, column, its box in photo px, whether it took part, its joint
+def joint_csv(photos: Sequence[JointPhoto], joint: JointPca) -> bytes:
+    """Write one line a patch: photo, row, column, its box in photo px, whether it took part, its joint
     colour and its three scores."""
-    head = "photo,row,column,top_px,left_px,bottom_px,right_px,foreground,red,green,blue,x,y,z"
-    lines = [head]
-    for number, look in enumerate(looks):
-        geometry, name = look.features.geometry, look.name.replace('"', '""')
-        for index, scores in enumerate(joint.scores[number]):
-            row, column = divmod(index, geometry.grid[1])
-            box = ",".join(f"{value:.1f}" for value in geometry.photo_box(row, column))
-            colour = ",".join(map(str, joint.colours[number][row, column]))
-            inside = int(joint.kept[number][row, column])
-            place = ",".join(f"{value:.6g}" for value in scores)
-            lines.append(f'"{name}",{row},{column},{box},{inside},{colour},{place}')
+    lines = [f"photo,{_PATCH_COLUMNS},foreground,red,green,blue,x,y,z"]
+    for number, entry in enumerate(photos):
+        name = entry.name.replace('"', '""')
+        colours = joint.colours[number].reshape(-1, 3)
+        kept = joint.kept[number].ravel()
+        patches = _patch_cells(entry.features)
+        for index, (patch, scores) in enumerate(zip(patches, joint.scores[number], strict=True)):
+            colour = ",".join(map(str, colours[index]))
+            lines.append(f'"{name}",{patch},{int(kept[index])},{colour},{_place(scores)}')
     return ("\n".join(lines) + "\n").encode()
 
 
-def joint_npz(looks: Sequence[Look], joint: JointPca) -> bytes:
-    """`joint.npz`: patches of all photos one after the other, and the basis.
+def joint_npz(photos: Sequence[JointPhoto], joint: JointPca) -> bytes:
+    """Pack `joint.npz`: patches of all photos one after the other, and the basis.
 
     `photo` [N] numbers `photos`; `scores` [N,3], `colours` [N,3], `foreground` [N], `features` [N,D];
     `grids` [P,2]; `mean` [D], `components` [3,D], `explained_variance` [3].
     """
     return npz(
         {
-            "photos": [look.name for look in looks],
-            "grids": [look.features.geometry.grid for look in looks],
-            "photo": np.repeat(np.arange(len(looks)), [len(s) for s in joint.scores]),
+            "photos": [entry.name for entry in photos],
+            "grids": [entry.features.geometry.grid for entry in photos],
+            "photo": np.repeat(np.arange(len(photos)), [len(s) for s in joint.scores]),
             "scores": np.concatenate(joint.scores),
             "colours": np.concatenate([colours.reshape(-1, 3) for colours in joint.colours]),
             "foreground": np.concatenate([kept.ravel() for kept in joint.kept]),
-            "features": np.concatenate([look.features.patches for look in looks]),
+            "features": np.concatenate([entry.features.patches for entry in photos]),
             "mean": joint.basis.mean,
             "components": joint.basis.components,
             "explained_variance": joint.basis.explained_variance,
-            "weights_sha256": looks[0].features.weights_sha256,
+            "weights_sha256": photos[0].features.weights_sha256,
         }
     )
 
 
 def patch_colours(photo: np.ndarray, features: PatchFeatures) -> np.ndarray:
-    """Mean colour of the photo under each patch, uint8 [N,3], for points drawn as what they are."""
+    """Average the colour of the photo under each patch, uint8 [N,3], for points drawn as what they
+    are."""
     planes = [features.geometry.to_grid(photo[..., channel]) for channel in range(3)]
     return np.rint(np.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8).reshape(-1, 3)
 
 
 def points_csv(projection: Projection, features: PatchFeatures, colours: np.ndarray) -> bytes:
-    """One line a patch: row, column, its box in photo px, mean colour, and its coordinates."""
-    axes = "xyz"[: projection.points.shape[1]]
-    lines = [f"row,column,top_px,left_px,bottom_px,right_px,red,green,blue,{','.join(axes)}"]
-    grid_h, grid_w = features.geometry.grid
-    for index, (point, colour) in enumerate(zip(projection.points, colours, strict=True)):
-        row, column = divmod(index, grid_w)
-        assert row < grid_h
-        box = ",".join(f"{value:.1f}" for value in features.geometry.photo_box(row, column))
-        coordinates = ",".join(f"{value:.6g}" for value in point)
-        lines.append(f"{row},{column},{box},{','.join(map(str, colour))},{coordinates}")
+    """Write one line a patch: row, column, its box in photo px, mean colour, and its coordinates."""
+    axes = ",".join("xyz"[: projection.points.shape[1]])
+    lines = [f"{_PATCH_COLUMNS},red,green,blue,{axes}"]
+    cells = zip(_patch_cells(features), colours, projection.points, strict=True)
+    for patch, colour, point in cells:
+        lines.append(f"{patch},{','.join(map(str, colour))},{_place(point)}")
     return ("\n".join(lines) + "\n").encode()
 
 
+def _patch_cells(features: PatchFeatures) -> Iterator[str]:
+    """Write `_PATCH_COLUMNS` of each patch, row by row."""
+    geometry = features.geometry
+    for row, column in np.ndindex(*geometry.grid):
+        box = ",".join(f"{value:.1f}" for value in geometry.photo_box(row, column))
+        yield f"{row},{column},{box}"
+
+
+def _place(point: np.ndarray) -> str:
+    return ",".join(f"{value:.6g}" for value in point)
+
+
 def projection_npz(projection: Projection, features: PatchFeatures) -> bytes:
-    """`projection.npz`: points, what made them, and the patch features they came from."""
+    """Pack `projection.npz`: points, what made them, and the patch features they came from."""
     return npz(
         {
             "points": projection.points,
@@ -169,7 +182,7 @@ def projection_files(
     random: bool = False,
     components: bool = False,
 ) -> Iterator[File]:
-    """Everything `project` writes for a photo.
+    """Make everything `project` writes for a photo.
 
     `random` marks pictures made with random weights; `components` colours points by their first
     three principal components instead of by the photo.
@@ -189,7 +202,8 @@ def projection_files(
 def pca_picture(
     features: PatchFeatures, *, random: bool = False, width: int | None = None
 ) -> np.ndarray:
-    """First three principal components of the patches as red, green and blue over the photo's frame."""
+    """Paint the first three principal components of the patches as red, green and blue over the
+    photo's frame."""
     geometry = features.geometry if width is None else draw.scaled(features.geometry, width)
     colours = pca_rgb(features.patches, features.geometry.grid)
     planes = geometry.to_photo(np.moveaxis(colours, -1, 0))

@@ -38,7 +38,7 @@ class JointPca:
 
 
 def foreground_mask(attention: Attention, mass: float) -> np.ndarray:
-    """The fewest patches [h,w] bool that hold `mass` of the attention of all heads together."""
+    """Choose the fewest patches [h,w] bool that hold `mass` of the attention of all heads together."""
     return attention_mask(torch.from_numpy(attention.weights), mass, combine="mean").numpy()
 
 

@@ -30,7 +30,8 @@ def knn_accuracy(
     k: int = 20,
     temperature: float = 0.07,
 ) -> Accuracy:
-    """Accuracy of a vote of the `k` nearest training images, weighted by exp(cosine / temperature).
+    """Measure accuracy of a vote of the `k` nearest training images, weighted by exp(cosine /
+    temperature).
 
     Args:
         train [M,D], test [T,D]: features, of any length; they are L2-normalised here.
@@ -49,7 +50,7 @@ def knn_accuracy(
 def leave_one_out_accuracy(
     features: Tensor, labels: Tensor, *, k: int = 20, temperature: float = 0.07
 ) -> Accuracy:
-    """`knn_accuracy` of one set by itself: each image asks all others, never itself.
+    """Measure `knn_accuracy` of one set by itself: each image asks all others, never itself.
 
     Raises:
         UserError: as `knn_accuracy`, or fewer than 2 images.
@@ -76,7 +77,7 @@ def knn_votes(
     temperature: float,
     same: bool = False,
 ) -> Tensor:
-    """Summed weights of each class [T, classes], from the `k` nearest; arguments as `knn_accuracy`.
+    """Sum weights of each class [T, classes], from the `k` nearest; arguments as `knn_accuracy`.
 
     `same`: test is train, row by row, and no row votes for itself.
     """

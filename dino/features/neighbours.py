@@ -33,7 +33,7 @@ class DuplicateGroup:
 
 
 def normalized(features: np.ndarray) -> np.ndarray:
-    """Features [M,D] as float32 rows of length 1; rows of zeros stay.
+    """Bring features [M,D] to float32 rows of length 1; rows of zeros stay.
 
     Raises:
         UserError: another shape, or values that are not finite.
@@ -49,7 +49,7 @@ def normalized(features: np.ndarray) -> np.ndarray:
 
 
 def nearest(features: np.ndarray, query: int | np.ndarray, *, k: int = 12) -> Neighbours:
-    """The `k` photos most like one, by cosine; of equals, the first.
+    """Find the `k` photos most like one, by cosine; of equals, the first.
 
     Args:
         features: [M,D].
@@ -80,7 +80,7 @@ def nearest(features: np.ndarray, query: int | np.ndarray, *, k: int = 12) -> Ne
 
 
 def neighbour_rows(features: np.ndarray, *, k: int) -> np.ndarray:
-    """Rows of the `k` nearest of each photo, itself left out: int64 [M,min(k, M − 1)]."""
+    """Find the rows of the `k` nearest of each photo, itself left out: int64 [M,min(k, M − 1)]."""
     matrix = normalized(features)
     k = min(k, len(matrix) - 1)
     found = np.empty((len(matrix), k), dtype=np.int64)
@@ -93,7 +93,7 @@ def neighbour_rows(features: np.ndarray, *, k: int) -> np.ndarray:
 
 
 def near_duplicates(features: np.ndarray, *, threshold: float = 0.95) -> list[DuplicateGroup]:
-    """Groups of photos whose cosine is above a threshold, by connected components.
+    """Group photos whose cosine is above a threshold, by connected components.
 
     Args:
         features: [M,D].

@@ -52,13 +52,13 @@ class Probes:
         self._moving_bias = torch.zeros_like(self.bias)
 
     def logits(self, features: Tensor) -> Tensor:
-        """[B,F] → [P,B,C]."""
+        """Compute logits [P,B,C] of features [B,F]."""
         return torch.einsum("bf,pfc->pbc", features, self.weight) + self.bias
 
     def step(
         self, features: Tensor, labels: Tensor, *, take: Tensor | None = None, factor: float = 1.0
     ) -> None:
-        """One step down the mean cross-entropy of a batch.
+        """Take one step down the mean cross-entropy of a batch.
 
         Args:
             features: [B,F].
@@ -115,7 +115,7 @@ class Score(NamedTuple):
 
 
 def score(probes: Probes, features: Tensor, labels: Tensor) -> list[Score]:
-    """How each probe does on features [T,F] with labels [T].
+    """Score each probe on features [T,F] with labels [T].
 
     A probe that diverged is never right, nor is any where the label is none of its classes.
     """
@@ -130,8 +130,8 @@ def score(probes: Probes, features: Tensor, labels: Tensor) -> list[Score]:
         best &= sound[..., None]
         hits += torch.stack([best[..., 0].sum(dim=1), best.any(dim=2).sum(dim=1)], dim=1)
         known = y.clamp_max(logits.shape[2] - 1).expand(len(logits), -1)[..., None]
-        each = -logits.log_softmax(dim=2).gather(2, known)[..., 0].double()
-        losses += each.masked_fill(~sound | (y != known[..., 0]), torch.inf).sum(dim=1)
+        loss = -logits.log_softmax(dim=2).gather(2, known)[..., 0].double()
+        losses += loss.masked_fill(~sound | (y != known[..., 0]), torch.inf).sum(dim=1)
     return [
         Score(Accuracy(100 * first / num, 100 * five / num), loss / num)
         for (first, five), loss in zip(hits.tolist(), losses.tolist(), strict=True)
@@ -164,7 +164,7 @@ class ProbeSettings:
 
 
 def held_out_rows(labels: Tensor, settings: ProbeSettings) -> Tensor:
-    """Which training photos choose the rate: a share of each class, one at least; [M] bool.
+    """Choose the training photos that choose the rate: a share of each class, one at least; [M] bool.
 
     A class of one photo keeps it for training. With a single rate nothing is to be chosen, and
     nothing is held out.

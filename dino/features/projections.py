@@ -1,4 +1,4 @@
-"""Features → points: PCA, t-SNE and, if umap-learn is installed, UMAP in 2 or 3 dimensions, and patches painted by their PCA.
+"""Features → points in 2 or 3 dimensions (PCA, t-SNE, UMAP if installed), and patches painted by PCA.
 
     points = project(tokens.patches[0], method="tsne", dims=2, seed=0).points
     picture = pca_rgb(tokens.patches[0], tokens.grid)
@@ -50,7 +50,7 @@ class PcaBasis:
     solver: str
 
     def scores(self, features: Features) -> np.ndarray:
-        """Coordinates of features [M,D] along the components, float64 [M,dims]."""
+        """Compute coordinates of features [M,D] along the components, float64 [M,dims]."""
         matrix = _matrix(features, at_least=1)
         if matrix.shape[1] != len(self.mean):
             raise UserError(
@@ -97,7 +97,7 @@ def project(
             2 to M − 1, as its number of neighbours.
         progress: called with the share done, never falling and 1.0 at the end, and what is being
             done. t-SNE then runs in a process of its own, to the same points; an exception raised
-            here stops it and goes on to the caller. UMAP tells of its beginning only.
+            here stops it and goes on to the caller. UMAP reports its beginning only.
     Raises:
         UserError: fewer than 2 rows, a value that is not finite, a bad method, dims, seed or
             perplexity, or UMAP where umap-learn is not installed.
@@ -185,7 +185,7 @@ def _fit(matrix: np.ndarray, dims: int, rounding: float) -> PcaBasis:
 def _tsne(
     scores: np.ndarray, dims: int, seed: int, perplexity: float, progress: Progress | None
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Points and parameters; `scores` float64 [M,K] in falling order of variance."""
+    """Compute points and parameters; `scores` float64 [M,K] in falling order of variance."""
     used = min(float(perplexity), max(1.0, (len(scores) - 1) / 3))
     parameters = {
         "perplexity": used,
@@ -217,7 +217,7 @@ def has_umap() -> bool:
 def _umap(
     scores: np.ndarray, dims: int, seed: int, neighbours: float
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Points and parameters, as `_tsne`."""
+    """Compute points and parameters, as `_tsne`."""
     used = int(np.clip(round(neighbours), 2, max(2, len(scores) - 1)))
     parameters = {"n_neighbors": used, "pca_dims": scores.shape[1], "min_dist": _UMAP_MIN_DIST}
     if len(scores) <= dims + 1 or not scores.any():  # too few for its graph, or all in one place
@@ -238,14 +238,14 @@ def _umap(
 
 
 def _turned(components: np.ndarray) -> np.ndarray:
-    """Components [K,D] with the first of each one's largest loadings made positive."""
+    """Turn components [K,D] so that the first of each one's largest loadings is positive."""
     size = np.abs(components)
     first = (size >= (1 - _TIE) * size.max(axis=1, keepdims=True)).argmax(axis=1)
     return components * np.sign(components[np.arange(len(components)), first])[:, None]
 
 
 def _rounding(features: Features, matrix: np.ndarray) -> float:
-    """The variance of a row that rounding alone explains."""
+    """Estimate the variance of a row that rounding alone explains."""
     # float16 and bfloat16 too come out of sums in float32.
     single = str(getattr(features, "dtype", "")).endswith(("float32", "float16"))
     step = np.finfo(np.float32 if single else np.float64).eps
@@ -253,7 +253,7 @@ def _rounding(features: Features, matrix: np.ndarray) -> float:
 
 
 def _matrix(features: Features, *, at_least: int) -> np.ndarray:
-    """Features of any kind as float64 [M,D]."""
+    """Take features of any kind as float64 [M,D]."""
     tensor: Any = features
     try:
         array = tensor.detach().cpu().double().numpy() if hasattr(tensor, "detach") else tensor

@@ -39,7 +39,8 @@ _ITERATION = re.compile(r"\[t-SNE\] Iteration (\d+):")
 
 
 def num_threads() -> int:
-    """The OpenMP threads t-SNE may use here: as many as scikit-learn would, `MAX_THREADS` at most."""
+    """Count the OpenMP threads t-SNE may use here: as many as scikit-learn would, `MAX_THREADS` at
+    most."""
     from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
     return min(MAX_THREADS, _openmp_effective_n_threads())
@@ -48,7 +49,8 @@ def num_threads() -> int:
 def embed(
     reduced: np.ndarray, *, dims: int, perplexity: float, seed: int, threads: int, verbose: int = 0
 ) -> np.ndarray:
-    """t-SNE of PCA scores, float32 [M, dims]; equal for equal input, seed and number of threads.
+    """Compute t-SNE of PCA scores, float32 [M, dims]; equal for equal input, seed and number of
+    threads.
 
     It starts at the first `dims` scores, as scikit-learn's init="pca" does, plus a jitter of 1 %:
     without it the seed would change nothing, and equal points or an empty axis would never part.
@@ -78,7 +80,7 @@ def embed(
 
 
 def embed_in_child(reduced: np.ndarray, *, progress: Progress, **settings: Any) -> np.ndarray:
-    """`embed` in a process of its own: the same bits, with `progress` called as it goes on.
+    """Run `embed` in a process of its own: the same bits, with `progress` called as it goes on.
 
     Args:
         progress: called with the share done, never falling and below 1, and what is being done;
@@ -140,7 +142,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> None:
-    """The child: settings and scores from standard input, points into the file that is named."""
+    """Run as the child: settings and scores from standard input, points into the file that is
+    named."""
     settings = json.loads(sys.stdin.buffer.readline())
     reduced = np.load(io.BytesIO(sys.stdin.buffer.read()))
     np.save(sys.argv[1], embed(reduced, verbose=2, **settings))

@@ -78,7 +78,7 @@ def preprocess(
 def plan(
     original: tuple[int, ...], *, size: int | tuple[int, int], patch_size: int, fit: str = "floor"
 ) -> Geometry:
-    """The Geometry `preprocess` would give a photo of (H, W) px, without touching a pixel.
+    """Plan the Geometry that `preprocess` would give a photo of (H, W) px, without touching a pixel.
 
     Arguments and errors as in `preprocess`.
     """
@@ -105,6 +105,21 @@ def plan(
     return Geometry((height, width), (resized_h, resized_w), crop, patch_size)
 
 
+def channel_tensor(
+    values: Sequence[float], *, device: torch.device | str | None = None
+) -> torch.Tensor:
+    """Lay one value a channel out as [3,1,1], so that it goes with images [...,3,H,W]."""
+    return torch.tensor([float(value) for value in values], device=device).view(3, 1, 1)
+
+
+def normalize_images(
+    images: torch.Tensor, mean: Sequence[float], std: Sequence[float]
+) -> torch.Tensor:
+    """Scale uint8 images [...,3,H,W] to a network's input, (x / 255 − mean) / std, float32."""
+    centre, scale = (channel_tensor(values, device=images.device) for values in (mean, std))
+    return (images.float() / 255 - centre) / scale
+
+
 def _check_rgb(rgb: Any) -> None:
     shape, dtype = getattr(rgb, "shape", None), getattr(rgb, "dtype", None)
     right = isinstance(rgb, np.ndarray) and rgb.ndim == 3 and rgb.shape[2] == 3
@@ -116,7 +131,7 @@ def _check_rgb(rgb: Any) -> None:
 
 
 def _check_request(size: Any, patch_size: Any) -> tuple[int, int]:
-    """`size` as (H, W)."""
+    """Check the arguments, and give `size` as (H, W)."""
     if not isinstance(patch_size, int | np.integer) or patch_size < 1:
         raise UserError(
             f"got patch_size {patch_size!r}, expected a whole number of at least 1 px; "
@@ -137,4 +152,4 @@ def _check_request(size: Any, patch_size: Any) -> tuple[int, int]:
 def _check_channels(name: str, values: Sequence[float]) -> torch.Tensor:
     if len(values) != 3:
         raise UserError(f"got {len(values)} values as {name}, expected 3; pass one a channel")
-    return torch.tensor([float(value) for value in values]).view(3, 1, 1)
+    return channel_tensor(values)

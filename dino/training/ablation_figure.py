@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dino.evaluation.report import Report
-from dino.evaluation.summary.charts import ablation_curves
 from dino.evaluation.summary.contents import Bar, Bars, Chart, Lines
+from dino.evaluation.summary.sections import ablation_curves
 from dino.evaluation.summary.svg import svg_file
-from dino.evaluation.summary.tasks import ends
+from dino.evaluation.summary.tasks import final_rows
 from dino.system.words import number
 
 # After Okabe and Ito, dark enough for white; one a variant.
@@ -21,11 +21,11 @@ def ablation_charts(report: Report) -> list[Chart]:
     """k-NN at the end as bars, and the curves on the way."""
     bars = tuple(
         Bar(str(row["variant"]), row["knn"], 0)
-        for row in ends(report)
+        for row in final_rows(report)
         if row.get("knn") is not None
     )
-    told = "; ".join(f"{bar.label} {number(bar.value, 1)}" for bar in bars)
-    first: list[Chart] = [Bars("k-NN at the end, %", told, "%", 1, bars)] if bars else []
+    alt_text = "; ".join(f"{bar.label} {number(bar.value, 1)}" for bar in bars)
+    first: list[Chart] = [Bars("k-NN at the end, %", alt_text, "%", 1, bars)] if bars else []
     return [*first, *ablation_curves(report)]
 
 
@@ -61,7 +61,7 @@ def ablation_figure(charts: Sequence[Chart]) -> Any:
             continue
         for series in chart.series:
             first = series.name not in colours
-            colours.setdefault(series.name, COLOURS[series.look % len(COLOURS)])
+            colours.setdefault(series.name, COLOURS[series.colour % len(COLOURS)])
             xs, ys = zip(*series.points, strict=True)
             figure.add_scatter(
                 x=xs,
@@ -70,7 +70,7 @@ def ablation_figure(charts: Sequence[Chart]) -> Any:
                 legendgroup=series.name,
                 showlegend=first,
                 mode="lines+markers" if len(xs) < 2 else "lines",
-                line={"color": colours[series.name], "dash": _DASHES[series.look % len(_DASHES)]},
+                line={"color": colours[series.name], "dash": _DASHES[series.colour % len(_DASHES)]},
                 row=row,
                 col=1,
             )

@@ -18,6 +18,7 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from dino.errors import UserError  # noqa: E402
+from dino.media.preprocessing import channel_tensor  # noqa: E402
 from dino.model.device import choose_device, choose_precision, dtype_of  # noqa: E402
 from dino.system.distributed import World  # noqa: E402
 from dino.training.build import build_crops, build_schedules  # noqa: E402
@@ -68,7 +69,7 @@ def step_times(
         autocast=dtype_of(precision) if low else None,
     )
     values = build_schedules(config, config.batch_size * 10).at(5)
-    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in method.scale)
+    mean, std = (channel_tensor(v, device=device) for v in method.scale)
     crops, labels = noise(config, device), torch.zeros(config.batch_size, device=device).long()
     times = []
     for _ in range(warmup + steps):

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from dino.errors import UserError
+from dino.media.preprocessing import channel_tensor
 from dino.model.device import choose_device, dtype_of
 from dino.model.forward import is_plain
 from dino.system.distributed import World
@@ -98,7 +99,7 @@ def prepare(
         num_classes=len(photos.classes),
         plain=low and chosen.type == "cpu",
     )
-    mean, std = (torch.tensor(v, device=chosen).view(3, 1, 1) for v in method.scale)
+    mean, std = (channel_tensor(v, device=chosen) for v in method.scale)
     return Training(
         config=config,
         method=method,

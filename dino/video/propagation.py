@@ -105,7 +105,7 @@ def propagate(
 
 
 def label_map(soft: Tensor, size: tuple[int, int]) -> Tensor:
-    """The winning class of each pixel.
+    """Choose the winning class of each pixel.
 
     Shares [K,h,w] are enlarged bilinearly to `size` (H, W) px, each class is stretched to 0…1 over
     the frame, and the largest wins, the first of equals. The stretching keeps small objects, whose
@@ -123,7 +123,7 @@ def label_map(soft: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _one_hot(first: Tensor) -> Tensor:
-    """Labels [h,w] as float32 [h,w,K]."""
+    """Spread labels [h,w] to float32 [h,w,K]."""
     if first.ndim != 2 or first.is_floating_point() or not first.numel():
         raise UserError(
             f"the first labels are {first.dtype} of shape {tuple(first.shape)}; expected whole "
@@ -138,7 +138,7 @@ def _one_hot(first: Tensor) -> Tensor:
 def _normalised(
     tokens: Tensor, grid: tuple[int, int], number: int, *, dim: int | None = None
 ) -> Tensor:
-    """Tokens of frame `number` as float32 [h,w,D] of length 1, where `dim` says what D must be."""
+    """Bring tokens of frame `number` to float32 [h,w,D] of length 1; `dim` says what D must be."""
     fits = tokens.ndim == 2 and len(tokens) == grid[0] * grid[1]
     if not fits or (dim is not None and tokens.shape[1] != dim):
         raise UserError(
@@ -166,7 +166,7 @@ class _Memory:
             self._kept += 1
 
     def at(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
-        """Features [P·S,D] and labels [P·S,K] of a rectangle of P patches."""
+        """Give features [P·S,D] and labels [P·S,K] of a rectangle of P patches."""
         used = 1 + min(self._kept, self._context)
         return (
             self._features[rows, columns, :used].flatten(0, 2),
@@ -187,7 +187,7 @@ class _Tile:
 
 
 def _tiles(grid: tuple[int, int], window: int, device: torch.device) -> list[_Tile]:
-    """The grid cut into rectangles."""
+    """Cut the grid into rectangles."""
     reach = window or max(grid)
     spans: list[list[tuple[slice, slice, Tensor]]] = []
     for length, step in zip(grid, _TILE, strict=True):
@@ -212,7 +212,7 @@ def _tiles(grid: tuple[int, int], window: int, device: torch.device) -> list[_Ti
 def _labels_of(
     features: Tensor, memory: _Memory, tiles: list[_Tile], settings: PropagationSettings
 ) -> Tensor:
-    """Shares [h,w,K] of a frame with normalised features [h,w,D]."""
+    """Compute shares [h,w,K] of a frame with normalised features [h,w,D]."""
     found: Tensor | None = None
     for tile in tiles:
         queries = features[tile.rows, tile.columns]
@@ -230,7 +230,7 @@ def _labels_of(
 
 
 def _weighted(cosines: Tensor, labels: Tensor, settings: PropagationSettings) -> Tensor:
-    """Labels [M,K] weighted over the `top_k` largest of cosines [M,S] and whatever equals the last."""
+    """Weigh labels [M,K] over the `top_k` largest of cosines [M,S] and whatever equals the last."""
     count = min(settings.top_k, cosines.shape[1])
     more = min(count + 1, cosines.shape[1])
     values, places = cosines.topk(more, dim=1)

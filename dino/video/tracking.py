@@ -1,6 +1,6 @@
 """Objects outlined in a video's first frame, followed through the frames after it.
 
-    labels = …                                            # uint8 [H, W]: 0 background, 1 … objects
+    labels = read_first_mask(Path("first.png"))           # uint8 [H, W]: 0 background, 1 … objects
     for labels in track(backbone, read_frames("walk.mp4"), labels):
         …                                                 # uint8 [H, W], one a frame
 
@@ -8,14 +8,16 @@ Patch tokens of the last block say what looks alike; `dino.video.propagation` ca
 come and go one at a time.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dino.errors import TooLargeError, UserError
-from dino.media.label_maps import resized_labels
+from dino.media.label_maps import read_label_map, resized_labels
 from dino.media.preprocessing import preprocess
 from dino.model.backbone import Backbone
 from dino.model.limits import check_fits
@@ -23,10 +25,37 @@ from dino.video.propagation import PropagationSettings, propagate
 
 # The longer side is taken down to a multiple of this, if the patch divides it.
 _LONG_SIDE_UNIT = 64
+MOST_OBJECTS = 32
+
+
+def read_first_mask(path: Path) -> np.ndarray:
+    """Read the labels of a mask picture, uint8 [H,W]: 0 background, objects from 1.
+
+    A mask of black and one grey, such as 0 and 255, is one object.
+
+    Raises:
+        UserError: no mask, an empty one, or one with too many objects.
+    """
+    return as_labels(read_label_map(path), name=str(path))
+
+
+def as_labels(values: np.ndarray, *, name: str) -> np.ndarray:
+    """Take values [H,W] of a mask picture as labels; `name` and errors as in `read_first_mask`."""
+    found = np.unique(values[values > 0])
+    if not len(found):
+        raise UserError(f"{name} marks nothing; expected an object of another value than 0")
+    if len(found) == 1:
+        return (values > 0).astype(np.uint8)
+    if found[-1] > MOST_OBJECTS:
+        raise UserError(
+            f"{name} has labels up to {found[-1]}; expected {MOST_OBJECTS} objects at most, so export "
+            "it as an indexed PNG without soft edges"
+        )
+    return values
 
 
 def network_size(frame: tuple[int, int], *, short_side: int, patch_size: int) -> tuple[int, int]:
-    """The (H, W) px that frames of (H, W) px are resized to.
+    """Choose the (H, W) px that frames of (H, W) px are resized to.
 
     The shorter side becomes `short_side`, down to whole patches; the longer keeps the aspect, down to
     a multiple of 64 px where the patch divides 64 and the side has as much, else of the patch.
@@ -54,7 +83,7 @@ def track(
     short_side: int = 480,
     settings: PropagationSettings | None = None,
 ) -> Iterator[np.ndarray]:
-    """Label maps of a video whose first frame's is known.
+    """Follow the labels of a video's first frame through the others.
 
     The first labels come to the patches, and found ones to the frame's own size, by nearest
     neighbour, as in the original. Frames are resized with anti-aliasing, which the original does
@@ -84,6 +113,28 @@ def track(
         yield resized_labels(found.labels.cpu().numpy(), (first.shape[0], first.shape[1]))
 
 
+def track_with_frames(
+    backbone: Backbone, frames: Iterable[np.ndarray], first: np.ndarray, *, size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Track a mask and give each frame [H,W,3] with its labels [H,W]; two frames are held at most.
+
+    Args:
+        first: labels of the first frame, uint8 [H,W].
+        size: longer side in px of the network's input.
+    Raises:
+        UserError: a size below a patch, and as in `track`.
+    """
+    short_side = size * min(first.shape) // max(first.shape)
+    if short_side < backbone.patch_size:
+        raise UserError(
+            f"at size {size} px the shorter side has {short_side} px, less than a patch of "
+            f"{backbone.patch_size}; choose a larger size"
+        )
+    shown, followed = itertools.tee(frames)
+    labels = track(backbone, followed, first, short_side=short_side)
+    yield from zip(shown, labels, strict=False)
+
+
 def _of_one_size(frames: Iterable[np.ndarray], size: tuple[int, int]) -> Iterator[np.ndarray]:
     for number, rgb in enumerate(frames):
         if rgb.shape[:2] != size:
@@ -96,7 +147,7 @@ def _of_one_size(frames: Iterable[np.ndarray], size: tuple[int, int]) -> Iterato
 
 
 def _patch_tokens(backbone: Backbone, rgb: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """Patch tokens [N,D] of the last block."""
+    """Compute the patch tokens [N,D] of the last block."""
     image, _ = preprocess(
         rgb,
         size=size,

@@ -16,7 +16,7 @@ from dino.cli.progress import progress
 from dino.evaluation import knn_accuracy
 from dino.evaluation.mask_data import open_masks
 from dino.evaluation.segmentation import attention_jaccard
-from dino.features.frozen import embed_folder
+from dino.features.embedding import embed_folder
 from dino.media.photo_folders import open_folder
 
 COLOURS = {"blue": (60, 60, 200), "red": (200, 60, 60)}

@@ -6,7 +6,9 @@ from PIL import Image
 
 import dino
 from dino.errors import UserError
-from dino.evaluation.discovery_scores import (
+from dino.evaluation.mask_data import MaskData, Objects, open_masks
+from dino.evaluation.mask_measures import (
+    PatchCounts,
     box_ious,
     everything_found,
     f_curve,
@@ -15,8 +17,6 @@ from dino.evaluation.discovery_scores import (
     photo_box,
     score_found,
 )
-from dino.evaluation.mask_data import MaskData, Objects, open_masks
-from dino.evaluation.patch_counts import PatchCounts
 from dino.evaluation.segmentation import attention_jaccard
 from dino.masks.coco import read_coco
 from dino.masks.discovery.found import Discovery, box_of

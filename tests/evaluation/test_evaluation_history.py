@@ -8,7 +8,7 @@ from helpers.report_cases import SHA, knn_report, masks_report, write_history
 
 from dino.errors import UserError
 from dino.evaluation.report import results_csv, write_report
-from dino.evaluation.summary.history import about, parse_report, read_histories
+from dino.evaluation.summary.history import describe_history, parse_report, read_histories
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -41,7 +41,7 @@ def test_a_damaged_line_is_skipped_and_counted(tmp_path, damaged):
     found = read_histories([tmp_path])
     assert [report.task for report in found.reports] == ["knn", "segmentation"]
     assert found.damaged == ((tmp_path / "history.jsonl", 2),)
-    assert any("1 damaged line " in line for line in about(found))
+    assert any("1 damaged line " in line for line in describe_history(found))
 
 
 def test_the_latest_of_each_measurement_counts(tmp_path):
@@ -52,7 +52,7 @@ def test_the_latest_of_each_measurement_counts(tmp_path):
     found = read_histories([tmp_path])
     assert found.reports == (new,)
     assert found.num_older == 1
-    assert any("1 earlier run " in line for line in about(found))
+    assert any("1 earlier run " in line for line in describe_history(found))
 
 
 def test_a_folder_that_has_grown_is_the_same_measurement(tmp_path):

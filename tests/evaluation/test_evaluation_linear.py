@@ -11,29 +11,28 @@ from PIL import Image
 
 from dino.errors import UserError
 from dino.evaluation.linear import linear_crops, linear_frozen
-from dino.features.data import CenterCrop
-from dino.features.frozen import embed_folder
-from dino.features.probe import Probes, ProbeSettings, fit_probes, held_out_rows, score
-from dino.features.views import (
-    RandomCrop,
-    ViewFeatures,
+from dino.features.data import CenterCrop, RandomCrop
+from dino.features.embedding import (
+    PhotoFeatures,
+    embed_folder,
+    embed_probe_views,
     embed_random_crops,
-    embed_views,
     probe_features,
 )
+from dino.features.probe import Probes, ProbeSettings, fit_probes, held_out_rows, score
 from dino.media.photo_folders import open_folder
 
 # Rates are per 256 images, and batches here are small.
 SHORT = ProbeSettings(rates=(0.1, 3.0), epochs=20, batch_size=16, held_out=0.25)
 
 
-def clouds(seed: int, *, num: int = 30, distance: float = 6.0, views: int = 1) -> ViewFeatures:
+def clouds(seed: int, *, num: int = 30, distance: float = 6.0, views: int = 1) -> PhotoFeatures:
     """Three classes around the corners of a triangle: `distance` apart, noise of 0.5."""
     rng = np.random.default_rng(seed)
     labels = np.arange(num) % 3
     corners = distance * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]])
     features = corners[labels] + rng.normal(0, 0.5, (views, num, 3))
-    return ViewFeatures(torch.tensor(features).float(), torch.tensor(labels), (), ())
+    return PhotoFeatures(torch.tensor(features).float(), torch.tensor(labels), (), ())
 
 
 # Softmax regression ----------------------------------------------------------------------------
@@ -154,7 +153,7 @@ def test_val_has_no_part_in_the_choice():
 def test_held_out_photos_do_not_teach_the_probe_that_they_judge():
     """Two photos a class with opposite features: what is held out is then always got wrong."""
     features = torch.tensor([[[1.0], [-1.0], [-1.0], [1.0]]])
-    train = ViewFeatures(features, torch.tensor([0, 0, 1, 1]), (), ())
+    train = PhotoFeatures(features, torch.tensor([0, 0, 1, 1]), (), ())
     settings = replace(SHORT, rates=(0.5, 1.0), held_out=0.5, epochs=30)
     for seed in range(4):
         held = held_out_rows(train.labels, replace(settings, seed=seed))
@@ -230,7 +229,7 @@ def coloured(tmp_path_factory):
 
 def test_last_part_of_the_features_is_what_k_nn_sees(coloured):
     backbone = wrapped(small_vit())
-    views = embed_views(backbone, coloured, CenterCrop(32), workers=0, batch_size=5)
+    views = embed_probe_views(backbone, coloured, CenterCrop(32), workers=0, batch_size=5)
     plain = embed_folder(backbone, coloured, size=32, workers=0)
     torch.testing.assert_close(views.features[0, :, -24:], plain.cls, atol=1e-5, rtol=1e-4)
     assert torch.equal(views.labels, plain.labels)
@@ -242,7 +241,7 @@ def test_the_second_view_is_the_mirror_image(coloured):
     rgb = np.arange(40 * 56 * 3).astype(np.uint8).reshape(40, 56, 3)
     crop, mirrored = CenterCrop(32, flip=True)(rgb, np.random.default_rng(0))
     np.testing.assert_array_equal(mirrored, crop[:, ::-1])
-    views = embed_views(wrapped(small_vit()), coloured, CenterCrop(32, flip=True), workers=0)
+    views = embed_probe_views(wrapped(small_vit()), coloured, CenterCrop(32, flip=True), workers=0)
     assert views.features.shape == (2, 16, 48)
 
 
@@ -264,7 +263,7 @@ def test_random_crops_depend_on_seed_epoch_and_photo_only(coloured):
 
 def test_random_crops_separate_two_colours(coloured):
     backbone = wrapped(small_vit())
-    val = embed_views(backbone, coloured, CenterCrop(32), workers=0)
+    val = embed_probe_views(backbone, coloured, CenterCrop(32), workers=0)
     settings = ProbeSettings(rates=(0.1, 1.0), epochs=10, batch_size=8, held_out=0.25)
     seen = []
     result = linear_crops(

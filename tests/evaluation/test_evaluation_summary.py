@@ -11,7 +11,7 @@ from helpers.report_cases import ablation_report, knn_report, masks_report
 from dino.evaluation.published import published_figures, same_data
 from dino.evaluation.summary import build_sections, html_page, markdown
 from dino.evaluation.summary.contents import Bar, Bars, Lines, Series, Table
-from dino.evaluation.summary.markdown import literal, table
+from dino.evaluation.summary.page import literal, table
 from dino.evaluation.summary.sections import NOT_THE_SAME
 from dino.evaluation.summary.svg import svg_chart, svg_file, ticks
 from dino.system.words import number, place, without_folders
@@ -98,7 +98,7 @@ def test_the_same_data_are_named_so_and_alone_in_the_bars():
     assert NOT_THE_SAME not in notes["Imagenette"].pop()
     (bars,) = build_sections([report])[0].groups[0].charts
     assert "other data" not in bars.title
-    assert [bar.look for bar in bars.bars] == [0] + [1] * 6
+    assert [bar.colour for bar in bars.bars] == [0] + [1] * 6
 
 
 def test_ours_come_first_with_k_of_20():
@@ -107,7 +107,7 @@ def test_ours_come_first_with_k_of_20():
     assert contents.rows[0] == ("mine", "k = 20, T = 0.07", "62.3", "", "imagenette/val", "ours")
 
 
-def test_data_are_told_with_their_counts_and_no_year_is_one():
+def test_data_are_described_with_their_counts_and_no_year_is_one():
     data = {"path": "a/b/c", "train_path": "d/e/f", "year": 2017, "num_images": 1999}
     (section,) = build_sections([knn_report(data=data)])
     assert section.groups[0].data == "b/c: year 2017, 1,999 images, train: e/f"
@@ -137,7 +137,7 @@ def test_masks_are_compared_at_60_percent_and_drawn_over_mass():
     lines = next(chart for chart in group.charts if isinstance(chart, Lines))
     assert lines.series[0].points == ((0.5, 0.4), (0.6, 0.5), (0.7, 0.45))
     assert lines.levels == (("all foreground", 0.25),)
-    assert "weights, best head at most 0.500, at 0.6" in lines.told
+    assert "weights, best head at most 0.500, at 0.6" in lines.alt_text
     # The curve's masses and single heads stay out of the table.
     columns = ("network", "method", "mass", "best head", "mean head", "corloc", "iou")
     assert group.measured[0].table.columns == columns
@@ -330,7 +330,7 @@ def test_ticks_are_round_and_hold_the_range(low, high, expected):
 
 
 def test_a_line_is_drawn_where_its_points_are():
-    chart = Lines("T", "told", "x", "", (Series("one", ((0, 0), (5, 10), (10, 5)), 0),))
+    chart = Lines("T", "words", "x", "", (Series("one", ((0, 0), (5, 10), (10, 5)), 0),))
     root = ElementTree.fromstring(svg_chart(chart))
     (path,) = [e.get("d") for e in root.iter("path") if e.get("class") == "curve" and "L" in e.get("d")]  # fmt: skip
     points = [tuple(map(float, pair.split())) for pair in path[1:].split("L")]
@@ -341,7 +341,7 @@ def test_a_line_is_drawn_where_its_points_are():
 
 
 def test_bars_are_as_long_as_their_values():
-    chart = Bars("T", "told", "%", 1, (Bar("<a>", 20, 0), Bar("b" * 80, 40, 1), Bar("c", 0, 1)))
+    chart = Bars("T", "words", "%", 1, (Bar("<a>", 20, 0), Bar("b" * 80, 40, 1), Bar("c", 0, 1)))
     root = ElementTree.fromstring(svg_file([chart, chart], "both"))
     space = "{http://www.w3.org/2000/svg}"
     first = root.find(f"{space}g")
@@ -355,6 +355,6 @@ def test_bars_are_as_long_as_their_values():
 
 def test_lines_with_one_point_or_one_height_are_drawn():
     for points in (((3, 2),), ((0, 0), (1, 0))):
-        chart = Lines("T", "told", "x", "", (Series("one", points, 0),))
+        chart = Lines("T", "words", "x", "", (Series("one", points, 0),))
         assert "nan" not in svg_chart(chart)
         ElementTree.fromstring(svg_chart(chart))

@@ -17,13 +17,12 @@ from PIL import Image
 import dino
 from dino.cli.main import run
 from dino.errors import UserError
+from dino.features.embedding import embed_folder
 from dino.features.folder import Preparation, embed_photos, engine, files, read_features
 from dino.features.folder.dates import photo_date
 from dino.features.folder.files import labels_of, read_thumbnails
-from dino.features.folder.place import only_writer
 from dino.features.folder.progress import read_progress
-from dino.features.folder.store import PartStore, Row
-from dino.features.frozen import embed_folder
+from dino.features.folder.store import PartStore, PhotoRow, only_writer
 from dino.media.photo_folders import open_folder
 
 SMALL = Preparation(size=32)
@@ -52,13 +51,13 @@ def photos(tmp_path) -> Path:
 def forwards(monkeypatch) -> list[list[str]]:
     """Names of the photos of every batch that goes through the network."""
     made: list[list[str]] = []
-    real = engine._forward
+    real = engine.forward_batch
 
     def counted(network, batch):
         made.append([photo.file.name for photo in batch])
         return real(network, batch)
 
-    monkeypatch.setattr(engine, "_forward", counted)
+    monkeypatch.setattr(engine, "forward_batch", counted)
     return made
 
 
@@ -335,10 +334,10 @@ def test_a_file_that_is_no_features_is_said(tmp_path):
 def test_of_two_parts_the_later_holds(tmp_path):
     store = PartStore(tmp_path)
     date = photo_date(b"", 1e9)
-    old = Row("a", 1, 2, "x", date, feature=np.ones(3, np.float32), thumbnail=b"abc")
-    bad = Row("b", 1, 2, "y", problem="cut short")
+    old = PhotoRow("a", 1, 2, "x", date, feature=np.ones(3, np.float32), thumbnail=b"abc")
+    bad = PhotoRow("b", 1, 2, "y", problem="cut short")
     store.append([old, bad])
-    new = Row("a", 1, 3, "z", date, feature=np.zeros(3, np.float32), thumbnail=b"de")
+    new = PhotoRow("a", 1, 3, "z", date, feature=np.zeros(3, np.float32), thumbnail=b"de")
     store.append([new])
     rows = store.rows()
     assert rows["b"] == bad

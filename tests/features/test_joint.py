@@ -12,7 +12,7 @@ import dino
 from dino.attention.photo import Attention, PatchFeatures
 from dino.cli.main import run
 from dino.errors import UserError
-from dino.features.files import joint_files, look, paint
+from dino.features.files import joint_files, joint_photo, paint_jointly
 from dino.features.folder import joint_pca
 from dino.features.joint import foreground_mask
 from dino.features.projections import fit_pca, pca_rgb
@@ -104,10 +104,10 @@ def test_the_files_hold_what_was_painted(small_weights, photo_file):
     backbone = dino.load(small_weights, device="cpu", precision="fp32")
     rgb = dino.decode(photo_file.read_bytes())
     looks = [
-        look(backbone, picture, name=name, size=96, foreground=0.6)
+        joint_photo(backbone, picture, name=name, size=96, foreground=0.6)
         for name, picture in (('a "1".png', rgb), ("b.png", rgb[:, ::-1].copy()))
     ]
-    joint, files = paint(looks), dict(joint_files(looks))
+    joint, files = paint_jointly(looks), dict(joint_files(looks))
     assert list(files) == ["joint-pca.png", "joint-points.csv", "joint-points.html", "joint.npz"]
     lines = list(csv.DictReader(io.StringIO(files["joint-points.csv"].decode())))
     num = sum(mask.size for mask in joint.kept)

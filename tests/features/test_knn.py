@@ -9,7 +9,7 @@ import dino
 from dino.errors import UserError
 from dino.evaluation import knn_accuracy
 from dino.features.data import center_crop
-from dino.features.frozen import embed_folder
+from dino.features.embedding import embed_folder
 from dino.features.knn import knn_votes
 from dino.media.photo_folders import open_folder
 

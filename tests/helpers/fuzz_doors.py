@@ -40,7 +40,7 @@ from dino.evaluation.summary.sections import build_sections
 from dino.features.cache import FeatureCache
 from dino.features.folder import files as features
 from dino.features.folder import jobs as embedding_jobs
-from dino.features.folder.store import PartStore, Row
+from dino.features.folder.store import PartStore, PhotoRow
 from dino.masks.coco import decode_outline, read_coco
 from dino.masks.reference import read_reference
 from dino.masks.settings import MaskSettings
@@ -56,7 +56,7 @@ from dino.training.runs.listing import list_runs
 from dino.video import VideoLimits, probe, read_frames, write_mp4
 from dino.video.film import jobs as film_jobs
 from dino.video.film.making import read_result
-from dino.video.film.masks import read_first_mask
+from dino.video.tracking import read_first_mask
 from dino.weights import load_model
 from dino.weights.opening import holds_student_and_teacher
 from helpers import annotation_cases, report_cases, training_cases, weights_cases
@@ -263,7 +263,7 @@ def _annotation(folder: Path) -> dict[str, Door]:
 def _embedding(folder: Path) -> dict[str, Door]:
     out = folder / "embedded"
     rows = [
-        Row(f"{n}.png", 9, 9, "ab" * 32, feature=np.ones(4, np.float32), thumbnail=b"jpeg")
+        PhotoRow(f"{n}.png", 9, 9, "ab" * 32, feature=np.ones(4, np.float32), thumbnail=b"jpeg")
         for n in range(3)
     ]
     out.mkdir()

@@ -17,7 +17,7 @@ from torchvision.transforms import functional as tv
 from dino.errors import UserError
 from dino.media import preprocessing
 from dino.media.geometry import Geometry
-from dino.media.preprocessing import plan, preprocess
+from dino.media.preprocessing import channel_tensor, normalize_images, plan, preprocess
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "attention.npz"
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
@@ -191,3 +191,12 @@ def test_a_plan_is_what_preprocess_does_and_costs_nothing():
         _, geometry = preprocess(NOISE, size=64, patch_size=16, fit=fit)
         assert plan((60, 80), size=64, patch_size=16, fit=fit) == geometry
     assert plan((3000, 4000), size=8192, patch_size=8).grid == (768, 1024)
+
+
+def test_batches_are_normalised_as_single_photos_are():
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+    expected, _ = preprocess(NOISE[:48], size=(48, 80), patch_size=16, mean=mean, std=std)
+    images = torch.from_numpy(NOISE[:48]).permute(2, 0, 1)
+    found = normalize_images(torch.stack([images, images]), mean, std)
+    assert torch.equal(found, expected.repeat(2, 1, 1, 1))
+    assert torch.equal(channel_tensor(std).flatten(), torch.tensor(std))

@@ -25,11 +25,10 @@ from dino.media.regions import jaccard
 from dino.video import VideoLimits, probe, read_frames, write_mp4
 from dino.video.film import AttentionStyle, make_film, read_first_mask
 from dino.video.film.attention import KeptMaps, attention_maps, draw_attention
-from dino.video.film.exports import GIF_FRAMES, film_gif, masks_zip
 from dino.video.film.jobs import cancel, film_id, read_job, start
-from dino.video.film.making import read_result
-from dino.video.film.masks import as_labels, tracked
+from dino.video.film.making import GIF_FRAMES, film_gif, masks_zip, read_result
 from dino.video.film.progress import read_progress
+from dino.video.tracking import as_labels, track_with_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 6
@@ -101,7 +100,7 @@ def test_a_value_has_one_colour_in_every_frame():
 def test_an_attention_film_has_all_frames_and_leaves_no_scraps(clip, backbone, tmp_path):
     seen = []
     result = make_film(
-        backbone, clip, tmp_path, look=AttentionStyle(), size=128, progress=seen.append
+        backbone, clip, tmp_path, subject=AttentionStyle(), size=128, progress=seen.append
     )
     assert (result.num_frames, result.fps, result.stopped) == (FRAMES, 12.0, False)
     frames = list(read_frames(str(tmp_path / "film.mp4")))
@@ -116,12 +115,12 @@ def test_an_attention_film_has_all_frames_and_leaves_no_scraps(clip, backbone, t
 
 
 def test_opacity_0_is_the_video_and_each_is_a_grid(clip, backbone, tmp_path):
-    make_film(backbone, clip, tmp_path / "a", look=AttentionStyle(opacity=0.0), size=128)
+    make_film(backbone, clip, tmp_path / "a", subject=AttentionStyle(opacity=0.0), size=128)
     shown, original = (
         next(read_frames(str(path))).astype(float) for path in (tmp_path / "a" / "film.mp4", clip)
     )
     assert np.abs(shown - original).mean() < 4  # two encodings
-    result = make_film(backbone, clip, tmp_path / "b", look=AttentionStyle("each"), size=128)
+    result = make_film(backbone, clip, tmp_path / "b", subject=AttentionStyle("each"), size=128)
     assert len(result.tops) == 3
     info = probe(str(tmp_path / "b" / "film.mp4"))
     assert (info.height, info.width) == (2 * SHAPE[0], 2 * SHAPE[1])  # three tiles in 2×2
@@ -135,7 +134,7 @@ def test_opacity_0_is_the_video_and_each_is_a_grid(clip, backbone, tmp_path):
 def test_masks_follow_the_square_frame_by_frame():
     rng = np.random.default_rng(0)
     frames = (colored(scene(number), rng) for number in range(FRAMES))
-    found = list(tracked(ColorBackbone(), frames, scene(0), size=128))
+    found = list(track_with_frames(ColorBackbone(), frames, scene(0), size=128))
     assert len(found) == FRAMES
     for number, (rgb, labels) in enumerate(found):
         assert jaccard(labels == 1, scene(number) == 1) > 0.9
@@ -147,7 +146,7 @@ def test_a_mask_film_keeps_indexed_masks(clip, backbone, tmp_path):
     (tmp_path / "first.png").write_bytes(indexed_png(scene(0)))
     first = read_first_mask(tmp_path / "first.png")
     np.testing.assert_array_equal(first, scene(0))
-    result = make_film(backbone, clip, tmp_path / "out", look=first, size=128)
+    result = make_film(backbone, clip, tmp_path / "out", subject=first, size=128)
     assert result.num_frames == FRAMES
     np.testing.assert_array_equal(read_label_map(tmp_path / "out/masks/00000.png"), scene(0))
     with zipfile.ZipFile(io.BytesIO(masks_zip(tmp_path / "out"))) as archive:
@@ -183,23 +182,23 @@ def test_bad_input_is_one_sentence(clip, backbone, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(clip.read_bytes()[:600])
     with pytest.raises(VideoError, match="cannot be read as a video"):
-        make_film(backbone, broken, tmp_path / "out", look=AttentionStyle())
+        make_film(backbone, broken, tmp_path / "out", subject=AttentionStyle())
     with pytest.raises(VideoError, match="limit is 3; cut it shorter"):
         make_film(
             backbone,
             clip,
             tmp_path / "out",
-            look=AttentionStyle(),
+            subject=AttentionStyle(),
             limits=VideoLimits(max_frames=3),
         )
     with pytest.raises(UserError, match="128×32 px and the video 128×64"):
-        make_film(backbone, clip, tmp_path / "out", look=scene(0)[:32])
+        make_film(backbone, clip, tmp_path / "out", subject=scene(0)[:32])
     with pytest.raises(UserError, match="head 7 does not exist"):
-        make_film(backbone, clip, tmp_path / "out", look=AttentionStyle("7"))
+        make_film(backbone, clip, tmp_path / "out", subject=AttentionStyle("7"))
     with pytest.raises(TooLargeError):
-        make_film(backbone, clip, tmp_path / "out", look=AttentionStyle(), size=4096)
+        make_film(backbone, clip, tmp_path / "out", subject=AttentionStyle(), size=4096)
     with pytest.raises(UserError, match="less than a patch"):
-        make_film(backbone, clip, tmp_path / "out", look=scene(0), size=8)
+        make_film(backbone, clip, tmp_path / "out", subject=scene(0), size=8)
     assert not (tmp_path / "out" / "film.mp4").exists()
     assert read_result(tmp_path / "out") is None
     assert read_progress(tmp_path / "out").status == "failed"
@@ -240,7 +239,7 @@ def test_the_command_makes_the_film_of_the_library(clip, small_weights, backbone
         dino.load(small_weights, precision="fp32"),
         clip,
         tmp_path / "again",
-        look=AttentionStyle("1"),
+        subject=AttentionStyle("1"),
         size=128,
     )
     assert values["tops"] == pytest.approx(list(again.tops), rel=1e-3)

@@ -13,7 +13,7 @@ from app.state import weights_menu
 from app.state.selection import DEFAULT_SIZE, Choice, Photo, all_photos
 from app.ui import layout
 from dino.features.correspondence import Matches, matches_csv, matches_picture
-from dino.features.files import Look, joint_picture, paint
+from dino.features.files import JointPhoto, joint_picture, paint_jointly
 from dino.media import draw
 from dino.model.backbone import Backbone
 
@@ -144,8 +144,10 @@ def _joint(
         mask = None
         if share is not None:
             mask = cached_canvas.foreground(one, backbone, share)
-        looks.append(Look(one.photo.file_name, pictures.shown(one.photo, 960), features, mask))
-    joint = paint(looks)
+        looks.append(
+            JointPhoto(one.photo.file_name, pictures.shown(one.photo, 960), features, mask)
+        )
+    joint = paint_jointly(looks)
     drawn = [
         joint_picture(look, colours, width=960)
         for look, colours in zip(looks, joint.colours, strict=True)

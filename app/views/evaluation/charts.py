@@ -32,7 +32,9 @@ def _show(chart: Chart, key: str) -> None:
     title = f"{chart.title}, {chart.y}" if isinstance(chart, Lines) and chart.y else chart.title
     st.markdown(f"**{plain_text(title)}**")
     figure = lines(chart) if isinstance(chart, Lines) else bars(chart)
-    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=f"{title}: {chart.told}")
+    st.plotly_chart(
+        figure, key=key, config={"displayModeBar": False}, alt=f"{title}: {chart.alt_text}"
+    )
 
 
 def lines(chart: Lines) -> go.Figure:
@@ -46,7 +48,7 @@ def lines(chart: Lines) -> go.Figure:
             name=_literal(series.name),
             mode="lines" if len(xs) > 1 else "markers",
             line={
-                "color": COLOURS[series.look % len(COLOURS)],
+                "color": COLOURS[series.colour % len(COLOURS)],
                 "width": 2,
                 "dash": "dash" if series.dashed else "solid",
             },
@@ -68,8 +70,8 @@ def bars(chart: Bars) -> go.Figure:
     """Bars from the top in their order, ours in a colour of their own."""
     figure = _figure(_BAR_PX * len(chart.bars) + _AROUND_PX)
     rows = list(range(len(chart.bars)))
-    for look, name, colour in ((0, "ours", _OURS), (1, "published", _PUBLISHED)):
-        mine = [row for row in rows if chart.bars[row].look == look]
+    for number, name, colour in ((0, "ours", _OURS), (1, "published", _PUBLISHED)):
+        mine = [row for row in rows if chart.bars[row].colour == number]
         figure.add_bar(
             y=mine,
             x=[chart.bars[row].value for row in mine],

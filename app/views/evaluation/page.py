@@ -16,7 +16,7 @@ from app.ui import layout, sidebar
 from app.views.evaluation import charts
 from dino.errors import UserError
 from dino.evaluation.summary.contents import Group, Measured
-from dino.evaluation.summary.history import about
+from dino.evaluation.summary.history import describe_history
 from dino.evaluation.summary.page import table_html
 from dino.evaluation.summary.tasks import task_of
 
@@ -65,7 +65,7 @@ def show() -> None:
         )
     _report(found)
     with st.expander("About these figures", icon=":material/info:"):
-        for line in about(found.history):
+        for line in describe_history(found.history):
             st.markdown(plain_text(line))
     _take_away(found)
 
@@ -97,8 +97,8 @@ def _report(found: Results) -> None:
         if report.task == task and name in (_ALL, report.weights["name"])
     )
     for section in services.sections(chosen):
-        if section.told:
-            st.markdown(plain_text(section.told))
+        if section.summary:
+            st.markdown(plain_text(section.summary))
         for number, group in enumerate(section.groups):
             _group(group, key=f"evaluation_{section.task}_{name}_{number}")
 

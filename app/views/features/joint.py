@@ -13,7 +13,14 @@ from app.state.selection import DEFAULT_SIZE, Choice, all_photos, bundled_photos
 from app.ui import layout
 from dino.attention.figures import standalone_html
 from dino.features.figures import joint_scatter
-from dino.features.files import Look, joint_csv, joint_npz, joint_picture, joint_sheet, paint
+from dino.features.files import (
+    JointPhoto,
+    joint_csv,
+    joint_npz,
+    joint_picture,
+    joint_sheet,
+    paint_jointly,
+)
 from dino.features.joint import JointPca, foreground_mask
 from dino.media import draw
 from dino.model.backbone import Backbone
@@ -30,7 +37,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
         return
     photos = [replace(choice, photo=all_photos(st.session_state)[name]) for name in names]
     looks, seconds = _look(photos, backbone, share)
-    joint = paint(looks)
+    joint = paint_jointly(looks)
     _pictures(photos, looks, joint, backbone)
     mark = draw.RANDOM_MARK if backbone.is_random else ""
     figure = joint_scatter(joint, [look.name for look in looks], title=mark)
@@ -81,7 +88,7 @@ def _controls(choice: Choice, backbone: Backbone) -> tuple[list[str], float | No
 
 def _look(
     photos: list[Choice], backbone: Backbone, share: float | None
-) -> tuple[list[Look], float]:
+) -> tuple[list[JointPhoto], float]:
     """The photos as the network sees them, and the seconds of the forwards when they were made."""
     looks, total = [], 0.0
     for one in photos:
@@ -91,12 +98,14 @@ def _look(
             attention, more = pictures.attention(one, backbone)
             mask, seconds = foreground_mask(attention, share), seconds + more
         rgb = pictures.shown(one.photo, layout.SHOWN_PX)
-        looks.append(Look(one.photo.file_name, rgb, features, mask))
+        looks.append(JointPhoto(one.photo.file_name, rgb, features, mask))
         total += seconds
     return looks, total
 
 
-def _pictures(photos: list[Choice], looks: list[Look], joint: JointPca, backbone: Backbone) -> None:
+def _pictures(
+    photos: list[Choice], looks: list[JointPhoto], joint: JointPca, backbone: Backbone
+) -> None:
     panels = []
     shown = zip(photos, looks, joint.colours, joint.kept, strict=True)
     for number, (one, look, colours, kept) in enumerate(shown):
@@ -125,7 +134,7 @@ def _pictures(photos: list[Choice], looks: list[Look], joint: JointPca, backbone
     )
 
 
-def _downloads(looks: list[Look], joint: JointPca, backbone: Backbone) -> None:
+def _downloads(looks: list[JointPhoto], joint: JointPca, backbone: Backbone) -> None:
     random = backbone.is_random
 
     def plot() -> bytes:

@@ -10,7 +10,7 @@ from app.state import data_root
 from app.text import plain_text, sentence
 from app.ui import layout
 from dino.errors import UserError
-from dino.features.folder.sorting import MAX_ZIP_BYTES, copy_sorted, places, zip_sorted
+from dino.features.folder.sorting import MAX_ZIP_BYTES, choose_places, copy_sorted, zip_sorted
 
 _TARGET, _SAID = "gallery_target", "gallery_sorted"
 
@@ -18,7 +18,7 @@ _TARGET, _SAID = "gallery_target", "gallery_sorted"
 def show(of: Gallery, rows: Sequence[int], groups: Sequence[str]) -> None:
     """What can be done with photos by row, each going to its group's folder."""
     with st.expander("Sort into folders by group", icon=":material/drive_file_move:"):
-        wanted = places([of.photos.paths[r] for r in rows], [groups[r] for r in rows])
+        wanted = choose_places([of.photos.paths[r] for r in rows], [groups[r] for r in rows])
         num_groups = len({groups[row] for row in rows})
         st.caption(
             f"{len(wanted):,} photos into {num_groups:,} folders; the originals stay as they are."

@@ -15,7 +15,7 @@ from dino.errors import UserError
 from dino.media.draw import COLORMAPS
 from dino.model.backbone import Backbone
 from dino.system.words import in_words
-from dino.video.film import exports, jobs
+from dino.video.film import jobs, making
 from dino.video.film.jobs import Job
 from dino.video.film.making import FILM, MASKS, read_result
 from dino.video.film.progress import PREVIEW
@@ -85,11 +85,11 @@ def facts(order: Order, backbone: Backbone) -> None:
     stem = f"{Path(order.clip.name.replace(' ', '-')).stem}-{order.out.name[:8]}"
     files = [
         ("Film (MP4)", f"{stem}.mp4", "movie", (order.out / FILM).read_bytes),
-        ("Film (GIF)", f"{stem}.gif", "gif_box", lambda: exports.film_gif(order.out)),
+        ("Film (GIF)", f"{stem}.gif", "gif_box", lambda: making.film_gif(order.out)),
     ]
     if (order.out / MASKS).exists():
         files.append(
-            ("Masks (ZIP)", f"{stem}-masks.zip", "folder_zip", lambda: exports.masks_zip(order.out))
+            ("Masks (ZIP)", f"{stem}-masks.zip", "folder_zip", lambda: making.masks_zip(order.out))
         )
     layout.downloads(*files)
 

@@ -1,4 +1,5 @@
-"""What was measured, beside what others published: histories → sections → HTML, Markdown, CSV, charts.
+"""What was measured, beside what others published: histories → sections → HTML, Markdown, CSV,
+charts.
 
 history = read_histories([Path("results")])
 sections = build_sections(history.reports)
@@ -6,8 +7,7 @@ Path("report.html").write_text(html_page(sections, about=...))
 """
 
 from dino.evaluation.summary.history import History, read_histories
-from dino.evaluation.summary.markdown import markdown
-from dino.evaluation.summary.page import html_page
+from dino.evaluation.summary.page import html_page, markdown
 from dino.evaluation.summary.sections import build_sections
 
 __all__ = ["History", "build_sections", "html_page", "markdown", "read_histories"]

@@ -24,17 +24,17 @@ class Series:
 
     name: str
     points: tuple[tuple[float, float], ...]
-    look: int
+    colour: int
     dashed: bool = False
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines over one axis; `told` says it to those who do not see it; `y` is the unit of
+    """Lines over one axis; `alt_text` is for those who do not see them; `y` is the unit of
     their heights, empty where the title says it; `levels` are heights with names."""
 
     title: str
-    told: str
+    alt_text: str
     x: str
     y: str
     series: tuple[Series, ...]
@@ -43,11 +43,11 @@ class Lines:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar; `look` is 0 for ours and 1 for published figures."""
+    """One bar; `colour` is 0 for ours and 1 for published figures."""
 
     label: str
     value: float
-    look: int
+    colour: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Bars:
     """Bars from 0 with their values written out to `digits`, in `unit`."""
 
     title: str
-    told: str
+    alt_text: str
     unit: str
     digits: int
     bars: tuple[Bar, ...]
@@ -90,5 +90,5 @@ class Section:
 
     task: str
     title: str
-    told: str
+    summary: str
     groups: tuple[Group, ...]

@@ -56,7 +56,7 @@ def read_histories(folders: Sequence[Path]) -> History:
 
 
 def find_histories(folders: Sequence[Path]) -> list[Path]:
-    """The history files in and below folders, each once.
+    """Find the history files in and below folders, each once.
 
     Raises:
         UserError: a folder that does not exist.
@@ -71,7 +71,7 @@ def find_histories(folders: Sequence[Path]) -> list[Path]:
 
 
 def latest_of_each(reports: Iterable[Report]) -> tuple[Report, ...]:
-    """The latest of each measurement, by task and then by date."""
+    """Keep the latest of each measurement, by task and then by date."""
     latest: dict[str, Report] = {}
     for report in sorted(reports, key=_moment):  # stable: of one second, the later line
         latest[measurement_key(report)] = report
@@ -79,7 +79,8 @@ def latest_of_each(reports: Iterable[Report]) -> tuple[Report, ...]:
 
 
 def measurement_key(report: Report) -> str:
-    """What makes two reports the same measurement: task, weights in their arithmetic, data, settings.
+    """Say what makes two reports the same measurement: task, weights in their arithmetic, data,
+    settings.
 
     Data are known by their paths, so a folder that has grown since is still the same one.
     """
@@ -90,15 +91,15 @@ def measurement_key(report: Report) -> str:
 
 
 def parse_report(text: str) -> Report:
-    """A line of a history.
+    """Parse a line of a history.
 
     Raises:
         ValueError: not JSON, or not what `write_report` wrote.
     """
-    told = json.loads(text)
-    if not isinstance(told, Mapping):
+    document = json.loads(text)
+    if not isinstance(document, Mapping):
         raise ValueError("not an object")
-    values: dict[str, Any] = {field.name: told.get(field.name) for field in fields(Report)}
+    values: dict[str, Any] = {field.name: document.get(field.name) for field in fields(Report)}
     report = Report(**values)
     _check(report)
     return report
@@ -127,12 +128,12 @@ def _check(report: Report) -> None:
 
 
 def _moment(report: Report) -> datetime:
-    """When a report was made; a time without zone is this machine's."""
+    """Read when a report was made; a time without zone is this machine's."""
     return datetime.fromisoformat(report.date).astimezone()
 
 
 def _read(file: Path) -> tuple[list[Report], list[int]]:
-    """The reports of a file, and the numbers of its damaged lines."""
+    """Read the reports of a file, and the numbers of its damaged lines."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError as error:
@@ -148,8 +149,8 @@ def _read(file: Path) -> tuple[list[Report], list[int]]:
     return reports, damaged
 
 
-def about(history: History) -> tuple[str, ...]:
-    """What a history holds, in lines for the head of a report."""
+def describe_history(history: History) -> tuple[str, ...]:
+    """Describe what a history holds, in lines for the head of a report."""
     if not history.reports:
         return ()
     first, last = (pick(map(_moment, history.reports)).strftime("%Y-%m-%d") for pick in (min, max))
@@ -164,6 +165,6 @@ def about(history: History) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def counted(number: int, what: str) -> str:
-    """So many of something, in the plural where that is due."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    """Put a count before its noun, in the plural unless it is 1."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,13 +1,22 @@
-"""Reports → sections: our figures beside published ones, with what differs said in words."""
+"""Reports → sections: our figures beside published ones, what differs said in words, and charts."""
 
 import json
 from collections.abc import Iterable, Sequence
 
 from dino.evaluation.published import Published, published_figures, same_data
-from dino.evaluation.report import Report, Row
-from dino.evaluation.summary.charts import charts_of
-from dino.evaluation.summary.contents import Group, Measured, Section, Table
-from dino.evaluation.summary.tasks import TASKS, Figure, Metric, Task, task_of
+from dino.evaluation.report import Report, ReportRow
+from dino.evaluation.summary.contents import (
+    Bar,
+    Bars,
+    Chart,
+    Group,
+    Lines,
+    Measured,
+    Section,
+    Series,
+    Table,
+)
+from dino.evaluation.summary.tasks import TASKS, Figure, Metric, Task, final_rows, task_of
 from dino.system.words import (
     NOTHING,
     day,
@@ -26,10 +35,18 @@ OURS = "ours"
 _MAX_COLUMNS = 12
 # Largest over smallest number of a column beyond which equal decimals hide the small ones.
 _WIDE_RANGE = 1000
+# Bars beyond these are a table's.
+_MAX_BARS = 16
+_CURVES = (
+    ("teacher_entropy", "Entropy of the teacher's outputs", "nats"),
+    ("batch_mean_entropy", "Entropy of the batch's mean output", "nats"),
+    ("kl", "KL of student and teacher", "nats"),
+    ("knn", "k-NN on the way", "%"),
+)
 
 
 def build_sections(reports: Sequence[Report]) -> tuple[Section, ...]:
-    """A section a task, known ones first and in the paper's order; in it a group a data set."""
+    """Build a section a task, known ones first and in the paper's order; in it a group a data set."""
     names = {report.task for report in reports}
     order = [*(name for name in TASKS if name in names), *sorted(names - TASKS.keys())]
     return tuple(_section(name, [r for r in reports if r.task == name]) for name in order)
@@ -41,7 +58,7 @@ def _section(name: str, reports: list[Report]) -> Section:
     for report in reports:
         by_data.setdefault(json.dumps(report.data, sort_keys=True, default=str), []).append(report)
     groups = tuple(_group(name, task, same) for same in by_data.values())
-    return Section(name, task.title, task.told, groups)
+    return Section(name, task.title, task.summary, groups)
 
 
 def _group(name: str, task: Task, reports: list[Report]) -> Group:
@@ -56,18 +73,18 @@ def _group(name: str, task: Task, reports: list[Report]) -> Group:
 
 
 def pivoted(figures: Iterable[Published]) -> list[tuple[Published, Figure]]:
-    """Published figures of one network, variant, data set and source as one row: (any of them, row)."""
+    """Pivot published figures: those of one network, variant, data set and source become one row,
+    (any of them, row)."""
     rows: dict[tuple[str, ...], tuple[Published, dict[str, float | None]]] = {}
     for figure in figures:
         key = (figure.paper, figure.source, figure.network, figure.variant, figure.data)
         rows.setdefault(key, (figure, {}))[1][figure.metric] = figure.value
-    found = [(one, values) for one, values in rows.values()]
-    _set_in_relation([values for _, values in found])
-    return [(one, Figure(one.variant, values)) for one, values in found]
+    _set_in_relation([values for _, values in rows.values()])
+    return [(first, Figure(first.variant, values)) for first, values in rows.values()]
 
 
 def _set_in_relation(rows: list[dict[str, float | None]]) -> None:
-    """Hours as multiples of the first row's, which another machine's can be compared with."""
+    """Give hours as multiples of the first row's, which another machine's can be compared with."""
     base = next((row["hours"] for row in rows if "hours" in row), None)
     for row in rows:
         if base and (hours := row.get("hours")) is not None:
@@ -95,14 +112,14 @@ def _comparison(
     ]
     rows += [
         (
-            one.network or NOTHING,
+            theirs.network or NOTHING,
             figure.what,
             *_cells(figure, metrics),
-            difference(task, data, one),
-            one.data,
-            f"{one.paper}, {one.source}",
+            difference(task, data, theirs),
+            theirs.data,
+            f"{theirs.paper}, {theirs.source}",
         )
-        for one, figure in published
+        for theirs, figure in published
     ]
     head = ("network", "what", *(metric.label for metric in metrics), "note", "data", "source")
     cells = tuple(tuple(plain(cell) if cell else "" for cell in row) for row in rows)
@@ -110,9 +127,9 @@ def _comparison(
 
 
 def difference(task: Task, ours: Report, published: Published) -> str:
-    """What keeps a published figure from being compared with ours one to one, in words."""
+    """Say what keeps a published figure from being compared with ours one to one, in words."""
     same = same_data(ours.data, published.data)
-    words = ["same data, by its counts" if same else NOT_THE_SAME, task.apart]
+    words = ["same data, by its counts" if same else NOT_THE_SAME, task.caveat]
     return "; ".join(word for word in words if word)
 
 
@@ -121,20 +138,21 @@ def _cells(figure: Figure, metrics: Iterable[Metric]) -> list[str]:
 
 
 def data_name(report: Report) -> str:
-    """The data's path, its last two parts."""
+    """Name the data by the last two parts of its path."""
     return place(report.data["path"])
 
 
 def data_words(report: Report) -> str:
-    """The data in words: its name and what is counted in it."""
+    """Put the data into words: its name and what is counted in it."""
     others = {name: value for name, value in report.data.items() if name != "path"}
     # Paths come last: what is counted belongs to the name before it.
-    told = [_told(name, others[name]) for name in sorted(others, key=lambda n: n.endswith("path"))]
-    return f"{data_name(report)}: {', '.join(told)}" if told else data_name(report)
+    names = sorted(others, key=lambda name: name.endswith("path"))
+    facts = ", ".join(_fact(name, others[name]) for name in names)
+    return f"{data_name(report)}: {facts}" if facts else data_name(report)
 
 
-def _told(name: str, value: object) -> str:
-    """ "num_images", 150 → "150 images"; "train_path" → "train: imagenette/train"."""
+def _fact(name: str, value: object) -> str:
+    """Write one fact: "num_images", 150 → "150 images"; "train_path" → "train: imagenette/train"."""
     if name.startswith("num_"):
         return f"{plain(value)} {label(name.removeprefix('num_'))}"
     if name.endswith("path"):
@@ -162,17 +180,129 @@ def _measured(task: Task, report: Report) -> Measured:
     )
 
 
-def rows_table(rows: Sequence[Row]) -> Table:
-    """Rows under their keys; where there are many keys, the first ones."""
+def rows_table(rows: Sequence[ReportRow]) -> Table:
+    """Lay rows out under their keys; where there are many keys, the first ones."""
     keys = list(dict.fromkeys(key for row in rows for key in row))[:_MAX_COLUMNS]
     columns = [_column([row.get(key) for row in rows]) for key in keys]
     return Table(tuple(label(key) for key in keys), tuple(zip(*columns, strict=True)))
 
 
 def _column(values: Sequence[object]) -> list[str]:
-    """Values one below the other, fractions with the same decimals where that does for them all."""
+    """Write values one below the other, fractions with the same decimals where that does for them
+    all."""
     numbers = [abs(value) for value in values if isinstance(value, float) and is_number(value)]
     if not numbers or max(numbers) >= _WIDE_RANGE * min((n for n in numbers if n), default=1):
         return [number(value) for value in values]
     digits = 4 if max(numbers) < 1 else 2
     return [number(v, digits) if isinstance(v, float) else number(v) for v in values]
+
+
+def charts_of(
+    name: str,
+    task: Task,
+    reports: Sequence[Report],
+    ours: Sequence[tuple[Report, Figure]],
+    published: Sequence[tuple[Published, Figure]],
+) -> tuple[Chart, ...]:
+    """Make the charts of a group of reports on the same data."""
+    bars = [
+        _bars(metric, task, reports[0], ours, published) for metric in task.metrics if metric.drawn
+    ]
+    curves: list[Chart] = [chart for chart in bars if chart]
+    for report in reports:
+        if name == "segmentation":
+            curves += mass_curves(report)
+        elif name == "ablation":
+            curves += ablation_curves(report)
+    return tuple(curves)
+
+
+def _bars(
+    metric: Metric,
+    task: Task,
+    data: Report,
+    ours: Sequence[tuple[Report, Figure]],
+    published: Sequence[tuple[Published, Figure]],
+) -> Bars | None:
+    """Make bars of ours and then published figures; the same data's alone where there are any."""
+    shown = [figure for _, figure in ours if is_number(figure.values.get(metric.name))]
+    kinds = {figure.what for figure in shown}  # said where it tells ours apart
+    mine = [
+        Bar(_label(figure.what if len(kinds) > 1 else "", report.weights["name"]), value, 0)
+        for report, figure in ours
+        if (value := figure.values.get(metric.name)) is not None and is_number(value)
+    ]
+    if not mine:
+        return None
+    theirs = [
+        (source, Bar(_label(source.network, figure.what), value, 1))
+        for source, figure in published
+        if (value := figure.values.get(metric.name)) is not None
+    ]
+    same = [bar for source, bar in theirs if same_data(data.data, source.data)]
+    bars = [*mine, *(same or [bar for _, bar in theirs])][:_MAX_BARS]
+    alt_text = "; ".join(f"{bar.label} {number(bar.value, metric.digits)}" for bar in bars)
+    apart = "" if same or not theirs else ", published ones on other data"
+    return Bars(f"{metric.label}{apart}", alt_text, metric.unit, metric.digits, tuple(bars))
+
+
+def _label(*words: str) -> str:
+    return ", ".join(plain(word) for word in words if word)
+
+
+def mass_curves(report: Report) -> list[Chart]:
+    """Draw J of the best head and of the mean of heads over the share of mass, a colour a network."""
+    networks = list(
+        dict.fromkeys(str(row.get("network")) for row in report.rows if row.get("mass") is not None)
+    )
+    series = []
+    for colour, network in enumerate(networks):
+        rows = [row for row in report.rows if row.get("network") == network]
+        for key, words in (("best_head", "best head"), ("mean_head", "mean of heads")):
+            points = _points(rows, "mass", key)
+            dashed = key == "mean_head"
+            if points:
+                series.append(Series(f"{plain(network)}, {words}", points, colour, dashed))
+    levels = tuple(
+        (plain(row.get("network")), row["best_head"])
+        for row in report.rows
+        if row.get("mass") is None and is_number(row.get("best_head"))
+    )
+    alt_text = "; ".join(_best(line) for line in series)
+    title = f"J over mass, {plain(report.weights['name'])}"
+    return [Lines(title, alt_text, "share of mass", "", tuple(series), levels)] if series else []
+
+
+def ablation_curves(report: Report) -> list[Chart]:
+    """Draw entropies, KL and k-NN by step, a colour a variant."""
+    most = {row.get("max_entropy") for row in final_rows(report)}
+    level = most.pop() if len(most) == 1 else None
+    charts: list[Chart] = []
+    for key, title, unit in _CURVES:
+        series = _by_variant(report.rows, key)
+        if series:
+            alt_text = "; ".join(f"{s.name} ends at {s.points[-1][1]:.3g}" for s in series)
+            shown = (("ln K", level),) if level and key.endswith("entropy") else ()
+            charts.append(Lines(title, alt_text, "step", unit, series, shown))
+    return charts
+
+
+def _by_variant(rows: Sequence[ReportRow], key: str) -> tuple[Series, ...]:
+    variants = list(dict.fromkeys(str(row.get("variant")) for row in rows))
+    found = []
+    for colour, variant in enumerate(variants):
+        mine = [row for row in rows if row.get("variant") == variant and row.get("part") == "curve"]
+        if points := _points(mine, "step", key):
+            found.append(Series(plain(variant), points, colour))
+    return tuple(found)
+
+
+def _points(rows: Sequence[ReportRow], x: str, y: str) -> tuple[tuple[float, float], ...]:
+    """Pick the rows where both are numbers, by rising x."""
+    both = [row for row in rows if is_number(row.get(x)) and is_number(row.get(y))]
+    return tuple(sorted((row[x], row[y]) for row in both))
+
+
+def _best(series: Series) -> str:
+    x, y = max(series.points, key=lambda point: point[1])
+    return f"{series.name} at most {y:.3f}, at {x:g}"

@@ -50,29 +50,29 @@ class Scale:
 
 
 def svg_chart(chart: Chart) -> str:
-    """A chart as an <svg> element, whose class is `chart`."""
+    """Draw a chart as an <svg> element, whose class is `chart`."""
     body, height = _lines(chart) if isinstance(chart, Lines) else _bars(chart)
-    return _element(chart.title, chart.told, "".join(body), height)
+    return _element(chart.title, chart.alt_text, "".join(body), height)
 
 
 def svg_file(charts: Sequence[Chart], title: str) -> str:
-    """Charts one below the other, as a file of its own, on a white or a dark ground."""
+    """Draw charts one below the other, as a file of its own, on a white or a dark ground."""
     parts, y = [], 0.0
     for chart in charts:
         body, height = _lines(chart) if isinstance(chart, Lines) else _bars(chart)
         parts.append(f'<g transform="translate(0 {y:.0f})">{"".join(body)}</g>')
         y += height + 12
-    told = "; ".join(f"{chart.title}: {chart.told}" for chart in charts)
+    alt_text = "; ".join(f"{chart.title}: {chart.alt_text}" for chart in charts)
     ground = (
         ".ground { fill: #fff; } @media (prefers-color-scheme: dark) { .ground { fill: #10191b; } }"
     )
     inner = f'<style>{CHART_CSS}{ground}</style><rect class="ground" width="100%" height="100%"/>'
-    element = _element(title, told, inner + "".join(parts), y)
+    element = _element(title, alt_text, inner + "".join(parts), y)
     return element.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 
 
-def _element(title: str, told: str, body: str, height: float) -> str:
-    label = escape(f"{title}: {told}", quote=True)
+def _element(title: str, alt_text: str, body: str, height: float) -> str:
+    label = escape(f"{title}: {alt_text}", quote=True)
     return (
         f'<svg class="chart" role="img" aria-label="{label}" viewBox="0 0 {_WIDTH} {height:.0f}">'
         f"{body}</svg>"
@@ -80,7 +80,7 @@ def _element(title: str, told: str, body: str, height: float) -> str:
 
 
 def _lines(chart: Lines) -> tuple[list[str], float]:
-    """Elements of a chart of lines, and its height."""
+    """Draw the elements of a chart of lines, and its height."""
     points = [point for series in chart.series for point in series.points]
     xs, ys = zip(*points, strict=True)
     levels = [height for _, height in chart.levels]
@@ -98,11 +98,11 @@ def _lines(chart: Lines) -> tuple[list[str], float]:
         path = "L".join(f"{x_of(x):.1f} {y_of(y):.1f}" for x, y in series.points)
         dashed = " dashed" if series.dashed else ""
         body.append(
-            f'<path class="curve{dashed}" style="stroke:var({_colour(series.look)})" d="M{path}"/>'
+            f'<path class="curve{dashed}" style="stroke:var({_css_colour(series.colour)})" d="M{path}"/>'
         )
         if len(series.points) == 1:
             x, y = series.points[0]
-            body.append(_dot(x_of(x), y_of(y), series.look))
+            body.append(_dot(x_of(x), y_of(y), series.colour))
     bottom = _TOP + _PLOT_H
     body.append(_text(_WIDTH - _RIGHT, bottom + 28, chart.x, anchor="end"))
     legend, below = _legend(chart, bottom + _BOTTOM + 10)
@@ -110,7 +110,7 @@ def _lines(chart: Lines) -> tuple[list[str], float]:
 
 
 def _legend(chart: Lines, y: float) -> tuple[list[str], float]:
-    """Names of the lines in as many rows as they take, and where they end."""
+    """Write the names of the lines in as many rows as they take, and where they end."""
     body, x = [], float(_LEFT)
     for series in chart.series:
         width = 28 + len(series.name) * _LETTER + 12
@@ -118,7 +118,7 @@ def _legend(chart: Lines, y: float) -> tuple[list[str], float]:
             x, y = float(_LEFT), y + _LEGEND_ROW
         dashed = " dashed" if series.dashed else ""
         body.append(
-            f'<path class="curve{dashed}" style="stroke:var({_colour(series.look)})" '
+            f'<path class="curve{dashed}" style="stroke:var({_css_colour(series.colour)})" '
             f'd="M{x:.0f} {y - 4:.0f}h22"/>'
         )
         body.append(_text(x + 28, y, series.name))
@@ -139,7 +139,7 @@ def _grid(
 
 
 def _bars(chart: Bars) -> tuple[list[str], float]:
-    """Elements of a chart of bars, and its height."""
+    """Draw the elements of a chart of bars, and its height."""
     most = max([bar.value for bar in chart.bars if bar.value > 0], default=1.0)
     room = _WIDTH - _LABEL_W - 52
     body = [_text(6, 14, chart.title, "title")]
@@ -149,21 +149,21 @@ def _bars(chart: Bars) -> tuple[list[str], float]:
         body.append(_text(_LABEL_W - 6, y + 14, _cut(bar.label), anchor="end", whole=bar.label))
         body.append(
             f'<rect x="{_LABEL_W}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 8}" rx="2" '
-            f'style="fill:var({_colour(0 if bar.look == 0 else 4)})"/>'
+            f'style="fill:var({_css_colour(0 if bar.colour == 0 else 4)})"/>'
         )
         body.append(_text(_LABEL_W + width + 5, y + 14, number(bar.value, chart.digits)))
     y = _TOP + len(chart.bars) * _ROW
-    if len({bar.look for bar in chart.bars}) > 1:
+    if len({bar.colour for bar in chart.bars}) > 1:
         y += 14
-        for x, look, name in ((_LABEL_W, 0, "ours"), (_LABEL_W + 70, 4, "published")):
-            fill = f'style="fill:var({_colour(look)})"'
+        for x, colour, name in ((_LABEL_W, 0, "ours"), (_LABEL_W + 70, 4, "published")):
+            fill = f'style="fill:var({_css_colour(colour)})"'
             body.append(f'<rect x="{x}" y="{y - 9}" width="10" height="10" {fill}/>')
             body.append(_text(x + 15, y, name))
     return body, y + 8.0
 
 
 def _cut(label: str) -> str:
-    """A label as far as it fits beside its bar."""
+    """Cut a label to what fits beside its bar."""
     most = int((_LABEL_W - 10) / _LETTER)
     return label if len(label) <= most else f"{label[: most - 1]}…"
 
@@ -178,16 +178,17 @@ def _text(
     )
 
 
-def _dot(x: float, y: float, look: int) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" style="fill:var({_colour(look)})"/>'
+def _dot(x: float, y: float, colour: int) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" style="fill:var({_css_colour(colour)})"/>'
 
 
-def _colour(look: int) -> str:
-    return f"--c{look % _NUM_COLOURS}"
+def _css_colour(colour: int) -> str:
+    return f"--c{colour % _NUM_COLOURS}"
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers around a range, 1, 2 or 5 times a power of ten apart: about `count` of them."""
+    """Choose round numbers around a range, 1, 2 or 5 times a power of ten apart: about `count` of
+    them."""
     if not high > low:
         low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
     rough = (high - low) / count

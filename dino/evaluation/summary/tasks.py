@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dino.evaluation.report import Report, Row
+from dino.evaluation.report import Report, ReportRow
 from dino.system.words import is_number, label
 
 _GB = 2**30
@@ -37,23 +37,24 @@ class Figure:
 
 @dataclass(frozen=True)
 class Task:
-    """An evaluation: title, what it measures in a sentence, its figures, and which rows to list."""
+    """An evaluation: title, what it measures in a sentence (`summary`), its figures, and which rows
+    to list."""
 
     title: str
-    told: str
+    summary: str
     metrics: tuple[Metric, ...]
     figures: Callable[[Report], list[Figure]]
-    listed: Callable[[Report], Iterable[Row]] = lambda report: report.rows
+    listed: Callable[[Report], Iterable[ReportRow]] = lambda report: report.rows
     # Said of published figures beside the data set's, where more than that differs.
-    apart: str = ""
+    caveat: str = ""
 
 
 def _knn(report: Report) -> list[Figure]:
-    """k = 20 and 200, which others publish, where they were measured; else the first."""
+    """Take k = 20 and 200, which others publish, where they were measured; else the first."""
     rows = [row for row in report.rows if row.get("k") in _KS] or report.rows[:1]
     temperature = report.settings.get("temperature")
-    told = "" if temperature is None else f", T = {temperature:g}"
-    return [Figure(f"k = {row.get('k')}{told}", {"top1": row.get("top1")}) for row in rows]
+    suffix = "" if temperature is None else f", T = {temperature:g}"
+    return [Figure(f"k = {row.get('k')}{suffix}", {"top1": row.get("top1")}) for row in rows]
 
 
 def _linear(report: Report) -> list[Figure]:
@@ -65,7 +66,8 @@ def _linear(report: Report) -> list[Figure]:
 
 
 def _segmentation(report: Report) -> list[Figure]:
-    """The best head at 60 % of the mass, or at the first mass asked for; and objects discovered."""
+    """Take the best head at 60 % of the mass, or at the first mass asked for; and objects
+    discovered."""
     asked = report.settings.get("masses") or [_MASS]
     mass = _MASS if _MASS in asked else asked[0]
     figures = []
@@ -80,15 +82,15 @@ def _segmentation(report: Report) -> list[Figure]:
     return figures
 
 
-def _network(row: Row, mass: float) -> str:
+def _network(row: ReportRow, mass: float) -> str:
     name, method = str(row.get("network")), row.get("method")
     if row.get("mass") not in (None, _MASS):
         return f"{name}, {mass:.0%} of mass"
     return name if method in (None, "attention", name) else f"{name}, {method}"
 
 
-def _asked_masses(report: Report) -> list[Row]:
-    """The masses that were asked for and what was discovered, without each single head; the curve
+def _asked_masses(report: Report) -> list[ReportRow]:
+    """List the masses that were asked for and what was discovered, without each single head; the curve
     is a chart."""
     asked = [*(report.settings.get("masses") or []), None]
     rows = [row for row in report.rows if row.get("mass") in asked]
@@ -97,16 +99,16 @@ def _asked_masses(report: Report) -> list[Row]:
 
 
 def _ablation(report: Report) -> list[Figure]:
-    return [Figure(str(row.get("variant")), {"knn": row.get("knn")}) for row in ends(report)]
+    return [Figure(str(row.get("variant")), {"knn": row.get("knn")}) for row in final_rows(report)]
 
 
-def ends(report: Report) -> list[Row]:
-    """The rows of an ablation that say what came of a variant; the others are its curves."""
+def final_rows(report: Report) -> list[ReportRow]:
+    """List the rows of an ablation that say what came of a variant; the others are its curves."""
     return [row for row in report.rows if row.get("part") != "curve"]
 
 
-def _listed_ends(report: Report) -> list[Row]:
-    return [{k: v for k, v in row.items() if k != "part"} for row in ends(report)]
+def _without_curves(report: Report) -> list[ReportRow]:
+    return [{k: v for k, v in row.items() if k != "part"} for row in final_rows(report)]
 
 
 def _cost(report: Report) -> list[Figure]:
@@ -126,7 +128,7 @@ def _cost(report: Report) -> list[Figure]:
 
 
 def _video(report: Report) -> list[Figure]:
-    """The means over all objects; each object has a row too."""
+    """Take the means over all objects; each object has a row too."""
     return [
         Figure(str(row.get("network")), {"j_and_f": _percent(row.get("j_and_f"))})
         for row in report.rows
@@ -142,7 +144,7 @@ def _retrieval(report: Report) -> list[Figure]:
 
 
 def _copies(report: Report) -> list[Figure]:
-    """The strongest distortions, as the paper has them, and all together; each has a row too."""
+    """Take the strongest distortions, as the paper has them, and all together; each has a row too."""
     return [
         Figure(_join(row.get("network"), row.get("distortion")), {"map": row.get("map")})
         for row in report.rows
@@ -216,8 +218,8 @@ TASKS: dict[str, Task] = {
         "short runs, and whether the teacher's outputs collapse.",
         (Metric("knn", "k-NN, %", "%"),),
         _ablation,
-        _listed_ends,
-        apart="not the same training",
+        _without_curves,
+        caveat="not the same training",
     ),
     "cost": Task(
         "Time and memory of training",
@@ -232,12 +234,11 @@ TASKS: dict[str, Task] = {
             Metric("top1", "linear top-1, %", "%", drawn=False),
         ),
         _cost,
-        apart="not the same machine",
+        caveat="not the same machine",
     ),
 }
 
 
 def task_of(name: str) -> Task:
-    """A known evaluation, or one whose rows are all there is to show."""
-    known = TASKS.get(name)
-    return known or Task(label(name).capitalize(), "", (), lambda report: [])
+    """Look an evaluation up; an unknown one has nothing to show but its rows."""
+    return TASKS.get(name) or Task(label(name).capitalize(), "", (), lambda report: [])

@@ -39,7 +39,7 @@ class Comparison:
 def folder_accuracy(
     photos: FolderFeatures, *, k: int = 20, temperature: float = 0.07
 ) -> FolderAccuracy:
-    """k-NN accuracy of a folder with a sub-folder a class.
+    """Measure k-NN accuracy of a folder with a sub-folder a class.
 
     Where the photos lie in train/ and val/, val is classified by train; else each photo by all others.
 
@@ -91,7 +91,7 @@ def compare(before: FolderFeatures, after: FolderFeatures, *, k: int = 10) -> Co
 
 
 def select(photos: FolderFeatures, rows: list[int]) -> FolderFeatures:
-    """Some of the photos, in the order of `rows`."""
+    """Choose some of the photos, in the order of `rows`."""
     return replace(
         photos,
         features=photos.features[rows],

@@ -26,7 +26,7 @@ class PhotoDate(NamedTuple):
 
 
 def photo_date(data: bytes, mtime_s: float) -> PhotoDate:
-    """The date of a photo.
+    """Date a photo.
 
     Args:
         data: content of the file.
@@ -40,7 +40,7 @@ def photo_date(data: bytes, mtime_s: float) -> PhotoDate:
 
 
 def file_date(mtime_s: float) -> PhotoDate:
-    """The date of a file, in UTC."""
+    """Date a file, in UTC."""
     return PhotoDate(datetime.fromtimestamp(int(mtime_s), UTC).replace(tzinfo=None), "file")
 
 
@@ -64,7 +64,7 @@ def _exif(data: bytes) -> Image.Exif:
 
 
 def _parsed(text: Any) -> datetime | None:
-    """A date as EXIF writes it; cameras whose clock was never set write zeros."""
+    """Parse a date as EXIF writes it; cameras whose clock was never set write zeros."""
     match = _WRITTEN.match(text.strip()) if isinstance(text, str) else None
     try:
         return datetime.strptime(" ".join(match.groups()), "%Y %m %d %H %M %S") if match else None

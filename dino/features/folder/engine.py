@@ -17,11 +17,16 @@ from typing import Any
 import torch
 
 from dino.features.folder.files import NO_PARQUET, write_features
-from dino.features.folder.place import folder_of, only_writer, settle
 from dino.features.folder.planning import Plan, list_photos, make_plan
-from dino.features.folder.preparation import Lens, Preparation, Prepared, read_prepared
+from dino.features.folder.preparation import InputFormat, Preparation, Prepared, read_prepared
 from dino.features.folder.progress import Progress, Reporter
-from dino.features.folder.store import PartStore, Row
+from dino.features.folder.store import (
+    PartStore,
+    PhotoRow,
+    find_photo_root,
+    only_writer,
+    read_or_create_settings,
+)
 from dino.model.backbone import Backbone
 from dino.model.limits import check_fits
 from dino.system.signals import stop_on_signal
@@ -31,7 +36,7 @@ PARTS = "parts"
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What came of an embedding: photos with features, those computed now, taken over and dropped; the
+    """How an embedding ended: photos with features, those computed now, taken over and dropped; the
     `unreadable` ones as (name, problem); whether it was `stopped` before the end, and its speed."""
 
     num_photos: int
@@ -58,7 +63,7 @@ def embed_photos(
     progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> EmbedResult:
-    """CLS features of all photos below a folder or in a ZIP, into `out`.
+    """Compute CLS features of all photos below a folder or in a ZIP, into `out`.
 
     Args:
         photos: folder, searched with its sub-folders, or a ZIP, which is unpacked below `out`.
@@ -67,7 +72,7 @@ def embed_photos(
         batch_size: photos a forward; those of one size share one.
         workers: processes that read photos; 0 reads in this one. The result is the same.
         progress: called after each batch.
-        say: is told what was found, in lines.
+        say: called with lines on what was found.
     Raises:
         UserError: no photos, a ZIP that is not taken, an `out` that holds features of other weights
             or settings or is being written by another process, too large a size, or a full disk.
@@ -77,18 +82,18 @@ def embed_photos(
         backbone, (preparation.size,) * 2, size=preparation.size, fit="stretch", batch=batch_size
     )
     with only_writer(out), stop_on_signal() as stop:
-        settings = settle(out, backbone, preparation)
-        root = folder_of(Path(photos), out)
+        settings = read_or_create_settings(out, backbone, preparation)
+        root = find_photo_root(Path(photos), out)
         store = PartStore(out / PARTS, say)
         known = store.rows()
         plan = make_plan(list_photos(root), known)
-        _tell(plan, say)
+        _say_plan(plan, say)
         done = len(plan.names) - len(plan.todo)
         reporter = Reporter(out, done=done, total=len(plan.names), listener=progress)
         try:
             reading = {"batch_size": batch_size, "workers": min(workers, len(plan.todo))}
             batches = _batches(backbone, plan, preparation, stop, **reading)
-            rows = _keep(plan, known, store)
+            rows = _known_rows(plan, known, store)
             for batch in batches if plan.todo else ():
                 store.append(batch)
                 rows |= {row.name: row for row in batch}
@@ -108,8 +113,9 @@ def embed_photos(
     return result
 
 
-def _keep(plan: Plan, known: dict[str, Row], store: PartStore) -> dict[str, Row]:
-    """The rows that need no network, by name; those that were touched or moved are told anew."""
+def _known_rows(plan: Plan, known: dict[str, PhotoRow], store: PartStore) -> dict[str, PhotoRow]:
+    """Collect the rows that need no network, by name; those of touched or moved files are stored
+    anew."""
     kept = set(plan.kept)
     if plan.again:
         store.append(plan.again)
@@ -126,20 +132,21 @@ def _batches(
     *,
     batch_size: int,
     workers: int,
-) -> Iterator[list[Row]]:
-    """Rows of the photos to do, a batch at a time."""
-    lens, reading = Lens.of(backbone), {"batch_size": batch_size, "workers": workers}
+) -> Iterator[list[PhotoRow]]:
+    """Compute rows of the photos to do, a batch at a time."""
+    wanted = InputFormat.of(backbone)
+    reading = {"batch_size": batch_size, "workers": workers}
     try:
-        for prepared in read_prepared(plan.todo, preparation, lens, **reading):
-            yield _forward(backbone, prepared)
+        for prepared in read_prepared(plan.todo, preparation, wanted, **reading):
+            yield forward_batch(backbone, prepared)
     except RuntimeError as error:
         if stop[0] and "worker" in str(error):  # SIGTERM to the whole group ended them first
             return
         raise
 
 
-def _forward(backbone: Backbone, photos: list[Prepared]) -> list[Row]:
-    """Features of a batch, photos of one size together."""
+def forward_batch(backbone: Backbone, photos: list[Prepared]) -> list[PhotoRow]:
+    """Compute features of a batch, photos of one size together."""
     features: dict[str, Any] = {}
     shapes = dict.fromkeys(photo.image.shape for photo in photos if photo.image is not None)
     for shape in shapes:
@@ -148,7 +155,7 @@ def _forward(backbone: Backbone, photos: list[Prepared]) -> list[Row]:
         tokens = backbone.tokens(images).cls.cpu().float().numpy()
         features |= {photo.file.name: row for photo, row in zip(group, tokens, strict=True)}
     return [
-        Row(
+        PhotoRow(
             name=photo.file.name,
             num_bytes=photo.file.num_bytes,
             mtime_ns=photo.file.mtime_ns,
@@ -162,7 +169,7 @@ def _forward(backbone: Backbone, photos: list[Prepared]) -> list[Row]:
     ]
 
 
-def _result(plan: Plan, rows: dict[str, Row], started: float) -> EmbedResult:
+def _result(plan: Plan, rows: dict[str, PhotoRow], started: float) -> EmbedResult:
     found = [rows[name] for name in plan.names if name in rows]
     known = len(plan.kept) + len(plan.again)
     return EmbedResult(
@@ -176,7 +183,7 @@ def _result(plan: Plan, rows: dict[str, Row], started: float) -> EmbedResult:
     )
 
 
-def _write(out: Path, plan: Plan, rows: dict[str, Row], settings: dict[str, Any]) -> bool:
+def _write(out: Path, plan: Plan, rows: dict[str, PhotoRow], settings: dict[str, Any]) -> bool:
     """Write the results; False where pyarrow is missing for one of them."""
     return write_features(
         out,
@@ -187,7 +194,7 @@ def _write(out: Path, plan: Plan, rows: dict[str, Row], settings: dict[str, Any]
     )
 
 
-def _tell(plan: Plan, say: Callable[[str], None]) -> None:
+def _say_plan(plan: Plan, say: Callable[[str], None]) -> None:
     counts = {
         "to compute": len(plan.todo),
         "known": len(plan.kept) + len(plan.again),

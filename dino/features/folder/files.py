@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dino.errors import UserError
-from dino.features.folder.store import Row
+from dino.features.folder.store import PhotoRow
 from dino.system.files import read_npz, write_atomically
 
 FEATURES, PARQUET, THUMBNAILS = "features.npz", "features.parquet", "thumbnails.npz"
@@ -49,7 +49,7 @@ class FolderFeatures:
 
 
 def labels_of(paths: Sequence[str]) -> tuple[str, ...]:
-    """The sub-folder of each photo, or "" for all where a photo lies in none.
+    """Find the sub-folder of each photo, or "" for all where a photo lies in none.
 
     Below nothing but train/, val/ and test/ it is the sub-folder of those.
     """
@@ -68,7 +68,7 @@ def is_split(paths: Sequence[str]) -> bool:
 
 
 def write_features(
-    out: Path, rows: Sequence[Row], *, weights_sha256: str, size: int, settings: dict[str, Any]
+    out: Path, rows: Sequence[PhotoRow], *, weights_sha256: str, size: int, settings: dict[str, Any]
 ) -> bool:
     """Write the three files for readable photos; False where pyarrow is missing for the parquet."""
     found = [row.feature for row in rows if row.feature is not None]
@@ -99,8 +99,12 @@ def write_features(
         "date": dates,
         "dated_by": dated_by,
     }
-    told = {"weights_sha256": weights_sha256, "size": str(size), "settings": json.dumps(settings)}
-    return _write_parquet(out / PARQUET, features, columns, told)
+    metadata = {
+        "weights_sha256": weights_sha256,
+        "size": str(size),
+        "settings": json.dumps(settings),
+    }
+    return _write_parquet(out / PARQUET, features, columns, metadata)
 
 
 def read_features(place: str | Path) -> FolderFeatures:
@@ -131,7 +135,7 @@ def read_features(place: str | Path) -> FolderFeatures:
 
 
 def read_thumbnails(out: Path) -> list[bytes]:
-    """JPEG bytes of each photo in the order of features.npz, squares of 96 px.
+    """Read the JPEG bytes of each photo in the order of features.npz, squares of 96 px.
 
     Raises:
         UserError: not there, or damaged.
@@ -151,7 +155,7 @@ def _write_npz(path: Path, **arrays: np.ndarray) -> None:
 
 
 def _write_parquet(
-    path: Path, features: np.ndarray, columns: dict[str, Any], told: dict[str, str]
+    path: Path, features: np.ndarray, columns: dict[str, Any], metadata: dict[str, str]
 ) -> bool:
     try:
         import pyarrow
@@ -165,6 +169,6 @@ def _write_parquet(
         {**columns, "features": pyarrow.FixedSizeListArray.from_arrays(flat, width)}
     )
     buffer = io.BytesIO()
-    parquet.write_table(table.replace_schema_metadata(told), buffer)
+    parquet.write_table(table.replace_schema_metadata(metadata), buffer)
     write_atomically(buffer.getvalue(), path)
     return True

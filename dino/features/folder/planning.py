@@ -8,7 +8,7 @@ from pathlib import Path
 from dino.errors import UserError
 from dino.features.folder.dates import file_date
 from dino.features.folder.preparation import PhotoFile
-from dino.features.folder.store import Row
+from dino.features.folder.store import PhotoRow
 from dino.media.images import find_images
 from dino.system.files import hash_file
 
@@ -21,7 +21,7 @@ class Plan:
     names: tuple[str, ...]
     todo: tuple[PhotoFile, ...]
     kept: tuple[str, ...]
-    again: tuple[Row, ...]
+    again: tuple[PhotoRow, ...]
     removed: tuple[str, ...]
 
     @property
@@ -31,7 +31,7 @@ class Plan:
 
 
 def list_photos(root: Path) -> list[PhotoFile]:
-    """The photos below a folder, sorted by path.
+    """List the photos below a folder, sorted by path.
 
     Raises:
         UserError: no such folder, or no photo in it.
@@ -51,7 +51,7 @@ def list_photos(root: Path) -> list[PhotoFile]:
     return files
 
 
-def make_plan(files: list[PhotoFile], known: Mapping[str, Row]) -> Plan:
+def make_plan(files: list[PhotoFile], known: Mapping[str, PhotoRow]) -> Plan:
     """Compare a folder with what is known of it.
 
     A file of the same name, size and time of change is as it was. One of which only the time differs,
@@ -75,21 +75,21 @@ def make_plan(files: list[PhotoFile], known: Mapping[str, Row]) -> Plan:
         if same is None:
             todo.append(file)
         else:
-            again.append(_as(file, same))
+            again.append(_renamed(file, same))
     removed = tuple(name for name in known if name not in names)
     todo += unread
     return Plan(tuple(f.name for f in files), tuple(todo), tuple(kept), tuple(again), removed)
 
 
-def _as(file: PhotoFile, row: Row) -> Row:
-    """What is known of some bytes, under the name and time their file has now."""
+def _renamed(file: PhotoFile, row: PhotoRow) -> PhotoRow:
+    """Put what is known of some bytes under the name and time their file has now."""
     dated_by_file = row.date is not None and row.date.source == "file"
     date = file_date(file.mtime_ns / 1e9) if dated_by_file else row.date
     return replace(row, name=file.name, mtime_ns=file.mtime_ns, date=date)
 
 
-def _same_content(file: PhotoFile, candidates: Mapping[str, Row]) -> Row | None:
-    """The row of the same bytes, if any; nothing is read where no size agrees."""
+def _same_content(file: PhotoFile, candidates: Mapping[str, PhotoRow]) -> PhotoRow | None:
+    """Find the row of the same bytes, if any; nothing is read where no size agrees."""
     if not any(row.num_bytes == file.num_bytes for row in candidates.values()):
         return None
     try:

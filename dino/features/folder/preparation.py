@@ -1,4 +1,5 @@
-"""A photo file → what the network sees of it, its sha256, its date and a thumbnail; in worker processes.
+"""A photo file → what the network sees of it, its sha256, its date and a thumbnail; in worker
+processes.
 
 The default is the paper's k-NN evaluation: short side to `size` · 256/224 px (bicubic), then the
 middle `size` × `size`, so that all photos have one size and any number of them makes a batch.
@@ -16,16 +17,30 @@ import torch
 from PIL import Image
 
 from dino.errors import ImageError, UserError
-from dino.features.data import center_crop
+from dino.features.data import center_crop, read_in_workers, whole_patches
 from dino.features.folder.dates import PhotoDate, photo_date
 from dino.media.draw import encode_jpeg
 from dino.media.images import decode
-from dino.media.preprocessing import FITS, preprocess
+from dino.media.preprocessing import FITS, normalize_images, preprocess
 from dino.model.backbone import Backbone
 
 CROP = "crop"
 THUMBNAIL_PX = 96
 _THUMBNAIL_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """What a network wants of its input; all of a `Backbone` that a worker process needs."""
+
+    patch_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, backbone: Backbone) -> "InputFormat":
+        """Take from a network what its input must be."""
+        return cls(backbone.patch_size, backbone.mean, backbone.std)
 
 
 @dataclass(frozen=True)
@@ -54,32 +69,19 @@ class Preparation:
         if self.resize is not None and self.fit != CROP:
             raise UserError(f"resize belongs to fit {CROP!r}; got {self.fit!r}: leave it out")
 
-    def image(self, rgb: np.ndarray, lens: "Lens") -> np.ndarray:
-        """uint8 [H,W,3] → float32 [3,h,w], normalised, of whole patches."""
+    def image(self, rgb: np.ndarray, wanted: InputFormat) -> np.ndarray:
+        """Turn uint8 [H,W,3] into float32 [3,h,w], normalised, of whole patches."""
         if self.fit != CROP:
             options: dict[str, Any] = {
-                "patch_size": lens.patch_size,
-                "mean": lens.mean,
-                "std": lens.std,
+                "patch_size": wanted.patch_size,
+                "mean": wanted.mean,
+                "std": wanted.std,
             }
             return preprocess(rgb, size=self.size, fit=self.fit, **options)[0][0].numpy()
-        side = max(self.size // lens.patch_size, 1) * lens.patch_size
+        side = whole_patches(self.size, wanted.patch_size)
         crop = center_crop(rgb, size=side, resize=self.resize)
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (lens.mean, lens.std))
-        return ((torch.from_numpy(crop).permute(2, 0, 1).float() / 255 - mean) / std).numpy()
-
-
-@dataclass(frozen=True)
-class Lens:
-    """What a network wants of its input; all of a `Backbone` that a worker process needs."""
-
-    patch_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    @classmethod
-    def of(cls, backbone: Backbone) -> "Lens":
-        return cls(backbone.patch_size, backbone.mean, backbone.std)
+        image = torch.from_numpy(crop).permute(2, 0, 1)
+        return normalize_images(image, wanted.mean, wanted.std).numpy()
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,14 @@ class Prepared:
     problem: str = ""
 
 
-def prepare(file: PhotoFile, preparation: Preparation, lens: Lens) -> Prepared:
-    """Read one photo; what is wrong with it is told, not raised."""
+def prepare(file: PhotoFile, preparation: Preparation, wanted: InputFormat) -> Prepared:
+    """Read one photo; what is wrong with it stands in its `problem` and is not raised."""
     sha256 = ""
     try:
         data = file.path.read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
         rgb = decode(data)
-        image = preparation.image(rgb, lens)
+        image = preparation.image(rgb, wanted)
     except ImageError as error:
         return Prepared(file, sha256, problem=str(error))
     except OSError as error:
@@ -122,38 +124,37 @@ def prepare(file: PhotoFile, preparation: Preparation, lens: Lens) -> Prepared:
     return Prepared(file, sha256, photo_date(data, file.mtime_ns / 1e9), image, jpeg)
 
 
-class _Files(torch.utils.data.Dataset[Prepared]):
-    def __init__(self, files: Sequence[PhotoFile], preparation: Preparation, lens: Lens) -> None:
-        self.files, self.preparation, self.lens = files, preparation, lens
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, row: int) -> Prepared:
-        return prepare(self.files[row], self.preparation, self.lens)
-
-
 def read_prepared(
     files: Sequence[PhotoFile],
     preparation: Preparation,
-    lens: Lens,
+    wanted: InputFormat,
     *,
     batch_size: int,
     workers: int,
 ) -> Iterator[list[Prepared]]:
-    """Photos in order, `batch_size` at a time; what comes does not depend on `workers`."""
-    yield from torch.utils.data.DataLoader(
-        _Files(files, preparation, lens),
-        generator=torch.Generator(),  # torch's own stays as it is
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=list,
-        worker_init_fn=_leave_signals_to_the_parent,
+    """Read photos in order, `batch_size` at a time; what comes does not depend on `workers`."""
+    rows = range(len(files))
+    yield from read_in_workers(
+        _PhotoReader(files, preparation, wanted),
+        [rows[start : start + batch_size] for start in range(0, len(files), batch_size)],
+        workers=workers,
+        on_start=_leave_signals_to_the_parent,
     )
 
 
+@dataclass(frozen=True)
+class _PhotoReader:
+    files: Sequence[PhotoFile]
+    preparation: Preparation
+    wanted: InputFormat
+
+    def __call__(self, row: int) -> Prepared:
+        return prepare(self.files[row], self.preparation, self.wanted)
+
+
 def _leave_signals_to_the_parent(_: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; the parent ends the workers in order."""
+    """Ignore Ctrl-C, which reaches all processes of a terminal; the parent ends the workers in
+    order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)

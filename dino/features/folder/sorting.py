@@ -1,6 +1,7 @@
-"""Photos into folders by group: copied beside the originals, or as a ZIP; nothing is moved or changed.
+"""Photos into folders by group: copied beside the originals, or as a ZIP; nothing is moved or
+changed.
 
-copy_sorted("photos", places(paths, groups), "photos-sorted")       # photos-sorted/cluster-0/…
+copy_sorted("photos", choose_places(paths, groups), "photos-sorted")       # photos-sorted/cluster-0/…
 """
 
 import io
@@ -15,8 +16,8 @@ from dino.errors import UserError
 MAX_ZIP_BYTES = 2**30  # made in memory
 
 
-def places(paths: Sequence[str], groups: Sequence[str]) -> dict[str, str]:
-    """Where each photo goes: its group's folder, sub-folders joined to one name (`a/1.png` → `a-1.png`);
+def choose_places(paths: Sequence[str], groups: Sequence[str]) -> dict[str, str]:
+    """Choose where each photo goes: its group's folder, sub-folders joined to one name (`a/1.png` → `a-1.png`);
     where two would meet, the later ones are numbered."""
     taken: set[str] = set()
     found = {}
@@ -36,7 +37,7 @@ def copy_sorted(root: str | Path, wanted: Mapping[str, str], target: str | Path)
     """Copy photos below `root` to their places below `target`, which appears whole or not at all.
 
     Args:
-        wanted: path below `root` → place below `target`, as `places` gives.
+        wanted: path below `root` → place below `target`, as `choose_places` gives.
     Returns:
         How many were copied; those that are gone by now are left out.
     Raises:
@@ -64,7 +65,7 @@ def copy_sorted(root: str | Path, wanted: Mapping[str, str], target: str | Path)
 
 
 def zip_sorted(root: str | Path, wanted: Mapping[str, str]) -> bytes:
-    """Bytes of a ZIP of photos in their places; photos are not packed tighter, being so already.
+    """Pack photos in their places into a ZIP; photos are not packed tighter, being so already.
 
     Raises:
         UserError: more than 1 GB of photos.

@@ -10,12 +10,13 @@ from PIL import Image
 
 from dino.evaluation.mask_data import MaskData, open_masks
 from dino.evaluation.segmentation import attention_jaccard
-from dino.features.data import center_crop
-from dino.features.frozen import embed_folder
+from dino.features.data import center_crop, whole_patches
+from dino.features.embedding import embed_folder
 from dino.features.knn import knn_accuracy
 from dino.media.draw import colorize, normalize
 from dino.media.images import read
 from dino.media.photo_folders import PhotoFolder, open_labelled
+from dino.media.preprocessing import normalize_images
 from dino.model.backbone import Backbone, wrap
 from dino.training.runs.folder import Inputs
 from dino.weights.hints import Triple
@@ -87,13 +88,13 @@ class Probe:
             return None
         place = folder / "filmstrip" / name
         place.mkdir(parents=True, exist_ok=True)
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (backbone.mean, backbone.std))
         maps: dict[str, Any] = {}
-        side = max(self.film_size // backbone.patch_size, 1) * backbone.patch_size
+        side = whole_patches(self.film_size, backbone.patch_size)
         for number, rgb in enumerate(self.film):
             crop = center_crop(rgb, size=side, resize=side)
-            image = torch.from_numpy(crop).permute(2, 0, 1).float() / 255
-            weights = backbone.attention(((image - mean) / std)[None]).weights[0, 0, 0].numpy()
+            image = torch.from_numpy(crop).permute(2, 0, 1)[None]
+            images = normalize_images(image, backbone.mean, backbone.std)
+            weights = backbone.attention(images).weights[0, 0, 0].numpy()
             Image.fromarray(crop).save(folder / "filmstrip" / f"photo-{number}.png")
             heads = np.hstack([colorize(head) for head in normalize(weights)[0]])
             drawn = heads.repeat(backbone.patch_size, axis=0).repeat(backbone.patch_size, axis=1)

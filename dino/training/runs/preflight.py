@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from dino.errors import ImageError, UserError
+from dino.media.preprocessing import channel_tensor
 from dino.model.device import choose_device, choose_precision, dtype_of
 from dino.model.limits import free_bytes
 from dino.system.distributed import World
@@ -184,9 +185,7 @@ def _step_seconds(config: TrainConfig, method: Method, device: torch.device) -> 
         torch.randint(0, 256, (batch, 3, view.size, view.size), dtype=torch.uint8, device=device)
         for view in build_crops(config).views
     ]
-    mean, std = (
-        torch.tensor(v, device=device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD)
-    )
+    mean, std = (channel_tensor(v, device=device) for v in (IMAGENET_MEAN, IMAGENET_STD))
     precision = choose_precision(config.precision, device)
     options = StepOptions(config.clip_grad, 0, None if precision == "fp32" else dtype_of(precision))
     labels = torch.zeros(batch, dtype=torch.long, device=device)

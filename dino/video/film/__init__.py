@@ -2,6 +2,6 @@
 
 from dino.video.film.attention import AttentionStyle
 from dino.video.film.making import FilmResult, make_film
-from dino.video.film.masks import read_first_mask
+from dino.video.tracking import read_first_mask
 
 __all__ = ["AttentionStyle", "FilmResult", "make_film", "read_first_mask"]

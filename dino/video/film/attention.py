@@ -1,6 +1,7 @@
-"""Attention of the last block's CLS query over a video, drawn in colours that mean the same all along.
+"""Attention of the last block's CLS query over a video, drawn in colours that mean the same all
+along.
 
-A frame's map is told in multiples of even attention (1 is a patch that gets what each would, were it
+A frame's map holds multiples of even attention (1 is a patch that gets what each would, were it
 spread evenly). Maps are kept on disk while the frames pass, with a count of their values, so that one
 scale for the whole film is exact and memory does not grow with its length.
 """
@@ -66,7 +67,7 @@ class KeptMaps:
         self.num_frames = 0
 
     def keep(self, maps: np.ndarray) -> None:
-        """One more frame's, not negative."""
+        """Append the maps of one more frame, none of them negative."""
         if not self.num_frames:
             self._shape = maps.shape
             self._counts = np.zeros((len(maps), _HALF_FLOATS), dtype=np.int64)
@@ -77,7 +78,8 @@ class KeptMaps:
         self.num_frames += 1
 
     def tops(self, share: float = TOP_SHARE) -> np.ndarray:
-        """Of each head the least value that `share` of all its values do not exceed, float32 [A].
+        """Find of each head the least value that `share` of all its values do not exceed, float32
+        [A].
 
         Bits of half floats that are not negative have their values' order.
         """
@@ -86,7 +88,7 @@ class KeptMaps:
         return bits.astype("<u2").view("<f2").astype(np.float32)
 
     def frames(self) -> Iterator[np.ndarray]:
-        """The maps again, float32 [A,h,w], frame by frame."""
+        """Read the maps again, float32 [A,h,w], frame by frame."""
         self._file.flush()
         size = 2 * math.prod(self._shape)
         with self._path.open("rb") as file:
@@ -94,7 +96,7 @@ class KeptMaps:
                 yield np.frombuffer(data, "<f2").reshape(self._shape).astype(np.float32)
 
     def close(self) -> None:
-        """Give the file up."""
+        """Close and delete the file."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
@@ -109,8 +111,8 @@ def check_style(backbone: Backbone, style: AttentionStyle) -> None:
 def attention_maps(
     backbone: Backbone, rgb: np.ndarray, *, size: int, head: str
 ) -> tuple[np.ndarray, Geometry]:
-    """CLS attention of one frame in multiples of even attention, float32 [A,h,w]; A is 1 unless `head`
-    is "each".
+    """Compute CLS attention of one frame in multiples of even attention, float32 [A,h,w]; A is 1
+    unless `head` is "each".
 
     Args:
         rgb: uint8 [H,W,3].
@@ -132,28 +134,28 @@ def draw_attention(
     tops: np.ndarray,
     style: AttentionStyle,
 ) -> np.ndarray:
-    """Maps [A,h,w] over their frame [H,W,3], black at 0 and the last colour at `tops` [A] and above;
+    """Draw maps [A,h,w] over their frame [H,W,3], black at 0, the last colour at `tops` [A] and above;
     several in a grid, each with its number, and the frame itself where a place is left."""
     if len(maps) == 1:
-        return _over(rgb, maps[0], geometry, float(tops[0]), style)
+        return _overlaid(rgb, maps[0], geometry, float(tops[0]), style)
     columns = math.ceil(math.sqrt(len(maps)))
     small = shrink(rgb, min(rgb.shape[1], _EACH_PX // columns))
     tiles = [
-        _named(_over(small, one, geometry, float(top), style), f"head {number}")
-        for number, (one, top) in enumerate(zip(maps, tops, strict=True))
+        _captioned(_overlaid(small, weights, geometry, float(top), style), f"head {number}")
+        for number, (weights, top) in enumerate(zip(maps, tops, strict=True))
     ]
     spare = -len(tiles) % columns
-    tiles += [_named(small, "video"), *[np.zeros_like(small)] * (spare - 1)] if spare else []
+    tiles += [_captioned(small, "video"), *[np.zeros_like(small)] * (spare - 1)] if spare else []
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
     return np.vstack(rows)
 
 
-def looked_at(
+def map_frames(
     frames: Iterable[np.ndarray],
-    look: Callable[[np.ndarray], tuple[np.ndarray, Geometry]],
+    attend: Callable[[np.ndarray], tuple[np.ndarray, Geometry]],
     kept: KeptMaps,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Geometry]]:
-    """Each frame with its maps and their geometry, as the maps are kept.
+    """Give each frame with its maps and their geometry, and keep the maps.
 
     Raises:
         UserError: frames that change their size.
@@ -166,12 +168,12 @@ def looked_at(
                 f"{shape[0]}×{shape[1]}; expected one size"
             )
         shape = rgb.shape
-        maps, geometry = look(rgb)
+        maps, geometry = attend(rgb)
         kept.keep(maps)
         yield rgb, maps, geometry
 
 
-def _over(
+def _overlaid(
     rgb: np.ndarray, weights: np.ndarray, geometry: Geometry, top: float, style: AttentionStyle
 ) -> np.ndarray:
     colours = heat(
@@ -184,12 +186,12 @@ def _over(
     return overlay(rgb, colours, style.opacity)
 
 
-def _named(tile: np.ndarray, name: str) -> np.ndarray:
-    """A tile with a name in its corner, light on dark so that it is read on any picture."""
+def _captioned(tile: np.ndarray, caption: str) -> np.ndarray:
+    """Write a caption into a tile's corner, light on dark so that it is read on any picture."""
     place, scale = (6, 6 + round(tile.shape[0] / 12)), max(0.35, tile.shape[0] / 480)
     picture = tile.copy()
     for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(
-            picture, name, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA
+            picture, caption, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA
         )
     return picture

@@ -1,14 +1,17 @@
 """`make_film`: a video in, a folder with a film of what a network sees in it out.
 
-OUT/film.mp4, result.json, progress.json, preview.jpg; of followed masks also masks/00000.png …
+OUT/film.mp4, result.json, progress.json, preview.jpg; of tracked masks also masks/00000.png …
 
-result.json is written last: where it is, the rest is whole. Frames are read, looked at, drawn and
+result.json is written last: where it is, the rest is whole. Frames are read, attended to, drawn and
 written one at a time, whatever the length.
 """
 
+import io
 import json
 import shutil
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,17 +26,17 @@ from dino.media.label_maps import indexed_png, label_overlay
 from dino.model.backbone import Backbone
 from dino.system.files import parse_json, write_atomically
 from dino.system.signals import stop_on_signal
-from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_mp4
+from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_gif, write_mp4
 from dino.video.film.attention import (
     AttentionStyle,
     KeptMaps,
     attention_maps,
     check_style,
     draw_attention,
-    looked_at,
+    map_frames,
 )
-from dino.video.film.masks import tracked
 from dino.video.film.progress import Progress, Reporter
+from dino.video.tracking import track_with_frames
 
 FILM, MASKS, RESULT = "film.mp4", "masks", "result.json"
 # What there is only while a film is made.
@@ -41,12 +44,15 @@ _MAPS, _NEW_MASKS = ".maps", ".masks"
 # Films are no wider: a browser shows them smaller, and encoding grows with the pixels.
 FILM_PX = 1280
 _FPS = (1.0, 60.0)
+# A GIF's frames are held in memory until all are there: together at most about 40 MB.
+GIF_FRAMES = 200
+GIF_PX = 480
 
 
 @dataclass(frozen=True)
 class FilmResult:
-    """What came of it: whether it was `stopped`, and if not the `num_frames`, `fps`, `seconds` of work, and
-    of attention the `tops`, the last colour's value of each map in multiples of even attention."""
+    """How making a film ended: whether it was `stopped`, and if not its `num_frames`, `fps`, `seconds` of
+    work, and for attention the `tops`, the last colour's value of each map in multiples of even attention."""
 
     stopped: bool
     num_frames: int = 0
@@ -64,7 +70,7 @@ def make_film(
     video: Path,
     out: Path,
     *,
-    look: AttentionStyle | np.ndarray,
+    subject: AttentionStyle | np.ndarray,
     size: int = 480,
     limits: VideoLimits | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -76,7 +82,7 @@ def make_film(
     Args:
         video: MP4, MOV or GIF file.
         out: folder of the results; those of an earlier film are replaced once this one is whole.
-        look: how attention is drawn, or the labels uint8 [H,W] of the first frame.
+        subject: how attention is drawn, or the labels uint8 [H,W] of the first frame to track.
         size: longer side in px of the network's input.
         progress: called after each frame.
     Raises:
@@ -84,8 +90,8 @@ def make_film(
             asked for, too large a size, or a folder that cannot be written.
     """
     started = time.monotonic()
-    if isinstance(look, AttentionStyle):
-        check_style(backbone, look)
+    if isinstance(subject, AttentionStyle):
+        check_style(backbone, subject)
     info = probe(str(video), limits=limits)
     _clear(out)
     reporter = Reporter(out, total=info.num_frames or 0, listener=progress)
@@ -93,11 +99,11 @@ def make_film(
     with stop_on_signal() as stop:
         work = _Work(backbone, video, limits, out, size, fps, reporter, stop)
         try:
-            if isinstance(look, AttentionStyle):
-                tops = _attention(work, look)
+            if isinstance(subject, AttentionStyle):
+                tops = _draw_attention_film(work, subject)
             else:
-                _check_mask(look, info)
-                tops = _masks(work, look)
+                _check_mask(subject, info)
+                tops = _draw_mask_film(work, subject)
         except _Stopped:
             reporter.end("stopped")
             return FilmResult(stopped=True)
@@ -112,13 +118,13 @@ def make_film(
         finally:
             _clear(out)
     result = FilmResult(False, reporter.done, fps, round(time.monotonic() - started, 2), tops)
-    _write_result(out, result, backbone, look, size)
+    _write_result(out, result, backbone, subject, size)
     reporter.end("finished")
     return result
 
 
 def read_result(out: Path) -> FilmResult | None:
-    """A finished film's; None where there is none."""
+    """Read the result of a finished film; None where there is none."""
     try:
         values = parse_json((out / RESULT).read_bytes())
         names = ("stopped", "num_frames", "fps", "seconds")
@@ -141,21 +147,21 @@ class _Work:
     stop: list[bool]
 
     def frames(self) -> Iterator[np.ndarray]:
-        """The video's, from the first, until it is to stop."""
+        """Read the video's frames from the first, until it is to stop."""
         for rgb in read_frames(str(self.video), limits=self.limits):
             if self.stop[0]:
                 raise _Stopped
             yield rgb
 
     def finished(self, picture: np.ndarray) -> np.ndarray:
-        """A drawn frame as the film has it."""
+        """Shrink and mark a drawn frame as the film has it."""
         shown = shrink(picture, FILM_PX)
         return mark_random(shown) if self.backbone.is_random else shown
 
     def write(self, pictures: Iterator[np.ndarray]) -> None:
-        """Drawn frames → the film, with previews on the way."""
+        """Write drawn frames as the film, with previews on the way."""
 
-        def told() -> Iterator[np.ndarray]:
+        def shown_frames() -> Iterator[np.ndarray]:
             for picture in pictures:
                 shown = self.finished(picture)
                 yield shown
@@ -163,18 +169,18 @@ class _Work:
                 if self.reporter.wants_preview:
                     self.reporter.preview(shown)
 
-        write_mp4(told(), self.out / FILM, fps=self.fps)
+        write_mp4(shown_frames(), self.out / FILM, fps=self.fps)
         # The film is whole: what belongs to an earlier one goes.
         (self.out / RESULT).unlink(missing_ok=True)
         shutil.rmtree(self.out / MASKS, ignore_errors=True)
 
 
-def _attention(work: _Work, style: AttentionStyle) -> tuple[float, ...]:
-    """Look at all frames, then draw them by one scale; returns its ends."""
+def _draw_attention_film(work: _Work, style: AttentionStyle) -> tuple[float, ...]:
+    """Compute the maps of all frames, then draw them by one scale; return its ends."""
     kept = KeptMaps(work.out / _MAPS)
-    look = partial(attention_maps, work.backbone, size=work.size, head=style.head)
+    attend = partial(attention_maps, work.backbone, size=work.size, head=style.head)
     try:
-        for rgb, maps, geometry in looked_at(work.frames(), look, kept):
+        for rgb, maps, geometry in map_frames(work.frames(), attend, kept):
             work.reporter.frame()
             if work.reporter.wants_preview:  # by the scale so far
                 drawn = draw_attention(rgb, maps, geometry, kept.tops(), style)
@@ -190,11 +196,11 @@ def _attention(work: _Work, style: AttentionStyle) -> tuple[float, ...]:
     return tuple(round(float(top), 4) for top in tops)
 
 
-def _masks(work: _Work, first: np.ndarray) -> tuple[float, ...]:
-    """Follow the mask; labels as PNGs and the film come in one go."""
+def _draw_mask_film(work: _Work, first: np.ndarray) -> tuple[float, ...]:
+    """Track the mask; labels as PNGs and the film are written in one go."""
 
     def drawn() -> Iterator[np.ndarray]:
-        pairs = tracked(work.backbone, work.frames(), first, size=work.size)
+        pairs = track_with_frames(work.backbone, work.frames(), first, size=work.size)
         for number, (rgb, labels) in enumerate(pairs):
             write_atomically(indexed_png(labels), work.out / _NEW_MASKS / f"{number:05}.png")
             yield label_overlay(rgb, labels)
@@ -213,7 +219,7 @@ def _check_mask(first: np.ndarray, info: VideoInfo) -> None:
 
 
 def _clear(out: Path) -> None:
-    """Take away what a film that was not finished left."""
+    """Delete what an unfinished film left."""
     (out / _MAPS).unlink(missing_ok=True)
     shutil.rmtree(out / _NEW_MASKS, ignore_errors=True)
 
@@ -222,14 +228,14 @@ def _write_result(
     out: Path,
     result: FilmResult,
     backbone: Backbone,
-    look: AttentionStyle | np.ndarray,
+    subject: AttentionStyle | np.ndarray,
     size: int,
 ) -> None:
     settings: dict[str, Any]
-    if isinstance(look, AttentionStyle):
-        settings = {"made": "attention", **asdict(look)}
+    if isinstance(subject, AttentionStyle):
+        settings = {"made": "attention", **asdict(subject)}
     else:
-        settings = {"made": "masks", "objects": int(look.max())}
+        settings = {"made": "masks", "objects": int(subject.max())}
     values = {
         **asdict(result),
         **settings,
@@ -239,3 +245,31 @@ def _write_result(
         "precision": backbone.precision,
     }
     write_atomically(json.dumps(values, indent=2).encode(), out / RESULT)
+
+
+def film_gif(out: Path) -> bytes:
+    """Encode the film as a GIF, at most 480 px wide; of one with more than 200 frames only every so
+    many."""
+    film = str(out / FILM)
+    info = probe(film)
+    step = -(-(info.num_frames or 1) // GIF_FRAMES)
+
+    def frames() -> Iterator[np.ndarray]:
+        for number, rgb in enumerate(read_frames(film)):
+            if number % step == 0:
+                yield shrink(rgb, GIF_PX)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.gif"
+        write_gif(frames(), path, fps=info.fps / step)
+        return path.read_bytes()
+
+
+def masks_zip(out: Path) -> bytes:
+    """Pack the masks, one indexed PNG a frame, into a ZIP; PNGs are packed already, so they are
+    only put together."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted((out / MASKS).glob("*.png")):
+            archive.writestr(zipfile.ZipInfo(path.name, (1980, 1, 1, 0, 0, 0)), path.read_bytes())
+    return buffer.getvalue()

@@ -22,7 +22,7 @@ from app.views.gallery import map, sorting
 from dino.errors import UserError
 from dino.features.figures import photo_scatter
 from dino.features.folder import Preparation, embed_photos, jobs, read_features
-from dino.features.folder.sorting import copy_sorted, places, zip_sorted
+from dino.features.folder.sorting import choose_places, copy_sorted, zip_sorted
 from dino.features.projections import project
 from dino.weights.saving import save
 
@@ -245,7 +245,9 @@ def test_a_point_leads_back_to_its_photo():
 
 
 def test_photos_are_sorted_into_folders_and_the_originals_stay(paint, tmp_path):
-    wanted = places(["red/0.png", "blue/0.png", "red-0.png"], ["cluster 1", "../x", "cluster 1"])
+    wanted = choose_places(
+        ["red/0.png", "blue/0.png", "red-0.png"], ["cluster 1", "../x", "cluster 1"]
+    )
     assert wanted == {
         "red/0.png": "cluster 1/red-0.png",
         "blue/0.png": "-x/blue-0.png",

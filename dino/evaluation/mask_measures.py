@@ -1,10 +1,15 @@
-"""How well objects found without labels meet the outlined ones: J, CorLoc, and saliency's measures.
+"""How well masks of patches meet outlined objects: J, and CorLoc and saliency's measures of
+discovery.
 
 one = score_found(found, counts, boxes, geometry)      # of a photo
 mean_scores("tokencut", [one, …]).corloc               # of a set
 
 The measures of single boxes and masks (CorLoc, `first_mask`) take the first object found, so they
 choose nothing by the answer; IoU, accuracy and F take all of them together, as one foreground.
+
+Nearest-neighbour enlarging gives every pixel the value of one patch. A mask's pixels are therefore sums
+over its patches (`PatchCounts`): the same numbers as of masks enlarged one by one, some hundred times
+faster.
 """
 
 from collections.abc import Sequence
@@ -12,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dino.evaluation.patch_counts import PatchCounts
+from dino.evaluation.mask_data import Objects
 from dino.masks.discovery.found import Discovery
 from dino.media.geometry import Geometry
 
@@ -20,6 +25,43 @@ from dino.media.geometry import Geometry
 BETA_SQUARED = 0.3
 _LEVELS = 256
 CORLOC_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class PatchCounts:
+    """How many pixels that count each patch has: `pixels` [N] of the photo, `inside` [O,N] of each
+    object, `foreground` [N] of any object."""
+
+    pixels: np.ndarray
+    inside: np.ndarray
+    foreground: np.ndarray
+
+    @classmethod
+    def of(cls, objects: Objects, geometry: Geometry) -> "PatchCounts":
+        """Count the objects of a photo."""
+        num_patches = geometry.grid[0] * geometry.grid[1]
+        patch_of = geometry.to_photo(np.arange(num_patches).reshape(geometry.grid))
+        counts = ~objects.ignore
+
+        def by_patch(where: np.ndarray) -> np.ndarray:
+            return np.bincount(patch_of[where & counts], minlength=num_patches)
+
+        return cls(
+            pixels=by_patch(np.ones_like(counts)),
+            inside=np.stack([by_patch(mask) for mask in objects.masks]),
+            foreground=by_patch(np.logical_or.reduce(objects.masks)),
+        )
+
+    def jaccards(self, kept: np.ndarray) -> np.ndarray:
+        """Compute J of masks of patches [..., N] with each object: float64 [..., O]."""
+        both = kept.astype(np.int64) @ self.inside.T
+        either = (kept @ self.pixels)[..., None] + self.inside.sum(axis=1) - both
+        return both / either
+
+    def overlaps(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Count, of masks of patches [..., N], pixels in mask and foreground both, and in the mask;
+        [...]."""
+        return kept @ self.foreground, kept @ self.pixels
 
 
 @dataclass(frozen=True)
@@ -47,7 +89,7 @@ class DiscoveryResult:
 
 @dataclass(frozen=True)
 class FoundScores:
-    """The same of one photo; `curve` [256] F of the score map by threshold, or None."""
+    """The measures of one photo; `curve` [256] F of the score map by threshold, or None."""
 
     best_mask: float
     first_mask: float
@@ -69,13 +111,13 @@ def score_found(
         boxes: of the objects, [O,4] (top, left, bottom, right) in photo px.
     """
     masks = found.masks.reshape(len(found.masks), len(counts.pixels))
-    each = counts.jaccards(masks)  # [n,O]
+    jaccards = counts.jaccards(masks)  # [n,O]
     both, marked = map(int, counts.overlaps(np.logical_or.reduce(masks)))
     objects, everything = int(counts.foreground.sum()), int(counts.pixels.sum())
     wrong = objects + marked - 2 * both
     return FoundScores(
-        best_mask=float(each.max(axis=0).mean()) if len(each) else 0.0,
-        first_mask=float(each[0].mean()) if len(each) else 0.0,
+        best_mask=float(jaccards.max(axis=0).mean()) if len(jaccards) else 0.0,
+        first_mask=float(jaccards[0].mean()) if len(jaccards) else 0.0,
         is_located=bool(found.boxes) and _meets(photo_box(found, geometry), boxes),
         iou=both / (objects + marked - both),
         accuracy=1 - wrong / everything,
@@ -86,7 +128,8 @@ def score_found(
 
 
 def f_measure(both: np.ndarray, marked: np.ndarray, objects: int) -> np.ndarray:
-    """F of β² = 0.3 from pixels in mask and foreground both, in the mask, and in the foreground.
+    """Compute F of β² = 0.3 from pixels in mask and foreground both, in the mask, and in the
+    foreground.
 
     (1 + β²)·P·R / (β²·P + R), which is (1 + β²)·both / (β²·objects + marked).
     """
@@ -94,7 +137,8 @@ def f_measure(both: np.ndarray, marked: np.ndarray, objects: int) -> np.ndarray:
 
 
 def f_curve(scores: np.ndarray, counts: PatchCounts) -> np.ndarray:
-    """F of what a map marks at 256 thresholds from its lowest value to its highest: float64 [256].
+    """Compute F of what a map marks at 256 thresholds from its lowest value to its highest: float64
+    [256].
 
     Args:
         scores: [n,h,w], of which the first is taken; 0 throughout where there is none.
@@ -113,7 +157,7 @@ def f_curve(scores: np.ndarray, counts: PatchCounts) -> np.ndarray:
 
 
 def photo_box(found: Discovery, geometry: Geometry) -> tuple[float, float, float, float]:
-    """The box of the first object in photo px: (top, left, bottom, right)."""
+    """Find the box of the first object in photo px: (top, left, bottom, right)."""
     top, left, bottom, right = found.boxes[0]
     return (
         *geometry.photo_box(top, left)[:2],
@@ -122,16 +166,16 @@ def photo_box(found: Discovery, geometry: Geometry) -> tuple[float, float, float
 
 
 def box_ious(box: tuple[float, float, float, float], boxes: np.ndarray) -> np.ndarray:
-    """IoU of a box with each of [O,4], all (top, left, bottom, right): float64 [O]."""
-    one = np.asarray(box, dtype=np.float64)
-    sides = np.minimum(one[2:], boxes[:, 2:]) - np.maximum(one[:2], boxes[:, :2])
+    """Compute the IoU of a box with each of [O,4], all (top, left, bottom, right): float64 [O]."""
+    asked = np.asarray(box, dtype=np.float64)
+    sides = np.minimum(asked[2:], boxes[:, 2:]) - np.maximum(asked[:2], boxes[:, :2])
     both = sides.clip(min=0).prod(axis=1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return both / ((one[2:] - one[:2]).prod() + areas - both)
+    return both / ((asked[2:] - asked[:2]).prod() + areas - both)
 
 
 def everything_found(geometry: Geometry) -> Discovery:
-    """The whole photo as an object: what a method must beat."""
+    """Take the whole photo as an object: what a method must beat."""
     height, width = geometry.grid
     ones = np.ones((1, height, width))
     return Discovery(
@@ -144,11 +188,11 @@ def everything_found(geometry: Geometry) -> Discovery:
 
 
 def mean_scores(method: str, photos: Sequence[FoundScores]) -> DiscoveryResult:
-    """Means over photos."""
-    curves = [one.curve for one in photos if one.curve is not None]
+    """Average over photos."""
+    curves = [photo.curve for photo in photos if photo.curve is not None]
 
     def mean(name: str) -> float:
-        return float(np.mean([getattr(one, name) for one in photos]))
+        return float(np.mean([getattr(photo, name) for photo in photos]))
 
     return DiscoveryResult(
         method=method,
