@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import IO
 
 from dino.annotation.session import (
+    PhotoState,
     Session,
     SessionPhoto,
     check_classes,
     open_session,
     session_bytes,
+    state_bytes,
     state_name,
 )
-from dino.annotation.states import PhotoState, state_bytes
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings
 from dino.media.archive import MAX_FILES, unpack_photos

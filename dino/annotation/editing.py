@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dino.annotation.states import (
+from dino.annotation.session import (
     EDITED,
     MAX_OBJECTS,
     PROPOSED,

@@ -5,8 +5,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from dino.annotation.session import Session
-from dino.annotation.states import STATUSES, TODO
+from dino.annotation.session import STATUSES, TODO, Session
 
 
 @dataclass(frozen=True)

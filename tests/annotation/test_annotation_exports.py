@@ -9,9 +9,7 @@ import pytest
 from helpers.annotation_cases import begin, disc, ring, state_of, write_photos
 from PIL import Image
 
-from dino.annotation.export_png import label_files
-from dino.annotation.export_yolo import joined
-from dino.annotation.exports import export_files
+from dino.annotation.exports import export_files, join_polygons
 from dino.annotation.session import open_session
 from dino.cli.main import run
 from dino.errors import UserError
@@ -118,7 +116,7 @@ def test_yolo_lines_are_the_masks_without_holes(session):
 
 def test_yolo_parts_are_joined_by_bridges_of_no_width():
     squares = [np.array([[x, 0], [x + 1, 0], [x + 1, 1], [x, 1]], float) for x in (0, 3, 6)]
-    whole = joined(squares)
+    whole = join_polygons(squares)
     assert area(whole) == 3
     assert len(whole) == 4 + 2 * (4 + 2)
 
@@ -137,7 +135,7 @@ def test_yolo_refuses_two_photos_of_one_label(tmp_path):
 
 
 def test_label_pictures_hold_class_numbers_and_later_objects_win(session):
-    files = dict(label_files(session))
+    files = dict(export_files(session, "png"))
     picture = Image.open(io.BytesIO(files["labels/photo-0000.png"]))
     assert picture.mode == "P"
     labels = np.asarray(picture)

@@ -15,8 +15,13 @@ import pytest
 from helpers.annotation_cases import begin, disc, state_of, write_photos
 
 from dino.annotation.overview import Overview, missing_photos
-from dino.annotation.session import find_session, list_sessions, open_session
-from dino.annotation.states import PhotoState, read_state
+from dino.annotation.session import (
+    PhotoState,
+    find_session,
+    list_sessions,
+    open_session,
+    read_state,
+)
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings
 
@@ -230,7 +235,7 @@ def test_a_killed_process_leaves_every_photo_whole(session):
     counts = state_of(LEFT).objects[0].counts
     code = (
         "from dino.annotation.session import open_session\n"
-        "from dino.annotation.states import MaskObject, PhotoState\n"
+        "from dino.annotation.session import MaskObject, PhotoState\n"
         f"session = open_session({str(session.folder)!r})\n"
         f"state = PhotoState('accepted', (120, 160), (MaskObject(1, 0, {counts!r}),))\n"
         "print('ready', flush=True)\n"

@@ -19,7 +19,7 @@ from dino.evaluation.random_twin import random_twin
 from dino.evaluation.segmentation import attention_jaccard, foreground_jaccards, jaccards
 from dino.masks.coco import decode_outline
 from dino.media.preprocessing import plan
-from dino.media.regions import decode_counts, polygon_mask, run_length_mask, run_lengths
+from dino.media.regions import encode, from_run_lengths, run_lengths
 
 # Two heads over 2×2 patches: the first looks at the top left, the second at the bottom row.
 HEADS = torch.tensor([[[0.7, 0.1], [0.1, 0.1]], [[0.1, 0.1], [0.4, 0.4]]])
@@ -138,21 +138,23 @@ def test_counting_by_patch_equals_masks_enlarged_one_by_one(data):
 
 
 def test_a_rectangle_covers_the_pixels_between_its_edges():
-    np.testing.assert_array_equal(polygon_mask([1, 0, 3, 0, 3, 2, 1, 2], (4, 4)), box(0, 1, 2, 3))
-    backwards = polygon_mask([1, 2, 3, 2, 3, 0, 1, 0], (4, 4))
+    np.testing.assert_array_equal(
+        decode_outline([[1, 0, 3, 0, 3, 2, 1, 2]], (4, 4)), box(0, 1, 2, 3)
+    )
+    backwards = decode_outline([[1, 2, 3, 2, 3, 0, 1, 0]], (4, 4))
     np.testing.assert_array_equal(backwards, box(0, 1, 2, 3))
 
 
 def test_a_triangle_covers_the_pixels_whose_centre_is_inside():
     """Below the diagonal from (0, 0.1) to (4, 4.1): the centres of row y reach up to x = y − 0.1."""
-    found = polygon_mask([0, 0.1, 4, 4.1, 0, 4.1], (4, 4))
+    found = decode_outline([[0, 0.1, 4, 4.1, 0, 4.1]], (4, 4))
     np.testing.assert_array_equal(found, np.tri(4, k=-1, dtype=bool))
 
 
 def test_what_reaches_beyond_the_photo_is_cut_off():
-    found = polygon_mask([-5, -5, 2, -5, 2, 9, -5, 9], (4, 4))
+    found = decode_outline([[-5, -5, 2, -5, 2, 9, -5, 9]], (4, 4))
     np.testing.assert_array_equal(found, box(0, 0, 4, 2))
-    assert not polygon_mask([5, 0, 9, 0, 9, 4, 5, 4], (4, 4)).any()
+    assert not decode_outline([[5, 0, 9, 0, 9, 4, 5, 4]], (4, 4)).any()
 
 
 def test_polygons_of_one_object_are_joined():
@@ -162,9 +164,9 @@ def test_polygons_of_one_object_are_joined():
 
 def test_run_lengths_go_down_the_columns_and_start_with_zeros():
     expected = np.array([[0, 0, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0]], dtype=bool)
-    np.testing.assert_array_equal(run_length_mask([4, 2, 3, 1, 2], (3, 4)), expected)
+    np.testing.assert_array_equal(from_run_lengths([4, 2, 3, 1, 2], (3, 4)), expected)
     # The same mask as pycocotools writes it.
-    assert decode_counts("423OO") == [4, 2, 3, 1, 2]
+    assert encode(expected) == "423OO"
     found = decode_outline({"size": [3, 4], "counts": "423OO"}, (3, 4))
     np.testing.assert_array_equal(found, expected)
 
@@ -178,7 +180,7 @@ def test_long_compressed_runs_equal_what_pycocotools_wrote():
 
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_run_lengths_lead_back_to_the_mask(mask):
-    np.testing.assert_array_equal(run_length_mask(run_lengths(mask), mask.shape), mask)
+    np.testing.assert_array_equal(from_run_lengths(run_lengths(mask), mask.shape), mask)
 
 
 def test_areas_are_those_that_coco_gives(shared):

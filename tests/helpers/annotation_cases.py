@@ -6,8 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dino.annotation.creation import create
-from dino.annotation.session import Session
-from dino.annotation.states import MaskObject, PhotoState
+from dino.annotation.session import MaskObject, PhotoState, Session
 from dino.masks.proposals import MaskSettings
 from dino.media import regions
 

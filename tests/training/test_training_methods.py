@@ -232,7 +232,9 @@ def test_stochastic_depth_rises_over_the_blocks(small_weights):
 
 
 def test_shards_are_opened_like_folders(photos, tmp_path, monkeypatch):
-    from dino.media.shards import cache, write_shards
+    from helpers.shard_writing import write_shards
+
+    from dino.media.shards import cache
 
     monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
     write_shards(open_folder(photos), tmp_path / "shards", samples_per_shard=7)

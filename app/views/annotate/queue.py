@@ -13,8 +13,7 @@ from app.cache.annotation import Opened
 from app.components.mask_editor.component import Edit, mask_editor, read_edit
 from app.text import plain_text, sentence
 from dino.annotation.editing import apply_paintings, edit_size, reduce
-from dino.annotation.session import Session
-from dino.annotation.states import ACCEPTED, REJECTED, TODO, PhotoState
+from dino.annotation.session import ACCEPTED, REJECTED, TODO, PhotoState, Session
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings
 from dino.media import regions

@@ -1,4 +1,4 @@
-"""The index of shards kept for the next time, and files written as a whole."""
+"""The index of shards, kept for the next time."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ _CACHE_VERSION = 1
 
 
 def cached_index(shards: Sequence[Path], cache: Path) -> dict[str, np.ndarray]:
-    """The index from the cache folder, made and kept there if it is not there or damaged.
+    """Take the index from the cache folder; make it and keep it there if it is not there or damaged.
 
     Where nothing can be written, the index is made all the same: what is lost is time.
     """

@@ -13,7 +13,7 @@ _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)(?:\.\.(\d+))?|([^{}]*,[^{}]*))\}")
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """Names that a pattern such as "{a,b}-{08..10}.tar" stands for, sorted, each once.
+    """List the names that a pattern such as "{a,b}-{08..10}.tar" stands for, sorted, each once.
 
     Raises:
         UserError: more than 100,000.
@@ -41,7 +41,7 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 def find_shards(pattern: str) -> tuple[Path, ...]:
-    """The files a pattern names, sorted, each once."""
+    """Find the files a pattern names, sorted, each once."""
     names = [pattern] if os.path.exists(pattern) else expand_braces(pattern)
     found, missing = set(), []
     for name in names:

@@ -45,7 +45,7 @@ class _Builder:
         self.names = bytearray()
         self.texts: dict[str, int] = {}
         self.problems: list[str] = []
-        self.without_image = self.ignored = 0
+        self.without_image = 0
         self.labelled = True  # until a sample has no class
 
     def scan(self, shard: int) -> None:
@@ -57,7 +57,6 @@ class _Builder:
                 for member in _members(file):
                     key, extension = _split(member.name)
                     if not extension or not member.isreg() or member.sparse is not None:
-                        self.ignored += not member.isdir()
                         continue
                     if sample is None or key != sample.key:
                         self.add(shard, sample)
@@ -73,8 +72,7 @@ class _Builder:
         self, sample: _Sample, extension: str, member: tarfile.TarInfo, file: BinaryIO
     ) -> None:
         if extension in sample.extensions:
-            self.ignored += 1
-            return
+            return  # the first counts
         sample.extensions.add(extension)
         if f".{extension}" in IMAGE_SUFFIXES:
             sample.image = sample.image or member
@@ -103,15 +101,18 @@ class _Builder:
         self.size.append(sample.image.size)
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Arrays of the index; "about" is JSON of the rest."""
-        rest = ("problems", "without_image", "ignored")
-        about = {"texts": list(self.texts), **{name: getattr(self, name) for name in rest}}
+        """Gather the arrays of the index; "about" is JSON of the rest."""
+        about = {
+            "texts": list(self.texts),
+            "problems": self.problems,
+            "without_image": self.without_image,
+        }
         columns = {name: np.array(getattr(self, name)) for name in COLUMNS if name != "about"}
         return {**columns, "about": np.array(bytearray(json.dumps(about).encode()))}
 
 
 def build_index(shards: Sequence[Path]) -> dict[str, np.ndarray]:
-    """The `COLUMNS` of shards, by one pass over their headers."""
+    """Read the `COLUMNS` of shards, by one pass over their headers."""
     builder = _Builder(shards)
     for number, path in enumerate(shards):
         try:
@@ -125,7 +126,7 @@ def build_index(shards: Sequence[Path]) -> dict[str, np.ndarray]:
 
 
 def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
-    """Members whose content is whole, up to the end of the tar.
+    """Read the members whose content is whole, up to the end of the tar.
 
     Raises:
         tarfile.ReadError: "damaged at byte …"; tarfile itself takes most damage for the end.
@@ -162,7 +163,7 @@ def _refuse_compressed(path: Path, file: BinaryIO) -> None:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """WebDataset's key and extension; no extension for names outside its rule and its own notes."""
+    """Split a name into WebDataset's key and extension; no extension for names outside its rule and its own notes."""
     folder, slash, base = name.rpartition("/")
     stem, _, extension = base.partition(".")
     if not stem or re.match(r"__[^/]*__($|/)", name):
@@ -171,7 +172,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _label(extension: str, content: bytes) -> str | None:
-    """Class in a .cls or .json member, as text; None where there is none."""
+    """Read the class in a .cls or .json member, as text; None where there is none."""
     text = content.decode(errors="surrogateescape")
     if extension == "json":
         try:
