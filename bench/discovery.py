@@ -15,8 +15,8 @@ from dino.system.threads import wait_politely
 wait_politely()
 
 import dino  # noqa: E402
-from dino.masks.discovery.keys import discover_in, photo_keys  # noqa: E402
-from dino.masks.discovery.methods import METHODS  # noqa: E402
+from dino.masks.discovery.keys import photo_keys  # noqa: E402
+from dino.masks.discovery.methods import METHODS, discover  # noqa: E402
 from dino.media.images import read  # noqa: E402
 from dino.weights import default_source  # noqa: E402
 
@@ -32,7 +32,10 @@ def medians(weights: str, sides: list[int], repeats: int) -> list[list[float]]:
         kept = photo_keys(backbone, rgb, **options)
         steps = [lambda options=options: photo_keys(backbone, rgb, **options)]
         steps += [
-            lambda kept=kept, method=method: discover_in(kept, method=method) for method in METHODS
+            lambda kept=kept, method=method: discover(
+                kept.last.joined(), kept.geometry.grid, method=method
+            )
+            for method in METHODS
         ]
         rows.append([_median(step, repeats) for step in steps])
     return rows

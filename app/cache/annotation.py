@@ -24,14 +24,14 @@ class Opened:
 
 
 def opened(name: str) -> Opened:
-    """The session of a name, as its files are now; no photo is read.
+    """Open the session of a name, as its files are now; no photo is read.
 
     Raises:
         UserError: there is none, or its session.json cannot be used.
     """
     folder = find_session(name, annotations_folder())
-    told = (folder / "session.json").stat()
-    found = _opened(str(folder), f"{told.st_mtime_ns}-{told.st_size}-{told.st_ino}")
+    stat = (folder / "session.json").stat()
+    found = _opened(str(folder), f"{stat.st_mtime_ns}-{stat.st_size}-{stat.st_ino}")
     found.overview.refresh()
     return found
 
@@ -43,7 +43,7 @@ def _opened(folder: str, stamp: str) -> Opened:
 
 
 def photo_pixels(session: Session, index: int) -> np.ndarray:
-    """Photo `index`, uint8 [H,W,3], checked to be the one the session began with.
+    """Read photo `index`, uint8 [H,W,3], checked to be the one the session began with.
 
     Raises:
         UserError: it is gone, changed, or no picture.
@@ -57,7 +57,7 @@ def _pixels(photo_sha256: str, _data: bytes) -> np.ndarray:
 
 
 def photo_url(session: Session, index: int) -> str:
-    """Photo `index` at the size it is painted on, as a JPEG in a URL; errors as `photo_pixels`."""
+    """Encode photo `index` at the size it is painted on, as a JPEG in a URL; errors as `photo_pixels`."""
     return _url(session.photos[index].sha256, session, index)
 
 

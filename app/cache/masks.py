@@ -13,11 +13,11 @@ from app.state.selection import MAX_PHOTO_BYTES, Choice, Photo
 from dino.errors import UserError
 from dino.masks import proposals
 from dino.masks.discovery import keys
-from dino.masks.discovery.found import Discovery
 from dino.masks.discovery.keys import PatchKeys
+from dino.masks.discovery.results import Discovery
 from dino.masks.proposals import MaskSettings
 from dino.masks.reference import Reference, read_reference
-from dino.masks.refine import refined
+from dino.masks.refine import refine_mask
 from dino.model.backbone import Backbone
 from dino.system.files import content_id
 
@@ -52,14 +52,14 @@ def _keys(
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _found(photo_sha256: str, backbone_sha256: str, settings: str, _kept: PatchKeys) -> Discovery:
-    return proposals.discovered(_kept, MaskSettings.from_json(settings))
+    return proposals.discover_objects(_kept, MaskSettings.from_json(settings))
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
 def _finished(
     photo_sha256: str, backbone_sha256: str, settings: str, _photo: Photo, _masks: np.ndarray
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Masks at the photo's size, eight pixels a byte, and their shape [n,H,W]."""
+    """Draw masks at the photo's size, eight pixels a byte, and their shape [n,H,W]."""
     read, rgb = MaskSettings.from_json(settings), pictures.pixels(_photo)
     if read.discovers:
         done = proposals.finish_objects(rgb, _masks, read)
@@ -78,10 +78,10 @@ def _pointed(
     _on: np.ndarray,
     _off: np.ndarray,
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Masks at the photo's size, eight pixels a byte, and their shape [n,H,W]."""
+    """Draw masks at the photo's size, eight pixels a byte, and their shape [n,H,W]."""
     rgb = pictures.pixels(_photo)
     done = [
-        refined(rgb, mask, refine, on=on, off=off)
+        refine_mask(rgb, mask, refine, on=on, off=off)
         for mask, on, off in zip(_masks, _on, _off, strict=True)
     ]
     return np.packbits(np.stack(done)), _masks.shape
@@ -93,7 +93,7 @@ def _reference(sha256: str, shape: tuple[int, int], _data: bytes) -> Reference:
 
 
 def labels(choice: Choice, backbone: Backbone, settings: MaskSettings) -> np.ndarray | None:
-    """The cluster of each patch, int32 [h,w], where the settings are k-means; else None.
+    """Find the cluster of each patch, int32 [h,w], where the settings are k-means; else None.
 
     Takes no forward of its own: features come with the attention.
     """
@@ -105,7 +105,7 @@ def labels(choice: Choice, backbone: Backbone, settings: MaskSettings) -> np.nda
 
 
 def found(choice: Choice, backbone: Backbone, settings: MaskSettings) -> Discovery | None:
-    """The objects in patches, where the settings seek some; else None.
+    """Find the objects in patches, where the settings seek some; else None.
 
     Takes one forward for the keys the first time.
 
@@ -129,7 +129,7 @@ def found(choice: Choice, backbone: Backbone, settings: MaskSettings) -> Discove
 def finished(
     choice: Choice, backbone: Backbone, settings: MaskSettings, masks: np.ndarray
 ) -> np.ndarray:
-    """Masks of the chosen photo, tidied and refined at its own size, bool [n,H,W].
+    """Tidy and refine masks of the chosen photo at its own size, bool [n,H,W].
 
     Args:
         masks: as patches, at the photo's size, [n,H,W], of these settings and nothing else; objects of
@@ -150,11 +150,11 @@ def pointed(
     on: np.ndarray,
     off: np.ndarray,
 ) -> np.ndarray:
-    """Masks of pointed-at objects with their edges drawn to the photo's, bool [n,H,W].
+    """Draw the edges of pointed-at objects' masks to the photo's, bool [n,H,W].
 
     Args:
         marks: everything the masks were made from beside photo, weights and size, as text.
-        masks, on, off: bool [n,H,W], as `dino.masks.refine.refined` takes them.
+        masks, on, off: bool [n,H,W], as `dino.masks.refine.refine_mask` takes them.
     """
     made_from = f"{backbone.fingerprint} {choice.size} {marks}"
     with st.spinner("Drawing the edges …"):
@@ -191,7 +191,7 @@ def drop_reference(session: MutableMapping[str, Any], photo: Photo) -> None:
 
 
 def reference(session: MutableMapping[str, Any], photo: Photo) -> NamedReference | None:
-    """The reference mask this session has for a photo."""
+    """Find the reference mask this session has for a photo."""
     if photo.id not in (kept := session.get(_REFERENCES, {})):
         return None
     file_name, data = kept[photo.id]

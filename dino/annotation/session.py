@@ -28,7 +28,7 @@ MAX_CLASS_NAME = 60
 _PHOTOS = "photos"
 TODO, ACCEPTED, REJECTED = STATUSES = ("todo", "accepted", "rejected")
 PROPOSED, EDITED = MADE = ("proposed", "edited")
-# One a number key, and as many colours as can be told apart.
+# One a number key, and as many colours as the eye keeps apart.
 MAX_OBJECTS = 9
 
 
@@ -229,7 +229,7 @@ def session_bytes(session: Session) -> bytes:
 
 
 def check_classes(names: Sequence[str]) -> tuple[str, ...]:
-    """Class names as they are kept, without blanks around them.
+    """Check class names, and give them as they are kept, without blanks around them.
 
     Raises:
         UserError: none, too many, an empty or long one, or one twice.

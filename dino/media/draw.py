@@ -69,7 +69,7 @@ def normalize(
 
 
 def colorize(values: np.ndarray, colormap: str = "inferno") -> np.ndarray:
-    """Values [h,w] in 0..1 → colours [h,w,3]; the ends are clipped.
+    """Turn values [h,w] in 0..1 into colours [h,w,3]; the ends are clipped.
 
     Raises:
         UserError: an unknown colour map.

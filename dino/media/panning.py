@@ -1,5 +1,5 @@
-"""A clip out of a still photo: a window that wanders over it and zooms. It is what it is: a camera's
-motion, with nothing moving in the picture."""
+"""A clip out of a still photo: a window that wanders over it and zooms, a camera's motion with nothing
+moving in the picture."""
 
 import math
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _NEAR, _FAR = 0.55, 0.85
 def moving_crop(
     photo: np.ndarray, *, num_frames: int = 48, long_side: int = 480
 ) -> Iterator[np.ndarray]:
-    """Frames of a window that goes once around the photo's middle and zooms in and out; the end meets
+    """Cut the frames of a window that goes once around the photo's middle and zooms in and out; the end meets
     the beginning.
 
     Args:

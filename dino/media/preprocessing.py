@@ -78,7 +78,7 @@ def preprocess(
 def plan(
     original: tuple[int, ...], *, size: int | tuple[int, int], patch_size: int, fit: str = "floor"
 ) -> Geometry:
-    """The Geometry `preprocess` would give a photo of (H, W) px, without touching a pixel.
+    """Plan the Geometry `preprocess` would give a photo of (H, W) px, without touching a pixel.
 
     Arguments and errors as in `preprocess`.
     """
@@ -116,7 +116,7 @@ def _check_rgb(rgb: Any) -> None:
 
 
 def _check_request(size: Any, patch_size: Any) -> tuple[int, int]:
-    """`size` as (H, W)."""
+    """Check `size`, and give it as (H, W)."""
     if not isinstance(patch_size, int | np.integer) or patch_size < 1:
         raise UserError(
             f"got patch_size {patch_size!r}, expected a whole number of at least 1 px; "

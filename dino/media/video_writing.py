@@ -49,9 +49,9 @@ def write_mp4(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
         raise VideoError(
             "this build of PyAV has no libx264 to write H.264 with; install av from PyPI"
         )
-    with _replacing(path) as temporary:
+    with _written_beside(path) as temporary:
         try:
-            return _encode_mp4(_checked(frames), temporary, rate)
+            return _encode_mp4(_check_frames(frames), temporary, rate)
         except av.FFmpegError as error:
             raise VideoError(
                 f"{path}: cannot be encoded ({error}); free space or choose another folder"
@@ -66,8 +66,8 @@ def write_gif(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
     """
     step = 1000 / float(_rate(fps))
     duration = max(_GIF_FASTEST_MS, round(step / _GIF_STEP_MS) * _GIF_STEP_MS)
-    pictures = [Image.fromarray(frame).quantize(256) for frame in _checked(frames)]
-    with _replacing(path) as temporary:
+    pictures = [Image.fromarray(frame).quantize(256) for frame in _check_frames(frames)]
+    with _written_beside(path) as temporary:
         pictures[0].save(
             temporary,
             "GIF",
@@ -83,7 +83,7 @@ def write_gif(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
 def _encode_mp4(frames: Iterator[np.ndarray], path: Path, rate: Fraction) -> int:
     import av
 
-    first = _even(next(frames))
+    first = _make_even(next(frames))
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(_QUALITY)})
         stream.height, stream.width = first.shape[:2]
@@ -106,11 +106,11 @@ def _encode_mp4(frames: Iterator[np.ndarray], path: Path, rate: Fraction) -> int
 def _with(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     yield first
     for other in others:
-        yield _even(other)
+        yield _make_even(other)
 
 
-def _even(rgb: np.ndarray) -> np.ndarray:
-    """Both sides even, the last row and column repeated."""
+def _make_even(rgb: np.ndarray) -> np.ndarray:
+    """Make both sides even, the last row and column repeated."""
     height, width = rgb.shape[:2]
     if height % 2 or width % 2:
         rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -124,8 +124,8 @@ def _rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)  # 29.97 is 30000/1001
 
 
-def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The frames, each of the first one's shape."""
+def _check_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Check that frames have the shape of the first, and give them on."""
     shape: tuple[int, ...] | None = None
     for number, rgb in enumerate(frames):
         shape = shape or rgb.shape
@@ -140,8 +140,8 @@ def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place if all goes well."""
+def _written_beside(path: Path) -> Iterator[Path]:
+    """Open a temporary file beside `path`, which takes its place if all goes well."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

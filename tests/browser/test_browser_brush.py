@@ -6,13 +6,13 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import pytest
 from helpers.chromium import IN_CHROMIUM, check_frame
+from helpers.prompt_cases import prompted_mask
 
 import dino
 from app.components.canvas.component import Prompts
 from app.state.selection import PHOTOS
 from app.ui.pointing_link import read_link
 from dino.attention import photo
-from dino.masks.prompts import prompted_mask
 from dino.media.regions import from_label_runs
 
 pytestmark = IN_CHROMIUM

@@ -17,8 +17,8 @@ from dino.masks.cleanup import clean
 from dino.masks.discovery import methods
 from dino.masks.discovery.keys import photo_keys
 from dino.masks.discovery.lost import lost
-from dino.masks.proposals import finish_objects, propose, propose_from, propose_objects, together
-from dino.masks.refine import refined
+from dino.masks.proposals import finish_objects, merge_masks, propose, propose_from, propose_objects
+from dino.masks.refine import refine_mask
 from dino.masks.settings import Mask, MaskSettings
 from dino.media import regions
 from dino.system.files import content_id
@@ -73,7 +73,7 @@ def test_each_object_is_tidied_and_refined_by_itself(scene, refine):
     settings = MaskSettings(size=96, method="maskcut", largest=True, fill_holes=True, refine=refine)
     options = {"largest": True, "fill_holes": True}
     expected = [
-        clean(refined(rgb, clean(mask, **options), refine), **options)
+        clean(refine_mask(rgb, clean(mask, **options), refine), **options)
         for mask in found_by(kept, "maskcut")
     ]
     masks = propose_objects(backbone, rgb, settings)
@@ -89,7 +89,7 @@ def test_an_object_of_which_nothing_is_left_is_left_out(scene):
     np.testing.assert_array_equal(kept, masks[:1])
     none = finish_objects(rgb, masks[1:], MaskSettings(method="maskcut", min_area=0.1))
     assert none.shape == (0, 120, 160)
-    empty = together([], (120, 160), MASKCUT)
+    empty = merge_masks([], (120, 160), MASKCUT)
     assert empty.pixels.shape == (120, 160)
     assert not empty.pixels.any()
 

@@ -7,8 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dino.errors import UserError
-from dino.masks.discovery.cut import all_alike, second_eigenvector, similar
-from dino.masks.discovery.found import Discovery, Piece, checked, gathered, piece_around
+from dino.masks.discovery.cut import all_alike, second_eigenvector, similar_edges
+from dino.masks.discovery.results import (
+    Discovery,
+    Piece,
+    build_discovery,
+    check_patch_keys,
+    piece_around,
+)
 from dino.masks.discovery.tokencut import check_tau, foreground
 
 DEFAULT_TAU = 0.15
@@ -26,7 +32,7 @@ def maskcut(
     tau: float = DEFAULT_TAU,
     objects: int = DEFAULT_OBJECTS,
 ) -> Discovery:
-    """Up to `objects` objects by MaskCut, none of which share a patch.
+    """Find up to `objects` objects by MaskCut, none of which share a patch.
 
     The first cut is TokenCut's. Before each further one the keys of patches that are part of an
     object become 0, so that these are joined to all others with 1e-5 only. The object's side is that
@@ -44,7 +50,7 @@ def maskcut(
     Source: Wang et al. 2023, Cut and Learn for Unsupervised Object Detection and Instance
         Segmentation, section 3.2.
     """
-    features = checked(keys, grid)
+    features = check_patch_keys(keys, grid)
     check_tau(tau)
     check_objects(objects)
     pieces: list[Piece] = []
@@ -55,22 +61,22 @@ def maskcut(
             break
         pieces.append(piece)
         found |= piece.mask
-    return gathered("maskcut", pieces, grid)
+    return build_discovery("maskcut", pieces, grid)
 
 
 def _next_piece(
     features: NDArray[np.float64], found: NDArray[np.bool_], *, tau: float
 ) -> Piece | None:
-    """The object of the next cut; None where what is left cannot be parted, or was part before."""
+    """Cut the next object off; None where what is left cannot be parted, or was part before."""
     taken = found.ravel()
-    edges = similar(np.where(taken[:, None], 0.0, features), tau=tau)
+    edges = similar_edges(np.where(taken[:, None], 0.0, features), tau=tau)
     if all_alike(edges[~taken][:, ~taken]):
         return None
     values = second_eigenvector(edges)
     if values is None:
         return None
     seed, scores = foreground(values)
-    if corners(scores.reshape(found.shape) > 0) > 2:
+    if count_corners(scores.reshape(found.shape) > 0) > 2:
         scores = -scores
         seed = int(scores.argmax())
     side = (scores > 0) & ~taken
@@ -79,8 +85,8 @@ def _next_piece(
     return Piece(piece_around(side.reshape(found.shape), seed), seed, scores)
 
 
-def corners(side: NDArray[np.bool_]) -> int:
-    """How many of the four corners of a grid [h,w] lie in it; a short grid's count twice."""
+def count_corners(side: NDArray[np.bool_]) -> int:
+    """Count the corners of a grid [h,w] that lie on a side; those of a grid one patch high or wide twice."""
     return int(side[[0, 0, -1, -1], [0, -1, 0, -1]].sum())
 
 

@@ -1,4 +1,4 @@
-"""Find objects without labels, by the name of a method."""
+"""The ways to find objects without labels, by their names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dino.errors import UserError
-from dino.masks.discovery.found import Discovery, table_bytes
 from dino.masks.discovery.lost import lost
 from dino.masks.discovery.maskcut import DEFAULT_OBJECTS, maskcut
+from dino.masks.discovery.results import Discovery, table_bytes
 from dino.masks.discovery.tokencut import tokencut
 
 _METHODS: dict[str, Callable[..., Discovery]] = {

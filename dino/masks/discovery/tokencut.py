@@ -7,8 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dino.errors import UserError
-from dino.masks.discovery.cut import second_eigenvector, similar
-from dino.masks.discovery.found import Discovery, Piece, checked, gathered, piece_around
+from dino.masks.discovery.cut import second_eigenvector, similar_edges
+from dino.masks.discovery.results import (
+    Discovery,
+    Piece,
+    build_discovery,
+    check_patch_keys,
+    piece_around,
+)
 
 DEFAULT_TAU = 0.2
 
@@ -16,7 +22,7 @@ DEFAULT_TAU = 0.2
 def tokencut(
     keys: NDArray[np.floating], grid: tuple[int, int], *, tau: float = DEFAULT_TAU
 ) -> Discovery:
-    """One object by TokenCut; none where all patches are alike, for there nothing can be parted.
+    """Find one object by TokenCut; none where all patches are alike, for there nothing can be parted.
 
     Two patches are joined with weight 1 where the cosine of their keys is above `tau`, else with
     1e-5. The second smallest eigenvector of the normalised Laplacian parts them at its mean; the
@@ -31,18 +37,18 @@ def tokencut(
     Source: Wang et al. 2022, Self-Supervised Transformers for Unsupervised Object Discovery using
         Normalized Cut, section 3.
     """
-    features = checked(keys, grid)
+    features = check_patch_keys(keys, grid)
     check_tau(tau)
-    values = second_eigenvector(similar(features, tau=tau))
+    values = second_eigenvector(similar_edges(features, tau=tau))
     if values is None:
-        return gathered("tokencut", [], grid)
+        return build_discovery("tokencut", [], grid)
     seed, scores = foreground(values)
     mask = piece_around((scores > 0).reshape(grid), seed)
-    return gathered("tokencut", [Piece(mask, seed, scores)], grid)
+    return build_discovery("tokencut", [Piece(mask, seed, scores)], grid)
 
 
 def foreground(values: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]]:
-    """The patch of the largest absolute value, and values [N] about their mean, its side positive."""
+    """Choose the object's side: the patch of the largest absolute value, and values [N] about their mean, its side positive."""
     seed = int(np.abs(values).argmax())
     scores = values - values.mean()
     return seed, scores if scores[seed] > 0 else -scores

@@ -1,4 +1,4 @@
-"""What a discovery finds, and the steps all methods share: checked keys, one piece, its box."""
+"""What a discovery finds, and the steps all methods share: check the keys, keep one piece."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,17 +8,19 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from dino.errors import UserError
+from dino.media.regions import box_of
 
 # 80 × 80; tables of all pairs of patches take 0.5 GB then.
 MAX_PATCHES = 6_400
 # Of those tables, for each pair: float32 and float64, and some room.
 _BYTES_A_PAIR = 16
 
-Box = tuple[int, int, int, int]
+# (top, left, bottom, right) in patches, the last two behind the object.
+PatchBox = tuple[int, int, int, int]
 
 
 def table_bytes(num_patches: int) -> int:
-    """About what the tables of all pairs of patches take in a search, which has `MAX_PATCHES` at most."""
+    """Estimate the bytes that the tables of all pairs of patches take in a search, which has `MAX_PATCHES` at most."""
     return _BYTES_A_PAIR * min(num_patches, MAX_PATCHES) ** 2
 
 
@@ -34,12 +36,12 @@ class Discovery:
     method: str
     masks: NDArray[np.bool_]
     seeds: tuple[tuple[int, int], ...]
-    boxes: tuple[Box, ...]
+    boxes: tuple[PatchBox, ...]
     scores: NDArray[np.float32]
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Patches (h, w)."""
+        """Count the patches (h, w)."""
         return self.masks.shape[1], self.masks.shape[2]
 
 
@@ -52,8 +54,8 @@ class Piece:
     scores: NDArray[np.floating]
 
 
-def gathered(method: str, pieces: Sequence[Piece], grid: tuple[int, int]) -> Discovery:
-    """The pieces with their boxes."""
+def build_discovery(method: str, pieces: Sequence[Piece], grid: tuple[int, int]) -> Discovery:
+    """Put the pieces and their boxes together."""
     masks = np.zeros((len(pieces), *grid), dtype=bool)
     scores = np.zeros((len(pieces), *grid), dtype=np.float32)
     for number, piece in enumerate(pieces):
@@ -62,8 +64,8 @@ def gathered(method: str, pieces: Sequence[Piece], grid: tuple[int, int]) -> Dis
     return Discovery(method, masks, seeds, tuple(box_of(mask) for mask in masks), scores)
 
 
-def checked(keys: ArrayLike, grid: tuple[int, int]) -> NDArray[np.float64]:
-    """Keys [N,D] as float64.
+def check_patch_keys(keys: ArrayLike, grid: tuple[int, int]) -> NDArray[np.float64]:
+    """Check keys [N,D], and give them as float64.
 
     Raises:
         UserError: they do not fill the grid, are not finite, or are of too many patches.
@@ -85,12 +87,6 @@ def checked(keys: ArrayLike, grid: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def piece_around(mask: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
-    """The part of a mask [h,w] that hangs together with a patch of it, over edges only."""
+    """Keep the part of a mask [h,w] that hangs together with a patch of it, over edges only."""
     labels, _ = ndimage.label(mask)
     return (labels == labels.flat[seed]) & mask
-
-
-def box_of(mask: NDArray[np.bool_]) -> Box:
-    """(top, left, bottom, right) of a mask [h,w] with a patch at least; the last two are behind it."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
