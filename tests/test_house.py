@@ -147,7 +147,7 @@ def test_the_summary_reads_reports_and_measures_nothing():
 
 
 def test_discovery_works_on_arrays_alone():
-    for name in ("cut", "results", "lost", "maskcut", "methods", "tokencut"):
+    for name in ("cut", "methods"):
         found = IMPORTS[f"dino.masks.discovery.{name}"] - set(sys.stdlib_module_names)
         own = {other for other in found if other.startswith("dino")}
         allowed = ("dino.masks.discovery", "dino.errors", "dino.media.regions")

@@ -23,7 +23,7 @@ class Opened:
     missing: dict[int, str]
 
 
-def opened(name: str) -> Opened:
+def open_named(name: str) -> Opened:
     """Open the session of a name, as its files are now; no photo is read.
 
     Raises:
@@ -31,13 +31,13 @@ def opened(name: str) -> Opened:
     """
     folder = find_session(name, annotations_folder())
     stat = (folder / "session.json").stat()
-    found = _opened(str(folder), f"{stat.st_mtime_ns}-{stat.st_size}-{stat.st_ino}")
+    found = _open_cached(str(folder), f"{stat.st_mtime_ns}-{stat.st_size}-{stat.st_ino}")
     found.overview.refresh()
     return found
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _opened(folder: str, stamp: str) -> Opened:
+def _open_cached(folder: str, stamp: str) -> Opened:
     session = open_session(folder)
     return Opened(session, Overview(session), missing_photos(session))
 
@@ -48,21 +48,21 @@ def photo_pixels(session: Session, index: int) -> np.ndarray:
     Raises:
         UserError: it is gone, changed, or no picture.
     """
-    return _pixels(session.photos[index].sha256, session.read_photo(index))
+    return _decode_photo(session.photos[index].sha256, session.read_photo(index))
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _pixels(photo_sha256: str, _data: bytes) -> np.ndarray:
+def _decode_photo(photo_sha256: str, _data: bytes) -> np.ndarray:
     return decode(_data)
 
 
 def photo_url(session: Session, index: int) -> str:
     """Encode photo `index` at the size it is painted on, as a JPEG in a URL; errors as `photo_pixels`."""
-    return _url(session.photos[index].sha256, session, index)
+    return _encode_photo(session.photos[index].sha256, session, index)
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
-def _url(photo_sha256: str, _session: Session, _index: int) -> str:
+def _encode_photo(photo_sha256: str, _session: Session, _index: int) -> str:
     rgb = photo_pixels(_session, _index)
     height, width = edit_size((rgb.shape[0], rgb.shape[1]))
     if (height, width) != rgb.shape[:2]:

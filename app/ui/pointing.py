@@ -188,7 +188,7 @@ def _finished(
     enlarged = geometry.to_photo(grids)
     if drawn.refine == "none" or not grids.any():
         return enlarged
-    refined = cached_masks.pointed(
+    refined = cached_masks.refine_pointed(
         choice,
         backbone,
         drawn.refine,

@@ -143,7 +143,7 @@ def segment(
     """
     from dino.attention.mass import check_heads
     from dino.masks import coco, files
-    from dino.masks.discovery.results import table_bytes
+    from dino.masks.discovery.methods import table_bytes
     from dino.masks.proposals import MaskSettings, merge_masks, propose_objects
     from dino.model.parallel import how_many
     from dino.system.files import write_atomically

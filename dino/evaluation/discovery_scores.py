@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dino.evaluation.patch_counts import PatchCounts
-from dino.masks.discovery.results import Discovery
+from dino.masks.discovery.methods import Discovery
 from dino.media.geometry import Geometry
 
 # Precision weighs more than recall, as in the literature on saliency.

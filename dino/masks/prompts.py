@@ -88,7 +88,8 @@ def _choose_patches(
     prompt: Prompt,
     likeness: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Choose one object's patches: the mask, and each patch's cosine to the nearest point, or to the mean of the mask: [h,w]."""
+    """Choose one object's patches: their mask, and each patch's cosine to the nearest point, or to the mean
+    of the mask, both [h,w]."""
     _check(features, grid, prompt, likeness)
     vectors = unit(features)
     on, off = (prompt.patches(sign, grid[1]) for sign in (1, -1))

@@ -22,7 +22,7 @@ from dino.errors import UserError
 from dino.masks.cleanup import clean
 from dino.masks.discovery import keys, methods
 from dino.masks.discovery.keys import PatchKeys
-from dino.masks.discovery.results import Discovery
+from dino.masks.discovery.methods import Discovery
 from dino.masks.refine import refine_mask
 from dino.masks.settings import METHODS, Mask, MaskSettings
 from dino.model.backbone import Backbone

@@ -15,7 +15,7 @@ from dino.errors import UserError
 from dino.masks.cleanup import check_min_area
 from dino.masks.discovery import methods
 from dino.masks.discovery.keys import check_keys
-from dino.masks.discovery.maskcut import DEFAULT_OBJECTS, check_objects
+from dino.masks.discovery.methods import DEFAULT_OBJECTS, check_objects
 from dino.masks.refine import check_refinement
 from dino.media.preprocessing import FITS
 from dino.system.files import parse_json

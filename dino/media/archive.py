@@ -138,7 +138,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> tuple[str, ...]:
 
 
 def _is_photo(parts: tuple[str, ...]) -> bool:
-    """Whether an entry is a photo, as folders are searched: no hidden files or folders, and known suffixes only."""
+    """Whether an entry is a photo: in no hidden folder, not hidden, and with a suffix that is known."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
     return bool(parts) and not hidden and parts[-1].lower().endswith(IMAGE_SUFFIXES)
 

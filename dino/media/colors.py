@@ -41,8 +41,8 @@ def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 
 
 def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Build the transform from a profile to sRGB; None where nothing is to be changed: by broken profiles, those of another
-    colour space, and sRGB."""
+    """Build the transform from a profile to sRGB; None where nothing is to be changed, as by broken
+    profiles, those of another colour space, and sRGB."""
     if not icc:
         return None
     try:

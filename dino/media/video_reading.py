@@ -102,7 +102,7 @@ def read_frames(source: Source, *, limits: VideoLimits | None = None) -> Iterato
 
 @contextmanager
 def _open_stream(source: Source, limits: VideoLimits) -> Iterator[tuple[Any, Any, str]]:
-    """Open a container, its video stream and how the file is called, all limits but the true length checked."""
+    """Open a container: itself, its video stream and the file's name, all limits but the true length checked."""
     import av
 
     name = "the video" if isinstance(source, bytes) else os.fspath(source)

@@ -2,11 +2,13 @@
 
     write_mp4(frames, Path("walk.mp4"), fps=24)           # H.264
     write_gif(frames, Path("walk.gif"), fps=12)
+    write_mp4(moving_crop(photo), Path("pan.mp4"), fps=24)   # over a still photo
 
 Frames are uint8 [H,W,3], all of one size, and may come from a generator. A file is either the old or
 the whole new one, whatever happens.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -25,6 +28,8 @@ _BT709 = 1  # number of matrix, primaries and curve in H.264
 _LIMITED_RANGE = 1
 _FPS = (0.1, 240.0)
 _GIF_STEP_MS = 10  # the unit of time in a GIF
+# Shares of the largest window on a still photo that fits: the nearest and the farthest zoom.
+_NEAR, _FAR = 0.55, 0.85
 _GIF_FASTEST_MS = 20  # below this, browsers play it slowly
 
 
@@ -159,3 +164,31 @@ def _written_beside(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def moving_crop(
+    photo: np.ndarray, *, num_frames: int = 48, long_side: int = 480
+) -> Iterator[np.ndarray]:
+    """Cut the frames of a window that goes once around the photo's middle and zooms in and out; the end meets
+    the beginning.
+
+    Args:
+        photo: uint8 [H,W,3].
+        long_side: px of a frame's longer side; frames keep the photo's aspect, both sides even.
+    Yields:
+        uint8 [h,w,3], `num_frames` of them.
+    """
+    height, width = photo.shape[:2]
+    scale = long_side / max(height, width)
+    size = tuple(max(2, round(side * scale / 2) * 2) for side in (width, height))
+    for number in range(num_frames):
+        turn = 2 * math.pi * number / num_frames
+        share = (_FAR + _NEAR) / 2 + (_FAR - _NEAR) / 2 * math.cos(turn)
+        # The window's corner goes round an ellipse within the room that the window leaves.
+        left = (1 - share) * width / 2 * (1 + 0.9 * math.sin(turn))
+        top = (1 - share) * height / 2 * (1 - 0.6 * math.sin(2 * turn))
+        zoom = np.array([[size[0] / (share * width), 0, 0], [0, size[1] / (share * height), 0]])
+        zoom[:, 2] = -zoom[0, 0] * left, -zoom[1, 1] * top
+        yield cv2.warpAffine(
+            photo, zoom, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+        )

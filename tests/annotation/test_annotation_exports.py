@@ -167,7 +167,7 @@ def test_cutouts_are_the_photo_inside_and_clear_outside(session, tmp_path):
         list(export_files(session, "cutouts"))
 
 
-def test_nothing_accepted_and_wrong_wishes_are_told(session):
+def test_nothing_accepted_and_wrong_wishes_are_refused(session):
     for index in range(5):
         session.save(index, state_of(BIG, status="todo"))
     for kind in ("coco", "yolo", "png", "cutouts"):

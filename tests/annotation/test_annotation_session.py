@@ -1,4 +1,4 @@
-"""Sessions: what is kept, what is told when files are damaged, gone or changed, and how quick it is."""
+"""Sessions: what is kept, what is said when files are damaged, gone or changed, and how quick it is."""
 
 import io
 import json
@@ -111,7 +111,7 @@ def test_one_damaged_state_is_named_and_nothing_else_lost(session, content):
     assert kept.exists() == (content is not None)
 
 
-def test_photos_that_are_gone_or_changed_are_told(session, photos):
+def test_photos_that_are_gone_or_changed_are_named(session, photos):
     assert missing_photos(session) == {}
     (photos / "photo-0000.png").unlink()
     with (photos / "photo-0001.png").open("ab") as file:
@@ -119,9 +119,9 @@ def test_photos_that_are_gone_or_changed_are_told(session, photos):
     same_length = bytearray((photos / "photo-0002.png").read_bytes())
     same_length[-20] ^= 1
     (photos / "photo-0002.png").write_bytes(same_length)
-    told = missing_photos(session)
-    assert list(told) == [0, 1]
-    assert "photo-0000.png is gone" in told[0]
+    missing = missing_photos(session)
+    assert list(missing) == [0, 1]
+    assert "photo-0000.png is gone" in missing[0]
     with pytest.raises(UserError, match=r"photo-0000\.png cannot be read"):
         session.read_photo(0)
     for index in (1, 2):

@@ -19,7 +19,7 @@ from dino.evaluation.mask_data import MaskData, Objects, open_masks
 from dino.evaluation.patch_counts import PatchCounts
 from dino.evaluation.segmentation import attention_jaccard
 from dino.masks.coco import read_coco
-from dino.masks.discovery.results import Discovery
+from dino.masks.discovery.methods import Discovery
 from dino.media.preprocessing import plan
 from dino.media.regions import box_of
 

@@ -9,11 +9,18 @@ from scipy.linalg import eigh
 import dino
 from dino.errors import UserError
 from dino.masks.discovery.cut import EPSILON, second_eigenvector, similar_edges
-from dino.masks.discovery.lost import degrees, expand_seed, lost
-from dino.masks.discovery.maskcut import count_corners, maskcut
-from dino.masks.discovery.methods import METHODS, discover
-from dino.masks.discovery.results import MAX_PATCHES, piece_around
-from dino.masks.discovery.tokencut import tokencut
+from dino.masks.discovery.methods import (
+    MAX_PATCHES,
+    METHODS,
+    count_corners,
+    degrees,
+    discover,
+    expand_seed,
+    lost,
+    maskcut,
+    piece_around,
+    tokencut,
+)
 from dino.media.regions import box_of
 
 # Directions in a plane, in degrees; patches correlate positively up to 90° apart.

@@ -18,7 +18,6 @@ from PIL import Image
 from dino.errors import ImageError, UserError
 from dino.media import images, shards
 from dino.media.photo_folders import open_folder
-from dino.media.shards import cache as cache_module
 from dino.media.shards import expand_braces, indexing, open_shards
 
 BLOCK = tarfile.BLOCKSIZE
@@ -378,7 +377,9 @@ def test_random_damage_never_hangs_or_crashes(tmp_path):
             data = whole.copy()
             places = rng.integers(0, 8 * BLOCK, 3)
             data[places] = rng.integers(0, 256, 3)
-            for start in range(0, 8 * BLOCK, BLOCK):  # sums that fit, so that damage is believed
+            for start in range(
+                0, 8 * BLOCK, BLOCK
+            ):  # sums that fit, so that damage passes for content
                 header = data[start : start + BLOCK]
                 header[148:156] = np.frombuffer(
                     b"%06o\0 " % (int(header.sum()) - int(header[148:156].sum()) + 256), np.uint8
@@ -482,9 +483,7 @@ def test_the_cache_saves_the_pass_until_a_shard_changes(tmp_path, monkeypatch):
     assert file.suffix == ".npz"
 
     with monkeypatch.context() as patch:
-        patch.setattr(
-            cache_module, "build_index", lambda paths: pytest.fail("the cache was not used")
-        )
+        patch.setattr(indexing, "build_index", lambda paths: pytest.fail("the cache was not used"))
         assert_same(open_shards(data, cache=cache), built)
         assert open_shards(data, cache=cache, classes=("y", "x")).labels.tolist() == [1, 0, 1]
 

@@ -54,7 +54,7 @@ def forget_place() -> None:
 def handle(name: str, event: Any) -> None:
     """Keep what the editor sent, and go where it says; what is wrong is kept for display."""
     try:
-        opened = annotation.opened(name)
+        opened = annotation.open_named(name)
         edit = read_edit(event, lambda index: edit_size(_size(opened.session, index)))
         _keep(opened.session, edit)
         if edit.action != "save":

@@ -11,7 +11,7 @@ from app.state.selection import Choice
 from app.views.masks import controls
 from dino.attention.photo import Attention
 from dino.masks import proposals
-from dino.masks.discovery.results import Discovery
+from dino.masks.discovery.methods import Discovery
 from dino.masks.proposals import MaskSettings
 from dino.masks.settings import Mask
 from dino.media import draw
@@ -70,7 +70,7 @@ class Scene:
     def masks(self) -> np.ndarray:
         """The mask, or that of each object, at the photo's size, bool [n,H,W]."""
         enlarged = self.attention.geometry.to_photo(self.grid_masks)
-        return cached_masks.finished(self.choice, self.backbone, self.settings, enlarged)
+        return cached_masks.finish_masks(self.choice, self.backbone, self.settings, enlarged)
 
     def mask(self) -> np.ndarray:
         """All of these together, bool [H,W]."""

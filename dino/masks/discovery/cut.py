@@ -19,7 +19,7 @@ _RESTARTS = 300
 
 
 def similar_edges(features: NDArray[np.floating], *, tau: float) -> NDArray[np.float32]:
-    """Join similar patches: 1 where the cosine of two is above `tau`, else 0; features [N,D] → float32 [N,N].
+    """Join similar patches of features [N,D]: float32 [N,N], 1 where the cosine is above `tau`, else 0.
 
     A feature of length 0 is similar to none, not even to itself.
     """

@@ -24,7 +24,7 @@ from dino.attention import photo
 from dino.attention.mass import check_heads
 from dino.errors import UserError
 from dino.masks.discovery import methods
-from dino.masks.discovery.results import Discovery
+from dino.masks.discovery.methods import Discovery
 from dino.media.geometry import Geometry
 from dino.model import forward
 from dino.model.backbone import AttentionMaps, Backbone
@@ -109,7 +109,7 @@ def discover(
 def photo_keys(
     backbone: Backbone, rgb: NDArray[np.uint8], *, size: int, fit: str = "floor"
 ) -> PatchKeys:
-    """Compute the keys of a photo, uint8 [H,W,3]; arguments and errors as in `dino.attention.photo.attend`."""
+    """Compute the keys of a photo, uint8 [H,W,3]; arguments and errors as in `photo.attend`."""
     backbone.check_attention()
     image, geometry = photo.prepare(backbone, rgb, size, fit)
     keys, _ = last_keys(backbone, image)

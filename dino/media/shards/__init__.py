@@ -8,7 +8,7 @@ A sample is a run of members that share the path up to the first dot of the file
 `a/7.cls`. Its class is the text of `.cls`, or "label" or "class" in `.json`.
 """
 
-from dino.media.shards.finding import expand_braces
+from dino.media.shards.indexing import expand_braces
 from dino.media.shards.reading import ShardSet, open_shards
 
 __all__ = ["ShardSet", "expand_braces", "open_shards"]

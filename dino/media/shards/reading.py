@@ -10,9 +10,7 @@ import numpy as np
 
 from dino.errors import ImageError, UserError
 from dino.media.images import decode
-from dino.media.shards.cache import cached_index
-from dino.media.shards.finding import find_shards
-from dino.media.shards.indexing import build_index
+from dino.media.shards.indexing import build_index, cached_index, find_shards
 
 
 @dataclass(frozen=True, eq=False)

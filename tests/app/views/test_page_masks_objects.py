@@ -17,8 +17,7 @@ from app.state.selection import bundled_photos
 from app.ui import layout
 from dino.attention import photo
 from dino.masks.discovery import keys, methods
-from dino.masks.discovery.methods import METHODS
-from dino.masks.discovery.results import MAX_PATCHES
+from dino.masks.discovery.methods import MAX_PATCHES, METHODS
 from dino.masks.proposals import MaskSettings, propose, propose_objects
 from dino.media.draw import object_color
 from dino.media.regions import jaccard
@@ -195,7 +194,7 @@ def test_objects_too_small_are_left_out_of_every_file(offered, small_weights):
 
 def test_nothing_found_is_told(monkeypatch, offered):
     from app.cache import masks
-    from dino.masks.discovery.results import build_discovery
+    from dino.masks.discovery.methods import build_discovery
 
     monkeypatch.setattr(
         masks.proposals,
