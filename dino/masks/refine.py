@@ -121,7 +121,7 @@ def grabcut(
     Source: Rother, Kolmogorov and Blake 2004, GrabCut; OpenCV's implementation.
     """
     small, soft = _reduce(rgb, mask)
-    labels = _draw_seeds(soft >= 0.5)
+    labels = draw_seeds(soft >= 0.5)
     for said, label in ((on, cv2.GC_FGD), (off, cv2.GC_BGD)):
         if said is not None:
             labels[_reduce(rgb, said)[1] >= 0.5] = label
@@ -135,7 +135,7 @@ def grabcut(
     return cv2.resize(found, size, interpolation=cv2.INTER_LINEAR) >= 0.5
 
 
-def _draw_seeds(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def draw_seeds(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Draw GrabCut's labels [h,w]: certain inside the core and beyond the reach, a guess between."""
     area = mask.astype(np.uint8)
     framed = np.pad(area, 1)  # so that the photo's edge counts as outside

@@ -101,7 +101,7 @@ def test_thin_and_tiny_photos_and_masks_do_not_fail(method):
 def test_grabcut_keeps_its_core_and_its_distance():
     rgb, true = ellipse(120, 160)
     coarse = blocky(true, 16)
-    labels = refine._seeds(coarse)
+    labels = refine.draw_seeds(coarse)
     result = grabcut(rgb, coarse)
     assert result[labels == 1].all()
     assert not result[labels == 0].any()
