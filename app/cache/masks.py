@@ -38,9 +38,7 @@ class NamedReference:
 def _find_clusters(
     photo_sha256: str, backbone_sha256: str, size: int, clusters: int, _features: Any
 ) -> np.ndarray:
-    return proposals.cluster_find_clusters(
-        _features, MaskSettings(method="kmeans", clusters=clusters)
-    )
+    return proposals.cluster_labels(_features, MaskSettings(method="kmeans", clusters=clusters))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -146,7 +144,7 @@ def finish_masks(
     return np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
 
 
-def refine_refine_pointed(
+def refine_pointed(
     choice: Choice,
     backbone: Backbone,
     refine: str,
