@@ -36,9 +36,9 @@ class Painted:
     mask: np.ndarray
 
 
-def edit_size(size: tuple[int, int], longest: int = EDIT_PX) -> tuple[int, int]:
+def edit_size(size: tuple[int, int]) -> tuple[int, int]:
     """Compute (h, w) of the copy of a photo of `size` (H, W) that is painted on, in px."""
-    share = min(1.0, longest / max(size))
+    share = min(1.0, EDIT_PX / max(size))
     return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 
@@ -81,9 +81,7 @@ def apply_paintings(
     )
 
 
-def proposed_state(
-    backbone: Backbone, rgb: np.ndarray, settings: MaskSettings, *, status: str = TODO
-) -> PhotoState:
+def proposed_state(backbone: Backbone, rgb: np.ndarray, settings: MaskSettings) -> PhotoState:
     """Build the state of a photo, uint8 [H,W,3], with the objects as they are proposed; one forward.
 
     Raises:
@@ -94,7 +92,7 @@ def proposed_state(
         MaskObject(number, 0, regions.encode(mask), PROPOSED)
         for number, mask in enumerate(masks, start=1)
     )
-    return PhotoState(status, (rgb.shape[0], rgb.shape[1]), tuple(proposals))
+    return PhotoState(TODO, (rgb.shape[0], rgb.shape[1]), tuple(proposals))
 
 
 def _apply_to_object(

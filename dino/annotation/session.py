@@ -13,7 +13,7 @@ so that none is ever half of each, and what happens to one photo's harms no othe
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -128,7 +128,7 @@ class Session:
         path = self.state_path(index)
         if path.exists() and self.load(index)[1]:
             os.replace(path, path.with_suffix(".damaged"))
-        write_state(path, state, photo_sha256=self.photos[index].sha256)
+        write_atomically(state_bytes(state, photo_sha256=self.photos[index].sha256), path)
 
     def class_name(self, number: int) -> str:
         """Name a class, also of one that another tab added and this list does not have."""
@@ -145,20 +145,22 @@ class Session:
         if number > len(classes):
             raise UserError(f"there are {len(classes)} classes; the next one is {len(classes) + 1}")
         classes[number : number + 1] = [name]
-        changed = replace(now, classes=check_classes(classes))
-        write_session(changed)
-        return changed
+        return replace(now, classes=check_classes(classes))._write()
 
     def with_weights(self, weights: str, sha256: str) -> "Session":
         """Take other weights for the proposals to come; written at once."""
-        changed = replace(open_session(self.folder), weights=weights, weights_sha256=sha256)
-        write_session(changed)
-        return changed
+        now = open_session(self.folder)
+        return replace(now, weights=weights, weights_sha256=sha256)._write()
+
+    def _write(self) -> "Session":
+        """Replace session.json by what this says."""
+        write_atomically(session_bytes(self), self.folder / "session.json")
+        return self
 
 
-def annotations_folder(environ: Mapping[str, str] | None = None) -> Path:
+def annotations_folder() -> Path:
     """Find where sessions are unless said otherwise: `annotations` of the checkpoints folder."""
-    return checkpoints_folder(environ) / "annotations"
+    return checkpoints_folder() / "annotations"
 
 
 def list_sessions(root: Path) -> list[str]:
@@ -200,15 +202,6 @@ def open_session(folder: str | Path) -> Session:
         raise UserError(
             f"{path} cannot be used: {reason}; the states beside it are as they were"
         ) from error
-
-
-def write_session(session: Session) -> None:
-    """Replace session.json.
-
-    Raises:
-        UserError: it cannot be written; the old one stays.
-    """
-    write_atomically(session_bytes(session), session.folder / "session.json")
 
 
 def session_bytes(session: Session) -> bytes:
@@ -272,15 +265,6 @@ def _parse_photo(entry: dict[str, Any]) -> SessionPhoto:
     if file.is_absolute() or ".." in file.parts or not file.parts:
         raise UserError(f"the photo {str(file)[:80]!r} leads out of its folder")
     return SessionPhoto(str(file), str(entry["sha256"]), int(entry["num_bytes"]))
-
-
-def write_state(path: Path, state: PhotoState, *, photo_sha256: str) -> None:
-    """Replace the file of a photo.
-
-    Raises:
-        UserError: it cannot be written; the old one stays.
-    """
-    write_atomically(state_bytes(state, photo_sha256=photo_sha256), path)
 
 
 def state_bytes(state: PhotoState, *, photo_sha256: str) -> bytes:

@@ -24,6 +24,9 @@ COLORMAPS = {
 }
 MASK_COLOR = (255, 140, 0)
 _COLOUR = np.dtype("V3")
+_CHECKER_PX = 12
+_PNG_LEVEL = 3  # of zlib, from 0 to 9
+_TINT = 0.55  # the share of colour in what is tinted, and of light in what is darkened
 RANDOM_MARK = "random weights: nothing learned"
 # Apart for every common colour-vision deficiency, and of like lightness.
 ABOVE, BELOW = MASK_COLOR, (40, 120, 255)
@@ -127,20 +130,14 @@ def overlay(photo: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarra
     return cv2.addWeighted(photo, 1 - opacity, colours, opacity, 0)
 
 
-def mask_overlay(photo: np.ndarray, mask: np.ndarray, *, opacity: float = 0.55) -> np.ndarray:
-    """Tint the masked region and darken the rest, so that the object stands out on any photo."""
-    tinted = overlay(photo, np.full_like(photo, MASK_COLOR), opacity)
-    return np.where(mask[..., None], tinted, (photo * 0.55).astype(np.uint8))
-
-
 def cutout(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Cut the photo out where the mask is set, RGBA [H,W,4]; elsewhere transparent, with nothing below."""
     return np.dstack([photo * mask[..., None], mask.astype(np.uint8) * 255])
 
 
-def on_checkers(rgba: np.ndarray, *, cell_px: int = 12) -> np.ndarray:
+def on_checkers(rgba: np.ndarray) -> np.ndarray:
     """Lay RGBA over a grey checkerboard, for showing transparency where a page has its own colour."""
-    rows, columns = np.indices(rgba.shape[:2]) // cell_px
+    rows, columns = np.indices(rgba.shape[:2]) // _CHECKER_PX
     board = np.where((rows + columns) % 2, 235, 205).astype(np.uint8)[..., None]
     return np.where(rgba[..., 3:] > 0, rgba[..., :3], board).astype(np.uint8)
 
@@ -190,11 +187,11 @@ def sheet(
     return np.asarray(page)
 
 
-def encode_png(picture: np.ndarray, *, compress_level: int = 3) -> bytes:
+def encode_png(picture: np.ndarray) -> bytes:
     """Encode [H,W], [H,W,3] or [H,W,4] uint8, or a boolean mask as 0/255, as a PNG."""
     pixels = picture.astype(np.uint8) * 255 if picture.dtype == bool else picture
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=compress_level)
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=_PNG_LEVEL)
     return buffer.getvalue()
 
 
@@ -224,14 +221,12 @@ def diverging_heat(
     return np.rint(mixed).clip(0, 255).astype(np.uint8), most
 
 
-def objects_overlay(
-    photo: NDArray[np.uint8], masks: NDArray[np.bool_], *, opacity: float = 0.55
-) -> NDArray[np.uint8]:
+def objects_overlay(photo: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Tint masks [n,H,W] over a photo and darken the rest; where two meet the first is on top."""
-    picture = (photo * 0.55).astype(np.uint8)
+    picture = (photo * _TINT).astype(np.uint8)
     for number in reversed(range(len(masks))):
         tint = np.full_like(photo, object_color(number))
-        picture = np.where(masks[number][..., None], overlay(photo, tint, opacity), picture)
+        picture = np.where(masks[number][..., None], overlay(photo, tint, _TINT), picture)
     return picture
 
 
