@@ -274,12 +274,6 @@ def simplify(ring: Ring, tolerance: float) -> np.ndarray:
     return ring.corners.astype(np.float64)
 
 
-def area(corners: np.ndarray) -> float:
-    """Measure the area a polygon [n,2] encloses, px²."""
-    x, y = corners[:, 0].astype(np.float64), corners[:, 1].astype(np.float64)
-    return abs(float(x @ np.roll(y, -1) - np.roll(x, -1) @ y)) / 2
-
-
 def rasterize(polygons: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """Draw the mask [H,W] bool of the pixels whose centre lies in any of the polygons [n,2].
 

@@ -6,14 +6,14 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.annotation_cases import begin, disc, ring, state_of, write_photos
+from helpers.annotation_cases import area, begin, disc, ring, state_of, write_photos
 from PIL import Image
 
 from dino.annotation.exports import export_files, join_polygons
 from dino.annotation.session import open_session
 from dino.cli.main import run
 from dino.errors import UserError
-from dino.media.regions import area, jaccard, rasterize
+from dino.media.regions import jaccard, rasterize
 
 COCO = pytest.importorskip("pycocotools.coco").COCO
 BIG, SMALL, EMPTY = disc((60, 60), 40), disc((60, 110), 30), np.zeros((120, 160), bool)

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from helpers.annotation_cases import disc, ring
+from helpers.annotation_cases import area, disc, ring
 from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from dino.errors import UserError
 from dino.media import regions
-from dino.media.regions import area, jaccard, outline_polygons, rasterize, trace_rings
+from dino.media.regions import jaccard, outline_polygons, rasterize, trace_rings
 
 coco = pytest.importorskip("pycocotools.mask")
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=24))
