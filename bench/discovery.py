@@ -15,8 +15,8 @@ wait_politely()
 
 import dino  # noqa: E402
 from bench.timing import in_turns  # noqa: E402
-from dino.masks.discovery.keys import discover_in, photo_keys  # noqa: E402
-from dino.masks.discovery.methods import METHODS  # noqa: E402
+from dino.masks.discovery.keys import photo_keys  # noqa: E402
+from dino.masks.discovery.methods import METHODS, discover  # noqa: E402
 from dino.media.images import read  # noqa: E402
 from dino.weights import default_source  # noqa: E402
 
@@ -29,9 +29,10 @@ def medians(weights: str, sides: list[int], repeats: int) -> list[list[float]]:
     rows = []
     for side in sides:
         options = {"size": side * backbone.patch_size, "fit": "stretch"}
-        keys = photo_keys(backbone, rgb, **options)
+        kept = photo_keys(backbone, rgb, **options)
         ways = {"forward": partial(photo_keys, backbone, rgb, **options)}
-        ways |= {method: partial(discover_in, keys, method=method) for method in METHODS}
+        patches, grid = kept.last.joined(), kept.geometry.grid
+        ways |= {method: partial(discover, patches, grid, method=method) for method in METHODS}
         rows.append([1e3 * times.median for times in in_turns(ways, repeats).values()])
     return rows
 

@@ -25,7 +25,7 @@ from dino.attention.photo import Attention, PatchFeatures  # noqa: E402
 from dino.evaluation.mask_data import open_masks  # noqa: E402
 from dino.masks.cleanup import clean  # noqa: E402
 from dino.masks.proposals import MaskSettings, cluster_labels, propose_from  # noqa: E402
-from dino.masks.refine import REFINEMENTS, refined  # noqa: E402
+from dino.masks.refine import REFINEMENTS, refine_mask  # noqa: E402
 from dino.media.images import read  # noqa: E402
 from dino.media.regions import jaccard  # noqa: E402
 
@@ -59,7 +59,7 @@ def scores(found: Iterator[Scene]) -> dict[str, np.ndarray]:
     for rgb, attention, features, truth in found:
         for name, settings in METHODS.items():
             mask = propose_from(attention, rgb, settings, features=features).pixels
-            edges = [refined(rgb, mask, refine) for refine in REFINEMENTS]
+            edges = [refine_mask(rgb, mask, refine) for refine in REFINEMENTS]
             edges.append(clean(edges[-1], largest=True, fill_holes=True))
             rows[name].append([jaccard(edge, truth) for edge in edges])
     return {name: np.array(values) for name, values in rows.items()}
@@ -95,8 +95,8 @@ def steps_at(height: int, width: int) -> dict[str, Callable[[], object]]:
     )
     return {
         "clean-up": lambda: clean(mask, min_area=0.01, largest=True, fill_holes=True),
-        "guided": lambda: refined(rgb, mask, "guided"),
-        "grabcut": lambda: refined(rgb, mask, "grabcut"),
+        "guided": lambda: refine_mask(rgb, mask, "guided"),
+        "grabcut": lambda: refine_mask(rgb, mask, "grabcut"),
         "k-means, 850 patches": lambda: cluster_labels(features, MaskSettings(method="kmeans")),
     }
 

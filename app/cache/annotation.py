@@ -23,46 +23,46 @@ class Opened:
     missing: dict[int, str]
 
 
-def opened(name: str) -> Opened:
-    """The session of a name, as its files are now; no photo is read.
+def open_named(name: str) -> Opened:
+    """Open the session of a name, as its files are now; no photo is read.
 
     Raises:
         UserError: there is none, or its session.json cannot be used.
     """
     folder = find_session(name, annotations_folder())
-    told = (folder / "session.json").stat()
-    found = _opened(str(folder), f"{told.st_mtime_ns}-{told.st_size}-{told.st_ino}")
+    stat = (folder / "session.json").stat()
+    found = _open_cached(str(folder), f"{stat.st_mtime_ns}-{stat.st_size}-{stat.st_ino}")
     found.overview.refresh()
     return found
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _opened(folder: str, stamp: str) -> Opened:
+def _open_cached(folder: str, stamp: str) -> Opened:
     session = open_session(folder)
     return Opened(session, Overview(session), missing_photos(session))
 
 
 def photo_pixels(session: Session, index: int) -> np.ndarray:
-    """Photo `index`, uint8 [H,W,3], checked to be the one the session began with.
+    """Read photo `index`, uint8 [H,W,3], checked to be the one the session began with.
 
     Raises:
         UserError: it is gone, changed, or no picture.
     """
-    return _pixels(session.photos[index].sha256, session.read_photo(index))
+    return _decode_photo(session.photos[index].sha256, session.read_photo(index))
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _pixels(photo_sha256: str, _data: bytes) -> np.ndarray:
+def _decode_photo(photo_sha256: str, _data: bytes) -> np.ndarray:
     return decode(_data)
 
 
 def photo_url(session: Session, index: int) -> str:
-    """Photo `index` at the size it is painted on, as a JPEG in a URL; errors as `photo_pixels`."""
-    return _url(session.photos[index].sha256, session, index)
+    """Encode photo `index` at the size it is painted on, as a JPEG in a URL; errors as `photo_pixels`."""
+    return _encode_photo(session.photos[index].sha256, session, index)
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
-def _url(photo_sha256: str, _session: Session, _index: int) -> str:
+def _encode_photo(photo_sha256: str, _session: Session, _index: int) -> str:
     rgb = photo_pixels(_session, _index)
     height, width = edit_size((rgb.shape[0], rgb.shape[1]))
     if (height, width) != rgb.shape[:2]:

@@ -13,11 +13,11 @@ from app.state.selection import MAX_PHOTO_BYTES, Choice, Photo
 from dino.errors import UserError
 from dino.masks import proposals
 from dino.masks.discovery import keys
-from dino.masks.discovery.found import Discovery
 from dino.masks.discovery.keys import PatchKeys
+from dino.masks.discovery.methods import Discovery
 from dino.masks.proposals import MaskSettings
 from dino.masks.reference import Reference, read_reference
-from dino.masks.refine import refined
+from dino.masks.refine import refine_mask
 from dino.model.backbone import Backbone
 from dino.system.files import content_id
 
@@ -35,14 +35,14 @@ class NamedReference:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _labels(
+def _find_clusters(
     photo_sha256: str, backbone_sha256: str, size: int, clusters: int, _features: Any
 ) -> np.ndarray:
     return proposals.cluster_labels(_features, MaskSettings(method="kmeans", clusters=clusters))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _keys(
+def _compute_keys(
     photo_sha256: str, backbone_sha256: str, size: int, _photo: Photo, _backbone: Backbone
 ) -> PatchKeys:
     rgb = pictures.pixels(_photo)
@@ -51,15 +51,17 @@ def _keys(
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _found(photo_sha256: str, backbone_sha256: str, settings: str, _kept: PatchKeys) -> Discovery:
-    return proposals.discovered(_kept, MaskSettings.from_json(settings))
+def _find_objects(
+    photo_sha256: str, backbone_sha256: str, settings: str, _kept: PatchKeys
+) -> Discovery:
+    return proposals.discover_objects(_kept, MaskSettings.from_json(settings))
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
-def _finished(
+def _finish_masks(
     photo_sha256: str, backbone_sha256: str, settings: str, _photo: Photo, _masks: np.ndarray
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Masks at the photo's size, eight pixels a byte, and their shape [n,H,W]."""
+    """Draw masks at the photo's size, eight pixels a byte, and their shape [n,H,W]."""
     read, rgb = MaskSettings.from_json(settings), pictures.pixels(_photo)
     if read.discovers:
         done = proposals.finish_objects(rgb, _masks, read)
@@ -69,7 +71,7 @@ def _finished(
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
-def _pointed(
+def _refine_pointed(
     photo_sha256: str,
     refine: str,
     marks: str,
@@ -78,10 +80,10 @@ def _pointed(
     _on: np.ndarray,
     _off: np.ndarray,
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Masks at the photo's size, eight pixels a byte, and their shape [n,H,W]."""
+    """Draw masks at the photo's size, eight pixels a byte, and their shape [n,H,W]."""
     rgb = pictures.pixels(_photo)
     done = [
-        refined(rgb, mask, refine, on=on, off=off)
+        refine_mask(rgb, mask, refine, on=on, off=off)
         for mask, on, off in zip(_masks, _on, _off, strict=True)
     ]
     return np.packbits(np.stack(done)), _masks.shape
@@ -92,8 +94,8 @@ def _reference(sha256: str, shape: tuple[int, int], _data: bytes) -> Reference:
     return read_reference(_data, shape=shape)
 
 
-def labels(choice: Choice, backbone: Backbone, settings: MaskSettings) -> np.ndarray | None:
-    """The cluster of each patch, int32 [h,w], where the settings are k-means; else None.
+def find_clusters(choice: Choice, backbone: Backbone, settings: MaskSettings) -> np.ndarray | None:
+    """Find the cluster of each patch, int32 [h,w], where the settings are k-means; else None.
 
     Takes no forward of its own: features come with the attention.
     """
@@ -101,11 +103,11 @@ def labels(choice: Choice, backbone: Backbone, settings: MaskSettings) -> np.nda
         return None
     features, _ = pictures.features(choice, backbone)
     key = choice.photo.id, backbone.fingerprint, choice.size
-    return _labels(*key, settings.clusters, features)
+    return _find_clusters(*key, settings.clusters, features)
 
 
-def found(choice: Choice, backbone: Backbone, settings: MaskSettings) -> Discovery | None:
-    """The objects in patches, where the settings seek some; else None.
+def find_objects(choice: Choice, backbone: Backbone, settings: MaskSettings) -> Discovery | None:
+    """Find the objects in patches, where the settings seek some; else None.
 
     Takes one forward for the keys the first time.
 
@@ -115,7 +117,9 @@ def found(choice: Choice, backbone: Backbone, settings: MaskSettings) -> Discove
     if not settings.discovers:
         return None
     with st.spinner("Looking for objects …"):
-        kept = _keys(choice.photo.id, backbone.fingerprint, choice.size, choice.photo, backbone)
+        kept = _compute_keys(
+            choice.photo.id, backbone.fingerprint, choice.size, choice.photo, backbone
+        )
         seeks = MaskSettings(
             size=choice.size,
             method=settings.method,
@@ -123,24 +127,24 @@ def found(choice: Choice, backbone: Backbone, settings: MaskSettings) -> Discove
             objects=settings.objects,
             keys=settings.keys,
         )
-        return _found(choice.photo.id, backbone.fingerprint, seeks.to_json(), kept)
+        return _find_objects(choice.photo.id, backbone.fingerprint, seeks.to_json(), kept)
 
 
-def finished(
+def finish_masks(
     choice: Choice, backbone: Backbone, settings: MaskSettings, masks: np.ndarray
 ) -> np.ndarray:
-    """Masks of the chosen photo, tidied and refined at its own size, bool [n,H,W].
+    """Tidy and refine masks of the chosen photo at its own size, bool [n,H,W].
 
     Args:
         masks: as patches, at the photo's size, [n,H,W], of these settings and nothing else; objects of
             which nothing is left are left out of the result.
     """
     key = choice.photo.id, backbone.fingerprint, settings.to_json()
-    bits, shape = _finished(*key, choice.photo, masks)
+    bits, shape = _finish_masks(*key, choice.photo, masks)
     return np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
 
 
-def pointed(
+def refine_pointed(
     choice: Choice,
     backbone: Backbone,
     refine: str,
@@ -150,15 +154,17 @@ def pointed(
     on: np.ndarray,
     off: np.ndarray,
 ) -> np.ndarray:
-    """Masks of pointed-at objects with their edges drawn to the photo's, bool [n,H,W].
+    """Draw the edges of pointed-at objects' masks to the photo's, bool [n,H,W].
 
     Args:
         marks: everything the masks were made from beside photo, weights and size, as text.
-        masks, on, off: bool [n,H,W], as `dino.masks.refine.refined` takes them.
+        masks, on, off: bool [n,H,W], as `dino.masks.refine.refine_mask` takes them.
     """
     made_from = f"{backbone.fingerprint} {choice.size} {marks}"
     with st.spinner("Drawing the edges …"):
-        bits, shape = _pointed(choice.photo.id, refine, made_from, choice.photo, masks, on, off)
+        bits, shape = _refine_pointed(
+            choice.photo.id, refine, made_from, choice.photo, masks, on, off
+        )
     return np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
 
 
@@ -191,7 +197,7 @@ def drop_reference(session: MutableMapping[str, Any], photo: Photo) -> None:
 
 
 def reference(session: MutableMapping[str, Any], photo: Photo) -> NamedReference | None:
-    """The reference mask this session has for a photo."""
+    """Find the reference mask this session has for a photo."""
     if photo.id not in (kept := session.get(_REFERENCES, {})):
         return None
     file_name, data = kept[photo.id]

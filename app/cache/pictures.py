@@ -17,7 +17,7 @@ from app.state.selection import Choice, Photo, plain_stem
 from app.state.weights_fetch import WeightsFetch
 from app.state.weights_menu import OPENED, stamp, weights_location
 from dino.annotation.editing import proposed_state
-from dino.annotation.states import PhotoState
+from dino.annotation.session import PhotoState
 from dino.attention import photo as attention_photo
 from dino.errors import WeightsError
 from dino.features import files

@@ -21,7 +21,7 @@ from dino.attention.mass import attention_mask
 from dino.errors import UserError
 from dino.media import draw
 from dino.media.label_maps import indexed_png, resized_labels
-from dino.media.panning import moving_crop
+from dino.media.video_writing import moving_crop
 from dino.model.backbone import Backbone
 from dino.system.files import content_id, write_atomically
 from dino.system.folders import checkpoints_folder

@@ -10,7 +10,6 @@ from app.cache import canvas as cached_canvas
 from app.cache import masks as cached_masks
 from app.cache import pictures
 from app.components.canvas.component import Brush, Prompts, canvas
-from app.components.canvas.painted import labels_of
 from app.state.selection import Choice
 from app.ui import layout
 from app.ui.pointing_link import MOST_OBJECTS, link, read_link
@@ -20,6 +19,7 @@ from dino.masks.prompts import DEFAULT_LIKENESS, Prompt, prompted_objects
 from dino.masks.settings import Mask
 from dino.media import draw
 from dino.media.draw import objects_overlay
+from dino.media.regions import from_label_runs
 from dino.model.backbone import Backbone
 from dino.system.files import File, results_name, zip_files
 
@@ -149,7 +149,7 @@ def _prompts(objects: list[Prompts], grid: tuple[int, int]) -> list[Prompt]:
     for one in objects:
         points = [p for p in one.points if p[0] < grid[0] and p[1] < grid[1]]
         fits = one.box and one.box[0] < one.box[2] <= grid[0] and one.box[1] < one.box[3] <= grid[1]
-        painted = _SIGNS[labels_of(one.painted, grid)] if one.painted else None
+        painted = _SIGNS[from_label_runs(one.painted, grid)] if one.painted else None
         prompts.append(Prompt(points, one.box if fits else None, painted))
     return prompts
 
@@ -188,7 +188,7 @@ def _finished(
     enlarged = geometry.to_photo(grids)
     if drawn.refine == "none" or not grids.any():
         return enlarged
-    refined = cached_masks.pointed(
+    refined = cached_masks.refine_pointed(
         choice,
         backbone,
         drawn.refine,

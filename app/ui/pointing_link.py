@@ -7,7 +7,7 @@ painted (p, rows:columns: of the grid, then patches in runs, each with its sign 
 import re
 
 from app.components.canvas.component import Prompts
-from app.components.canvas.painted import Runs, read_runs
+from dino.media.regions import LabelRuns, check_label_runs
 
 MOST_OBJECTS = 8
 _SIGNS = "_+-"  # of the labels of paint
@@ -49,12 +49,12 @@ def read_link(text: str, grid: tuple[int, int]) -> list[Prompts]:
     return objects
 
 
-def _painted(word: str, grid: tuple[int, int]) -> Runs:
+def _painted(word: str, grid: tuple[int, int]) -> LabelRuns:
     found = _PAINTED.fullmatch(word)
     if not found or (int(found[1]), int(found[2])) != grid:
         return ()
     runs = [(int(count), _SIGNS.index(sign)) for count, sign in _RUN.findall(found[3])]
     try:
-        return read_runs([value for run in runs for value in run], grid, len(_SIGNS) - 1)
+        return check_label_runs([value for run in runs for value in run], grid, len(_SIGNS) - 1)
     except ValueError:
         return ()

@@ -3,6 +3,7 @@
     python -m dino annotate new photos/ --name birds --classes bird,nest
     python -m dino annotate export birds --format coco --polygons 1 --out coco/
 
-The app's Annotate page works on the same sessions. `session` is what a session is, `states` the file
-of a photo, `overview` how far one is, `creation` how one begins; `export_*` read what was accepted.
+The app's Annotate page works on the same sessions. `session` is what a session and its
+files are, `creation` how one begins, `editing` how masks come to a screen and back, `overview` how far one
+is, `exports` what others read of it.
 """

@@ -1,4 +1,4 @@
-"""A session begins: a folder or a ZIP of photos, each with its sha256, and an empty state a photo.
+"""How a session begins: a folder or a ZIP of photos, each with its sha256, and an empty state a photo.
 
 create(annotations_folder() / "birds", "photos/", classes=["bird"], settings=MaskSettings(),
        weights="dino_vits16", weights_sha256=backbone.weights_sha256)
@@ -14,20 +14,21 @@ from pathlib import Path
 from typing import IO
 
 from dino.annotation.session import (
+    PhotoState,
     Session,
     SessionPhoto,
     check_classes,
     open_session,
     session_bytes,
+    state_bytes,
     state_name,
 )
-from dino.annotation.states import PhotoState, state_bytes
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings
 from dino.media.archive import MAX_FILES, unpack_photos
 from dino.media.images import find_images
 
-Progress = Callable[[int, int], None]
+ReadingProgress = Callable[[int, int], None]
 
 
 def create(
@@ -38,7 +39,7 @@ def create(
     settings: MaskSettings,
     weights: str,
     weights_sha256: str,
-    progress: Progress | None = None,
+    progress: ReadingProgress | None = None,
 ) -> Session:
     """Begin a session; its folder appears when all is written, or not at all.
 
@@ -66,8 +67,8 @@ def create(
             f"{folder.parent} cannot be written ({error.strerror}); choose another folder"
         ) from error
     try:
-        source = _source(photos, unfinished)
-        found = _listed(source, progress)
+        source = _find_source(photos, unfinished)
+        found = _list_photos(source, progress)
         session = Session(
             folder=unfinished,
             source=source,
@@ -77,7 +78,7 @@ def create(
             weights=weights,
             weights_sha256=weights_sha256,
         )
-        _write(session)
+        _write_files(session)
         unfinished.chmod(0o755)  # mkdtemp made it for its owner alone
         unfinished.rename(folder)
     except OSError as error:
@@ -87,8 +88,8 @@ def create(
     return open_session(folder)
 
 
-def _source(photos: str | Path | IO[bytes], unfinished: Path) -> Path:
-    """The folder the photos lie in, unpacked into the session where they came in a ZIP."""
+def _find_source(photos: str | Path | IO[bytes], unfinished: Path) -> Path:
+    """Find the folder the photos lie in, unpacked into the session where they came in a ZIP."""
     if isinstance(photos, str | Path):
         path = Path(photos)
         if path.is_dir():
@@ -98,7 +99,8 @@ def _source(photos: str | Path | IO[bytes], unfinished: Path) -> Path:
     return unpack_photos(photos, unfinished / "photos").folder
 
 
-def _listed(source: Path, progress: Progress | None) -> tuple[SessionPhoto, ...]:
+def _list_photos(source: Path, progress: ReadingProgress | None) -> tuple[SessionPhoto, ...]:
+    """List the photos of a folder with their sha256, which takes reading them."""
     paths = find_images(source)
     if not paths:
         raise UserError(f"{source} holds no photos; expected PNG, JPEG, WebP or the like in it")
@@ -123,8 +125,8 @@ def _listed(source: Path, progress: Progress | None) -> tuple[SessionPhoto, ...]
     return tuple(photos)
 
 
-def _write(session: Session) -> None:
-    """All files of a new session; nothing is lost if the machine stops here, so nothing is synced."""
+def _write_files(session: Session) -> None:
+    """Write all files of a new session; nothing is lost if the machine stops here, so nothing is synced."""
     states = session.folder / "states"
     states.mkdir()
     for index, photo in enumerate(session.photos):

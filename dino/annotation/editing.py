@@ -1,4 +1,4 @@
-"""Masks to a screen and back: painted on a smaller copy, kept at the photo's own size.
+"""Masks on the way to a screen and back: painted on a smaller copy, kept at the photo's own size.
 
 Only what was painted over is taken from the smaller copy. A pixel of the mask that nobody touched is
 the one that was there, however small the copy was.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dino.annotation.states import (
+from dino.annotation.session import (
     EDITED,
     MAX_OBJECTS,
     PROPOSED,
@@ -36,14 +36,14 @@ class Painted:
     mask: np.ndarray
 
 
-def edit_size(size: tuple[int, int], longest: int = EDIT_PX) -> tuple[int, int]:
-    """(h, w) of the copy of a photo of `size` (H, W) that is painted on, in px."""
-    share = min(1.0, longest / max(size))
+def edit_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Compute (h, w) of the copy of a photo of `size` (H, W) that is painted on, in px."""
+    share = min(1.0, EDIT_PX / max(size))
     return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 
 def reduce(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask [H,W] bool at a smaller `size` (h, w): set where half of what a pixel covers is."""
+    """Reduce a mask [H,W] bool to a smaller `size` (h, w): set where half of what a pixel covers is."""
     if mask.shape == size:
         return mask
     pixels = mask.astype(np.uint8) * 255
@@ -52,7 +52,7 @@ def reduce(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def apply_painting(mask: np.ndarray, painted: np.ndarray) -> np.ndarray:
-    """The mask [H,W] with what `painted` [h,w] changed of its smaller copy; itself where nothing."""
+    """Change the mask [H,W] where `painted` [h,w] changed its smaller copy; the mask itself where nothing."""
     changed = reduce(mask, painted.shape) != painted
     if not changed.any():
         return mask
@@ -64,7 +64,7 @@ def apply_painting(mask: np.ndarray, painted: np.ndarray) -> np.ndarray:
 def apply_paintings(
     state: PhotoState, paintings: Sequence[Painted], *, size: tuple[int, int], num_classes: int
 ) -> PhotoState:
-    """The state of a photo with the objects as they were painted, in that order.
+    """Build the state of a photo with the objects as they were painted, in that order.
 
     Args:
         size: (H, W) of the photo; num_classes: how many there are to choose from.
@@ -77,14 +77,12 @@ def apply_paintings(
     return PhotoState(
         state.status,
         size,
-        tuple(_merged(before.get(p.id), p, size, num_classes) for p in paintings),
+        tuple(_apply_to_object(before.get(p.id), p, size, num_classes) for p in paintings),
     )
 
 
-def proposed_state(
-    backbone: Backbone, rgb: np.ndarray, settings: MaskSettings, *, status: str = TODO
-) -> PhotoState:
-    """The state of a photo, uint8 [H,W,3], with the objects as they are proposed; one forward.
+def proposed_state(backbone: Backbone, rgb: np.ndarray, settings: MaskSettings) -> PhotoState:
+    """Build the state of a photo, uint8 [H,W,3], with the objects as they are proposed; one forward.
 
     Raises:
         UserError: as `propose`.
@@ -94,10 +92,10 @@ def proposed_state(
         MaskObject(number, 0, regions.encode(mask), PROPOSED)
         for number, mask in enumerate(masks, start=1)
     )
-    return PhotoState(status, (rgb.shape[0], rgb.shape[1]), tuple(proposals))
+    return PhotoState(TODO, (rgb.shape[0], rgb.shape[1]), tuple(proposals))
 
 
-def _merged(
+def _apply_to_object(
     before: MaskObject | None, painted: Painted, size: tuple[int, int], num_classes: int
 ) -> MaskObject:
     if not 0 <= painted.class_index < num_classes:

@@ -5,15 +5,16 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from dino.annotation.session import Session
-from dino.annotation.states import STATUSES, TODO
+from dino.annotation.session import STATUSES, TODO, Session
+
+_Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class _Seen:
     """What a state file said when it was last read; `stamp` changes with the file."""
 
-    stamp: tuple[int, int, int] | None
+    stamp: _Stamp | None
     status: str
     num_objects: int
     problem: str
@@ -46,40 +47,38 @@ class Overview:
 
     @property
     def statuses(self) -> list[str]:
-        """Status of each photo, in order."""
+        """List the status of each photo, in order."""
         return [seen.status for seen in self._seen]
 
     @property
     def num_objects(self) -> int:
-        """Objects in all photos together."""
+        """Count the objects in all photos together."""
         return sum(seen.num_objects for seen in self._seen)
 
     @property
     def problems(self) -> dict[int, str]:
-        """What is wrong with the state files of photos, by number from 0."""
+        """List what is wrong with the state files of photos, by number from 0."""
         return {index: seen.problem for index, seen in enumerate(self._seen) if seen.problem}
 
     def counts(self) -> dict[str, int]:
-        """Number of photos of each status, those of none included."""
+        """Count the photos of each status, those of none included."""
         counted = Counter(self.statuses)
         return {status: counted[status] for status in STATUSES}
 
     def next_todo(self, after: int) -> int | None:
-        """The first photo still to do after photo `after`, from the start again at the end."""
+        """Find the first photo still to do after photo `after`, from the start again at the end."""
         statuses = self.statuses
         order = [*range(after + 1, len(statuses)), *range(min(after + 1, len(statuses)))]
         return next((index for index in order if statuses[index] == TODO), None)
 
-    def _stamps(self) -> dict[int, tuple[int, int, int]]:
+    def _stamps(self) -> dict[int, _Stamp]:
         found = {}
         try:
             with os.scandir(self._session.folder / "states") as entries:
                 for entry in entries:
                     number, _, suffix = entry.name.partition(".")
                     if suffix == "json" and number.isdigit():
-                        told = entry.stat()
-                        stamp = (told.st_mtime_ns, told.st_size, told.st_ino)
-                        found[int(number) - 1] = stamp
+                        found[int(number) - 1] = _stamp(entry.stat())
         except OSError:  # the folder is gone: every photo is to be done again, and says so
             return {}
         return found
@@ -87,18 +86,22 @@ class Overview:
     def _read(self, index: int) -> _Seen:
         # Stamped before it is read: a write in between is noticed the next time.
         try:
-            told = self._session.state_path(index).stat()
-            stamp = (told.st_mtime_ns, told.st_size, told.st_ino)
+            stamp = _stamp(self._session.state_path(index).stat())
         except OSError:
             stamp = None
         state, problem = self._session.load(index)
         return _Seen(stamp, state.status, len(state.objects), problem)
 
 
-def missing_photos(session: Session) -> dict[int, str]:
-    """Photos that are gone, or of another length than at the start, by number from 0.
+def _stamp(stat: os.stat_result) -> _Stamp:
+    """Take what changes with a file."""
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
-    Quick (nothing is read), so a photo that changed but kept its length is told when it is opened.
+
+def missing_photos(session: Session) -> dict[int, str]:
+    """Find photos that are gone, or of another length than at the start, by number from 0.
+
+    Quick (nothing is read), so a photo that changed but kept its length is found out when it is opened.
     """
     problems = {}
     for index, photo in enumerate(session.photos):

@@ -1,23 +1,23 @@
 """A session of annotation: a folder that says which photos, which classes, how masks are proposed.
 
     SESSION/session.json       photos with their sha256, classes, MaskSettings, weights
-    SESSION/states/00001.json  one a photo: status and objects (see `states`)
+    SESSION/states/00001.json  one a photo: whether it is done, and its objects
     SESSION/photos/            where the photos came in a ZIP
 
 Nothing but these files is remembered anywhere, so a session goes on where it was after a reload, a
 restart, or on another machine (with the photos where they were). Two browser tabs may work on one: of
-each photo the last save wins, and of the class names the last change; no file is ever half of each.
+each photo the last save wins, and of the class names the last change. Each file is replaced as a whole,
+so that none is ever half of each, and what happens to one photo's harms no other.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dino.annotation.states import PhotoState, read_state, write_state
 from dino.errors import UserError
 from dino.system.files import parse_json, write_atomically
 from dino.system.folders import checkpoints_folder
@@ -26,6 +26,34 @@ VERSION = 1
 MAX_CLASSES = 255  # a label picture has 256 values, and 0 is the background
 MAX_CLASS_NAME = 60
 _PHOTOS = "photos"
+TODO, ACCEPTED, REJECTED = STATUSES = ("todo", "accepted", "rejected")
+PROPOSED, EDITED = MADE = ("proposed", "edited")
+# One a number key, and as many colours as the eye keeps apart.
+MAX_OBJECTS = 9
+
+
+@dataclass(frozen=True)
+class MaskObject:
+    """An object in a photo: its `id` within the photo, the number of its class, its mask as COCO's
+    compressed run lengths, and whether somebody `made` it by hand or left it as proposed."""
+
+    id: int
+    class_index: int
+    counts: str
+    made: str = PROPOSED
+
+
+@dataclass(frozen=True)
+class PhotoState:
+    """What is known of a photo: `size` (H, W) in px is None until it is first opened."""
+
+    status: str = TODO
+    size: tuple[int, int] | None = None
+    objects: tuple[MaskObject, ...] = ()
+
+    def with_status(self, status: str) -> "PhotoState":
+        """Give the photo another verdict, with the same objects."""
+        return replace(self, status=status)
 
 
 @dataclass(frozen=True)
@@ -55,15 +83,15 @@ class Session:
         return self.folder.name
 
     def photo_path(self, index: int) -> Path:
-        """Where photo `index` (from 0) should be."""
+        """Say where photo `index` (from 0) should be."""
         return self.source / self.photos[index].file
 
     def state_path(self, index: int) -> Path:
-        """The file of photo `index`."""
+        """Find the file of the state of photo `index`."""
         return self.folder / "states" / state_name(index)
 
     def read_photo(self, index: int) -> bytes:
-        """The bytes of photo `index`, which are the ones the session began with.
+        """Read the bytes of photo `index`, which are the ones the session began with.
 
         Raises:
             UserError: it is gone, or another one by now.
@@ -84,7 +112,7 @@ class Session:
         return data
 
     def load(self, index: int) -> tuple[PhotoState, str]:
-        """The state of photo `index`, and what is wrong with its file ("": nothing); a photo whose
+        """Read the state of photo `index`, and what is wrong with its file ("": nothing); a photo whose
         file is gone or damaged is to be done again."""
         try:
             return read_state(self.state_path(index), photo_sha256=self.photos[index].sha256), ""
@@ -100,10 +128,10 @@ class Session:
         path = self.state_path(index)
         if path.exists() and self.load(index)[1]:
             os.replace(path, path.with_suffix(".damaged"))
-        write_state(path, state, photo_sha256=self.photos[index].sha256)
+        write_atomically(state_bytes(state, photo_sha256=self.photos[index].sha256), path)
 
     def class_name(self, number: int) -> str:
-        """The name of a class, also of one that another tab added and this list does not have."""
+        """Name a class, also of one that another tab added and this list does not have."""
         return self.classes[number] if number < len(self.classes) else f"class {number + 1}"
 
     def with_class(self, number: int, name: str) -> "Session":
@@ -117,24 +145,26 @@ class Session:
         if number > len(classes):
             raise UserError(f"there are {len(classes)} classes; the next one is {len(classes) + 1}")
         classes[number : number + 1] = [name]
-        changed = replace(now, classes=check_classes(classes))
-        write_session(changed)
-        return changed
+        return replace(now, classes=check_classes(classes))._write()
 
     def with_weights(self, weights: str, sha256: str) -> "Session":
-        """Make the proposals to come with other weights; written at once."""
-        changed = replace(open_session(self.folder), weights=weights, weights_sha256=sha256)
-        write_session(changed)
-        return changed
+        """Take other weights for the proposals to come; written at once."""
+        now = open_session(self.folder)
+        return replace(now, weights=weights, weights_sha256=sha256)._write()
+
+    def _write(self) -> "Session":
+        """Replace session.json by what this says."""
+        write_atomically(session_bytes(self), self.folder / "session.json")
+        return self
 
 
-def annotations_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Where sessions are unless said otherwise: `annotations` of the checkpoints folder."""
-    return checkpoints_folder(environ) / "annotations"
+def annotations_folder() -> Path:
+    """Find where sessions are unless said otherwise: `annotations` of the checkpoints folder."""
+    return checkpoints_folder() / "annotations"
 
 
 def list_sessions(root: Path) -> list[str]:
-    """Names of the sessions in a folder, the one worked on last first; no photo is looked at."""
+    """List the names of the sessions in a folder, the one worked on last first; no photo is looked at."""
     if not root.is_dir():
         return []
     found = [path for path in root.iterdir() if (path / "session.json").is_file()]
@@ -144,15 +174,15 @@ def list_sessions(root: Path) -> list[str]:
 
 
 def find_session(name: str, root: Path) -> Path:
-    """The folder of a session by its name.
+    """Find the folder of a session by its name.
 
     Raises:
         UserError: there is none.
     """
     known = list_sessions(root)
     if name not in known:
-        told = f"there are {', '.join(known[:8])}" if known else "there are none yet"
-        raise UserError(f"there is no session {name[:80]!r} in {root}; {told}")
+        hint = f"there are {', '.join(known[:8])}" if known else "there are none yet"
+        raise UserError(f"there is no session {name[:80]!r} in {root}; {hint}")
     return root / name
 
 
@@ -164,7 +194,7 @@ def open_session(folder: str | Path) -> Session:
     """
     path = Path(folder) / "session.json"
     try:
-        return _parsed(Path(folder), parse_json(path.read_bytes()))
+        return _parse_session(Path(folder), parse_json(path.read_bytes()))
     except UserError as error:
         raise UserError(f"{path} cannot be used: {error}") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -174,17 +204,8 @@ def open_session(folder: str | Path) -> Session:
         ) from error
 
 
-def write_session(session: Session) -> None:
-    """Replace session.json.
-
-    Raises:
-        UserError: it cannot be written; the old one stays.
-    """
-    write_atomically(session_bytes(session), session.folder / "session.json")
-
-
 def session_bytes(session: Session) -> bytes:
-    """What stands in session.json; photos inside the session's own folder are told as such."""
+    """Write what stands in session.json; photos inside the session's own folder are noted as such."""
     inside = session.source == session.folder / _PHOTOS
     document = {
         "version": VERSION,
@@ -201,7 +222,7 @@ def session_bytes(session: Session) -> bytes:
 
 
 def check_classes(names: Sequence[str]) -> tuple[str, ...]:
-    """Class names as they are kept, without blanks around them.
+    """Check class names, and give them as they are kept, without blanks around them.
 
     Raises:
         UserError: none, too many, an empty or long one, or one twice.
@@ -220,18 +241,18 @@ def check_classes(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def state_name(index: int) -> str:
-    """File name of the state of photo `index`."""
+    """Name the file of the state of photo `index`."""
     return f"{index + 1:05}.json"
 
 
-def _parsed(folder: Path, document: dict[str, Any]) -> Session:
+def _parse_session(folder: Path, document: dict[str, Any]) -> Session:
     if document["version"] != VERSION:
         raise UserError(f"version is {document['version']!r}, expected {VERSION}; update the app")
     source = document["source"]
     return Session(
         folder=folder,
         source=folder / _PHOTOS if source is None else Path(source),
-        photos=tuple(_photo(entry) for entry in document["photos"]),
+        photos=tuple(_parse_photo(entry) for entry in document["photos"]),
         classes=check_classes(document["classes"]),
         settings=dict(document["settings"]),
         weights=str(document["weights"]),
@@ -239,8 +260,67 @@ def _parsed(folder: Path, document: dict[str, Any]) -> Session:
     )
 
 
-def _photo(entry: dict[str, Any]) -> SessionPhoto:
+def _parse_photo(entry: dict[str, Any]) -> SessionPhoto:
     file = PurePosixPath(entry["file"])
     if file.is_absolute() or ".." in file.parts or not file.parts:
         raise UserError(f"the photo {str(file)[:80]!r} leads out of its folder")
     return SessionPhoto(str(file), str(entry["sha256"]), int(entry["num_bytes"]))
+
+
+def state_bytes(state: PhotoState, *, photo_sha256: str) -> bytes:
+    """Write what stands in the file of a photo."""
+    document = {
+        "photo_sha256": photo_sha256,
+        "status": state.status,
+        "size": state.size,
+        "objects": [
+            {"id": o.id, "class": o.class_index, "made": o.made, "counts": o.counts}
+            for o in state.objects
+        ],
+    }
+    return (json.dumps(document) + "\n").encode()
+
+
+def read_state(path: Path, *, photo_sha256: str) -> PhotoState:
+    """Read the state in a file.
+
+    Raises:
+        UserError: it is gone, damaged, or of another photo.
+    """
+    try:
+        return _parse_state(parse_json(path.read_bytes()), photo_sha256)
+    except FileNotFoundError:
+        raise UserError(f"{path.name} is gone; the photo is to be done again") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = str(error) if isinstance(error, UserError | OSError) else "not what was written"
+        raise UserError(
+            f"{path.name} is damaged ({reason}); the photo is to be done again"
+        ) from error
+
+
+def _parse_state(document: dict[str, Any], photo_sha256: str) -> PhotoState:
+    if document["photo_sha256"] != photo_sha256:
+        raise UserError("of another photo")
+    size = document["size"]
+    if size is not None:
+        height, width = size
+        if not (_is_whole(height, 1) and _is_whole(width, 1)):
+            raise UserError("its size is none")
+        size = (height, width)
+    objects = tuple(_parse_object(entry) for entry in document["objects"])
+    if document["status"] not in STATUSES or (objects and size is None):
+        raise UserError("not what was written")
+    if len({o.id for o in objects}) < len(objects):
+        raise UserError("two objects of one number")
+    return PhotoState(document["status"], size, objects)
+
+
+def _parse_object(entry: dict[str, Any]) -> MaskObject:
+    whole = _is_whole(entry["id"], 1) and _is_whole(entry["class"], 0)
+    if not whole or entry["made"] not in MADE or not isinstance(entry["counts"], str):
+        raise UserError("an object that is none")
+    return MaskObject(entry["id"], entry["class"], entry["counts"], entry["made"])
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return type(value) is int and value >= least

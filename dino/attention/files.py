@@ -106,7 +106,9 @@ def attention_files(
         pixels = attention.geometry.to_photo(mask)
         yield f"mask-{index}.png", draw.encode_png(pixels)
         small = draw.scaled(attention.geometry, _TILE_PX).to_photo(mask)
-        tiles.append((f"mask-{index}", draw.mask_overlay(draw.shrink(photo, _TILE_PX), small)))
+        tiles.append(
+            (f"mask-{index}", draw.objects_overlay(draw.shrink(photo, _TILE_PX), small[None]))
+        )
     scale = "one scale" if style.shared_scale else "each map on its own scale"
     title = f"Last-block attention, {scale}; masks hold {mass:.0%} of each head's attention"
     yield "sheet.png", draw.encode_png(finish(draw.sheet(tiles, title=title)))

@@ -143,8 +143,8 @@ def segment(
     """
     from dino.attention.mass import check_heads
     from dino.masks import coco, files
-    from dino.masks.discovery.found import table_bytes
-    from dino.masks.proposals import MaskSettings, propose_objects, together
+    from dino.masks.discovery.methods import table_bytes
+    from dino.masks.proposals import MaskSettings, merge_masks, propose_objects
     from dino.model.parallel import how_many
     from dino.system.files import write_atomically
 
@@ -171,7 +171,7 @@ def segment(
 
     def results(rgb: "np.ndarray", name: str) -> Iterator["File"]:
         found = propose_objects(backbone, rgb, settings)
-        mask = together(found, (rgb.shape[0], rgb.shape[1]), settings)
+        mask = merge_masks(found, (rgb.shape[0], rgb.shape[1]), settings)
         masks[name] = found or [mask]
         return files.mask_files(rgb, mask, objects=found, random=backbone.is_random)
 

@@ -37,7 +37,7 @@ class VideoSequence:
         return len(self.frames)
 
     def rgb(self, number: int) -> np.ndarray:
-        """A frame, uint8 [H,W,3].
+        """Read a frame, uint8 [H,W,3].
 
         Raises:
             ImageError: it cannot be read.
@@ -45,7 +45,7 @@ class VideoSequence:
         return read(self.frames[number])
 
     def labels(self, number: int) -> np.ndarray:
-        """A frame's mask, uint8 [H,W]: 0 background, objects from 1.
+        """Read a frame's mask, uint8 [H,W]: 0 background, objects from 1.
 
         Raises:
             UserError: it cannot be read.
@@ -56,7 +56,7 @@ class VideoSequence:
         return np.where(values == _UNSURE, 0, values).astype(np.uint8)
 
     def first_labels(self) -> np.ndarray:
-        """The first frame's mask, which says what to follow.
+        """Read the first frame's mask, which says what to follow.
 
         Raises:
             UserError: it cannot be read or holds no object.
@@ -80,7 +80,7 @@ class DavisData:
 
     @property
     def num_frames(self) -> int:
-        """Frames of all sequences."""
+        """Count the frames of all sequences."""
         return sum(len(sequence) for sequence in self.sequences)
 
 
@@ -115,14 +115,14 @@ def open_davis(
     present = sorted(path.name for path in photos.iterdir() if path.is_dir())
     if not present:
         raise UserError(f"{photos} holds no sequences; expected a folder of frames for each")
-    known = year or _year_of(root, masks, sequences or present)
-    names = list(dict.fromkeys(sequences)) or _listed(root, known) or present
+    known = year or _guess_year(root, masks, sequences or present)
+    names = list(dict.fromkeys(sequences)) or _read_list(root, known) or present
     found = tuple(_open_sequence(photos / name, masks / name, known) for name in names)
     return DavisData(root, known, found)
 
 
-def _year_of(root: Path, masks: Path, names: Sequence[str]) -> int:
-    """The year a folder seems to be of."""
+def _guess_year(root: Path, masks: Path, names: Sequence[str]) -> int:
+    """Guess the year a folder is of."""
     listed = [year for year in YEARS if (root / "ImageSets" / str(year)).is_dir()]
     if len(listed) == 1:
         return listed[0]
@@ -132,8 +132,8 @@ def _year_of(root: Path, masks: Path, names: Sequence[str]) -> int:
     return 2016 if set(np.unique(read_label_map(first))) <= {0, _UNSURE} else 2017
 
 
-def _listed(root: Path, year: int) -> list[str]:
-    """Names in the set's list; 2016's has a line of a frame and its mask each."""
+def _read_list(root: Path, year: int) -> list[str]:
+    """Read the names in the set's list; 2016's has a line of a frame and its mask each."""
     for path in (root / "ImageSets" / str(year), root / "ImageSets" / "480p"):
         file = path / "val.txt"
         if file.is_file():

@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dino.errors import UserError
-from dino.masks.coco import Box, CocoImage, decode_outline, read_coco
+from dino.masks.coco import CocoImage, PixelBox, decode_outline, read_coco
 from dino.media.images import find_images
+from dino.media.label_maps import read_brightest
+from dino.media.regions import box_of
 
 # Pascal's label of borders and of what is too hard to tell.
 _VOC_IGNORE = 255
@@ -27,20 +28,20 @@ class Objects:
     """The outlined objects of one photo.
 
     `masks` [O,H,W] bool, each with a pixel at least; `ignore` [H,W] bool, pixels that count neither
-    as object nor as background; `told` the objects' boxes as far as a file tells them, else None.
+    as object nor as background; `given` the objects' boxes as far as a file has them, else None.
     """
 
     masks: np.ndarray
     ignore: np.ndarray
-    told: tuple[Box | None, ...] = ()
+    given: tuple[PixelBox | None, ...] = ()
 
     @property
     def boxes(self) -> np.ndarray:
-        """(top, left, bottom, right) of each object in px, float64 [O,4]: as told, else its mask's."""
-        told = self.told or (None,) * len(self.masks)
+        """List (top, left, bottom, right) of each object in px, float64 [O,4]: as given, else its mask's."""
+        given = self.given or (None,) * len(self.masks)
         boxes = [
-            _box_of(mask) if box is None else box
-            for mask, box in zip(self.masks, told, strict=True)
+            box_of(mask) if box is None else box
+            for mask, box in zip(self.masks, given, strict=True)
         ]
         return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
@@ -58,7 +59,7 @@ class MaskData:
 def open_masks(
     root: str | Path, *, photos: str | Path | None = None, split: str = "val"
 ) -> MaskData:
-    """List photos with outlined objects; the layout is told by what is there.
+    """List photos with outlined objects; what is there says which layout it is.
 
     Args:
         root: a folder with images/ and masks/ (a PNG a photo, of the same stem and size; what is
@@ -139,26 +140,13 @@ def _mask_of(photo: Path, masks: Path) -> Path:
     return masks / f"{photo.stem}.png"
 
 
-def _read_png(path: Path) -> np.ndarray:
-    """Values of a mask file [H,W]: a palette's indices, or the brightest channel but transparency."""
-    try:
-        with Image.open(path) as picture:
-            values = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is not a readable mask ({error}); export it again") from error
-    if values.ndim == 3:
-        colours = values.shape[2] - (values.shape[2] in (2, 4))  # grey or RGB, and maybe alpha
-        values = values[..., :colours].max(axis=-1)
-    return values
-
-
 def _read_foreground(photo: Path, *, masks: Path) -> Objects:
-    mask = _read_png(_mask_of(photo, masks)) != 0
+    mask = read_brightest(_mask_of(photo, masks)) != 0
     return _objects([mask], np.zeros_like(mask))
 
 
 def _read_labels(photo: Path, *, masks: Path) -> Objects:
-    labels = _read_png(_mask_of(photo, masks))
+    labels = read_brightest(_mask_of(photo, masks))
     numbers = [number for number in np.unique(labels) if number not in (0, _VOC_IGNORE)]
     return _objects([labels == number for number in numbers], labels == _VOC_IGNORE)
 
@@ -175,7 +163,7 @@ def _read_outlines(photo: Path, *, known: dict[Path, CocoImage]) -> Objects:
 
 
 def _objects(
-    masks: list[np.ndarray], ignore: np.ndarray, told: Sequence[Box | None] = ()
+    masks: list[np.ndarray], ignore: np.ndarray, given: Sequence[PixelBox | None] = ()
 ) -> Objects:
     """Stack what has a pixel that counts."""
     kept = [number for number, mask in enumerate(masks) if (mask & ~ignore).any()]
@@ -183,10 +171,5 @@ def _objects(
     return Objects(
         np.zeros((0, *ignore.shape), bool) if stacked is None else stacked,
         ignore,
-        tuple(told[number] for number in kept) if told else (),
+        tuple(given[number] for number in kept) if given else (),
     )
-
-
-def _box_of(mask: np.ndarray) -> Box:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return float(rows[0]), float(columns[0]), float(rows[-1]) + 1, float(columns[-1]) + 1

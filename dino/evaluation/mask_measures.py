@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dino.evaluation.mask_data import Objects
-from dino.masks.discovery.found import Discovery
+from dino.masks.discovery.methods import Discovery
 from dino.media.geometry import Geometry
 
 # Precision weighs more than recall, as in the literature on saliency.

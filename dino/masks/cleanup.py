@@ -27,7 +27,7 @@ def clean(
     largest: bool = False,
     fill_holes: bool = False,
 ) -> NDArray[np.bool_]:
-    """The mask [H,W] without small pieces, with its largest piece only, with its holes filled.
+    """Tidy a mask [H,W]: drop small pieces, keep its largest only, fill its holes.
 
     In this order, so that a hole never makes a crumb large enough to stay.
 
@@ -39,13 +39,12 @@ def clean(
     """
     check_min_area(min_area)
     if min_area or largest:
-        mask = _without_pieces(mask, min_area, largest=largest)
-    return _filled(mask) if fill_holes else mask
+        mask = _drop_pieces(mask, min_area, largest=largest)
+    return _fill_holes(mask) if fill_holes else mask
 
 
-def _without_pieces(
-    mask: NDArray[np.bool_], min_area: float, *, largest: bool
-) -> NDArray[np.bool_]:
+def _drop_pieces(mask: NDArray[np.bool_], min_area: float, *, largest: bool) -> NDArray[np.bool_]:
+    """Keep the pieces that are large enough, or the largest."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0  # label 0 is what lies outside
@@ -55,7 +54,7 @@ def _without_pieces(
     return keep[labels]
 
 
-def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Set what is enclosed: pieces of the outside that do not reach the photo's edge."""
     height, width = mask.shape
     _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)

@@ -1,11 +1,11 @@
-"""Several objects of a photo drawn in colours of their own, and the numbers of a discovery as a file."""
+"""What is written of masks: the numbers of a discovery, and masks with their cut-outs as PNG."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dino.masks.discovery.found import Discovery
+from dino.masks.discovery.methods import Discovery
 from dino.masks.settings import Mask
 from dino.media import draw
 from dino.media.geometry import Geometry
@@ -13,7 +13,7 @@ from dino.system.files import File, npz
 
 
 def discovery_npz(found: Discovery, geometry: Geometry, *, settings: str) -> bytes:
-    """`objects.npz`: masks [n,h,w], scores [n,h,w], seeds [n,2], boxes [n,4] in patches, and how."""
+    """Write `objects.npz`: masks [n,h,w], scores [n,h,w], seeds [n,2], boxes [n,4] in patches, and how."""
     return npz(
         {
             "masks": found.masks,
@@ -35,14 +35,14 @@ def _table(rows: Sequence[tuple[int, ...]], columns: int) -> NDArray[np.int64]:
 def mask_files(
     photo: np.ndarray, mask: Mask, *, objects: Sequence[Mask] = (), random: bool = False
 ) -> Iterator[File]:
-    """`mask.png` (0/255, data rather than a picture) and `cutout.png` (RGBA) at the photo's size.
+    """Write `mask.png` (0/255, data rather than a picture) and `cutout.png` (RGBA) at the photo's size.
 
     Where `mask` is of several `objects`, each has its own too, `object-1.png` and so on. `random`
     marks the cut-out as made with random weights.
     """
     if len(objects) > 1:
-        for number, one in enumerate(objects, start=1):
-            yield f"object-{number}.png", draw.encode_png(one.pixels)
+        for number, of_object in enumerate(objects, start=1):
+            yield f"object-{number}.png", draw.encode_png(of_object.pixels)
     yield "mask.png", draw.encode_png(mask.pixels)
     cutout = draw.cutout(photo, mask.pixels)
     yield "cutout.png", draw.encode_png(draw.mark_random(cutout) if random else cutout)

@@ -1,7 +1,7 @@
 """Masks by pointing: patches like the points on an object, unlike those off it, within a box.
 
-    mask = prompted_mask(features.patches, grid, points=[(12, 7, 1), (3, 20, -1)], box=None)   # [h,w]
-    mask = prompted_mask(features.patches, grid, painted=signs)    # each patch of a scribble is a point
+    prompts = [Prompt(points=[(12, 7, 1), (3, 20, -1)]), Prompt(painted=signs)]
+    masks = prompted_objects(features.patches, grid, prompts)      # bool [2,h,w]
 
 Encode once, prompt many times: the features are of one forward, and each answer is a product with a
 handful of them. Nothing is learned; that features of one object are alike is what DINO's training
@@ -18,7 +18,8 @@ from dino.errors import UserError
 from dino.features.correspondence import nearest, unit
 
 Point = tuple[int, int, int]
-Box = tuple[int, int, int, int]
+# (top, left, bottom, right) in patches, ends excluded.
+PatchBox = tuple[int, int, int, int]
 
 DEFAULT_LIKENESS = 0.5
 # Rounds of two-means between a box's inside and its outside; it stands after a few.
@@ -30,7 +31,7 @@ class Prompt(NamedTuple):
     (top, left, bottom, right; ends excluded) and `painted` patches, [h,w] of +1, -1 and 0 for neither."""
 
     points: Sequence[Point] = ()
-    box: Box | None = None
+    box: PatchBox | None = None
     painted: NDArray[np.integer] | None = None
 
     @property
@@ -40,41 +41,11 @@ class Prompt(NamedTuple):
         return self.box is not None or painted or any(sign > 0 for _, _, sign in self.points)
 
     def patches(self, sign: int, columns: int) -> list[int]:
-        """Numbers of the patches that are pointed at or painted with a sign."""
-        pointed = {row * columns + column for row, column, one in self.points if one == sign}
+        """List the numbers of the patches that are pointed at or painted with a sign."""
+        pointed = {row * columns + column for row, column, own in self.points if own == sign}
         if self.painted is not None:
             pointed.update(np.flatnonzero(self.painted == sign).tolist())
         return sorted(pointed)
-
-
-def prompted_mask(
-    features: NDArray[np.floating],
-    grid: tuple[int, int],
-    *,
-    points: Sequence[Point] = (),
-    box: Box | None = None,
-    painted: NDArray[np.integer] | None = None,
-    likeness: float = DEFAULT_LIKENESS,
-) -> NDArray[np.bool_]:
-    """The patches that belong to what was pointed at: bool [h,w].
-
-    A patch belongs when it is at least `likeness` of the way from the least alike patch to the points
-    on the object (cosine to the nearest of them), nearer to one of these than to any off it, and in
-    the box. Without points on the object the box alone decides: its patches that are nearer to the
-    mean of its inside than to the mean of what lies outside.
-
-    Args:
-        features: [h·w,D], row by row.
-        grid: (h, w) in patches.
-        points: (row, column, +1 on the object or -1 off it).
-        box: (top, left, bottom, right) in patches, ends excluded.
-        painted: [h,w] of +1, -1 and 0: each patch painted is a point like those in `points`.
-        likeness: 0 takes all patches, 1 the points' own.
-    Raises:
-        UserError: nothing pointed at, a point, box or painting outside the grid, or likeness outside
-            0..1.
-    """
-    return _answer(features, grid, Prompt(points, box, painted), likeness)[0]
 
 
 def prompted_objects(
@@ -84,32 +55,41 @@ def prompted_objects(
     *,
     likeness: float = DEFAULT_LIKENESS,
 ) -> NDArray[np.bool_]:
-    """Masks of several objects that share no patch, bool [n,h,w]: what two would have goes to the one
+    """Choose the patches of several objects, which share none: bool [n,h,w].
+
+    A patch belongs to an object when it is at least `likeness` of the way from the least alike patch to
+    the points on the object (cosine to the nearest of them), nearer to one of these than to any off it,
+    and in the box. Without points on the object the box alone decides: its patches that are nearer to the
+    mean of its inside than to the mean of what lies outside. What two objects would have goes to the one
     it is nearer to.
 
     Args:
+        features: [h·w,D], row by row.
+        grid: (h, w) in patches.
         prompts: of each object; the mask of one that is not pointed at yet is empty.
+        likeness: 0 takes all patches, 1 the points' own.
     Raises:
-        UserError: as `prompted_mask`.
+        UserError: a point, box or painting outside the grid, or likeness outside 0..1.
     """
     masks = np.zeros((len(prompts), *grid), dtype=bool)
     nearness = np.full((len(prompts), *grid), -np.inf)
     for number, prompt in enumerate(prompts):
         if prompt.is_enough:
-            mask, near = _answer(features, grid, prompt, likeness)
+            mask, near = _choose_patches(features, grid, prompt, likeness)
             masks[number], nearness[number] = mask, np.where(mask, near, -np.inf)
     if not len(prompts):
         return masks
     return masks & (np.arange(len(prompts))[:, None, None] == nearness.argmax(axis=0))
 
 
-def _answer(
+def _choose_patches(
     features: NDArray[np.floating],
     grid: tuple[int, int],
     prompt: Prompt,
     likeness: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """The mask, and each patch's cosine to the nearest point, or to the mean of the mask: [h,w]."""
+    """Choose one object's patches: their mask, and each patch's cosine to the nearest point, or to the mean
+    of the mask, both [h,w]."""
     _check(features, grid, prompt, likeness)
     vectors = unit(features)
     on, off = (prompt.patches(sign, grid[1]) for sign in (1, -1))
@@ -127,7 +107,7 @@ def _answer(
 
 
 def _inside_of_box(vectors: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Two-means that starts from the box's inside and outside; what is outside stays there."""
+    """Part a box by two-means that start from its inside and outside; what is outside stays there."""
     if inside.all():
         return inside
     kept = inside
@@ -141,7 +121,8 @@ def _inside_of_box(vectors: NDArray[np.float32], inside: NDArray[np.bool_]) -> N
     return kept
 
 
-def _within(grid: tuple[int, int], box: Box | None) -> NDArray[np.bool_]:
+def _within(grid: tuple[int, int], box: PatchBox | None) -> NDArray[np.bool_]:
+    """Mark the patches of a box, all where there is none: bool [h·w]."""
     mask = np.ones(grid, dtype=bool)
     if box is not None:
         top, left, bottom, right = box
@@ -164,8 +145,6 @@ def _check(
         )
     if not 0 <= likeness <= 1:
         raise UserError(f"got likeness {likeness}; expected 0 to 1")
-    if not prompt.is_enough:
-        raise UserError("nothing is pointed at; add a point on the object, or a box around it")
     for row, column, sign in prompt.points:
         if not (0 <= row < height and 0 <= column < width) or sign not in (-1, 1):
             raise UserError(

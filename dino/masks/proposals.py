@@ -1,4 +1,4 @@
-"""A mask for a photo by settings that can be kept, repeated and told: what the app, the queue of
+"""A mask for a photo by settings that can be kept, repeated and shown: what the app, the queue of
 photos to annotate and `segment` all start from.
 
     mask = propose(backbone, rgb, MaskSettings(method="kmeans", largest=True, refine="guided"))
@@ -21,9 +21,9 @@ from dino.attention.photo import Attention, PatchFeatures
 from dino.errors import UserError
 from dino.masks.cleanup import clean
 from dino.masks.discovery import keys, methods
-from dino.masks.discovery.found import Discovery
 from dino.masks.discovery.keys import PatchKeys
-from dino.masks.refine import refined
+from dino.masks.discovery.methods import Discovery
+from dino.masks.refine import refine_mask
 from dino.masks.settings import METHODS, Mask, MaskSettings
 from dino.model.backbone import Backbone
 
@@ -31,22 +31,22 @@ __all__ = [
     "METHODS",
     "MaskSettings",
     "cluster_labels",
-    "described",
-    "discovered",
+    "describe_mask",
+    "discover_objects",
     "finish",
     "finish_objects",
+    "merge_masks",
     "objects_from",
     "patch_mask",
     "patch_masks",
     "propose",
     "propose_from",
     "propose_objects",
-    "together",
 ]
 
 
 def propose(backbone: Backbone, rgb: NDArray[np.uint8], settings: MaskSettings) -> Mask:
-    """The mask of a photo, uint8 [H,W,3], at the photo's size; of several objects all together.
+    """Propose the mask of a photo, uint8 [H,W,3], at the photo's size; of several objects all together.
 
     Raises:
         UserError: heads that do not exist, a photo too large for this machine, or a network
@@ -54,7 +54,7 @@ def propose(backbone: Backbone, rgb: NDArray[np.uint8], settings: MaskSettings) 
     """
     if settings.discovers:
         masks = propose_objects(backbone, rgb, settings)
-        return together(masks, (rgb.shape[0], rgb.shape[1]), settings)
+        return merge_masks(masks, (rgb.shape[0], rgb.shape[1]), settings)
     attention = photo.attend(backbone, rgb, size=settings.size, fit=settings.fit)
     features = None
     if settings.method == "kmeans":
@@ -65,7 +65,7 @@ def propose(backbone: Backbone, rgb: NDArray[np.uint8], settings: MaskSettings) 
 def propose_objects(
     backbone: Backbone, rgb: NDArray[np.uint8], settings: MaskSettings
 ) -> list[Mask]:
-    """A mask for each object found, which may be none; where no objects are sought, the one mask.
+    """Propose a mask for each object found, which may be none; where no objects are sought, the one mask.
 
     Raises:
         UserError: as `propose`.
@@ -77,13 +77,15 @@ def propose_objects(
 
 
 def objects_from(kept: PatchKeys, rgb: NDArray[np.uint8], settings: MaskSettings) -> list[Mask]:
-    """As `propose_objects`, from keys of this photo that are there already."""
-    masks = kept.geometry.to_photo(discovered(kept, settings).masks)
-    return [described(pixels, kept, settings) for pixels in finish_objects(rgb, masks, settings)]
+    """Propose as `propose_objects`, from keys of this photo that are there already."""
+    masks = kept.geometry.to_photo(discover_objects(kept, settings).masks)
+    return [
+        describe_mask(pixels, kept, settings) for pixels in finish_objects(rgb, masks, settings)
+    ]
 
 
-def discovered(kept: PatchKeys, settings: MaskSettings) -> Discovery:
-    """The objects in patches, by the settings' method, before they are tidied or refined.
+def discover_objects(kept: PatchKeys, settings: MaskSettings) -> Discovery:
+    """Find the objects in patches, by the settings' method, before they are tidied or refined.
 
     Raises:
         UserError: heads that do not exist, too many patches, or a method that seeks no objects.
@@ -93,8 +95,8 @@ def discovered(kept: PatchKeys, settings: MaskSettings) -> Discovery:
     return methods.discover(joined, kept.geometry.grid, method=settings.method, **limit)
 
 
-def together(masks: Sequence[Mask], shape: tuple[int, int], settings: MaskSettings) -> Mask:
-    """The objects of a photo of `shape` (H, W) as one mask; empty where there are none."""
+def merge_masks(masks: Sequence[Mask], shape: tuple[int, int], settings: MaskSettings) -> Mask:
+    """Merge the objects of a photo of `shape` (H, W) into one mask; empty where there are none."""
     if not masks:
         return Mask(np.zeros(shape, dtype=bool), settings.words)
     return replace(masks[0], pixels=np.logical_or.reduce([mask.pixels for mask in masks]))
@@ -107,7 +109,7 @@ def propose_from(
     *,
     features: PatchFeatures | None = None,
 ) -> Mask:
-    """As `propose`, from attention and (for k-means) features of this photo that are there already.
+    """Propose as `propose`, from attention and (for k-means) features of this photo that are there already.
 
     `settings.size` and `settings.fit` change nothing any more.
     """
@@ -115,11 +117,13 @@ def propose_from(
     if settings.method == "kmeans" and features is not None:
         labels = cluster_labels(features, settings)
     kept = patch_mask(attention, settings, labels=labels)
-    return described(finish(rgb, attention.geometry.to_photo(kept), settings), attention, settings)
+    return describe_mask(
+        finish(rgb, attention.geometry.to_photo(kept), settings), attention, settings
+    )
 
 
 def cluster_labels(features: PatchFeatures, settings: MaskSettings) -> NDArray[np.int32]:
-    """The cluster of each patch, int32 [h,w], by k-means of the features."""
+    """Find the cluster of each patch, int32 [h,w], by k-means of the features."""
     labels = thresholds.cluster_patches(features.patches, clusters=settings.clusters)
     return labels.reshape(features.geometry.grid)
 
@@ -130,7 +134,7 @@ def patch_masks(
     *,
     labels: NDArray[np.integer] | None = None,
 ) -> NDArray[np.bool_]:
-    """Which patches each map [M,h,w] keeps by the settings' method, bool of the same shape.
+    """Choose which patches each map [M,h,w] keeps by the settings' method, bool of the same shape.
 
     Args:
         labels: `cluster_labels` for k-means.
@@ -151,7 +155,7 @@ def patch_masks(
 def patch_mask(
     attention: Attention, settings: MaskSettings, *, labels: NDArray[np.integer] | None = None
 ) -> NDArray[np.bool_]:
-    """The patches [h,w] that the chosen heads keep together: of their mean, or of any of them."""
+    """Choose the patches [h,w] that the chosen heads keep together: of their mean, or of any of them."""
     heads = list(range(attention.num_heads) if settings.heads is None else settings.heads)
     check_heads(heads, attention.num_heads)
     maps = attention.weights[heads]
@@ -170,22 +174,22 @@ def finish(
     tidy = _clean(pixels, settings)
     if settings.refine == "none":
         return tidy
-    return _clean(refined(rgb, tidy, settings.refine), settings)
+    return _clean(refine_mask(rgb, tidy, settings.refine), settings)
 
 
 def finish_objects(
     rgb: NDArray[np.uint8], masks: NDArray[np.bool_], settings: MaskSettings
 ) -> NDArray[np.bool_]:
-    """`finish` for each of [n,H,W]; those of which nothing is left are left out."""
+    """Tidy and refine each of [n,H,W]; those of which nothing is left are left out."""
     done = [finish(rgb, pixels, settings) for pixels in masks]
     kept = [pixels for pixels in done if pixels.any()]
     return np.stack(kept) if kept else masks[:0]
 
 
-def described(
+def describe_mask(
     pixels: NDArray[np.bool_], seen: Attention | PatchKeys, settings: MaskSettings
 ) -> Mask:
-    """The `Mask` of these pixels, saying how it was made from what was `seen`."""
+    """Build the `Mask` of these pixels, saying how it was made from what was `seen`."""
     chosen = range(seen.num_heads) if settings.heads is None else settings.heads
     return Mask(
         pixels=pixels,

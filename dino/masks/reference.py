@@ -50,7 +50,7 @@ def read_reference(data: bytes, *, shape: tuple[int, int]) -> Reference:
         ImageError: not a picture that can be read.
         UserError: another aspect than the photo's, or no object in it.
     """
-    mask = _object(data)
+    mask = _read_marks(data)
     (height, width), (photo_h, photo_w) = mask.shape, shape
     if not mask.any():
         raise UserError(
@@ -72,7 +72,7 @@ def read_reference(data: bytes, *, shape: tuple[int, int]) -> Reference:
 def score_heads(
     masks: NDArray[np.bool_], reference: NDArray[np.bool_], geometry: Geometry
 ) -> HeadScores:
-    """Jaccard index of masks of patches [A,h,w] with a reference [H,W], and of their best union.
+    """Compute the Jaccard index of masks of patches [A,h,w] with a reference [H,W], and of their best union.
 
     The union starts at the best head and takes the head that raises the index most, until none
     does: an oracle, since it chooses by the reference. Pixels are counted by patch once, which
@@ -108,15 +108,15 @@ def score_heads(
     return HeadScores(tuple(alone.tolist()), tuple(taken), score)
 
 
-def _object(data: bytes) -> NDArray[np.bool_]:
-    """What a picture marks, bool [H,W]."""
+def _read_marks(data: bytes) -> NDArray[np.bool_]:
+    """Read what a picture marks, bool [H,W]."""
     rgb = decode(data)  # also refuses what is no picture, or too large, in a sentence
     try:
         picture = Image.open(io.BytesIO(data), formats=_EXACT)
     except UnidentifiedImageError:
         return rgb.max(axis=-1) >= 128
     with picture:
-        upright = _upright(picture)
+        upright = _turn_upright(picture)
         if upright.mode in ("RGBA", "LA", "PA"):
             alpha = np.asarray(upright.getchannel("A"))
             if alpha.min() < 255:
@@ -127,8 +127,8 @@ def _object(data: bytes) -> NDArray[np.bool_]:
     return np.logical_or.reduce(marked, axis=-1) if marked.ndim == 3 else marked
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as EXIF says; as it is where that cannot be read, as photos are."""
+def _turn_upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as EXIF says; leave it as it is where that cannot be read, as photos are."""
     try:
         return ImageOps.exif_transpose(picture)
     except Exception:  # of about as many types as there are ways to be broken

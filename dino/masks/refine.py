@@ -32,7 +32,7 @@ def check_refinement(refine: str) -> None:
         raise UserError(f"refine is {refine!r}; expected one of {REFINEMENTS}")
 
 
-def refined(
+def refine_mask(
     rgb: NDArray[np.uint8],
     mask: NDArray[np.bool_],
     refine: str,
@@ -40,7 +40,7 @@ def refined(
     on: NDArray[np.bool_] | None = None,
     off: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
-    """The mask [H,W] with its edge moved to the photo's, uint8 [H,W,3]; "none" changes nothing.
+    """Move the edge of a mask [H,W] to the photo's, uint8 [H,W,3]; "none" changes nothing.
 
     A mask that is empty or covers everything has no edge, and one that a method would leave with
     nothing stays as it was.
@@ -67,12 +67,12 @@ def refined(
 
 
 def guided(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask through a guided filter with the photo's colours as its guide, cut at one half.
+    """Smooth the mask by a guided filter with the photo's colours as its guide, cut at one half.
 
     Source: He, Sun and Tang 2013, Guided Image Filtering (equations 14 to 16 for a colour guide);
     He and Sun 2015, Fast Guided Filter, for the coefficients on a reduced copy.
     """
-    small, soft = _reduced(rgb, mask)
+    small, soft = _reduce(rgb, mask)
     guide = small.astype(np.float32) / np.float32(255)
     radius = max(1, round(GUIDED_RADIUS * max(soft.shape)))
     slope, offset = _guided_coefficients(guide, soft, radius)
@@ -88,7 +88,7 @@ def guided(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.bool_]
 def _guided_coefficients(
     guide: NDArray[np.float32], soft: NDArray[np.float32], radius: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Slope [h,w,3] and offset [h,w] of the result as a linear function of the guide's colours."""
+    """Compute slope [h,w,3] and offset [h,w] of the result as a linear function of the guide's colours."""
 
     def mean(values: NDArray[np.floating]) -> NDArray[np.float32]:
         side = 2 * radius + 1
@@ -113,18 +113,18 @@ def grabcut(
     on: NDArray[np.bool_] | None = None,
     off: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
-    """The mask cut anew by GrabCut, with its core as object and what is far from it as background.
+    """Cut the mask anew by GrabCut, with its core as object and what is far from it as background.
 
     Between the two the mask is a first guess that may change. Its own answer on a reduced copy is
-    enlarged smoothly. `on` and `off` [H,W] are certain as `refined` has them.
+    enlarged smoothly. `on` and `off` [H,W] are certain as `refine_mask` has them.
 
     Source: Rother, Kolmogorov and Blake 2004, GrabCut; OpenCV's implementation.
     """
-    small, soft = _reduced(rgb, mask)
-    labels = _seeds(soft >= 0.5)
+    small, soft = _reduce(rgb, mask)
+    labels = draw_seeds(soft >= 0.5)
     for said, label in ((on, cv2.GC_FGD), (off, cv2.GC_BGD)):
         if said is not None:
-            labels[_reduced(rgb, said)[1] >= 0.5] = label
+            labels[_reduce(rgb, said)[1] >= 0.5] = label
     if not {cv2.GC_FGD, cv2.GC_BGD} <= set(np.unique(labels).tolist()):
         return mask  # nothing to learn one of the two from
     models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -135,8 +135,8 @@ def grabcut(
     return cv2.resize(found, size, interpolation=cv2.INTER_LINEAR) >= 0.5
 
 
-def _seeds(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """GrabCut's labels [h,w]: certain inside the core and beyond the reach, a guess between."""
+def draw_seeds(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Draw GrabCut's labels [h,w]: certain inside the core and beyond the reach, a guess between."""
     area = mask.astype(np.uint8)
     framed = np.pad(area, 1)  # so that the photo's edge counts as outside
     depth = cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1]
@@ -147,10 +147,10 @@ def _seeds(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return labels
 
 
-def _reduced(
+def _reduce(
     rgb: NDArray[np.uint8], mask: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Photo and mask (as shares, float32) with a longer side of at most `WORKING_PX`."""
+    """Reduce photo and mask (as shares, float32) to a longer side of at most `WORKING_PX`."""
     height, width = mask.shape
     scale = min(1.0, WORKING_PX / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,4 +1,4 @@
-"""How a mask is made, as settings that can be kept, repeated and told in words.
+"""How a mask is made, as settings that can be kept, repeated and put in words.
 
 MaskSettings(method="kmeans", largest=True, refine="guided").to_json()
 """
@@ -15,7 +15,7 @@ from dino.errors import UserError
 from dino.masks.cleanup import check_min_area
 from dino.masks.discovery import methods
 from dino.masks.discovery.keys import check_keys
-from dino.masks.discovery.maskcut import DEFAULT_OBJECTS, check_objects
+from dino.masks.discovery.methods import DEFAULT_OBJECTS, check_objects
 from dino.masks.refine import check_refinement
 from dino.media.preprocessing import FITS
 from dino.system.files import parse_json
@@ -31,7 +31,7 @@ class MaskSettings:
     `method` "mass" (the fewest patches that hold `mass`, a share of the attention), "otsu" or
     "kmeans" (of the patch features, into `clusters`), or a way to find objects in the keys of the
     last block: "lost", "tokencut" or "maskcut" (up to `objects`), of which `keys` says what is taken
-    out of them (`objects.KEYS`); `heads` that take part (None: all) and, of attention, `combine`
+    out of them (`keys.KEYS`); `heads` that take part (None: all) and, of attention, `combine`
     "mean" or "union" of them; `min_area` (a share of the photo), `largest` and `fill_holes` as in
     `cleanup.clean`, of each object; `refine` "none", "guided" or "grabcut".
 
@@ -90,7 +90,7 @@ class MaskSettings:
 
     @property
     def words(self) -> str:
-        """How the mask is made, such as "otsu, mean of heads, largest piece, guided edge"."""
+        """Say how the mask is made, such as "otsu, mean of heads, largest piece, guided edge"."""
         method = f"kmeans of {self.clusters}" if self.method == "kmeans" else self.method
         steps = [method, f"{self.keys} keys" if self.discovers else f"{self.combine} of heads"]
         if self.min_area:
@@ -99,7 +99,7 @@ class MaskSettings:
         return ", ".join(steps + [f"{self.refine} edge"] * (self.refine != "none"))
 
     def to_json(self) -> str:
-        """The settings as one line of JSON."""
+        """Write the settings as one line of JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -119,7 +119,7 @@ class MaskSettings:
 
     @classmethod
     def from_dict(cls, values: Any) -> "MaskSettings":
-        """As `MaskSettings(**values)`, with unknown settings named in one sentence."""
+        """Build settings as `MaskSettings(**values)`, with unknown settings named in one sentence."""
         if not isinstance(values, dict):
             raise UserError(
                 f"the mask settings are {values!r:.40}; expected an object such as {{}}"

@@ -2,7 +2,7 @@
 
     unpack_photos("photos.zip", "checkpoints/data/photos").num_photos
 
-Nothing in the archive is believed: names are checked before anything is written, sizes are counted
+Nothing in the archive is trusted: names are checked before anything is written, sizes are counted
 while reading, and a refused archive leaves nothing behind.
 """
 
@@ -90,7 +90,7 @@ def _unpack(
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     if len(entries) > max_files * _ENTRIES_PER_FILE:
         raise UserError(f"it lists {len(entries):,} files; at most {max_files:,} photos are taken")
-    parts = {entry: _checked(entry) for entry in entries}
+    parts = {entry: _check_entry(entry) for entry in entries}
     photos = {entry: path for entry, path in parts.items() if _is_photo(path)}
     if not photos:
         raise UserError(f"it holds no photos among {len(entries):,} files; expected PNG, JPEG …")
@@ -115,8 +115,8 @@ def _unpack(
     return Unpacked(folder, len(photos), len(entries) - len(photos))
 
 
-def _checked(entry: zipfile.ZipInfo) -> tuple[str, ...]:
-    """The parts of an entry's path, if it stays inside and is a plain file."""
+def _check_entry(entry: zipfile.ZipInfo) -> tuple[str, ...]:
+    """Check an entry: the parts of its path, if it stays inside and is a plain file."""
     name = entry.orig_filename.replace("\\", "/")
     shown = repr(name[:80])
     if "\0" in name:
@@ -138,7 +138,7 @@ def _checked(entry: zipfile.ZipInfo) -> tuple[str, ...]:
 
 
 def _is_photo(parts: tuple[str, ...]) -> bool:
-    """As folders are searched: no hidden files or folders, and known suffixes only."""
+    """Whether an entry is a photo: in no hidden folder, not hidden, and with a suffix that is known."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
     return bool(parts) and not hidden and parts[-1].lower().endswith(IMAGE_SUFFIXES)
 
@@ -166,7 +166,7 @@ def _check_places(places: Iterable[tuple[str, ...]]) -> None:
 
 
 def _allowance(archive: zipfile.ZipFile, max_bytes: int, max_ratio: float) -> _Allowance:
-    """The smaller of the cap and of what so small an archive may honestly hold."""
+    """Take the smaller of the cap and of what so small an archive may honestly hold."""
     assert archive.fp is not None
     archive.fp.seek(0, 2)
     packed = archive.fp.tell()

@@ -11,7 +11,7 @@ _STRIP_PX = 2**18
 
 
 def to_rgb(picture: Image.Image) -> np.ndarray:
-    """Any mode → 8-bit sRGB, on white: uint8 [H,W,3].
+    """Convert any mode to 8-bit sRGB, on white: uint8 [H,W,3].
 
     In strips, since each copy of a whole picture of 40 megapixels takes 160 MB.
     """
@@ -34,15 +34,15 @@ def to_rgb(picture: Image.Image) -> np.ndarray:
 
 
 def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """The picture from top to bottom in parts of a quarter of a megapixel, each with its first row."""
+    """Cut the picture from top to bottom into parts of a quarter of a megapixel, each with its first row."""
     rows = max(1, _STRIP_PX // picture.width)
     for top in range(0, picture.height, rows):
         yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
 
 
 def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile to sRGB; None where nothing is to be changed: by broken profiles, those of another
-    colour space, and sRGB."""
+    """Build the transform from a profile to sRGB; None where nothing is to be changed, as by broken
+    profiles, those of another colour space, and sRGB."""
     if not icc:
         return None
     try:
@@ -65,15 +65,15 @@ def _apply(transform: ImageCms.ImageCmsTransform | None, picture: Image.Image) -
 
 
 def _grey_levels(picture: Image.Image) -> np.ndarray:
-    """Grey of more than 8 bits → uint8 [H, W]; `decode` says how."""
+    """Bring grey of more than 8 bits to uint8 [H, W]; `decode` says how."""
     tags = picture.tag_v2 if isinstance(picture, TiffImagePlugin.TiffImageFile) else {}
     if picture.mode.startswith("I;16"):
         white = 2 ** tags.get(258, (16,))[0] - 1  # BitsPerSample: Pillow leaves 12 bits as they are
-        to_grey = partial(_scaled, white=white, clear=picture.info.get("transparency"))
+        to_grey = partial(_scale, white=white, clear=picture.info.get("transparency"))
     else:
         # SampleFormat: unsigned in the file, signed in Pillow
         unsigned = picture.mode == "I" and bool(tags) and tags.get(339, (1,))[0] == 1
-        to_grey = partial(_stretched, ends=_ends(picture, unsigned), unsigned=unsigned)
+        to_grey = partial(_stretch, ends=_ends(picture, unsigned), unsigned=unsigned)
     grey = np.empty((picture.height, picture.width), np.uint8)
     for top, strip in _strips(picture):
         grey[top : top + strip.height] = to_grey(np.asarray(strip))
@@ -81,8 +81,8 @@ def _grey_levels(picture: Image.Image) -> np.ndarray:
     return 255 - grey if tags.get(262) == 0 else grey
 
 
-def _scaled(levels: np.ndarray, *, white: int, clear: object) -> np.ndarray:
-    """12 or 16 bits → uint8, by their full range; the level that is transparent is white."""
+def _scale(levels: np.ndarray, *, white: int, clear: object) -> np.ndarray:
+    """Scale 12 or 16 bits to uint8, by their full range; the level that is transparent is white."""
     table = (np.arange(65536) * 255 + white // 2) // white
     grey = np.minimum(table, 255).astype(np.uint8)[levels.astype(np.uint16)]
     if isinstance(clear, int):
@@ -91,7 +91,7 @@ def _scaled(levels: np.ndarray, *, white: int, clear: object) -> np.ndarray:
 
 
 def _ends(picture: Image.Image, unsigned: bool) -> tuple[float, float]:
-    """What is black and what is white among integers or floats of no agreed white."""
+    """Find what is black and what is white among integers or floats of no agreed white."""
     low, high = np.inf, -np.inf
     for _, strip in _strips(picture):
         levels = np.asarray(strip).view(np.uint32) if unsigned else np.asarray(strip)
@@ -104,8 +104,8 @@ def _ends(picture: Image.Image, unsigned: bool) -> tuple[float, float]:
     return (0.0, float(white)) if white else (low, high)
 
 
-def _stretched(levels: np.ndarray, *, ends: tuple[float, float], unsigned: bool) -> np.ndarray:
-    """Integers or floats → uint8, from black to white; what is no number is black."""
+def _stretch(levels: np.ndarray, *, ends: tuple[float, float], unsigned: bool) -> np.ndarray:
+    """Stretch integers or floats to uint8, from black to white; what is no number is black."""
     low, high = ends
     part = (levels.view(np.uint32) if unsigned else levels).astype(np.float64)
     part[~np.isfinite(part)] = low

@@ -59,7 +59,7 @@ class MultiCrop:
 
     @property
     def views(self) -> tuple[View, ...]:
-        """One `View` a crop, in order."""
+        """List one `View` a crop, in order."""
         sized = partial(View, blur_radius=self.blur_radius)
         first = sized(self.global_size, self.global_scale, blur=1.0)
         second = sized(self.global_size, self.global_scale, blur=0.1, solarize=0.2)
@@ -69,17 +69,17 @@ class MultiCrop:
 
     @property
     def short_side(self) -> int:
-        """Px of a photo's shorter side from which on no crop is enlarged."""
+        """Compute the px of a photo's shorter side from which on no crop is enlarged."""
         least = [view.size / math.sqrt(view.scale[0] * _ASPECT[0]) for view in self.views]
         return math.ceil(max(least))
 
     def __call__(self, rgb: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        """uint8 [H,W,3] → a list of uint8 [size,size,3], one a view."""
+        """Draw the views of a photo, uint8 [H,W,3]: a list of uint8 [size,size,3], one a view."""
         return [draw(rgb, view, rng) for view in self.views]
 
 
 def draw(rgb: np.ndarray, view: View, rng: np.random.Generator) -> np.ndarray:
-    """One random view of a photo, uint8 [size,size,3]."""
+    """Draw one random view of a photo, uint8 [size,size,3]."""
     top, left, height, width = random_box(rgb.shape[:2], view.scale, rng)
     crop = rgb[top : top + height, left : left + width]
     enlarging = height < view.size or width < view.size
@@ -102,7 +102,7 @@ def draw(rgb: np.ndarray, view: View, rng: np.random.Generator) -> np.ndarray:
 def random_box(
     shape: tuple[int, int], scale: tuple[float, float], rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of a crop with an area in `scale` and an aspect in 3/4 to 4/3.
+    """Choose (top, left, height, width) of a crop with an area in `scale` and an aspect in 3/4 to 4/3.
 
     Ten tries, then the largest centred crop within the aspect, as torchvision's RandomResizedCrop.
     """
@@ -121,7 +121,7 @@ def random_box(
 def jitter(
     rgb: np.ndarray, strengths: tuple[float, float, float, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """Brightness, contrast, saturation and hue, each by a random amount, in random order."""
+    """Change brightness, contrast, saturation and hue, each by a random amount, in random order."""
     brightness, contrast, saturation, hue = strengths
     factors = {
         "brightness": rng.uniform(1 - brightness, 1 + brightness),

@@ -24,10 +24,14 @@ COLORMAPS = {
 }
 MASK_COLOR = (255, 140, 0)
 _COLOUR = np.dtype("V3")
+_CHECKER_PX = 12
+_PNG_LEVEL = 3  # of zlib, from 0 to 9
+_TINT = 0.55  # the share of colour in what is tinted, and of light in what is darkened
 RANDOM_MARK = "random weights: nothing learned"
 # Apart for every common colour-vision deficiency, and of like lightness.
-ABOVE, BELOW = (255, 140, 0), (40, 120, 255)
-# As many as can be told apart, the first that of a single mask; the editor of masks has the same.
+ABOVE, BELOW = MASK_COLOR, (40, 120, 255)
+# Of the objects and labels in a picture, wherever one is drawn: as many as the eye keeps apart, the first
+# that of a single mask.
 OBJECT_COLORS = (
     MASK_COLOR,
     (86, 180, 233),
@@ -38,6 +42,18 @@ OBJECT_COLORS = (
     (255, 90, 79),
     (155, 229, 100),
     (255, 255, 255),
+)
+# Of the lines and bars in charts: after Okabe and Ito, of a lightness that stands out (3:1) on white and on
+# near black.
+CHART_COLORS = (
+    "#1f8fd1",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#7f7f7f",
+    "#b8860b",
+    "#d64545",
+    "#7d6fd6",
 )
 
 
@@ -57,7 +73,7 @@ def normalize(
 
 
 def colorize(values: np.ndarray, colormap: str = "inferno") -> np.ndarray:
-    """Values [h,w] in 0..1 → colours [h,w,3]; the ends are clipped.
+    """Turn values [h,w] in 0..1 into colours [h,w,3]; the ends are clipped.
 
     Raises:
         UserError: an unknown colour map.
@@ -76,7 +92,7 @@ def heat(
     interpolation: str = "nearest",
     width: int | None = None,
 ) -> np.ndarray:
-    """A coloured map [h,w] laid over the photo's frame, at the photo's size or `width` px wide.
+    """Lay a coloured map [h,w] over the photo's frame, at the photo's size or `width` px wide.
 
     Args:
         values: [h,w] in 0..1.
@@ -93,7 +109,7 @@ def heat(
 
 
 def scaled(geometry: Geometry, width: int) -> Geometry:
-    """The same patches over the photo shown `width` px wide (never enlarged)."""
+    """Scale a geometry: the same patches over the photo shown `width` px wide (never enlarged)."""
     height, full = geometry.original
     if width >= full:
         return geometry
@@ -101,7 +117,7 @@ def scaled(geometry: Geometry, width: int) -> Geometry:
 
 
 def shrink(photo: np.ndarray, width: int) -> np.ndarray:
-    """The photo at most `width` px wide, as `scaled` counts its height."""
+    """Reduce the photo to at most `width` px in width, its height as `scaled` counts it."""
     height, full = photo.shape[:2]
     if width >= full:
         return photo
@@ -114,30 +130,14 @@ def overlay(photo: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarra
     return cv2.addWeighted(photo, 1 - opacity, colours, opacity, 0)
 
 
-def mask_overlay(photo: np.ndarray, mask: np.ndarray, *, opacity: float = 0.55) -> np.ndarray:
-    """The masked region tinted, the rest darkened, so that the object stands out on any photo."""
-    tinted = overlay(photo, np.full_like(photo, MASK_COLOR), opacity)
-    return np.where(mask[..., None], tinted, (photo * 0.55).astype(np.uint8))
-
-
-def mask_outline(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The photo with the mask's edge drawn as a line that keeps its weight at any size."""
-    picture = np.ascontiguousarray(photo.copy())
-    thickness = max(2, round(max(photo.shape[:2]) / 250))
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, contours, -1, (0, 0, 0), thickness + 2)
-    cv2.drawContours(picture, contours, -1, MASK_COLOR, thickness)
-    return picture
-
-
 def cutout(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """RGBA [H,W,4]: the photo where the mask is set, elsewhere transparent, with nothing below."""
+    """Cut the photo out where the mask is set, RGBA [H,W,4]; elsewhere transparent, with nothing below."""
     return np.dstack([photo * mask[..., None], mask.astype(np.uint8) * 255])
 
 
-def on_checkers(rgba: np.ndarray, *, cell_px: int = 12) -> np.ndarray:
-    """RGBA over a grey checkerboard, for showing transparency where a page has its own colour."""
-    rows, columns = np.indices(rgba.shape[:2]) // cell_px
+def on_checkers(rgba: np.ndarray) -> np.ndarray:
+    """Lay RGBA over a grey checkerboard, for showing transparency where a page has its own colour."""
+    rows, columns = np.indices(rgba.shape[:2]) // _CHECKER_PX
     board = np.where((rows + columns) % 2, 235, 205).astype(np.uint8)[..., None]
     return np.where(rgba[..., 3:] > 0, rgba[..., :3], board).astype(np.uint8)
 
@@ -166,7 +166,7 @@ def sheet(
     tile_px: int = 360,
     title: str = "",
 ) -> np.ndarray:
-    """A contact sheet of labelled pictures in rows, each fitted into a tile `tile_px` wide."""
+    """Lay labelled pictures out in rows as a contact sheet, each fitted into a tile `tile_px` wide."""
     tiles = [(label, shrink(picture, tile_px)) for label, picture in pictures]
     columns = min(columns, len(tiles))
     gap, caption = 12, 26
@@ -187,16 +187,16 @@ def sheet(
     return np.asarray(page)
 
 
-def encode_png(picture: np.ndarray, *, compress_level: int = 3) -> bytes:
-    """PNG bytes of [H,W], [H,W,3] or [H,W,4] uint8, or of a boolean mask as 0/255."""
+def encode_png(picture: np.ndarray) -> bytes:
+    """Encode [H,W], [H,W,3] or [H,W,4] uint8, or a boolean mask as 0/255, as a PNG."""
     pixels = picture.astype(np.uint8) * 255 if picture.dtype == bool else picture
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=compress_level)
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=_PNG_LEVEL)
     return buffer.getvalue()
 
 
 def encode_jpeg(picture: np.ndarray, *, quality: int = 88) -> bytes:
-    """JPEG bytes of [H,W,3] uint8."""
+    """Encode [H,W,3] uint8 as a JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
@@ -205,7 +205,7 @@ def encode_jpeg(picture: np.ndarray, *, quality: int = 88) -> bytes:
 def diverging_heat(
     values: np.ndarray, geometry: Geometry, photo: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """A signed map [h,w] laid over a photo that is darkened to grey.
+    """Lay a signed map [h,w] over a photo that is darkened to grey.
 
     Args:
         photo: uint8 [H,W,3], at most the size of `geometry.original`.
@@ -221,19 +221,17 @@ def diverging_heat(
     return np.rint(mixed).clip(0, 255).astype(np.uint8), most
 
 
-def objects_overlay(
-    photo: NDArray[np.uint8], masks: NDArray[np.bool_], *, opacity: float = 0.55
-) -> NDArray[np.uint8]:
-    """Masks [n,H,W] tinted over a photo, the rest darkened; where two meet the first is on top."""
-    picture = (photo * 0.55).astype(np.uint8)
+def objects_overlay(photo: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Tint masks [n,H,W] over a photo and darken the rest; where two meet the first is on top."""
+    picture = (photo * _TINT).astype(np.uint8)
     for number in reversed(range(len(masks))):
         tint = np.full_like(photo, object_color(number))
-        picture = np.where(masks[number][..., None], overlay(photo, tint, opacity), picture)
+        picture = np.where(masks[number][..., None], overlay(photo, tint, _TINT), picture)
     return picture
 
 
 def objects_outline(photo: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The photo with each mask's edge as a line that keeps its weight at any size."""
+    """Draw each mask's edge over the photo as a line that keeps its weight at any size."""
     picture = np.ascontiguousarray(photo.copy())
     thickness = max(2, round(max(photo.shape[:2]) / 250))
     for number in reversed(range(len(masks))):
@@ -246,5 +244,10 @@ def objects_outline(photo: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArr
 
 
 def object_color(number: int) -> tuple[int, int, int]:
-    """RGB of object `number`, from 0; they come round again."""
+    """Choose the RGB of object `number`, from 0; the colours come round again."""
     return OBJECT_COLORS[number % len(OBJECT_COLORS)]
+
+
+def hex_color(color: tuple[int, int, int]) -> str:
+    """Write RGB as "#rrggbb"."""
+    return "#" + bytes(color).hex()

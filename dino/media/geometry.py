@@ -58,11 +58,11 @@ class Geometry:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Patches (h, w)."""
+        """Count the patches (h, w)."""
         return self.crop[2] // self.patch_size, self.crop[3] // self.patch_size
 
     def photo_box(self, row: int, col: int) -> tuple[float, float, float, float]:
-        """(top, left, bottom, right) of a patch in photo px, clipped to the photo.
+        """Find (top, left, bottom, right) of a patch in photo px, clipped to the photo.
 
         A patch that lies wholly in the padding has an empty box (top = bottom or left = right).
         """
@@ -77,7 +77,7 @@ class Geometry:
         return top, left, bottom, right
 
     def patch_at(self, y: float, x: float) -> tuple[int, int]:
-        """(row, column) of the patch under a place in the photo, the nearest one outside the grid.
+        """Find (row, column) of the patch under a place in the photo, the nearest one outside the grid.
 
         Args:
             y, x: whole numbers name a pixel, whose centre is meant (as in `to_photo`); floats are
@@ -118,7 +118,7 @@ class Geometry:
         )
 
     def to_grid(self, mask: ArrayLike) -> NDArray[np.float64]:
-        """Mean of the photo pixels whose centres fall in each patch.
+        """Average the photo pixels whose centres fall in each patch.
 
         Args:
             mask: values [H, W] of the photo: bool, integers or floats.
@@ -141,7 +141,7 @@ class Geometry:
         return means
 
     def _span(self, axis: int, patch: int) -> tuple[float, float]:
-        """Start and end of a row (axis 0) or column (axis 1) of patches in photo px, clipped."""
+        """Find start and end of a row (axis 0) or column (axis 1) of patches in photo px, clipped."""
         size, resized, offset = self.original[axis], self.resized[axis], self.crop[axis]
         edges = (offset + (patch + step) * self.patch_size for step in (0, 1))
         start, stop = (min(max(edge * size / resized, 0.0), float(size)) for edge in edges)
@@ -159,13 +159,13 @@ class Geometry:
         return min(max(patch, 0), self.grid[axis] - 1)
 
     def _patch_of_pixels(self, axis: int) -> NDArray[np.int64]:
-        """Row or column of the patch under each pixel's centre; out of range outside the crop."""
+        """Find the row or column of the patch under each pixel's centre; out of range outside the crop."""
         size, resized, offset = self.original[axis], self.resized[axis], self.crop[axis]
         centres = (2 * np.arange(size, dtype=np.int64) + 1) * resized - 2 * size * offset
         return np.floor_divide(centres, 2 * size * self.patch_size)
 
     def _runs(self, axis: int) -> list[tuple[int, int]]:
-        """The photo pixels [start, stop) of each row or column of patches."""
+        """List the photo pixels [start, stop) of each row or column of patches."""
         edges = np.searchsorted(self._patch_of_pixels(axis), np.arange(self.grid[axis] + 1))
         runs = [(int(start), int(stop)) for start, stop in pairwise(edges)]
         for patch, (start, stop) in enumerate(runs):
@@ -194,7 +194,7 @@ class Geometry:
         return out
 
     def _taps(self, axis: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """For each pixel the patch whose centre is at or before its own, and how far past it."""
+        """Find for each pixel the patch whose centre is at or before its own, and how far past it."""
         size, resized, offset = self.original[axis], self.resized[axis], self.crop[axis]
         centres = (np.arange(size) + 0.5) * resized / size - offset
         place = np.clip(centres / self.patch_size - 0.5, 0, self.grid[axis] - 1)

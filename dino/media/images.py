@@ -162,7 +162,7 @@ def read(
 
 
 def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Picture files in the order of `paths`; folders are searched with their sub-folders, sorted.
+    """Find picture files in the order of `paths`; folders are searched with their sub-folders, sorted.
 
     In folders, hidden files and folders (".name") and other suffixes than IMAGE_SUFFIXES are
     skipped; a file that is named itself is always kept, so that `read` can say what is wrong.
@@ -222,7 +222,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def _format(data: bytes) -> str:
-    """The readable format that the first bytes announce, or ""."""
+    """Recognise the readable format that the first bytes announce, or ""."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
     if data[4:8] == b"ftyp":
@@ -235,7 +235,7 @@ def _format(data: bytes) -> str:
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
-    """Canvas (width, height) from the header of a WebP file."""
+    """Read the canvas (width, height) from the header of a WebP file."""
     kind, body = data[12:16], data[20:30].ljust(10, b"\0")
     if kind == b"VP8X":
         return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
@@ -261,7 +261,7 @@ def _too_large(pixels: str, max_pixels: int) -> str:
 
 
 def _describe(data: bytes) -> str:
-    """What a file that is not read seems to be."""
+    """Describe what a file that is not read seems to be."""
     if not data:
         return "an empty file"
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -290,7 +290,7 @@ def _unreadable(data: bytes, error: Exception) -> str:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation still to be applied (Pillow and libheif apply TIFF's and HEIC's)."""
+    """Read the EXIF orientation still to be applied (Pillow and libheif apply TIFF's and HEIC's)."""
     try:
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a photo with broken EXIF is still a photo

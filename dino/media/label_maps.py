@@ -13,22 +13,9 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from dino.errors import UserError
+from dino.media.draw import OBJECT_COLORS
 from dino.media.images import MAX_PIXELS
 
-# Told apart by colour-blind people too; the first is that of masks elsewhere. Further labels begin anew.
-OVERLAY_COLORS = np.array(
-    [
-        (255, 140, 0),
-        (80, 180, 235),
-        (0, 200, 140),
-        (235, 115, 190),
-        (245, 225, 60),
-        (70, 110, 230),
-        (215, 60, 50),
-        (240, 240, 240),
-    ],
-    dtype=np.uint8,
-)
 # Formats masks come in; others, such as PostScript, would start programs.
 _FORMATS = ("PNG", "GIF", "BMP", "TIFF", "JPEG", "WEBP")
 _OPACITY = 0.45
@@ -36,7 +23,7 @@ _DIMMED = 0.75  # of the background's light
 
 
 def palette() -> np.ndarray:
-    """The colours of labels 0 to 255 in DAVIS's and VOC's files, uint8 [256,3].
+    """List the colours of labels 0 to 255 in DAVIS's and VOC's files, uint8 [256,3].
 
     Bit i of a label's three lowest bits goes to red, green and blue, from the highest bit of the
     colour down; the label's next three bits follow one bit lower, and so on.
@@ -51,7 +38,7 @@ def palette() -> np.ndarray:
 
 
 def indexed_png(labels: np.ndarray) -> bytes:
-    """PNG bytes of a label map [H,W] as indices of `palette`."""
+    """Encode a label map [H,W] as a PNG of indices of `palette`."""
     picture = Image.fromarray(labels.astype(np.uint8, copy=False))
     picture.putpalette(palette().tobytes())
     buffer = io.BytesIO()
@@ -60,22 +47,12 @@ def indexed_png(labels: np.ndarray) -> bytes:
 
 
 def read_label_map(path: Path) -> np.ndarray:
-    """Values of a label file, uint8 [H,W]: a palette's indices, or levels of grey.
+    """Read the values of a label file, uint8 [H,W]: a palette's indices, or levels of grey.
 
     Raises:
         UserError: no readable picture, or one in colours rather than labels.
     """
-    try:
-        with Image.open(path, formats=_FORMATS) as picture:
-            _check_size(path, picture)
-            mode, values = picture.mode, np.array(picture)
-    except UserError:
-        raise
-    except Exception as error:  # damaged files make Pillow raise about a dozen types
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(
-            f"{path} is not a readable mask ({reason}); fetch or export it again"
-        ) from error
+    mode, values = _read_values(path)
     if mode not in ("P", "L", "1"):
         raise UserError(
             f"{path} is a picture of mode {mode}; expected a mask of indices or grey levels, so "
@@ -84,8 +61,38 @@ def read_label_map(path: Path) -> np.ndarray:
     return values.astype(np.uint8)
 
 
+def read_brightest(path: Path) -> np.ndarray:
+    """Read the values of a mask file in any colours [H,W]: a palette's indices, or the brightest channel
+    but transparency.
+
+    Raises:
+        UserError: no readable picture.
+    """
+    _, values = _read_values(path)
+    if values.ndim == 3:
+        num_colors = values.shape[2] - (values.shape[2] in (2, 4))  # grey or RGB, and maybe alpha
+        values = values[..., :num_colors].max(axis=-1)
+    return values
+
+
+def _read_values(path: Path) -> tuple[str, np.ndarray]:
+    """Decode a mask file: the picture's mode, and its values [H,W] or [H,W,channels]."""
+    try:
+        with Image.open(path, formats=_FORMATS) as picture:
+            _check_size(path, picture)
+            return picture.mode, np.array(picture)
+    except UserError:
+        raise
+    except Exception as error:  # damaged files make Pillow raise about a dozen types
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(
+            f"{path} is not a readable mask ({reason}); fetch or export it again"
+        ) from error
+
+
 def _check_size(path: Path, picture: Image.Image) -> None:
-    """Before a pixel is decoded; of a TIFF also a tile, which the decoder holds as a whole."""
+    """Refuse too large a picture before a pixel is decoded; of a TIFF also a tile, which the decoder holds
+    as a whole."""
     sizes = [picture.size]
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         sizes.append((picture.tag_v2.get(322, 1), picture.tag_v2.get(323, 1)))
@@ -98,20 +105,20 @@ def _check_size(path: Path, picture: Image.Image) -> None:
 
 
 def resized_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A label map at another size (H, W): each pixel takes the label its centre falls on."""
+    """Resize a label map to (H, W): each pixel takes the label its centre falls on."""
     height, width = size
     picture = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
     return np.array(picture)
 
 
 def label_overlay(photo: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """A photo [H,W,3] with each label tinted and outlined in its colour, and the rest a little darker.
+    """Tint and outline each label of a photo [H,W,3] in its colour, the rest a little darker.
 
     Args:
         labels: uint8 [H,W] at the photo's size.
     """
     color_of = np.zeros((256, 3), dtype=np.uint8)
-    color_of[1:] = OVERLAY_COLORS[np.arange(255) % len(OVERLAY_COLORS)]
+    color_of[1:] = np.array(OBJECT_COLORS)[np.arange(255) % len(OBJECT_COLORS)]
     tinted = cv2.addWeighted(photo, 1 - _OPACITY, color_of[labels], _OPACITY, 0)
     dimmed = cv2.convertScaleAbs(photo, alpha=_DIMMED)
     picture = np.where(labels[..., None] > 0, tinted, dimmed)

@@ -28,7 +28,7 @@ class PhotoFolder:
         return len(self.paths)
 
     def read(self, index: int, *, short_side: int | None = None) -> np.ndarray:
-        """Photo `index` as uint8 [H,W,3]; `short_side` as in `images.decode`.
+        """Read photo `index` as uint8 [H,W,3]; `short_side` as in `images.decode`.
 
         Raises:
             ImageError, OSError: it cannot be read.
@@ -36,11 +36,11 @@ class PhotoFolder:
         return read(self.paths[index], short_side=short_side)
 
     def name(self, index: int) -> str:
-        """Path of a photo below the folder."""
+        """Give the path of a photo below the folder."""
         return str(self.paths[index].relative_to(self.root))
 
     def subset(self, indices: Sequence[int]) -> "PhotoFolder":
-        """Some of the photos, with the same classes."""
+        """Take some of the photos, with the same classes."""
         labels = tuple(self.labels[i] for i in indices) if self.labels else ()
         return PhotoFolder(self.root, tuple(self.paths[i] for i in indices), self.classes, labels)
 
@@ -88,7 +88,7 @@ def require_classes(folder: PhotoFolder, purpose: str) -> None:
 
 
 def open_labelled(root: str | Path) -> tuple[PhotoFolder, PhotoFolder]:
-    """A labelled folder as (train, val): its own `train/` and `val/`, or else every fifth photo of
+    """Open a labelled folder as (train, val): its own `train/` and `val/`, or else every fifth photo of
     each class as val.
 
     Raises:

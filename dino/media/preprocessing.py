@@ -131,7 +131,7 @@ def _check_rgb(rgb: Any) -> None:
 
 
 def _check_request(size: Any, patch_size: Any) -> tuple[int, int]:
-    """Check the arguments, and give `size` as (H, W)."""
+    """Check `size`, and give it as (H, W)."""
     if not isinstance(patch_size, int | np.integer) or patch_size < 1:
         raise UserError(
             f"got patch_size {patch_size!r}, expected a whole number of at least 1 px; "

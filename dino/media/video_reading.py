@@ -57,14 +57,14 @@ class VideoInfo:
 
 def probe(source: Source, *, limits: VideoLimits | None = None) -> VideoInfo:
     """Look at a video without decoding more than its first frame, but to its end: one that is cut
-    short is told before work on it begins.
+    short is refused before work on it begins.
 
     Arguments and errors as in `read_frames`.
     """
     limits = limits or VideoLimits()
-    with _opened(source, limits) as (container, stream, name):
+    with _open_stream(source, limits) as (container, stream, name):
         packets = _packets(container, stream, name)
-        first = next(_decoded(packets, name, limits), None)
+        first = next(_decode(packets, name, limits), None)
         if first is None:
             raise _no_frames(name)
         for _ in packets:
@@ -89,9 +89,9 @@ def read_frames(source: Source, *, limits: VideoLimits | None = None) -> Iterato
         VideoError: another kind of file, damaged or cut short, without a frame, too large or long.
     """
     limits = limits or VideoLimits()
-    with _opened(source, limits) as (container, stream, name):
+    with _open_stream(source, limits) as (container, stream, name):
         count = 0
-        for frame in _decoded(_packets(container, stream, name), name, limits):
+        for frame in _decode(_packets(container, stream, name), name, limits):
             count += 1
             if count > limits.max_frames:
                 raise VideoError(_too_long(name, f"more than {limits.max_frames:,}", limits))
@@ -101,8 +101,8 @@ def read_frames(source: Source, *, limits: VideoLimits | None = None) -> Iterato
 
 
 @contextmanager
-def _opened(source: Source, limits: VideoLimits) -> Iterator[tuple[Any, Any, str]]:
-    """Container, its video stream and how the file is called, all limits but the true length checked."""
+def _open_stream(source: Source, limits: VideoLimits) -> Iterator[tuple[Any, Any, str]]:
+    """Open a container: itself, its video stream and the file's name, all limits but the true length checked."""
     import av
 
     name = "the video" if isinstance(source, bytes) else os.fspath(source)
@@ -121,7 +121,7 @@ def _opened(source: Source, limits: VideoLimits) -> Iterator[tuple[Any, Any, str
     with container:
         stream: Any = container.streams.best("video")
         if stream is None or stream.codec_context is None:
-            raise VideoError(f"{name} holds {_instead(container, stream)}; {_EXPECTED}")
+            raise VideoError(f"{name} holds {_describe_contents(container, stream)}; {_EXPECTED}")
         _check_size(name, stream.width, stream.height, limits)
         expected = _num_frames(container, stream)
         if expected is not None and expected > limits.max_frames:
@@ -154,7 +154,7 @@ def _check_size(name: str, width: int, height: int, limits: VideoLimits) -> None
 
 
 def _packets(container: Any, stream: Any, name: str) -> Iterator[Any]:
-    """What the file holds of the stream, undecoded."""
+    """Read what the file holds of the stream, undecoded."""
     import av
 
     number = 0
@@ -169,8 +169,8 @@ def _packets(container: Any, stream: Any, name: str) -> Iterator[Any]:
         raise VideoError(_unreadable(name, error, after=number)) from error
 
 
-def _decoded(packets: Iterator[Any], name: str, limits: VideoLimits) -> Iterator[Any]:
-    """Frames as PyAV has them."""
+def _decode(packets: Iterator[Any], name: str, limits: VideoLimits) -> Iterator[Any]:
+    """Decode frames as PyAV has them."""
     import av
 
     count = 0
@@ -186,7 +186,7 @@ def _decoded(packets: Iterator[Any], name: str, limits: VideoLimits) -> Iterator
 
 
 def _upright(frame: Any) -> np.ndarray:
-    """uint8 [H,W,3] of a frame, turned counter-clockwise by its rotation."""
+    """Turn a frame upright: uint8 [H,W,3], turned counter-clockwise by its rotation."""
     if any(component.is_alpha for component in frame.format.components):
         rgba = frame.to_ndarray(format="rgba").astype(np.uint16)
         alpha = rgba[..., 3:]
@@ -196,8 +196,8 @@ def _upright(frame: Any) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
 
 
-def _instead(container: Any, stream: Any) -> str:
-    """What there is where no video can be decoded."""
+def _describe_contents(container: Any, stream: Any) -> str:
+    """Describe what there is where no video can be decoded."""
     if stream is not None:
         return "a video in a coding that is not known here"
     return "sound only" if container.streams.audio else "no video, or only the start of one"
@@ -208,7 +208,7 @@ def _fps(stream: Any) -> float:
 
 
 def _num_frames(container: Any, stream: Any) -> int | None:
-    """Frames by the header: as counted there, else by duration and rate."""
+    """Count the frames by the header: as counted there, else by duration and rate."""
     if stream.frames:
         return int(stream.frames)
     if stream.duration and stream.time_base:

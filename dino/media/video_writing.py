@@ -2,11 +2,13 @@
 
     write_mp4(frames, Path("walk.mp4"), fps=24)           # H.264
     write_gif(frames, Path("walk.gif"), fps=12)
+    write_mp4(moving_crop(photo), Path("pan.mp4"), fps=24)   # over a still photo
 
 Frames are uint8 [H,W,3], all of one size, and may come from a generator. A file is either the old or
 the whole new one, whatever happens.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -25,6 +28,8 @@ _BT709 = 1  # number of matrix, primaries and curve in H.264
 _LIMITED_RANGE = 1
 _FPS = (0.1, 240.0)
 _GIF_STEP_MS = 10  # the unit of time in a GIF
+# Shares of the largest window on a still photo that fits: the nearest and the farthest zoom.
+_NEAR, _FAR = 0.55, 0.85
 _GIF_FASTEST_MS = 20  # below this, browsers play it slowly
 
 
@@ -49,9 +54,9 @@ def write_mp4(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
         raise VideoError(
             "this build of PyAV has no libx264 to write H.264 with; install av from PyPI"
         )
-    with _replacing(path) as temporary:
+    with _written_beside(path) as temporary:
         try:
-            return _encode_mp4(_checked(frames), temporary, rate)
+            return _encode_mp4(_check_frames(frames), temporary, rate)
         except av.FFmpegError as error:
             raise VideoError(
                 f"{path}: cannot be encoded ({error}); free space or choose another folder"
@@ -66,8 +71,8 @@ def write_gif(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
     """
     step = 1000 / float(_rate(fps))
     duration = max(_GIF_FASTEST_MS, round(step / _GIF_STEP_MS) * _GIF_STEP_MS)
-    pictures = [Image.fromarray(frame).quantize(256) for frame in _checked(frames)]
-    with _replacing(path) as temporary:
+    pictures = [Image.fromarray(frame).quantize(256) for frame in _check_frames(frames)]
+    with _written_beside(path) as temporary:
         pictures[0].save(
             temporary,
             "GIF",
@@ -83,7 +88,7 @@ def write_gif(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> int:
 def _encode_mp4(frames: Iterator[np.ndarray], path: Path, rate: Fraction) -> int:
     import av
 
-    first = _even(next(frames))
+    first = _make_even(next(frames))
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(_QUALITY)})
         stream.height, stream.width = first.shape[:2]
@@ -106,11 +111,11 @@ def _encode_mp4(frames: Iterator[np.ndarray], path: Path, rate: Fraction) -> int
 def _with(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     yield first
     for other in others:
-        yield _even(other)
+        yield _make_even(other)
 
 
-def _even(rgb: np.ndarray) -> np.ndarray:
-    """Both sides even, the last row and column repeated."""
+def _make_even(rgb: np.ndarray) -> np.ndarray:
+    """Make both sides even, the last row and column repeated."""
     height, width = rgb.shape[:2]
     if height % 2 or width % 2:
         rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -124,8 +129,8 @@ def _rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)  # 29.97 is 30000/1001
 
 
-def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The frames, each of the first one's shape."""
+def _check_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Check that frames have the shape of the first, and give them on."""
     shape: tuple[int, ...] | None = None
     for number, rgb in enumerate(frames):
         shape = shape or rgb.shape
@@ -140,8 +145,8 @@ def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place if all goes well."""
+def _written_beside(path: Path) -> Iterator[Path]:
+    """Open a temporary file beside `path`, which takes its place if all goes well."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,3 +164,31 @@ def _replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def moving_crop(
+    photo: np.ndarray, *, num_frames: int = 48, long_side: int = 480
+) -> Iterator[np.ndarray]:
+    """Cut the frames of a window that goes once around the photo's middle and zooms in and out; the end meets
+    the beginning.
+
+    Args:
+        photo: uint8 [H,W,3].
+        long_side: px of a frame's longer side; frames keep the photo's aspect, both sides even.
+    Yields:
+        uint8 [h,w,3], `num_frames` of them.
+    """
+    height, width = photo.shape[:2]
+    scale = long_side / max(height, width)
+    size = tuple(max(2, round(side * scale / 2) * 2) for side in (width, height))
+    for number in range(num_frames):
+        turn = 2 * math.pi * number / num_frames
+        share = (_FAR + _NEAR) / 2 + (_FAR - _NEAR) / 2 * math.cos(turn)
+        # The window's corner goes round an ellipse within the room that the window leaves.
+        left = (1 - share) * width / 2 * (1 + 0.9 * math.sin(turn))
+        top = (1 - share) * height / 2 * (1 - 0.6 * math.sin(2 * turn))
+        zoom = np.array([[size[0] / (share * width), 0, 0], [0, size[1] / (share * height), 0]])
+        zoom[:, 2] = -zoom[0, 0] * left, -zoom[1, 1] * top
+        yield cv2.warpAffine(
+            photo, zoom, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+        )

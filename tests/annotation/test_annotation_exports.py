@@ -6,16 +6,14 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.annotation_cases import begin, disc, ring, state_of, write_photos
+from helpers.annotation_cases import area, begin, disc, ring, state_of, write_photos
 from PIL import Image
 
-from dino.annotation.export_png import label_files
-from dino.annotation.export_yolo import joined
-from dino.annotation.exports import export_files
+from dino.annotation.exports import export_files, join_polygons
 from dino.annotation.session import open_session
 from dino.cli.main import run
 from dino.errors import UserError
-from dino.media.regions import area, jaccard, rasterize
+from dino.media.regions import jaccard, rasterize
 
 COCO = pytest.importorskip("pycocotools.coco").COCO
 BIG, SMALL, EMPTY = disc((60, 60), 40), disc((60, 110), 30), np.zeros((120, 160), bool)
@@ -118,7 +116,7 @@ def test_yolo_lines_are_the_masks_without_holes(session):
 
 def test_yolo_parts_are_joined_by_bridges_of_no_width():
     squares = [np.array([[x, 0], [x + 1, 0], [x + 1, 1], [x, 1]], float) for x in (0, 3, 6)]
-    whole = joined(squares)
+    whole = join_polygons(squares)
     assert area(whole) == 3
     assert len(whole) == 4 + 2 * (4 + 2)
 
@@ -137,7 +135,7 @@ def test_yolo_refuses_two_photos_of_one_label(tmp_path):
 
 
 def test_label_pictures_hold_class_numbers_and_later_objects_win(session):
-    files = dict(label_files(session))
+    files = dict(export_files(session, "png"))
     picture = Image.open(io.BytesIO(files["labels/photo-0000.png"]))
     assert picture.mode == "P"
     labels = np.asarray(picture)
@@ -169,7 +167,7 @@ def test_cutouts_are_the_photo_inside_and_clear_outside(session, tmp_path):
         list(export_files(session, "cutouts"))
 
 
-def test_nothing_accepted_and_wrong_wishes_are_told(session):
+def test_nothing_accepted_and_wrong_wishes_are_refused(session):
     for index in range(5):
         session.save(index, state_of(BIG, status="todo"))
     for kind in ("coco", "yolo", "png", "cutouts"):

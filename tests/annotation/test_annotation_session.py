@@ -1,4 +1,4 @@
-"""Sessions: what is kept, what is told when files are damaged, gone or changed, and how quick it is."""
+"""Sessions: what is kept, what is said when files are damaged, gone or changed, and how quick it is."""
 
 import io
 import json
@@ -15,8 +15,13 @@ import pytest
 from helpers.annotation_cases import begin, disc, state_of, write_photos
 
 from dino.annotation.overview import Overview, missing_photos
-from dino.annotation.session import find_session, list_sessions, open_session
-from dino.annotation.states import PhotoState, read_state
+from dino.annotation.session import (
+    PhotoState,
+    find_session,
+    list_sessions,
+    open_session,
+    read_state,
+)
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings
 
@@ -106,7 +111,7 @@ def test_one_damaged_state_is_named_and_nothing_else_lost(session, content):
     assert kept.exists() == (content is not None)
 
 
-def test_photos_that_are_gone_or_changed_are_told(session, photos):
+def test_photos_that_are_gone_or_changed_are_named(session, photos):
     assert missing_photos(session) == {}
     (photos / "photo-0000.png").unlink()
     with (photos / "photo-0001.png").open("ab") as file:
@@ -114,9 +119,9 @@ def test_photos_that_are_gone_or_changed_are_told(session, photos):
     same_length = bytearray((photos / "photo-0002.png").read_bytes())
     same_length[-20] ^= 1
     (photos / "photo-0002.png").write_bytes(same_length)
-    told = missing_photos(session)
-    assert list(told) == [0, 1]
-    assert "photo-0000.png is gone" in told[0]
+    missing = missing_photos(session)
+    assert list(missing) == [0, 1]
+    assert "photo-0000.png is gone" in missing[0]
     with pytest.raises(UserError, match=r"photo-0000\.png cannot be read"):
         session.read_photo(0)
     for index in (1, 2):
@@ -230,7 +235,7 @@ def test_a_killed_process_leaves_every_photo_whole(session):
     counts = state_of(LEFT).objects[0].counts
     code = (
         "from dino.annotation.session import open_session\n"
-        "from dino.annotation.states import MaskObject, PhotoState\n"
+        "from dino.annotation.session import MaskObject, PhotoState\n"
         f"session = open_session({str(session.folder)!r})\n"
         f"state = PhotoState('accepted', (120, 160), (MaskObject(1, 0, {counts!r}),))\n"
         "print('ready', flush=True)\n"

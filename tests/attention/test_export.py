@@ -1,14 +1,11 @@
 """Every exported file, read back with its format's own reader."""
 
 import io
-import json
 import zipfile
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from dino.attention.files import Style, attention_files, head_maps
@@ -16,13 +13,10 @@ from dino.attention.mass import mass_mask
 from dino.attention.photo import Attention, PatchFeatures
 from dino.features.files import projection_files
 from dino.features.projections import project
-from dino.masks.coco import coco_json
 from dino.masks.files import mask_files
 from dino.masks.proposals import MaskSettings, propose_from
-from dino.masks.settings import Mask
 from dino.media import draw
 from dino.media.preprocessing import preprocess
-from dino.media.regions import run_lengths
 from dino.system.files import content_id, results_name, zip_files
 
 
@@ -111,30 +105,6 @@ def test_mask_and_cutout(attention, photo):
     cutout = opened(files["cutout.png"])
     np.testing.assert_array_equal(cutout[..., 3] > 0, mask.pixels)
     np.testing.assert_array_equal(cutout[mask.pixels][:, :3], photo[mask.pixels])
-
-
-@given(st.integers(1, 7), st.integers(1, 7), st.data())
-def test_run_lengths_decode_to_the_mask(height, width, data):
-    bits = data.draw(st.lists(st.booleans(), min_size=height * width, max_size=height * width))
-    mask = np.array(bits).reshape(height, width)
-    counts = run_lengths(mask)
-    values = np.arange(len(counts)) % 2 == 1
-    decoded = np.repeat(values, counts).reshape(height, width, order="F")
-    np.testing.assert_array_equal(decoded, mask)
-
-
-def test_coco_json_by_hand():
-    pixels = np.zeros((4, 5), bool)
-    pixels[1:3, 2:5] = True
-    empty = np.zeros((2, 2), bool)
-    items = [("a.jpg", Mask(pixels, "mass")), ("b.jpg", Mask(empty, "mass"))]
-    document = json.loads(coco_json(items))
-    assert [image["file_name"] for image in document["images"]] == ["a.jpg", "b.jpg"]
-    (annotation,) = document["annotations"]
-    assert annotation["bbox"] == [2, 1, 3, 2]
-    assert annotation["area"] == 6
-    assert annotation["segmentation"] == {"size": [4, 5], "counts": [9, 2, 2, 2, 2, 2, 1]}
-    assert annotation["image_id"] == document["images"][0]["id"]
 
 
 def test_points_csv_and_projection_npz(features, photo):

@@ -8,7 +8,7 @@ from helpers.annotation_cases import SIZE, begin, write_photos
 from helpers.chromium import IN_CHROMIUM, SIZES, Server, check_frame
 
 import dino
-from dino.annotation.states import PhotoState
+from dino.annotation.session import PhotoState
 from dino.media import regions
 
 pytestmark = IN_CHROMIUM

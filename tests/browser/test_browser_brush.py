@@ -6,14 +6,14 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import pytest
 from helpers.chromium import IN_CHROMIUM, check_frame
+from helpers.prompt_cases import prompted_mask
 
 import dino
 from app.components.canvas.component import Prompts
-from app.components.canvas.painted import labels_of
 from app.state.selection import PHOTOS
 from app.ui.pointing_link import read_link
 from dino.attention import photo
-from dino.masks.prompts import prompted_mask
+from dino.media.regions import from_label_runs
 
 pytestmark = IN_CHROMIUM
 
@@ -73,7 +73,7 @@ def shares(server, small_weights):
     features = photo.features(backbone, dino.decode((PHOTOS / "cat.jpg").read_bytes()), size=224)
 
     def share(page) -> int:
-        signs = np.array([0, 1, -1])[labels_of(asked(page).painted, GRID)]
+        signs = np.array([0, 1, -1])[from_label_runs(asked(page).painted, GRID)]
         return round(100 * prompted_mask(features.patches, GRID, painted=signs).mean())
 
     return share
@@ -87,7 +87,7 @@ def test_strokes_change_the_mask_and_are_undone(tab, shares):
     stroke(page, frame, (10, 8), (10, 15))
     few = told(page, 8, 0)
     page.wait_for_function("() => location.search.includes('points')")
-    assert np.argwhere(labels_of(asked(page).painted, GRID) == 1).tolist() == [
+    assert np.argwhere(from_label_runs(asked(page).painted, GRID) == 1).tolist() == [
         [10, column] for column in range(8, 16)
     ]
     assert few == shares(page)

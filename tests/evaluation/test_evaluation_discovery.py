@@ -19,8 +19,9 @@ from dino.evaluation.mask_measures import (
 )
 from dino.evaluation.segmentation import attention_jaccard
 from dino.masks.coco import read_coco
-from dino.masks.discovery.found import Discovery, box_of
+from dino.masks.discovery.methods import Discovery
 from dino.media.preprocessing import plan
+from dino.media.regions import box_of
 
 NOTHING = np.zeros((4, 4), dtype=bool)
 GEOMETRY = plan((4, 4), size=4, patch_size=2, fit="stretch")
@@ -163,11 +164,11 @@ def test_measures_are_those_of_masks_enlarged():
 # Boxes of objects ------------------------------------------------------------------------------
 
 
-def test_boxes_are_as_told_else_those_of_the_masks():
+def test_boxes_are_as_given_else_those_of_the_masks():
     masks = np.stack([box(1, 2, 3, 4), box(0, 0, 4, 1)])
     np.testing.assert_array_equal(Objects(masks, NOTHING).boxes, [[1, 2, 3, 4], [0, 0, 4, 1]])
-    told = Objects(masks, NOTHING, ((0.5, 2, 3, 4.25), None))
-    np.testing.assert_array_equal(told.boxes, [[0.5, 2, 3, 4.25], [0, 0, 4, 1]])
+    given = Objects(masks, NOTHING, ((0.5, 2, 3, 4.25), None))
+    np.testing.assert_array_equal(given.boxes, [[0.5, 2, 3, 4.25], [0, 0, 4, 1]])
     assert Objects(masks[:0], NOTHING).boxes.shape == (0, 4)
 
 

@@ -17,9 +17,7 @@ from dino.errors import UserError
 from dino.evaluation.mask_data import MaskData, Objects, open_masks
 from dino.evaluation.random_twin import random_twin
 from dino.evaluation.segmentation import attention_jaccard, foreground_jaccards, jaccards
-from dino.masks.coco import decode_outline
 from dino.media.preprocessing import plan
-from dino.media.regions import decode_counts, polygon_mask, run_length_mask, run_lengths
 
 # Two heads over 2×2 patches: the first looks at the top left, the second at the bottom row.
 HEADS = torch.tensor([[[0.7, 0.1], [0.1, 0.1]], [[0.1, 0.1], [0.4, 0.4]]])
@@ -132,86 +130,6 @@ def test_counting_by_patch_equals_masks_enlarged_one_by_one(data):
         for head, kept in enumerate(geometry.to_photo(dino.mass_mask(maps, mass).numpy())):
             expected = [dino.jaccard(kept[~ignore], mask[~ignore]) for mask in masks]
             np.testing.assert_allclose(found[i, head], expected, rtol=1e-12)
-
-
-# Outlines --------------------------------------------------------------------------------------
-
-
-def test_a_rectangle_covers_the_pixels_between_its_edges():
-    np.testing.assert_array_equal(polygon_mask([1, 0, 3, 0, 3, 2, 1, 2], (4, 4)), box(0, 1, 2, 3))
-    backwards = polygon_mask([1, 2, 3, 2, 3, 0, 1, 0], (4, 4))
-    np.testing.assert_array_equal(backwards, box(0, 1, 2, 3))
-
-
-def test_a_triangle_covers_the_pixels_whose_centre_is_inside():
-    """Below the diagonal from (0, 0.1) to (4, 4.1): the centres of row y reach up to x = y − 0.1."""
-    found = polygon_mask([0, 0.1, 4, 4.1, 0, 4.1], (4, 4))
-    np.testing.assert_array_equal(found, np.tri(4, k=-1, dtype=bool))
-
-
-def test_what_reaches_beyond_the_photo_is_cut_off():
-    found = polygon_mask([-5, -5, 2, -5, 2, 9, -5, 9], (4, 4))
-    np.testing.assert_array_equal(found, box(0, 0, 4, 2))
-    assert not polygon_mask([5, 0, 9, 0, 9, 4, 5, 4], (4, 4)).any()
-
-
-def test_polygons_of_one_object_are_joined():
-    found = decode_outline([[0, 0, 2, 0, 2, 2, 0, 2], [1, 1, 3, 1, 3, 3, 1, 3]], (4, 4))
-    np.testing.assert_array_equal(found, box(0, 0, 2, 2) | box(1, 1, 3, 3))
-
-
-def test_run_lengths_go_down_the_columns_and_start_with_zeros():
-    expected = np.array([[0, 0, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0]], dtype=bool)
-    np.testing.assert_array_equal(run_length_mask([4, 2, 3, 1, 2], (3, 4)), expected)
-    # The same mask as pycocotools writes it.
-    assert decode_counts("423OO") == [4, 2, 3, 1, 2]
-    found = decode_outline({"size": [3, 4], "counts": "423OO"}, (3, 4))
-    np.testing.assert_array_equal(found, expected)
-
-
-def test_long_compressed_runs_equal_what_pycocotools_wrote():
-    mask = np.zeros((70, 12), dtype=bool)
-    mask[10:60, 2:5] = mask[50:69, 4:9] = True
-    outline = {"size": [70, 12], "counts": "f4b1d0009o0hN000000P5"}
-    np.testing.assert_array_equal(decode_outline(outline, (70, 12)), mask)
-
-
-@given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
-def test_run_lengths_lead_back_to_the_mask(mask):
-    np.testing.assert_array_equal(run_length_mask(run_lengths(mask), mask.shape), mask)
-
-
-def test_areas_are_those_that_coco_gives(shared):
-    document = json.loads((shared / "data" / "coco-masks" / "instances.json").read_text())
-    shapes = {image["id"]: (image["height"], image["width"]) for image in document["images"]}
-    large = [a for a in document["annotations"] if a["area"] > 5000]
-    ratios = []
-    for annotation in large:
-        mask = decode_outline(annotation["segmentation"], shapes[annotation["image_id"]])
-        ratios.append(mask.sum() / annotation["area"])
-    # A file's area is another thing where a polygon crosses itself: 10 of 208, in which pycocotools
-    # fills what is filled here to 0.2 %.
-    assert np.mean(np.abs(np.array(ratios) - 1) < 0.02) > 0.95
-    assert np.median(ratios) == pytest.approx(1, abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("outline", "says"),
-    [
-        ([[0, 0, 1, 1]], "three points or more"),
-        ([[0, 0, 1, 1, 2, 2, 3]], "three points or more"),
-        ([], "polygons or run lengths"),
-        (None, "polygons or run lengths"),
-        ({"size": [5, 4], "counts": [20]}, "expected the same"),
-        ({"size": [4, 4], "counts": [3, 4]}, "add up to 7 px"),
-        ({"size": [4, 4], "counts": [20, -4]}, "add up"),
-        ({"size": [4, 4], "counts": "4!"}, "characters from"),
-        ({"size": [4, 4], "counts": "o"}, "end within a number"),
-    ],
-)
-def test_outlines_that_cannot_be_read_are_named(outline, says):
-    with pytest.raises(UserError, match=says):
-        decode_outline(outline, (4, 4))
 
 
 # Layouts ---------------------------------------------------------------------------------------

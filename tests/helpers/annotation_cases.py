@@ -6,8 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dino.annotation.creation import create
-from dino.annotation.session import Session
-from dino.annotation.states import MaskObject, PhotoState
+from dino.annotation.session import MaskObject, PhotoState, Session
 from dino.masks.proposals import MaskSettings
 from dino.media import regions
 
@@ -54,3 +53,9 @@ def state_of(*masks: np.ndarray, status: str = "accepted", classes=(0, 1, 0)) ->
         for number, (mask, kind) in enumerate(zip(masks, classes, strict=False), start=1)
     )
     return PhotoState(status, masks[0].shape if masks else SIZE, objects)
+
+
+def area(corners: np.ndarray) -> float:
+    """Measure the area a polygon [n,2] encloses, px²."""
+    x, y = corners[:, 0].astype(np.float64), corners[:, 1].astype(np.float64)
+    return abs(float(x @ np.roll(y, -1) - np.roll(x, -1) @ y)) / 2

@@ -8,12 +8,20 @@ from scipy.linalg import eigh
 
 import dino
 from dino.errors import UserError
-from dino.masks.discovery.cut import EPSILON, second_eigenvector, similar
-from dino.masks.discovery.found import MAX_PATCHES, box_of, piece_around
-from dino.masks.discovery.lost import degrees, lost, seed_company
-from dino.masks.discovery.maskcut import corners, maskcut
-from dino.masks.discovery.methods import METHODS, discover
-from dino.masks.discovery.tokencut import tokencut
+from dino.masks.discovery.cut import EPSILON, second_eigenvector, similar_edges
+from dino.masks.discovery.methods import (
+    MAX_PATCHES,
+    METHODS,
+    count_corners,
+    degrees,
+    discover,
+    expand_seed,
+    lost,
+    maskcut,
+    piece_around,
+    tokencut,
+)
+from dino.media.regions import box_of
 
 # Directions in a plane, in degrees; patches correlate positively up to 90° apart.
 #         0   1    2    3    4    5
@@ -71,8 +79,8 @@ def test_the_candidates_are_the_k_lowest_and_the_seed_is_one_of_them():
     features = rays(0, 10, -60, 99, 150, 140)
     order = np.argsort(degrees(features), kind="stable")
     assert order.tolist() == [0, 2, 4, 5, 1, 3]
-    company = [seed_company(features, order, k=k).tolist() for k in range(1, 7)]
-    assert company == [[0], [0, 2], [0, 2], [0, 2], [0, 2, 1], [0, 2, 1]]
+    expanded = [expand_seed(features, order, k=k).tolist() for k in range(1, 7)]
+    assert expanded == [[0], [0, 2], [0, 2], [0, 2], [0, 2, 1], [0, 2, 1]]
 
 
 def test_lost_keeps_the_piece_around_the_seed():
@@ -104,7 +112,7 @@ def test_the_cut_of_a_path_of_three():
 def test_the_second_eigenvector_is_that_of_the_whole_problem(num):
     """By Lanczos (150) and without, against (D − W) y = λ D y solved whole."""
     features = np.random.default_rng(num).normal(size=(num, 6))
-    edges = similar(features, tau=0.2)
+    edges = similar_edges(features, tau=0.2)
     weights = np.where(edges > 0, 1.0, EPSILON)
     _, vectors = eigh(np.diag(weights.sum(1)) - weights, np.diag(weights.sum(1)))
     expected = vectors[:, 1] / np.linalg.norm(vectors[:, 1])
@@ -124,7 +132,7 @@ def test_where_lanczos_does_not_settle_the_whole_matrix_is_decomposed(monkeypatc
 
     from dino.masks.discovery import cut
 
-    edges = similar(np.random.default_rng(1).normal(size=(100, 5)), tau=0.2)
+    edges = similar_edges(np.random.default_rng(1).normal(size=(100, 5)), tau=0.2)
     expected = second_eigenvector(edges)
 
     def never(*_args, **_options):
@@ -136,7 +144,7 @@ def test_where_lanczos_does_not_settle_the_whole_matrix_is_decomposed(monkeypatc
 
 
 def test_patches_are_joined_above_the_threshold_only():
-    edges = similar(np.array([[1.0, 0], [0.6, 0.8], [0, 2], [0, 0]]), tau=0.7)
+    edges = similar_edges(np.array([[1.0, 0], [0.6, 0.8], [0, 2], [0, 0]]), tau=0.7)
     expected = [[1, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
     np.testing.assert_array_equal(edges, expected)
 
@@ -275,7 +283,7 @@ def test_a_piece_hangs_together_over_edges_only():
 def test_corners_are_counted():
     sides = itertools.product([False, True], repeat=4)
     for a, b, c, d in sides:
-        assert corners(np.array([[a, 0, b], [1, 1, 1], [c, 0, d]], bool)) == a + b + c + d
+        assert count_corners(np.array([[a, 0, b], [1, 1, 1], [c, 0, d]], bool)) == a + b + c + d
 
 
 # From a photo ----------------------------------------------------------------------------------
@@ -342,25 +350,25 @@ def test_auto_takes_the_mean_out_where_it_outweighs_the_rest():
 
 
 def test_discover_from_a_photo(looked):
-    from dino.masks.discovery.keys import discover_in, photo_keys
+    from dino.masks.discovery.keys import photo_keys
 
     backbone, image, rgb = looked
     kept = photo_keys(backbone, rgb, size=96)
     for method in METHODS:
         found = dino.discover(backbone, image, method=method)
-        again = discover_in(kept, method=method)
+        again = discover(kept.last.joined(), kept.geometry.grid, method=method)
         np.testing.assert_array_equal(found.masks, again.masks)
         assert found.method == method
     with pytest.raises(UserError, match="head 9 does not exist"):
-        discover_in(kept, method="lost", heads=(9,))
+        kept.last.joined((9,))
     with pytest.raises(UserError, match="keys is 'raw'"):
-        discover_in(kept, method="lost", keys="raw")
+        kept.last.joined(kind="raw")
 
 
 def test_objects_of_real_photos(shared):
     """A trained network finds the outlined animal far better than a mask of everything."""
     from dino.evaluation.mask_data import open_masks
-    from dino.masks.discovery.keys import discover_in, photo_keys
+    from dino.masks.discovery.keys import photo_keys
 
     backbone = dino.load(
         shared / "weights" / "vits14_dinov2_saliency.fp16.safetensors", precision="fp32"
@@ -373,7 +381,8 @@ def test_objects_of_real_photos(shared):
         kept = photo_keys(backbone, dino.decode(path.read_bytes()), size=224)
         whole.append(truth.mean())
         for method in METHODS:
-            masks = kept.geometry.to_photo(discover_in(kept, method=method).masks)
+            found = discover(kept.last.joined(), kept.geometry.grid, method=method)
+            masks = kept.geometry.to_photo(found.masks)
             scores[method].append(dino.jaccard(masks[0], truth) if len(masks) else 0.0)
     for method in METHODS:
         assert np.mean(scores[method]) > np.mean(whole) + 0.1, method

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers.prompt_cases import prompted_mask
 
 from dino.errors import UserError
-from dino.masks.prompts import Prompt, prompted_mask, prompted_objects
+from dino.masks.prompts import Prompt, prompted_objects
 
 GRID = (4, 6)
 # Three kinds of patches: sky, and two things at 60° of each other, in the lower half.
@@ -121,14 +122,11 @@ def test_objects_by_themselves_are_what_they_are_alone(features):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "nothing is pointed at"),
-        ({"points": [(0, 0, -1)]}, "nothing is pointed at"),
         ({"points": [(4, 0, 1)]}, "expected row, column"),
         ({"points": [(0, 0, 2), (0, 0, 1)]}, "expected row, column"),
         ({"box": (0, 0, 5, 6)}, "within 4×6"),
         ({"box": (2, 0, 2, 6)}, "within 4×6"),
         ({"points": [(0, 0, 1)], "likeness": 1.5}, "likeness"),
-        ({"painted": np.full(GRID, -1)}, "nothing is pointed at"),
         ({"painted": np.ones((3, 3), dtype=int)}, "for each of 4×6 patches"),
         ({"painted": np.full(GRID, 2)}, "for each of 4×6 patches"),
     ],
@@ -136,6 +134,11 @@ def test_objects_by_themselves_are_what_they_are_alone(features):
 def test_what_cannot_be_meant_is_said(features, options, message):
     with pytest.raises(UserError, match=message):
         prompted_mask(features, GRID, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"points": [(0, 0, -1)]}, {"painted": np.full(GRID, -1)}])
+def test_an_object_that_is_not_pointed_at_has_no_patch(features, options):
+    assert not prompted_mask(features, GRID, **options).any()
 
 
 def test_features_of_another_grid_are_said(features):

@@ -11,7 +11,7 @@ from dino.attention.thresholds import cluster_mask, otsu_mask
 from dino.errors import UserError
 from dino.masks.cleanup import clean
 from dino.masks.proposals import MaskSettings, cluster_labels, patch_mask, propose, propose_from
-from dino.masks.refine import refined
+from dino.masks.refine import refine_mask
 
 FULL = MaskSettings(
     size=96,
@@ -112,7 +112,7 @@ def test_a_mask_is_tidied_refined_and_tidied_again(scene):
     settings = MaskSettings(largest=True, fill_holes=True, min_area=0.002, refine="guided")
     raw = attention.geometry.to_photo(patch_mask(attention, settings))
     options = {"largest": True, "fill_holes": True, "min_area": 0.002}
-    expected = clean(refined(rgb, clean(raw, **options), "guided"), **options)
+    expected = clean(refine_mask(rgb, clean(raw, **options), "guided"), **options)
     mask = propose_from(attention, rgb, settings)
     np.testing.assert_array_equal(mask.pixels, expected)
     assert not np.array_equal(mask.pixels, raw)

@@ -16,9 +16,9 @@ from dino.masks import coco
 from dino.masks.cleanup import clean
 from dino.masks.discovery import methods
 from dino.masks.discovery.keys import photo_keys
-from dino.masks.discovery.lost import lost
-from dino.masks.proposals import finish_objects, propose, propose_from, propose_objects, together
-from dino.masks.refine import refined
+from dino.masks.discovery.methods import lost
+from dino.masks.proposals import finish_objects, merge_masks, propose, propose_from, propose_objects
+from dino.masks.refine import refine_mask
 from dino.masks.settings import Mask, MaskSettings
 from dino.media import regions
 from dino.system.files import content_id
@@ -73,7 +73,7 @@ def test_each_object_is_tidied_and_refined_by_itself(scene, refine):
     settings = MaskSettings(size=96, method="maskcut", largest=True, fill_holes=True, refine=refine)
     options = {"largest": True, "fill_holes": True}
     expected = [
-        clean(refined(rgb, clean(mask, **options), refine), **options)
+        clean(refine_mask(rgb, clean(mask, **options), refine), **options)
         for mask in found_by(kept, "maskcut")
     ]
     masks = propose_objects(backbone, rgb, settings)
@@ -89,7 +89,7 @@ def test_an_object_of_which_nothing_is_left_is_left_out(scene):
     np.testing.assert_array_equal(kept, masks[:1])
     none = finish_objects(rgb, masks[1:], MaskSettings(method="maskcut", min_area=0.1))
     assert none.shape == (0, 120, 160)
-    empty = together([], (120, 160), MASKCUT)
+    empty = merge_masks([], (120, 160), MASKCUT)
     assert empty.pixels.shape == (120, 160)
     assert not empty.pixels.any()
 
@@ -124,8 +124,8 @@ def test_coco_of_two_objects_and_of_none_by_hand():
     ]
     document = json.loads(coco.coco_json(items))
     assert [image["id"] for image in document["images"]] == [1, 2, 3]
-    told = [(a["id"], a["image_id"], a["bbox"], a["area"]) for a in document["annotations"]]
-    assert told == [(1, 1, [0, 0, 1, 2], 2), (2, 1, [2, 1, 2, 1], 2), (3, 3, [2, 1, 2, 1], 2)]
+    written = [(a["id"], a["image_id"], a["bbox"], a["area"]) for a in document["annotations"]]
+    assert written == [(1, 1, [0, 0, 1, 2], 2), (2, 1, [2, 1, 2, 1], 2), (3, 3, [2, 1, 2, 1], 2)]
     assert document["annotations"][1]["segmentation"] == {"size": [2, 4], "counts": [5, 1, 1, 1]}
 
 
@@ -160,12 +160,12 @@ def test_segment_writes_each_object_and_annotates_it(
     assert {path.name for path in folder.iterdir()} == names | {"mask.png", "cutout.png"}
     document = json.loads((tmp_path / "out" / "coco.json").read_text())
     assert [a["image_id"] for a in document["annotations"]] == [1] * len(expected)
-    for number, (mask, told) in enumerate(
+    for number, (mask, annotation) in enumerate(
         zip(expected, document["annotations"], strict=True), start=1
     ):
         pixels = np.asarray(Image.open(folder / f"object-{number}.png")) > 0
         np.testing.assert_array_equal(pixels, mask.pixels)
-        counts = told["segmentation"]["counts"]
+        counts = annotation["segmentation"]["counts"]
         decoded = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(160, 120).T
         np.testing.assert_array_equal(decoded, mask.pixels)
     whole = np.asarray(Image.open(folder / "mask.png")) > 0

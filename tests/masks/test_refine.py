@@ -5,7 +5,7 @@ import pytest
 
 from dino.errors import UserError
 from dino.masks import refine
-from dino.masks.refine import grabcut, guided, refined
+from dino.masks.refine import grabcut, guided, refine_mask
 from dino.media.regions import jaccard
 
 
@@ -62,7 +62,7 @@ def test_the_guided_filters_coefficients_are_the_papers():
 def test_a_mask_of_patches_comes_closer_to_the_edge(method, size):
     rgb, true = ellipse(*size)
     coarse = blocky(true, max(size) // 12)
-    before, after = jaccard(coarse, true), jaccard(refined(rgb, coarse, method), true)
+    before, after = jaccard(coarse, true), jaccard(refine_mask(rgb, coarse, method), true)
     assert before < 0.92
     assert after > 0.95
 
@@ -72,8 +72,8 @@ def test_the_same_photo_gives_the_same_mask_and_leaves_its_input_alone(method):
     rgb, true = ellipse(120, 160)
     coarse = blocky(true, 16)
     kept = rgb.copy(), coarse.copy()
-    first = refined(rgb, coarse, method)
-    np.testing.assert_array_equal(first, refined(rgb, coarse, method))
+    first = refine_mask(rgb, coarse, method)
+    np.testing.assert_array_equal(first, refine_mask(rgb, coarse, method))
     np.testing.assert_array_equal(rgb, kept[0])
     np.testing.assert_array_equal(coarse, kept[1])
     assert first.dtype == bool
@@ -84,7 +84,7 @@ def test_the_same_photo_gives_the_same_mask_and_leaves_its_input_alone(method):
 def test_a_mask_without_an_edge_stays(method, value):
     rgb, _ = ellipse(40, 50)
     mask = np.full((40, 50), value)
-    np.testing.assert_array_equal(refined(rgb, mask, method), mask)
+    np.testing.assert_array_equal(refine_mask(rgb, mask, method), mask)
 
 
 @pytest.mark.parametrize("method", ["guided", "grabcut"])
@@ -94,14 +94,14 @@ def test_thin_and_tiny_photos_and_masks_do_not_fail(method):
         rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         mask = np.zeros((height, width), bool)
         mask[0, 0] = True
-        assert refined(rgb, mask, method).shape == mask.shape
-        assert refined(rgb, ~mask, method).shape == mask.shape
+        assert refine_mask(rgb, mask, method).shape == mask.shape
+        assert refine_mask(rgb, ~mask, method).shape == mask.shape
 
 
 def test_grabcut_keeps_its_core_and_its_distance():
     rgb, true = ellipse(120, 160)
     coarse = blocky(true, 16)
-    labels = refine._seeds(coarse)
+    labels = refine.draw_seeds(coarse)
     result = grabcut(rgb, coarse)
     assert result[labels == 1].all()
     assert not result[labels == 0].any()
@@ -117,8 +117,11 @@ def test_what_somebody_said_stays(method):
     on[100:108, 4:12] = coarse[100:108, 4:12] = True  # ground, but said to belong
     coarse[24:40, 72:96] = False  # object, but said not to
     off[26:38, 76:92] = True
-    assert not refined(rgb, coarse, method)[on].all() or refined(rgb, coarse, method)[off].any()
-    result = refined(rgb, coarse, method, on=on, off=off)
+    assert (
+        not refine_mask(rgb, coarse, method)[on].all()
+        or refine_mask(rgb, coarse, method)[off].any()
+    )
+    result = refine_mask(rgb, coarse, method, on=on, off=off)
     assert result[on].all()
     assert not result[off].any()
     assert jaccard(result, true) > 0.7
@@ -136,6 +139,6 @@ def test_an_evenly_coloured_photo_gives_the_guided_filter_nothing_to_follow():
 
 def test_wrong_sizes_and_names_are_refused():
     with pytest.raises(UserError, match="resize the mask"):
-        refined(np.zeros((4, 5, 3), np.uint8), np.ones((5, 4), bool), "guided")
+        refine_mask(np.zeros((4, 5, 3), np.uint8), np.ones((5, 4), bool), "guided")
     with pytest.raises(UserError, match="expected one of"):
-        refined(np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), bool), "matting")
+        refine_mask(np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), bool), "matting")

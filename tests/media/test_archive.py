@@ -125,9 +125,9 @@ def test_size_is_counted_while_reading(tmp_path):
 def test_a_header_that_lies_about_the_size_does_not_help(tmp_path):
     size = 3_000_000
     archive = packed(("1.png", bytes(size)), compression=zipfile.ZIP_DEFLATED).getvalue()
-    told = struct.pack("<L", size)
-    assert archive.count(told) == 2  # beside the file, and in the list at the end
-    refused(io.BytesIO(archive.replace(told, struct.pack("<L", 10))), tmp_path, "ZIP")
+    noted = struct.pack("<L", size)
+    assert archive.count(noted) == 2  # beside the file, and in the list at the end
+    refused(io.BytesIO(archive.replace(noted, struct.pack("<L", 10))), tmp_path, "ZIP")
 
 
 def test_a_bomb_is_refused_by_its_ratio(tmp_path):

@@ -115,10 +115,10 @@ def test_the_page_says_what_is_wrong_with_a_video_and_takes_another(write, afres
 def test_the_command_says_what_is_wrong_with_a_video(write, command, small_weights, tmp_path):
     path = tmp_path / "walk.mp4"
     says = write(path, COMMAND)
-    code, _, told = command("film", path, "--attention", "--weights", small_weights, "--size", 64)
+    code, _, said = command("film", path, "--attention", "--weights", small_weights, "--size", 64)
     assert code == 2
-    assert re.search(f"^error: {re.escape(str(path))} {says}", told.splitlines()[-1])
-    assert "Traceback" not in told
+    assert re.search(f"^error: {re.escape(str(path))} {says}", said.splitlines()[-1])
+    assert "Traceback" not in said
     assert not (tmp_path / "out" / "film.mp4").exists()
 
 
@@ -151,12 +151,12 @@ def test_a_photo_of_absurd_size_is_looked_at_on_the_pages_of_photos(name, afresh
 
 @pytest.mark.parametrize(("first", "second"), [("thin", "flat"), ("flat", "dot"), ("dot", "thin")])
 def test_the_command_matches_photos_of_absurd_size(first, second, command, small_weights, tmp_path):
-    code, _, told = command(
+    code, _, said = command(
         *("match", absurd(tmp_path, first), absurd(tmp_path, second), "--weights", small_weights),
         *("--size", 64, "--out", "out"),
     )
-    assert code == 0, told
-    pairs = int(re.search(r"(\d+) matches$", told.strip())[1])
+    assert code == 0, said
+    pairs = int(re.search(r"(\d+) matches$", said.strip())[1])
     assert pairs > 0
     assert len((tmp_path / "out" / "matches.csv").read_text().splitlines()) == pairs + 1
     with Image.open(tmp_path / "out" / "matches.png") as picture:
@@ -179,10 +179,10 @@ def test_a_photo_of_too_many_pixels_is_said_by_page_and_command(
     assert says in error.value.replace("\\", "")
     assert "pairs of patches" in text(at)  # of the photos before
     photos = (path, PHOTOS / "cat.jpg") if side == "first" else (PHOTOS / "cat.jpg", path)
-    code, _, told = command("match", *photos, "--weights", small_weights, "--size", 64)
+    code, _, said = command("match", *photos, "--weights", small_weights, "--size", 64)
     assert code == 2
-    assert says in told.splitlines()[-1]
-    assert "Traceback" not in told
+    assert says in said.splitlines()[-1]
+    assert "Traceback" not in said
 
 
 def test_a_file_that_a_restarted_server_no_longer_has_is_none():

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from dino.errors import UserError
+from dino.media.draw import OBJECT_COLORS
 from dino.media.label_maps import (
-    OVERLAY_COLORS,
     indexed_png,
     label_overlay,
     palette,
@@ -75,13 +75,13 @@ def test_an_overlay_tints_outlines_and_dims():
     picture = label_overlay(photo, labels)
     assert picture[50, 45].tolist() == [75, 75, 75]
     for label, column in ((1, 20), (2, 60)):
-        color = OVERLAY_COLORS[label - 1]
+        color = np.array(OBJECT_COLORS[label - 1])
         expected = 0.55 * 100 + 0.45 * color.astype(float)
         assert np.abs(picture[20, column] - expected).max() <= 1
         assert np.abs(picture[10, column].astype(int) - color).max() <= 16  # a smoothed line
     assert (photo == 100).all()
     np.testing.assert_array_equal(
-        label_overlay(photo, labels + np.uint8(8) * (labels > 0)), picture
+        label_overlay(photo, labels + np.uint8(len(OBJECT_COLORS)) * (labels > 0)), picture
     )  # colours begin anew
 
 

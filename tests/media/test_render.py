@@ -63,18 +63,10 @@ def test_overlay_blends():
         assert (draw.overlay(photo, colours, opacity) == expected).all()
 
 
-def test_outline_marks_the_edge_only():
-    photo, mask = np.full((100, 100, 3), 90, np.uint8), np.zeros((100, 100), bool)
-    mask[30:70, 30:70] = True
-    drawn = draw.mask_outline(photo, mask)
-    assert tuple(drawn[30, 50]) == draw.MASK_COLOR
-    assert tuple(drawn[50, 50]) == tuple(drawn[5, 5]) == (90, 90, 90)
-
-
-def test_mask_overlay_tints_inside_and_darkens_outside():
+def test_an_overlay_of_objects_tints_inside_and_darkens_outside():
     photo, mask = np.full((4, 4, 3), 100, np.uint8), np.zeros((4, 4), bool)
     mask[0, 0] = True
-    drawn = draw.mask_overlay(photo, mask)
+    drawn = draw.objects_overlay(photo, mask[None])
     assert drawn[0, 0, 0] > 100 > drawn[3, 3, 0]
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.shard_writing import write_shards
 from PIL import Image
 
 from dino.errors import ImageError, UserError
 from dino.media import images, shards
 from dino.media.photo_folders import open_folder
-from dino.media.shards import cache as cache_module
-from dino.media.shards import expand_braces, indexing, open_shards, write_shards
+from dino.media.shards import expand_braces, indexing, open_shards
 
 BLOCK = tarfile.BLOCKSIZE
 
@@ -88,9 +88,8 @@ def test_two_samples_by_hand(tmp_path):
     assert found.index["size"].tolist() == [len(first), len(second)]
     assert found.classes == ("3", "5")
     assert found.labels.tolist() == [1, 0]
-    assert (found.problems, found.without_image, found.ignored) == ((), 0, 0)
+    assert found.problems == ()
     np.testing.assert_array_equal(found.read(1), np.full((2, 3, 3), 20, np.uint8))
-    assert found.description == f"2 samples in 1 shards of {path}"
     assert found.name(-1) == "shard-000.tar!a/8.PNG"
     with pytest.raises(IndexError):
         found.read(2)
@@ -179,7 +178,6 @@ def test_the_key_ends_at_the_first_dot_of_the_base_name(tmp_path):
     found = open_shards(write_tar(tmp_path / "a.tar", members))
     assert greys(found) == [1, 2, 3]
     assert (found.classes, found.labels.tolist()) == (("a", "b"), [0, 1, 0])
-    assert (found.without_image, found.ignored) == (1, 0)
 
 
 def test_a_key_that_goes_on_in_the_next_shard_is_two_samples(tmp_path):
@@ -188,11 +186,11 @@ def test_a_key_that_goes_on_in_the_next_shard_is_two_samples(tmp_path):
     assert greys(open_shards(tmp_path)) == [1, 2]
 
 
-def test_what_is_no_sample_is_ignored_and_counted(tmp_path):
+def test_what_is_no_sample_is_left_out(tmp_path):
     path = write_tar(
         tmp_path / "a.tar",
         [
-            special("folder", tarfile.DIRTYPE),  # neither sample nor counted
+            special("folder", tarfile.DIRTYPE),  # no sample
             ("folder/1.png", png(1)),
             special("folder/1.jpg", tarfile.SYMTYPE, "/etc/passwd"),
             special("folder/2.png", tarfile.LNKTYPE, "folder/1.png"),
@@ -209,14 +207,13 @@ def test_what_is_no_sample_is_ignored_and_counted(tmp_path):
     assert names(found) == ["a.tar!folder/1.png"]
     assert greys(found) == [1]
     assert found.classes == ("x",)
-    assert (found.without_image, found.ignored) == (0, 8)
 
 
 def test_sparse_members_are_ignored(tmp_path):
     info = special("a.png", tarfile.GNUTYPE_SPARSE)
     path = write_tar(tmp_path / "a.tar", [info, ("b.png", png(2))], format=tarfile.GNU_FORMAT)
     found = open_shards(path)
-    assert (names(found), found.ignored) == (["a.tar!b.png"], 1)
+    assert names(found) == ["a.tar!b.png"]
 
 
 def test_names_that_lead_outside_are_only_names(tmp_path):
@@ -380,7 +377,9 @@ def test_random_damage_never_hangs_or_crashes(tmp_path):
             data = whole.copy()
             places = rng.integers(0, 8 * BLOCK, 3)
             data[places] = rng.integers(0, 256, 3)
-            for start in range(0, 8 * BLOCK, BLOCK):  # sums that fit, so that damage is believed
+            for start in range(
+                0, 8 * BLOCK, BLOCK
+            ):  # sums that fit, so that damage passes for content
                 header = data[start : start + BLOCK]
                 header[148:156] = np.frombuffer(
                     b"%06o\0 " % (int(header.sum()) - int(header[148:156].sum()) + 256), np.uint8
@@ -460,7 +459,7 @@ def assert_same(left: shards.ShardSet, right: shards.ShardSet) -> None:
         np.testing.assert_array_equal(column, right.index[name])
         assert column.dtype == right.index[name].dtype
     np.testing.assert_array_equal(left.labels, right.labels)
-    for name in ("shards", "classes", "problems", "without_image", "ignored"):
+    for name in ("shards", "classes", "problems"):
         assert getattr(left, name) == getattr(right, name)
 
 
@@ -476,7 +475,7 @@ def test_the_cache_saves_the_pass_until_a_shard_changes(tmp_path, monkeypatch):
     write_tar(data / "a.tar", members)
     (data / "b.tar").write_bytes((data / "a.tar").read_bytes()[: 4 * BLOCK])
     built = open_shards(data)
-    assert len(built.problems) == built.without_image == 1
+    assert len(built.problems) == 1
     assert sorted(p.name for p in data.iterdir()) == ["a.tar", "b.tar"]
     assert_same(open_shards(data, cache=cache), built)
     (file,) = cache.iterdir()
@@ -484,9 +483,7 @@ def test_the_cache_saves_the_pass_until_a_shard_changes(tmp_path, monkeypatch):
     assert file.suffix == ".npz"
 
     with monkeypatch.context() as patch:
-        patch.setattr(
-            cache_module, "build_index", lambda paths: pytest.fail("the cache was not used")
-        )
+        patch.setattr(indexing, "build_index", lambda paths: pytest.fail("the cache was not used"))
         assert_same(open_shards(data, cache=cache), built)
         assert open_shards(data, cache=cache, classes=("y", "x")).labels.tolist() == [1, 0, 1]
 
@@ -586,7 +583,7 @@ def test_reading_leaves_no_descriptor_open(tmp_path):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-# Writing ---------------------------------------------------------------------------------------
+# Of a folder ---------------------------------------------------------------------------------------
 
 
 def test_shards_of_a_folder_equal_the_folder(photos, tmp_path):
@@ -595,7 +592,7 @@ def test_shards_of_a_folder_equal_the_folder(photos, tmp_path):
     assert [p.name for p in paths] == ["shard-000.tar", "shard-001.tar", "shard-002.tar"]
     assert sorted((tmp_path / "out").iterdir()) == paths
     found = open_shards(tmp_path / "out")
-    assert (found.problems, found.without_image, found.ignored) == ((), 0, 0)
+    assert found.problems == ()
     assert len(found) == len(folder.paths) == 7
     assert found.classes == folder.classes == ("cat", "wild dog")
     assert tuple(found.labels) == folder.labels
@@ -604,20 +601,6 @@ def test_shards_of_a_folder_equal_the_folder(photos, tmp_path):
     assert found.name(0) == "shard-000.tar!00000000-IMG_2020_01.png"
     with tarfile.open(paths[0]) as tar:  # the original bytes
         assert tar.extractfile("00000000-IMG_2020_01.png").read() == folder.paths[0].read_bytes()
-
-
-def test_shuffled_shards_hold_the_same_photos_in_an_order_of_the_seed(photos, tmp_path):
-    folder = open_folder(photos)
-    contents = []
-    for number, seed in enumerate([3, 3, 4]):
-        paths = write_shards(folder, tmp_path / str(number), samples_per_shard=4, shuffle_seed=seed)
-        contents.append([path.read_bytes() for path in paths])
-    assert contents[0] == contents[1] != contents[2]
-    found = open_shards(tmp_path / "0")
-    order = np.random.default_rng(3).permutation(7)
-    for index, source in enumerate(order):
-        np.testing.assert_array_equal(found.read(index), images.read(folder.paths[source]))
-        assert found.labels[index] == folder.labels[source]
 
 
 def test_a_folder_without_classes_makes_shards_without(photos, tmp_path):
@@ -635,22 +618,3 @@ def test_more_than_a_thousand_shards_sort_in_order(tmp_path, monkeypatch):
     assert (paths[0].name, paths[-1].name) == ("shard-0000.tar", "shard-1000.tar")
     found = open_shards(tmp_path / "out")
     assert [found.name(i)[15:23] for i in (0, 999, 1000)] == ["00000000", "00000999", "00001000"]
-
-
-def test_a_photo_that_is_gone_leaves_no_half_shard(photos, tmp_path):
-    for name in ("1.png", "2.png", "3.png"):
-        (tmp_path / name).write_bytes(png(1))
-    folder = open_folder(tmp_path)
-    (tmp_path / "3.png").unlink()
-    with pytest.raises(UserError, match=r"3\.png: got no file to read"):
-        write_shards(folder, tmp_path / "out", samples_per_shard=2)
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["shard-000.tar"]
-
-
-def test_wrong_use_of_write_shards(photos, tmp_path):
-    folder = open_folder(photos)
-    with pytest.raises(UserError, match="expected 1 or more"):
-        write_shards(folder, tmp_path, samples_per_shard=0)
-    write_shards(folder, tmp_path)
-    with pytest.raises(UserError, match="holds shards already"):
-        write_shards(folder, tmp_path)

@@ -145,7 +145,7 @@ def test_one_frame_at_a_time(tmp_path):
 def test_what_is_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     path = tmp_path / "a.mp4"
     write_mp4(moving(10), path, fps=10)
-    monkeypatch.setattr("dino.media.video_reading._decoded", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("dino.media.video_reading._decode", lambda *_: pytest.fail("decoded"))
     for limits, says in (
         (VideoLimits(max_frames=9), "about 10 frames, and the limit is 9"),
         (VideoLimits(max_pixels=3000), "frames of 64×48 = 3,072 px, and the limit is 3,000"),

@@ -125,13 +125,14 @@ def test_the_app_refuses_one(evil, canary, figure):
 
 
 def test_arrays_with_objects_in_them_are_not_read(tmp_path, run, canary, figure):
+    from helpers.shard_writing import write_shards
+
     from dino.evaluation.ground_truth import read_ground_truth
     from dino.features.cache import FeatureCache
     from dino.features.folder.files import read_features, read_thumbnails
     from dino.features.folder.store import PartStore
     from dino.media.photo_folders import open_folder
     from dino.media.shards import open_shards
-    from dino.media.shards.writing import write_shards
     from dino.training.probes.filmstrip import read_filmstrip
 
     bomb = np.array([Bomb(canary)], dtype=object)

@@ -232,13 +232,15 @@ def test_stochastic_depth_rises_over_the_blocks(small_weights):
 
 
 def test_shards_are_opened_like_folders(photos, tmp_path, monkeypatch):
-    from dino.media.shards import cache, write_shards
+    from helpers.shard_writing import write_shards
+
+    from dino.media.shards import indexing
 
     monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
     write_shards(open_folder(photos), tmp_path / "shards", samples_per_shard=7)
     assert len(open_photos(tmp_path / "shards")) == 20
     # The headers were read for the last time.
-    monkeypatch.setattr(cache, "build_index", lambda paths: pytest.fail("indexed anew"))
+    monkeypatch.setattr(indexing, "build_index", lambda paths: pytest.fail("indexed anew"))
     run = fit(SMALL, tmp_path / "shards", tmp_path / "run", workers=0, say=quiet)
     assert read_run(run).state == "finished"
     assert json.loads((run / "data.json").read_text())["data"] == str(tmp_path / "shards")

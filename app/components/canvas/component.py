@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app.components.canvas.painted import Runs, read_runs
 from app.text import plain_text, sentence
 from dino.canvas import scripts
 from dino.errors import UserError
 from dino.media.draw import colorize
+from dino.media.regions import LabelRuns, check_label_runs
 
 MAX_POINTS = 64
 TOOLS = ("pick", "plus", "minus", "box", "fill")
@@ -77,7 +77,7 @@ class Prompts:
 
     points: tuple[tuple[int, int, int], ...] = ()
     box: tuple[int, int, int, int] | None = None
-    painted: Runs = ()
+    painted: LabelRuns = ()
 
 
 def canvas(
@@ -205,7 +205,7 @@ def read_prompts(
         points, box = list(told["points"]), told["box"]
         found = None if box is None else _box(box, panel)
         kept = tuple(_point(point, panel) for point in points[: MAX_POINTS + 1])
-        painted = read_runs(told["painted"], paint_size, num_brushes)
+        painted = check_label_runs(told["painted"], paint_size, num_brushes)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("the browser sent points that are not there; reload the page") from error
     if len(points) > MAX_POINTS:

@@ -1,7 +1,6 @@
 // Objects with their masks, strokes on them, and a history that undoes both. What is said and saved is
-// left to `say` and `touched`.
+// left to `say` and `touched`. `COLORS` are those of objects everywhere, put before these scripts.
 
-const COLOURS = ["#ff8c00", "#56b4e9", "#00b386", "#f0e442", "#cc79a7", "#b68cff", "#ff5a4f", "#9be564", "#ffffff"];
 const OPACITY = { chosen: 0.5, other: 0.3 };
 
 class Painting extends View {
@@ -42,7 +41,7 @@ class Painting extends View {
   }
 
   addObject() {
-    if (this.objects.length >= COLOURS.length) return this.say(`At most ${COLOURS.length} objects.`);
+    if (this.objects.length >= COLORS.length) return this.say(`At most ${COLORS.length} objects.`);
     const [before, chosen] = [this.objects, this.chosen];
     const id = Math.max(0, ...before.map((o) => o.id)) + 1;
     const added = { id, kind: this.object?.kind ?? 0, mask: new Uint8Array(this.width * this.height) };
@@ -89,7 +88,7 @@ class Painting extends View {
         button.title = `Object ${number + 1} (key ${number + 1})`;
         const dot = document.createElement("span");
         dot.className = "dot";
-        dot.style.background = COLOURS[number];
+        dot.style.background = COLORS[number];
         button.append(dot, `${number + 1} ${this.kindName(object.kind)}`);
         button.addEventListener("click", () => this.choose(number));
         return button;
@@ -161,7 +160,7 @@ class Painting extends View {
     if (!this.hidden) {
       this.objects.forEach((object, number) => {
         const opacity = number === this.chosen ? OPACITY.chosen : OPACITY.other;
-        tint(picture.data, object.mask, this.width, this.height, grown, rgb(COLOURS[number]), opacity, edge);
+        tint(picture.data, object.mask, this.width, this.height, grown, rgb(COLORS[number]), opacity, edge);
       });
     }
     this.context.putImageData(picture, grown.left, grown.top);

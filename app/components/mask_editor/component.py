@@ -5,6 +5,7 @@ So a run of the script costs no stroke, and a reload of the page costs what was 
 seconds. Its own buttons do all that its keys do.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 import streamlit as st
 
 from dino.annotation.editing import Painted
-from dino.annotation.states import MAX_OBJECTS
+from dino.annotation.session import MAX_OBJECTS
 from dino.canvas import scripts
 from dino.errors import UserError
+from dino.media.draw import OBJECT_COLORS, hex_color
 from dino.media.regions import from_row_runs
 
 ACTIONS = ("save", "accept", "reject", "next", "previous")
@@ -25,7 +27,13 @@ _component = st.components.v2.component(
     "dino_mask_editor",
     html=(_PARTS / "editor.html").read_text(),
     css=(_PARTS / "editor.css").read_text(),
-    js="\n".join([scripts.BRUSH, *(part.read_text() for part in sorted(_PARTS.glob("*.js")))]),
+    js="\n".join(
+        [
+            scripts.BRUSH,
+            f"const COLORS = {json.dumps([hex_color(color) for color in OBJECT_COLORS])};",
+            *(part.read_text() for part in sorted(_PARTS.glob("*.js"))),
+        ]
+    ),
 )
 
 
@@ -57,7 +65,7 @@ def mask_editor(key: str, data: Mapping[str, Any], on_edit: Callable[[Any], None
 
 
 def read_edit(event: Any, size_of: Callable[[int], tuple[int, int]]) -> Edit:
-    """What a browser sent, believed in nothing.
+    """Check what a browser sent, which may be anything.
 
     Args:
         size_of: (h, w) in px that photo number i is painted on at.

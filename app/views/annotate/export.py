@@ -8,8 +8,7 @@ import streamlit as st
 from app.cache.annotation import Opened
 from app.ui import layout
 from dino.annotation.exports import FORMATS, export_files
-from dino.annotation.session import Session
-from dino.annotation.states import ACCEPTED
+from dino.annotation.session import ACCEPTED, Session
 from dino.system.files import zip_files
 
 # Cut-outs have the photo's size; a ZIP of more is not built in the server's memory.

@@ -33,7 +33,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
     if name is None:
         return
     st.query_params["session"] = name
-    opened = annotation.opened(name)
+    opened = annotation.open_named(name)
     proposer = _proposer(opened, choice, backbone)
     queue.give_anew()
     _work(name, proposer)
@@ -58,7 +58,7 @@ def _chosen(names: list[str]) -> str | None:
 def _work(name: str, proposer: Backbone | None) -> None:
     """Everything that one photo after another changes."""
     try:
-        opened = annotation.opened(name)
+        opened = annotation.open_named(name)
         queue.show(opened, proposer)
         left, right = st.columns(2, gap="medium")
         with left:
@@ -114,6 +114,6 @@ def _classes(opened: Opened) -> None:
 
 def _set_class(name: str, number: int, key: str) -> None:
     try:
-        annotation.opened(name).session.with_class(number, st.session_state[key])
+        annotation.open_named(name).session.with_class(number, st.session_state[key])
     except UserError as error:
         st.session_state[_CLASS_PROBLEM] = str(error)

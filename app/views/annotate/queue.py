@@ -13,8 +13,7 @@ from app.cache.annotation import Opened
 from app.components.mask_editor.component import Edit, mask_editor, read_edit
 from app.text import plain_text, sentence
 from dino.annotation.editing import apply_paintings, edit_size, reduce
-from dino.annotation.session import Session
-from dino.annotation.states import ACCEPTED, REJECTED, TODO, PhotoState
+from dino.annotation.session import ACCEPTED, REJECTED, TODO, PhotoState, Session
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings
 from dino.media import regions
@@ -55,7 +54,7 @@ def forget_place() -> None:
 def handle(name: str, event: Any) -> None:
     """Keep what the editor sent, and go where it says; what is wrong is kept for display."""
     try:
-        opened = annotation.opened(name)
+        opened = annotation.open_named(name)
         edit = read_edit(event, lambda index: edit_size(_size(opened.session, index)))
         _keep(opened.session, edit)
         if edit.action != "save":

@@ -7,9 +7,8 @@ import streamlit as st
 
 from app.text import plain_text
 from dino.evaluation.summary.contents import Bars, Chart, Lines
+from dino.media.draw import CHART_COLORS
 
-# After Okabe and Ito, of a lightness that stands out (3:1) on white and on near black.
-COLOURS = ("#1f8fd1", "#D55E00", "#009E73", "#CC79A7", "#7f7f7f", "#b8860b", "#d64545", "#7d6fd6")
 _OURS, _PUBLISHED = "#14938a", "#8a9699"
 _LINES_PX, _BAR_PX, _AROUND_PX = 300, 26, 70
 _LEVEL = {"color": "rgba(128,128,128,0.9)", "width": 1, "dash": "dot"}
@@ -48,7 +47,7 @@ def lines(chart: Lines) -> go.Figure:
             name=_literal(series.name),
             mode="lines" if len(xs) > 1 else "markers",
             line={
-                "color": COLOURS[series.colour % len(COLOURS)],
+                "color": CHART_COLORS[series.colour % len(CHART_COLORS)],
                 "width": 2,
                 "dash": "dash" if series.dashed else "solid",
             },

@@ -10,13 +10,13 @@ import streamlit as st
 
 from app.cache import canvas as cached_canvas
 from app.components.canvas.component import Brush, Picked, Prompts, canvas
-from app.components.canvas.painted import labels_of, runs_of
 from app.state.selection import Choice
 from app.text import plain_text, sentence
 from app.ui import layout
 from dino.attention.figures import LIT_COLOUR
 from dino.attention.photo import PatchFeatures
 from dino.features import files
+from dino.media.regions import from_label_runs, label_runs
 from dino.model.backbone import Backbone
 
 _LIT, _PHOTO = "lit_patches", "patch_photo"
@@ -72,10 +72,10 @@ def photo(scene: Linked) -> None:
         wipe=True,
         tools=("pick", "fill"),
         brushes=(Brush("Brush", LIT_COLOUR, "Paint over patches to choose them (B)"),),
-        prompts=Prompts(painted=runs_of(_labels(scene))),
+        prompts=Prompts(painted=label_runs(_labels(scene))),
         follow_picks=False,
         on_pick=lambda picked: _take_patch(scene, picked),
-        on_prompts=lambda told: _light(scene, np.flatnonzero(labels_of(told.painted, grid))),
+        on_prompts=lambda told: _light(scene, np.flatnonzero(from_label_runs(told.painted, grid))),
     )
     if scene.lit:
         st.caption(f"{len(scene.lit)} of {len(features.patches)} patches chosen.")

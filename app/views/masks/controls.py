@@ -8,7 +8,7 @@ from app.ui.mask_methods import METHODS, REFINEMENTS
 from dino.attention.mass import DEFAULT_MASS
 from dino.attention.thresholds import DEFAULT_CLUSTERS
 from dino.masks.discovery import methods
-from dino.masks.discovery.maskcut import DEFAULT_OBJECTS, MAX_OBJECTS
+from dino.masks.discovery.methods import DEFAULT_OBJECTS, MAX_OBJECTS
 from dino.masks.proposals import MaskSettings
 
 NAMES = {method: name for name, method in METHODS.items()}

@@ -71,7 +71,7 @@ def _objects(scene: Scene, stem: str) -> None:
 
 def _files(scene: Scene) -> list[File]:
     photo, masks = pictures.pixels(scene.choice.photo), scene.described()
-    whole = proposals.together(masks, (photo.shape[0], photo.shape[1]), scene.settings)
+    whole = proposals.merge_masks(masks, (photo.shape[0], photo.shape[1]), scene.settings)
     return list(mask_files(photo, whole, objects=masks, random=scene.backbone.is_random))
 
 
@@ -82,7 +82,7 @@ def _file(scene: Scene, name: str) -> bytes:
 def _coco(scene: Scene) -> bytes:
     height, width = pictures.pixels(scene.choice.photo).shape[:2]
     masks = scene.described()
-    whole = proposals.together(masks, (height, width), scene.settings)
+    whole = proposals.merge_masks(masks, (height, width), scene.settings)
     return coco_json([(scene.choice.photo.file_name, masks or [whole])])
 
 
@@ -102,6 +102,6 @@ def _every_head(scene: Scene) -> bytes:
 def _head_files(scene: Scene, head: int, photo: np.ndarray, patches: np.ndarray) -> list[File]:
     own = controls.of_head(scene.settings, head)
     pixels = proposals.finish(photo, scene.attention.geometry.to_photo(patches), own)
-    mask = proposals.described(pixels, scene.attention, own)
+    mask = proposals.describe_mask(pixels, scene.attention, own)
     named = mask_files(photo, mask, random=scene.backbone.is_random)
     return [(f"head-{head}-{name}", data) for name, data in named]

@@ -61,8 +61,8 @@ def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
         return
     try:
         with large:
-            labels = cached_masks.labels(choice, backbone, settings)
-            found = cached_masks.found(choice, backbone, settings)
+            labels = cached_masks.find_clusters(choice, backbone, settings)
+            found = cached_masks.find_objects(choice, backbone, settings)
     except UserError as error:
         large.error(plain_text(sentence(str(error))), icon=":material/error:")
         return

@@ -11,7 +11,7 @@ from app.state.selection import Choice
 from app.views.masks import controls
 from dino.attention.photo import Attention
 from dino.masks import proposals
-from dino.masks.discovery.found import Discovery
+from dino.masks.discovery.methods import Discovery
 from dino.masks.proposals import MaskSettings
 from dino.masks.settings import Mask
 from dino.media import draw
@@ -70,7 +70,7 @@ class Scene:
     def masks(self) -> np.ndarray:
         """The mask, or that of each object, at the photo's size, bool [n,H,W]."""
         enlarged = self.attention.geometry.to_photo(self.grid_masks)
-        return cached_masks.finished(self.choice, self.backbone, self.settings, enlarged)
+        return cached_masks.finish_masks(self.choice, self.backbone, self.settings, enlarged)
 
     def mask(self) -> np.ndarray:
         """All of these together, bool [H,W]."""
@@ -79,7 +79,7 @@ class Scene:
     def described(self) -> list[Mask]:
         """The masks at the photo's size, saying how they were made."""
         masks = self.masks()
-        return [proposals.described(mask, self.attention, self.settings) for mask in masks]
+        return [proposals.describe_mask(mask, self.attention, self.settings) for mask in masks]
 
     def shown_masks(self, width: int) -> np.ndarray:
         """The masks over the photo at most `width` px wide."""

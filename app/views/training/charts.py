@@ -8,8 +8,9 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-# After Okabe and Ito, of a lightness that stands out (3:1) on white and on near black.
-COLOURS = ("#1f8fd1", "#D55E00", "#009E73", "#CC79A7", "#7f7f7f", "#b8860b")
+from dino.media.draw import CHART_COLORS
+
+COLOURS = CHART_COLORS[:6]
 MAX_RUNS = len(COLOURS)
 _DASHES = ("solid", "dash", "dot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")

@@ -6,13 +6,15 @@ import streamlit as st
 from app.cache import canvas as cached_canvas
 from app.cache import pictures
 from app.components.canvas.component import Brush, Prompts, canvas
-from app.components.canvas.painted import labels_of
 from app.state.selection import Choice
-from dino.media.label_maps import OVERLAY_COLORS, resized_labels
+from dino.media.draw import OBJECT_COLORS, hex_color
+from dino.media.label_maps import resized_labels
+from dino.media.regions import from_label_runs
 from dino.model.backbone import Backbone
 
 # Cells along the longer side that are painted; a finer frame takes its labels from the nearest.
 _CELLS = 960
+_MAX_OBJECTS = 8
 _HINT = (
     "Paint over what is to be followed, each object with a brush of its own; the right button or Erase takes "
     "paint away."
@@ -47,7 +49,7 @@ def drawn(frame: Choice, backbone: Backbone) -> np.ndarray | None:
             prompts=prompts,
             on_prompts=lambda painted: st.session_state.update({key: painted}),
         )
-    labels = labels_of(prompts.painted, size)
+    labels = from_label_runs(prompts.painted, size)
     with side:
         _told(labels)
     return resized_labels(labels, (height, width)) if labels.any() else None
@@ -55,10 +57,10 @@ def drawn(frame: Choice, backbone: Backbone) -> np.ndarray | None:
 
 def _brushes(prompts: Prompts) -> list[Brush]:
     """One for each object that is painted, and one for the next."""
-    count = min(max(prompts.painted[1::2], default=0) + 1, len(OVERLAY_COLORS))
+    count = min(max(prompts.painted[1::2], default=0) + 1, _MAX_OBJECTS)
     return [
-        Brush(f"Object {number}", "#" + bytes(color.tolist()).hex(), f"Paints object {number} (B)")
-        for number, color in enumerate(OVERLAY_COLORS[:count], start=1)
+        Brush(f"Object {number}", hex_color(color), f"Paints object {number} (B)")
+        for number, color in enumerate(OBJECT_COLORS[:count], start=1)
     ]
 
 

@@ -1,6 +1,6 @@
 """The normalised cut of a photo's patches: a graph of similar patches, and where it parts best.
 
-    edges = similar(keys, tau=0.2)          # float32 [N,N], 1 where similar
+    edges = similar_edges(keys, tau=0.2)          # float32 [N,N], 1 where similar
     values = second_eigenvector(edges)      # [N]; its mean parts the graph; None where nothing does
 
 The weights are 1 and a small ε, W = ε + (1 − ε)·edges: products with W need the edges alone.
@@ -18,8 +18,8 @@ _MIN_LANCZOS = 64
 _RESTARTS = 300
 
 
-def similar(features: NDArray[np.floating], *, tau: float) -> NDArray[np.float32]:
-    """1 where the cosine of two patches is above `tau`, else 0; features [N,D] → float32 [N,N].
+def similar_edges(features: NDArray[np.floating], *, tau: float) -> NDArray[np.float32]:
+    """Join similar patches of features [N,D]: float32 [N,N], 1 where the cosine is above `tau`, else 0.
 
     A feature of length 0 is similar to none, not even to itself.
     """
@@ -36,7 +36,7 @@ def all_alike(edges: NDArray[np.float32]) -> bool:
 
 
 def second_eigenvector(edges: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    """The second smallest y of (D − W) y = λ D y: float64 [N] of length 1 and any sign.
+    """Find the second smallest y of (D − W) y = λ D y: float64 [N] of length 1 and any sign.
 
     Found as y = D^−½ z, z the largest eigenvector of D^−½ W D^−½ but for the trivial D^½·1, which is
     taken out beforehand. Lanczos from a fixed start gives the same for the same edges; where it
@@ -55,7 +55,7 @@ def second_eigenvector(edges: NDArray[np.float32]) -> NDArray[np.float64] | None
     scale = 1 / np.sqrt(degree)
     trivial = np.sqrt(degree / degree.sum())
     lanczos = _lanczos(edges, scale, trivial) if num >= _MIN_LANCZOS else None
-    z = _whole(edges, scale, trivial) if lanczos is None else lanczos
+    z = _decompose(edges, scale, trivial) if lanczos is None else lanczos
     y = scale * z
     return y / np.linalg.norm(y)
 
@@ -63,7 +63,7 @@ def second_eigenvector(edges: NDArray[np.float32]) -> NDArray[np.float64] | None
 def _lanczos(
     edges: NDArray[np.float32], scale: NDArray[np.float64], trivial: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
-    """The largest eigenvector by Lanczos; None where it does not settle."""
+    """Find the largest eigenvector by Lanczos; None where it does not settle."""
     num = len(edges)
     exact = edges.astype(np.float64)  # where the graph falls apart, ε alone decides
 
@@ -88,9 +88,10 @@ def _lanczos(
     return vectors[:, 0]
 
 
-def _whole(
+def _decompose(
     edges: NDArray[np.float32], scale: NDArray[np.float64], trivial: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Find the same by decomposing the whole matrix."""
     num = len(edges)
     weights = EPSILON + (1 - EPSILON) * edges.astype(np.float64)
     matrix = scale[:, None] * weights * scale - np.outer(trivial, trivial)

@@ -2,8 +2,7 @@
 
     found = dino.discover(backbone, image, method="maskcut")         # image as for `attention`
     kept = photo_keys(backbone, rgb, size=480)                       # one forward
-    found = discover_in(kept, method="lost", heads=(0, 2))           # any method from then on
-    kept.geometry.to_photo(found.masks)                              # bool [n,H,W]
+    kept.last.joined((0, 2))                                         # [N, heads·d], for `methods.discover`
 
 The papers compare keys as DINO's first networks make them. A constant added to all keys of a photo
 changes no attention, so training does not hold it in place: in some networks, DINOv2's among them, it
@@ -25,7 +24,7 @@ from dino.attention import photo
 from dino.attention.mass import check_heads
 from dino.errors import UserError
 from dino.masks.discovery import methods
-from dino.masks.discovery.found import Discovery
+from dino.masks.discovery.methods import Discovery
 from dino.media.geometry import Geometry
 from dino.model import forward
 from dino.model.backbone import AttentionMaps, Backbone
@@ -47,7 +46,7 @@ class LastKeys:
     def joined(
         self, heads: Sequence[int] | None = None, *, kind: str = "auto"
     ) -> NDArray[np.float32]:
-        """Keys of some heads (None: all) side by side, [N, heads·d], without what `kind` takes out.
+        """Join keys of some heads (None: all) side by side, [N, heads·d], without what `kind` takes out.
 
         Raises:
             UserError: a head or a kind that does not exist.
@@ -107,23 +106,10 @@ def discover(
     return methods.discover(found.joined(kind=keys), grid, method=method, **options)
 
 
-def discover_in(
-    kept: PatchKeys,
-    *,
-    method: str,
-    keys: str = "auto",
-    heads: Sequence[int] | None = None,
-    **options: Any,
-) -> Discovery:
-    """Find objects from keys that are there already, of some heads if named; errors as `discover`."""
-    joined = kept.last.joined(heads, kind=keys)
-    return methods.discover(joined, kept.geometry.grid, method=method, **options)
-
-
 def photo_keys(
     backbone: Backbone, rgb: NDArray[np.uint8], *, size: int, fit: str = "floor"
 ) -> PatchKeys:
-    """Keys of a photo, uint8 [H,W,3]; arguments and errors as in `explore.attend`."""
+    """Compute the keys of a photo, uint8 [H,W,3]; arguments and errors as in `photo.attend`."""
     backbone.check_attention()
     image, geometry = photo.prepare(backbone, rgb, size, fit)
     keys, _ = last_keys(backbone, image)
@@ -131,13 +117,13 @@ def photo_keys(
 
 
 def last_keys(backbone: Backbone, image: Tensor) -> tuple[LastKeys, tuple[int, int]]:
-    """The last block's keys and the grid (h, w), of one forward on [1,3,H,W]."""
+    """Compute the last block's keys and the grid (h, w), of one forward on [1,3,H,W]."""
     entering, grid = _entering_last(backbone, image)
     return _keys(backbone, entering), grid
 
 
 def attention_and_keys(backbone: Backbone, image: Tensor) -> tuple[AttentionMaps, LastKeys]:
-    """What `Backbone.attention` and `last_keys` give, of one forward."""
+    """Compute what `Backbone.attention` and `last_keys` give, of one forward."""
     entering, grid = _entering_last(backbone, image)
     last, position = backbone.depth - 1, backbone.query_position("cls", grid)
     with torch.no_grad():
@@ -149,7 +135,7 @@ def attention_and_keys(backbone: Backbone, image: Tensor) -> tuple[AttentionMaps
 
 
 def _entering_last(backbone: Backbone, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """The tokens that enter the last block."""
+    """Compute the tokens that enter the last block."""
     backbone.check_attention()
     grid = backbone.check_images(image)
     with torch.no_grad():

@@ -1,11 +1,17 @@
-"""One pass over tar headers: where each sample's image lies, and its class; no payload is read."""
+"""The index of shards: which files a pattern names, and where each sample's image lies, and its class.
 
+One pass over tar headers; no payload is read but labels. The index may be kept for the next time.
+"""
+
+import glob
+import hashlib
 import json
 import os
 import re
 import tarfile
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -14,8 +20,11 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.media.images import IMAGE_SUFFIXES
-from dino.system.files import parse_json
+from dino.system.files import parse_json, written_whole
 
+_CACHE_VERSION = 1
+_MAX_SHARDS = 100_000
+_BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)(?:\.\.(\d+))?|([^{}]*,[^{}]*))\}")
 # Arrays of the index; "about" is JSON of what no column holds.
 COLUMNS = ("shard", "code", "offset", "size", "name_end", "names", "about")
 _MAX_LABEL_BYTES = 2**20  # a larger .cls or .json holds something else
@@ -25,6 +34,71 @@ _COMPRESSED = {
     b"\xfd7zXZ\0": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """List the names that a pattern such as "{a,b}-{08..10}.tar" stands for, sorted, each once.
+
+    Raises:
+        UserError: more than 100,000.
+    """
+    done, todo = set(), [pattern]
+    while todo:
+        name = todo.pop()
+        if not (match := _BRACES.search(name)):
+            done.add(name)
+            continue
+        first, last, step, words = match.groups()
+        choices: Sequence[object] = words.split(",") if words else ()
+        if not words:
+            sign = 1 if int(first) <= int(last) else -1
+            choices = range(int(first), int(last) + sign, sign * max(1, int(step or 1)))
+        if len(done) + len(todo) + len(choices) > _MAX_SHARDS:
+            raise UserError(
+                f"{pattern}: got more than {_MAX_SHARDS:,} names, expected fewer; shorten the range"
+            )
+        padded = not words and any(len(end) > 1 and end[0] == "0" for end in (first, last))
+        width = max(len(first), len(last)) if padded else 0
+        head, tail = name[: match.start()], name[match.end() :]
+        todo += [f"{head}{str(choice).rjust(width, '0')}{tail}" for choice in choices]
+    return sorted(done)
+
+
+def find_shards(pattern: str) -> tuple[Path, ...]:
+    """Find the files a pattern names, sorted, each once."""
+    names = [pattern] if os.path.exists(pattern) else expand_braces(pattern)
+    found, missing = set(), []
+    for name in names:
+        wild = os.path.join(glob.escape(name), "*.tar") if os.path.isdir(name) else name
+        matches = [name] if os.path.isfile(name) else glob.glob(wild, recursive=True)
+        files = [match for match in matches if os.path.isfile(match)]
+        found.update(files)
+        missing += [] if files else [name]
+    if missing:
+        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        raise UserError(
+            f"{pattern}: got no .tar at {', '.join(missing[:10])}{more} ({len(missing)} of "
+            f"{len(names)}), expected uncompressed shards; fetch them or correct the name"
+        )
+    return tuple(map(Path, sorted(found)))
+
+
+def cached_index(shards: Sequence[Path], cache: Path) -> dict[str, np.ndarray]:
+    """Take the index from the cache folder; make it and keep it there if it is not there or damaged.
+
+    Where nothing can be written, the index is made all the same: what is lost is time.
+    """
+    facts = [(str(path.absolute()), path.stat()) for path in shards]
+    key = json.dumps([_CACHE_VERSION, [(p, s.st_size, s.st_mtime_ns) for p, s in facts]])
+    path = cache / f"shards-{hashlib.sha256(key.encode()).hexdigest()}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in COLUMNS}
+    except Exception:  # absent, or damaged: zip, zlib and numpy raise about as many types
+        columns = build_index(shards)
+    with suppress(UserError), written_whole(path) as file:
+        np.savez(file, allow_pickle=False, **columns)
+    return columns
 
 
 @dataclass
@@ -45,7 +119,7 @@ class _Builder:
         self.names = bytearray()
         self.texts: dict[str, int] = {}
         self.problems: list[str] = []
-        self.without_image = self.ignored = 0
+        self.without_image = 0
         self.labelled = True  # until a sample has no class
 
     def scan(self, shard: int) -> None:
@@ -57,7 +131,6 @@ class _Builder:
                 for member in _members(file):
                     key, extension = _split(member.name)
                     if not extension or not member.isreg() or member.sparse is not None:
-                        self.ignored += not member.isdir()
                         continue
                     if sample is None or key != sample.key:
                         self.add(shard, sample)
@@ -73,8 +146,7 @@ class _Builder:
         self, sample: _Sample, extension: str, member: tarfile.TarInfo, file: BinaryIO
     ) -> None:
         if extension in sample.extensions:
-            self.ignored += 1
-            return
+            return  # the first counts
         sample.extensions.add(extension)
         if f".{extension}" in IMAGE_SUFFIXES:
             sample.image = sample.image or member
@@ -103,15 +175,18 @@ class _Builder:
         self.size.append(sample.image.size)
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Arrays of the index; "about" is JSON of the rest."""
-        rest = ("problems", "without_image", "ignored")
-        about = {"texts": list(self.texts), **{name: getattr(self, name) for name in rest}}
+        """Gather the arrays of the index; "about" is JSON of the rest."""
+        about = {
+            "texts": list(self.texts),
+            "problems": self.problems,
+            "without_image": self.without_image,
+        }
         columns = {name: np.array(getattr(self, name)) for name in COLUMNS if name != "about"}
         return {**columns, "about": np.array(bytearray(json.dumps(about).encode()))}
 
 
 def build_index(shards: Sequence[Path]) -> dict[str, np.ndarray]:
-    """The `COLUMNS` of shards, by one pass over their headers."""
+    """Read the `COLUMNS` of shards, by one pass over their headers."""
     builder = _Builder(shards)
     for number, path in enumerate(shards):
         try:
@@ -125,7 +200,7 @@ def build_index(shards: Sequence[Path]) -> dict[str, np.ndarray]:
 
 
 def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
-    """Members whose content is whole, up to the end of the tar.
+    """Read the members whose content is whole, up to the end of the tar.
 
     Raises:
         tarfile.ReadError: "damaged at byte …"; tarfile itself takes most damage for the end.
@@ -162,7 +237,7 @@ def _refuse_compressed(path: Path, file: BinaryIO) -> None:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """WebDataset's key and extension; no extension for names outside its rule and its own notes."""
+    """Split a name into WebDataset's key and extension; no extension for names outside its rule and its own notes."""
     folder, slash, base = name.rpartition("/")
     stem, _, extension = base.partition(".")
     if not stem or re.match(r"__[^/]*__($|/)", name):
@@ -171,7 +246,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _label(extension: str, content: bytes) -> str | None:
-    """Class in a .cls or .json member, as text; None where there is none."""
+    """Read the class in a .cls or .json member, as text; None where there is none."""
     text = content.decode(errors="surrogateescape")
     if extension == "json":
         try:

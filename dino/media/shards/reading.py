@@ -1,4 +1,4 @@
-"""Samples of shards by their number."""
+"""The samples of shards, each read by its number."""
 
 import json
 import re
@@ -10,9 +10,7 @@ import numpy as np
 
 from dino.errors import ImageError, UserError
 from dino.media.images import decode
-from dino.media.shards.cache import cached_index
-from dino.media.shards.finding import find_shards
-from dino.media.shards.indexing import build_index
+from dino.media.shards.indexing import build_index, cached_index, find_shards
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +18,8 @@ class ShardSet:
     """Samples of tar shards, N of them, ordered by shard and place; pickles, and forks with workers.
 
     `labels` [N] int64 index `classes`; [0] where not every sample has a class. `problems` says what
-    was damaged, a sentence each. `without_image` counts samples left out, `ignored` members that
-    belong to no sample: links, devices, second files of one extension, names without any.
+    was damaged, a sentence each. Left out are samples without a picture, and members that belong to no
+    sample: links, devices, second files of one extension, names without any.
     `index` holds "shard" [N] int32, "offset" and "size" [N] in bytes, and the names, end to end.
     """
 
@@ -30,20 +28,13 @@ class ShardSet:
     classes: tuple[str, ...]
     labels: np.ndarray
     problems: tuple[str, ...]
-    without_image: int
-    ignored: int
     index: Mapping[str, np.ndarray] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.index["offset"])
 
-    @property
-    def description(self) -> str:
-        """One line for people: how many samples, in how many shards, of what."""
-        return f"{len(self):,} samples in {len(self.shards):,} shards of {self.root}"
-
     def name(self, index: int) -> str:
-        """Shard and member, such as "shard-000.tar!sample17.jpg"."""
+        """Name shard and member, such as "shard-000.tar!sample17.jpg"."""
         index = range(len(self))[index]
         ends = self.index["name_end"]
         name = self.index["names"][ends[index - 1] if index else 0 : ends[index]].tobytes()
@@ -100,14 +91,13 @@ def open_shards(
         )
     names, labels = _number(index.pop("code"), about["texts"], classes, str(pattern))
     problems = tuple(about["problems"])
-    counts = {"without_image": about["without_image"], "ignored": about["ignored"]}
-    return ShardSet(Path(pattern), shards, names, labels, problems, **counts, index=index)
+    return ShardSet(Path(pattern), shards, names, labels, problems, index)
 
 
 def _number(
     codes: np.ndarray, texts: Sequence[str], classes: Sequence[str] | None, pattern: str
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Classes, and the number of each sample's; `codes` [N] or [0] index `texts`."""
+    """Number the classes: their names, and the number of each sample's; `codes` [N] or [0] index `texts`."""
     if not len(codes):
         if classes is not None:
             raise UserError(

@@ -11,8 +11,8 @@ from app.components.canvas.component import (
     read_pick,
     read_prompts,
 )
-from app.components.canvas.painted import labels_of, runs_of
 from dino.errors import UserError
+from dino.media.regions import from_label_runs, label_runs
 
 PANELS = [
     Panel(photo="", alt="", rows=4, columns=6, width=60, height=40),
@@ -44,12 +44,12 @@ def test_points_and_a_box_are_read():
 def test_paint_is_read_and_is_what_was_painted():
     labels = np.zeros((4, 6), dtype=np.uint8)
     labels[1, 2:5], labels[2, :3] = 1, 2
-    runs = runs_of(labels)
+    runs = label_runs(labels)
     assert runs == (8, 0, 3, 1, 1, 0, 3, 2)
     assert read_prompts({**NOTHING, "painted": list(runs)}, PANELS[0], (4, 6), 2).painted == runs
-    np.testing.assert_array_equal(labels_of(runs, (4, 6)), labels)
-    assert runs_of(np.zeros((4, 6))) == ()
-    assert runs_of(np.ones((2, 3), dtype=np.uint8)) == (6, 1)
+    np.testing.assert_array_equal(from_label_runs(runs, (4, 6)), labels)
+    assert label_runs(np.zeros((4, 6))) == ()
+    assert label_runs(np.ones((2, 3), dtype=np.uint8)) == (6, 1)
 
 
 @pytest.mark.parametrize(

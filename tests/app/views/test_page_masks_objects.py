@@ -16,9 +16,8 @@ import dino
 from app.state.selection import bundled_photos
 from app.ui import layout
 from dino.attention import photo
-from dino.masks.discovery import keys
-from dino.masks.discovery.found import MAX_PATCHES
-from dino.masks.discovery.methods import METHODS
+from dino.masks.discovery import keys, methods
+from dino.masks.discovery.methods import MAX_PATCHES, METHODS
 from dino.masks.proposals import MaskSettings, propose, propose_objects
 from dino.media.draw import object_color
 from dino.media.regions import jaccard
@@ -136,7 +135,9 @@ def test_objects_have_colours_of_their_own(offered, small_weights):
 def test_the_numbers_are_those_of_the_discovery(offered, small_weights):
     opened(**SEVERAL)
     kept = keys.photo_keys(dino.load(small_weights), dino.decode(PHOTO.data), size=224)
-    found = keys.discover_in(kept, method="maskcut", objects=4, keys="plain", heads=(1,))
+    found = methods.discover(
+        kept.last.joined((1,), kind="plain"), kept.geometry.grid, method="maskcut", objects=4
+    )
     with np.load(io.BytesIO(offered[f"{STEM}-objects.npz"]())) as arrays:
         for name in ("masks", "scores", "seeds", "boxes", "grid"):
             np.testing.assert_array_equal(arrays[name], getattr(found, name))
@@ -193,12 +194,12 @@ def test_objects_too_small_are_left_out_of_every_file(offered, small_weights):
 
 def test_nothing_found_is_told(monkeypatch, offered):
     from app.cache import masks
-    from dino.masks.discovery.found import gathered
+    from dino.masks.discovery.methods import build_discovery
 
     monkeypatch.setattr(
         masks.proposals,
-        "discovered",
-        lambda kept, settings: gathered("tokencut", [], kept.geometry.grid),
+        "discover_objects",
+        lambda kept, settings: build_discovery("tokencut", [], kept.geometry.grid),
     )
     at = opened(method="TokenCut", refine="guided filter")
     assert not at.exception

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers.app_cases import open_page, start_afresh, text
+from helpers.prompt_cases import prompted_mask
 
 import dino
 from app.components.canvas.component import Prompts
@@ -10,8 +11,8 @@ from app.state.selection import bundled_photos
 from app.ui.pointing import of_their_own
 from app.ui.pointing_link import link, read_link
 from dino.attention import photo
-from dino.masks.prompts import Prompt, prompted_mask, prompted_objects
-from dino.masks.refine import refined
+from dino.masks.prompts import Prompt, prompted_objects
+from dino.masks.refine import refine_mask
 
 POINTING = "by pointing"
 GRID = (21, 28)  # of the cat at 224 px in patches of 8
@@ -80,7 +81,7 @@ def test_edges_follow_the_points_and_the_told_share_is_of_what_is_drawn(small_we
         for row, column, sign in points:
             said[sign][0, row, column] = True
         to_photo = features.geometry.to_photo
-        mask = refined(
+        mask = refine_mask(
             rgb, to_photo(grids)[0], "grabcut", on=to_photo(said[1])[0], off=to_photo(said[-1])[0]
         )
         shares.append(f"{mask.mean():.0%} of the photo")

@@ -20,9 +20,10 @@ from app.views.learn.frame import (
     predict,
     told,
 )
+from dino.media.draw import CHART_COLORS
 from dino.training.teaching.demonstration import KINDS, OUT_DIM, Demonstration, Outcome, Point
 
-_ONE, _BATCH = "#1f8fd1", "#D55E00"
+_ONE, _BATCH = CHART_COLORS[:2]
 # The case the question is about.
 _AT_FIRST = {"centring": False, "sharpening": True}
 # Points between two drawings of the growing curve: a chart is redrawn as a whole.
