@@ -17,7 +17,7 @@ from bench.outcome import Outcome, Settings
 from bench.rows.maps import over_plain
 from bench.timing import in_turns
 from bench.training import jpeg
-from dino.attention.photo import Attention, attend
+from dino.attention.photo import PhotoAttention, attend
 from dino.media.images import find_images, read
 from dino.media.preprocessing import plan, preprocess
 from dino.model.backbone import Backbone
@@ -53,10 +53,10 @@ def folder(settings: Settings) -> Outcome:
     return outcome
 
 
-def _ours(backbone: Backbone, place: str, side: int) -> list[Attention]:
+def _ours(backbone: Backbone, place: str, side: int) -> list[PhotoAttention]:
     """As `python -m dino attend` does, less the pictures it writes."""
 
-    def look(photo: Path) -> Attention:
+    def look(photo: Path) -> PhotoAttention:
         return attend(backbone, read(photo, short_side=side), size=side)
 
     return list(each(look, find_images(place), at_once=how_many(backbone, side)))

@@ -159,15 +159,10 @@ def attention_logits(model: Any, index: int, x: Tensor, positions: Sequence[int]
     return ((q * attn.scale) @ k.transpose(-2, -1)).transpose(1, 2)
 
 
-def attention_rows(model: Any, index: int, x: Tensor, positions: Sequence[int]) -> Tensor:
-    """softmax(q·k/√d) of the tokens at `positions` over all tokens: [B,Q,A,N] as `attention_logits`."""
-    return attention_logits(model, index, x, positions).softmax(dim=-1)
-
-
 def attention_slices(
     model: Any, index: int, x: Tensor, positions: Sequence[int]
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """`attention_rows` of many tokens, some at a time: (their positions, rows [B,C,A,N])."""
+    """Give softmax(q·k/√d) of many tokens over all, some at a time: (positions, rows [B,C,A,N])."""
     attn = model.blocks[index].attn
     y = _normalised(model, index, x)
     keys = _per_head(attn, y, _K).transpose(-2, -1)

@@ -30,7 +30,7 @@ def test_the_pairs_counted_are_those_of_the_library(small_weights):
     found, kept = [], []
     for name in ("cat", "macaw"):
         rgb = dino.decode(bundled_photos()[name].data)
-        attention, features = photo.look(backbone, rgb, size=int(SIZE))
+        attention, features = photo.attention_and_features(backbone, rgb, size=int(SIZE))
         found.append(features.patches)
         kept.append(foreground_mask(attention, 0.6).ravel())
     matches = mutual_neighbours(*found, first_kept=kept[0], second_kept=kept[1])
@@ -71,7 +71,10 @@ def test_parts_find_themselves_in_a_mirror_image():
     # The bundled weights have seen mirrored crops: what is left is where position matters more.
     backbone = dino.load("checkpoints/dino_vitti16_imagenette.safetensors")
     rgb = dino.decode(bundled_photos()["macaw"].data)
-    looks = [photo.look(backbone, image, size=480) for image in (rgb, rgb[:, ::-1].copy())]
+    looks = [
+        photo.attention_and_features(backbone, image, size=480)
+        for image in (rgb, rgb[:, ::-1].copy())
+    ]
     kept = [foreground_mask(attention, 0.6).ravel() for attention, _ in looks]
     first, second = (features.patches for _, features in looks)
     matches = mutual_neighbours(first, second, keep=30, first_kept=kept[0], second_kept=kept[1])

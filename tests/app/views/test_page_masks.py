@@ -28,7 +28,7 @@ def weights(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    return count_calls(monkeypatch, (attention_photo, "look"))
+    return count_calls(monkeypatch, (attention_photo, "attention_and_features"))
 
 
 def opened(**params: str) -> AppTest:
@@ -204,7 +204,7 @@ def test_a_reference_scores_heads_the_mask_and_the_best_union(small_weights):
     assert not at.exception
     backbone, settings = dino.load(small_weights), MaskSettings(size=224, refine="guided")
     attention = attention_photo.attend(backbone, rgb, size=224)
-    scores = score_heads(patch_masks(attention.weights, settings), truth, attention.geometry)
+    scores = score_heads(patch_masks(attention.heads, settings), truth, attention.geometry)
     (table,) = (element.value for element in at.dataframe)
     values = dict(zip(table["Mask"], table["J"], strict=True))
     assert list(table["J"]) == sorted(table["J"], reverse=True)

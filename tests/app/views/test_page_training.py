@@ -282,7 +282,7 @@ def test_the_film_follows_the_newest_epoch_until_another_is_chosen(root, photo_f
 
 
 def test_a_run_is_opened_in_attention_with_one_click_and_by_a_link(root, small_weights):
-    from app.cache import pictures
+    from app.cache import backbones
     from app.state import weights_menu
 
     run = make_run(root, "mine")
@@ -297,7 +297,7 @@ def test_a_run_is_opened_in_attention_with_one_click_and_by_a_link(root, small_w
     assert at.sidebar.selectbox(key="weights").value == "run:mine"
     at = opened(weights="run:mine")
     assert at.sidebar.selectbox(key="weights").value == "run:mine"
-    assert pictures.open_weights("run:mine", {}).depth == 2
+    assert backbones.open_weights("run:mine", {}).depth == 2
     assert weights_menu.weights_location("run:mine", {}) == str(
         run / "weights" / "teacher.safetensors"
     )

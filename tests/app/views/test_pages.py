@@ -21,7 +21,7 @@ def weights(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    return count_calls(monkeypatch, (attention_photo, "look"))
+    return count_calls(monkeypatch, (attention_photo, "attention_and_features"))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -86,7 +86,7 @@ def test_the_mask_named_is_the_one_the_library_makes(small_weights):
     attention = attention_photo.attend(backbone, dino.decode(photo.data), size=480)
     import torch
 
-    mask = dino.mass_mask(torch.from_numpy(attention.weights[2]), 0.5)
+    mask = dino.mass_mask(torch.from_numpy(attention.heads[2]), 0.5)
     assert f"{int(mask.sum())} of {mask.numel()} patches" in text(at)
 
 
