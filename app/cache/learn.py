@@ -1,6 +1,6 @@
 """Cached results of the Learn page: crops of a photo, their neighbours, and demonstrations of training.
 
-Keyed by sha256 strings as in `services`.
+Keyed by sha256 strings as in `pictures`.
 """
 
 import copy
