@@ -21,7 +21,7 @@ from dino.attention.photo import PhotoAttention, attend
 from dino.media.images import find_images, read
 from dino.media.preprocessing import plan, preprocess
 from dino.model.backbone import Backbone
-from dino.model.parallel import each, how_many
+from dino.model.parallel import map_photos, photos_at_once
 
 _COUNT, _PHOTO_PX, _SIZE = 64, (1600, 1200), 480
 
@@ -45,7 +45,8 @@ def folder(settings: Settings) -> Outcome:
     outcome.figures = over_plain(times)
     per_photo = {name: times[name].median / len(photos) for name in ways}
     outcome.notes.append(
-        "; ".join(f"{name}: {1e3 * each:.0f} ms a photo" for name, each in per_photo.items()) + "."
+        "; ".join(f"{name}: {1e3 * seconds:.0f} ms a photo" for name, seconds in per_photo.items())
+        + "."
     )
     height, width = plan(_PHOTO_PX[::-1], size=found.side, patch_size=16).resized
     work = len(photos) * flops.maps(found.shape, height, width)
@@ -59,7 +60,7 @@ def _ours(backbone: Backbone, place: str, side: int) -> list[PhotoAttention]:
     def look(photo: Path) -> PhotoAttention:
         return attend(backbone, read(photo, short_side=side), size=side)
 
-    return list(each(look, find_images(place), at_once=how_many(backbone, side)))
+    return list(map_photos(look, find_images(place), at_once=photos_at_once(backbone, side)))
 
 
 def _photos(place: Path, count: int) -> list[Path]:

@@ -1,6 +1,6 @@
-"""One head switched off, and what that changes: in the CLS token, in the patches, in the last block.
+"""Switch one head off, and measure what that changes in CLS, in the patches and in the last block.
 
-    stream = trace(backbone, images)
+    stream = stream_of(backbone, images)
     ablate_head(backbone, stream, layer=5, head=2).cls_cosine      # [B]
 
 Only the blocks from the changed one on are computed again.
@@ -65,7 +65,7 @@ def ablate_head(
 
 
 def without_head(backbone: Backbone, stream: Stream, *, layer: int, head: int) -> Stream:
-    """The stream as it is with one head switched off; the states up to that block are shared."""
+    """Run the stream again with one head switched off; the states up to that block are shared."""
     with torch.no_grad():
         x = forward.block(backbone.module, layer, stream.states[layer], silent=head)
         later = [x]

@@ -53,7 +53,7 @@ class PhotoAttention:
 
     @property
     def heads(self) -> np.ndarray:
-        """Maps [A,h,w] of the first block and query: all there are, of one look or of `select`."""
+        """Give the maps [A,h,w] of the first block and query: all, after `attend` or `select`."""
         return self.weights[0, 0]
 
     def values(self, kind: str) -> tuple[np.ndarray, np.ndarray]:

@@ -116,7 +116,7 @@ def _this_map(scene: Scene, index: int) -> Download:
 
 
 def _stem(scene: Scene) -> str:
-    """Begin the names of a photo's files."""
+    """Name what the files of the photo begin with."""
     return results_name(scene.choice.photo.file_name, scene.choice.photo.id)
 
 

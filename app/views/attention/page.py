@@ -96,7 +96,6 @@ def _panel(scene: Scene, index: int) -> str:
         format_func=PANELS.__getitem__,
         required=True,
         key="panel",
-        persist_state="session",
         label_visibility="collapsed",
     )
     shown = shown or HEADS

@@ -1,6 +1,7 @@
 """The Training page and the sidebar's section, on hand-made runs and with a stand-in for the engine."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -122,6 +123,7 @@ def test_a_finished_run_shows_table_charts_and_verdict(root):
     entropy = chart(at, "Entropy")
     assert [trace["line"]["dash"] for trace in entropy["data"]] == ["solid", "dash", "dot"]
     assert entropy["layout"]["annotations"][0]["text"] == "log₂ K = 5.00"
+    assert entropy["data"][0]["y"][-1] == pytest.approx(2.0 / math.log(2))  # a run records nats
     assert at.query_params["runs"] == "good"
 
 
