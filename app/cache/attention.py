@@ -1,6 +1,6 @@
 """Keep what the Attention page asks for: one forward a photo, weights and size, and rows cheap from it.
 
-Keyed by sha256 strings as in `pictures`. The tokens between blocks are held as they are, not as
+Keyed by hashes as in `pictures`. The tokens between blocks are held as they are, not as
 copies: nothing changes them.
 """
 
@@ -11,46 +11,39 @@ import numpy as np
 import streamlit as st
 
 from app.cache import pictures
+from app.cache.pictures import KEYS
 from app.state.asked import Asked
-from app.state.selection import Choice, Photo
+from app.state.selection import Choice
 from dino.attention import layers
 from dino.attention.head_ablation import HeadAblation, ablate_head
 from dino.attention.heads import mean_distance
 from dino.attention.photo import ROLLOUT, PhotoAttention
 from dino.model.backbone import Backbone
-from dino.model.queries import Query, query_name
+from dino.model.queries import Query
 from dino.model.stream import Stream, token_norms
 
-Key = tuple[str, str, int]
 
-
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _stream(key: Key, _photo: Photo, _backbone: Backbone) -> tuple[Stream, float]:
-    rgb = pictures.pixels(_photo)
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=KEYS)
+def _stream(choice: Choice, backbone: Backbone) -> tuple[Stream, float]:
+    rgb = pictures.pixels(choice.photo)
     with pictures.forward_lock():
         started = time.perf_counter()
-        kept = layers.trace(_backbone, rgb, size=key[2])
+        kept = layers.trace(backbone, rgb, size=choice.size)
         return kept, time.perf_counter() - started
 
 
 def stream(choice: Choice, backbone: Backbone) -> tuple[Stream, float]:
     """Keep the tokens between all blocks of the chosen photo; with the seconds their forward took."""
     with st.spinner("Looking at the photo …"):
-        return _stream(pictures.key_of(choice, backbone), choice.photo, backbone)
+        return _stream(choice, backbone)
 
 
-@st.cache_data(max_entries=24, show_spinner=False)
+@st.cache_data(max_entries=24, show_spinner=False, hash_funcs=KEYS)
 def _rows(
-    key: Key,
-    blocks: tuple[int, ...],
-    query: str,
-    rolled: bool,
-    _query: Query,
-    _photo: Photo,
-    _backbone: Backbone,
+    choice: Choice, backbone: Backbone, *, blocks: tuple[int, ...], query: Query, rolled: bool
 ) -> tuple[PhotoAttention, float]:
-    kept, seconds = _stream(key, _photo, _backbone)
-    found = layers.look(_backbone, kept, layers=blocks, queries=(_query,), rolled=rolled)
+    kept, seconds = _stream(choice, backbone)
+    found = layers.look(backbone, kept, layers=blocks, queries=(query,), rolled=rolled)
     return found, seconds
 
 
@@ -62,9 +55,8 @@ def rows(
     Returns:
         The rows, and the seconds their forward took when it was made.
     """
-    key, name = pictures.key_of(choice, backbone), query_name(query)
     with st.spinner("Rolling attention out …" if rolled else "Looking at the photo …"):
-        return _rows(key, blocks, name, rolled, query, choice.photo, backbone)
+        return _rows(choice, backbone, blocks=blocks, query=query, rolled=rolled)
 
 
 def asked_rows(choice: Choice, backbone: Backbone, asked: Asked) -> tuple[PhotoAttention, float]:
@@ -78,24 +70,21 @@ def asked_rows(choice: Choice, backbone: Backbone, asked: Asked) -> tuple[PhotoA
     return rows(choice, backbone, blocks=(asked.layer,), query=asked.query, rolled=rolled)
 
 
-@st.cache_data(max_entries=64, show_spinner="Measuring how far the heads look …")
-def _distances(key: Key, layer: int, _photo: Photo, _backbone: Backbone) -> list[float]:
-    kept, _ = _stream(key, _photo, _backbone)
-    return mean_distance(_backbone, kept, layer=layer)[0].tolist()
-
-
+@st.cache_data(max_entries=64, show_spinner="Measuring how far the heads look …", hash_funcs=KEYS)
 def distances(choice: Choice, backbone: Backbone, layer: int) -> list[float]:
     """Measure the mean attention distance of each head of a block, in px of the network's input."""
-    return _distances(pictures.key_of(choice, backbone), layer, choice.photo, backbone)
+    kept, _ = _stream(choice, backbone)
+    return mean_distance(backbone, kept, layer=layer)[0].tolist()
 
 
-@st.cache_data(max_entries=16, show_spinner="Looking without the head …")
-def _ablation(
-    key: Key, layer: int, head: int, query: str, _query: Query, _photo: Photo, _backbone: Backbone
+@st.cache_data(max_entries=16, show_spinner="Looking without the head …", hash_funcs=KEYS)
+def ablation(
+    choice: Choice, backbone: Backbone, *, layer: int, head: int, query: Query
 ) -> HeadAblation:
-    kept, _ = _stream(key, _photo, _backbone)
+    """Measure what one head switched off changes on the chosen photo; tensors on the CPU."""
+    kept, _ = _stream(choice, backbone)
     with pictures.forward_lock():
-        found = ablate_head(_backbone, kept, layer=layer, head=head, query=_query)
+        found = ablate_head(backbone, kept, layer=layer, head=head, query=query)
     return replace(
         found,
         cls_cosine=found.cls_cosine.cpu(),
@@ -104,22 +93,10 @@ def _ablation(
     )
 
 
-def ablation(
-    choice: Choice, backbone: Backbone, *, layer: int, head: int, query: Query
-) -> HeadAblation:
-    """Measure what one head switched off changes on the chosen photo; tensors on the CPU."""
-    key = pictures.key_of(choice, backbone)
-    return _ablation(key, layer, head, query_name(query), query, choice.photo, backbone)
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def _norms(key: Key, _photo: Photo, _backbone: Backbone) -> tuple[np.ndarray, np.ndarray]:
-    kept, _ = _stream(key, _photo, _backbone)
-    every = [token_norms(_backbone, kept, layer=index) for index in range(_backbone.depth)]
-    patches = np.stack([norms.patches[0].cpu().numpy() for norms in every])
-    return np.stack([norms.prefix[0].cpu().numpy() for norms in every]), patches
-
-
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=KEYS)
 def norms(choice: Choice, backbone: Backbone) -> tuple[np.ndarray, np.ndarray]:
     """Measure token norms after every block: of CLS and registers [L,1+R], and of patches [L,h,w]."""
-    return _norms(pictures.key_of(choice, backbone), choice.photo, backbone)
+    kept, _ = _stream(choice, backbone)
+    every = [token_norms(backbone, kept, layer=index) for index in range(backbone.depth)]
+    patches = np.stack([found.patches[0].cpu().numpy() for found in every])
+    return np.stack([found.prefix[0].cpu().numpy() for found in every]), patches

@@ -1,4 +1,4 @@
-"""Keep what one forward of a photo gives, and its pixels; keyed by sha256 strings, never by arrays."""
+"""Keep what one forward of a photo gives, and its pixels; keyed by hashes, never by arrays."""
 
 import threading
 import time
@@ -26,28 +26,32 @@ _MAX_PROJECTIONS = 16
 _THUMBNAIL_PX = 480
 
 
+# What a result depends on: the photo's bytes, its size in the network, and weights and arithmetic.
+KEYS: dict[str | type[Any], Callable[[Any], Any]] = {
+    Photo: lambda photo: photo.id,
+    Choice: lambda choice: (choice.photo.id, choice.size),
+    Backbone: lambda backbone: backbone.fingerprint,
+}
+
+
 # Held as they are, not as copies, which would be made each time: nothing can change them.
-@st.cache_resource(max_entries=6, show_spinner=False)
-def _pixels(photo_sha256: str, _data: bytes) -> np.ndarray:
-    rgb = decode(_data)
+@st.cache_resource(max_entries=6, show_spinner=False, hash_funcs=KEYS)
+def pixels(photo: Photo) -> np.ndarray:
+    """Decode the photo at its own size, uint8 [H,W,3], not to be written to."""
+    rgb = decode(photo.data)
     rgb.flags.writeable = False
     return rgb
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def _patch_colours(
-    photo_sha256: str,
-    backbone_sha256: str,
-    size: int,
-    _photo: Photo,
-    _features: attention_photo.PatchFeatures,
-) -> np.ndarray:
-    return files.patch_colours(_pixels(photo_sha256, _photo.data), _features)
+@st.cache_data(max_entries=24, show_spinner=False, hash_funcs=KEYS)
+def shown(photo: Photo, width: int) -> np.ndarray:
+    """Shrink the photo to at most `width` px."""
+    return draw.shrink(pixels(photo), width)
 
 
-@st.cache_data(max_entries=24, show_spinner=False)
-def _shown(photo_sha256: str, width: int, _data: bytes) -> np.ndarray:
-    return draw.shrink(_pixels(photo_sha256, _data), width)
+def thumbnail(photo: Photo) -> bytes:
+    """Encode the photo small, as JPEG bytes."""
+    return draw.encode_jpeg(shown(photo, _THUMBNAIL_PX))
 
 
 @st.cache_resource(show_spinner=False)
@@ -59,43 +63,24 @@ def forward_lock() -> threading.Lock:
     return threading.Lock()
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
 def _look(
-    photo_sha256: str,
-    backbone_sha256: str,
-    size: int,
-    _photo: Photo,
-    _backbone: Backbone,
+    choice: Choice, backbone: Backbone
 ) -> tuple[tuple[attention_photo.PhotoAttention | None, attention_photo.PatchFeatures], float]:
-    rgb = _pixels(photo_sha256, _photo.data)
+    rgb = pixels(choice.photo)
     with forward_lock():
         started = time.perf_counter()
-        if _backbone.has_attention:
-            found: Any = attention_photo.attention_and_features(_backbone, rgb, size=size)
+        if backbone.has_attention:
+            found: Any = attention_photo.attention_and_features(backbone, rgb, size=choice.size)
         else:
-            found = None, attention_photo.features(_backbone, rgb, size=size)
+            found = None, attention_photo.features(backbone, rgb, size=choice.size)
         return found, time.perf_counter() - started
-
-
-def pixels(photo: Photo) -> np.ndarray:
-    """Decode the photo at its own size, uint8 [H,W,3], not to be written to."""
-    return _pixels(photo.id, photo.data)
 
 
 def geometry(choice: Choice, backbone: Backbone) -> Geometry:
     """Plan how the chosen photo becomes patches; no forward is needed."""
     height, width = pixels(choice.photo).shape[:2]
     return plan((height, width), size=choice.size, patch_size=backbone.patch_size)
-
-
-def shown(photo: Photo, width: int) -> np.ndarray:
-    """Shrink the photo to at most `width` px."""
-    return _shown(photo.id, width, photo.data)
-
-
-def thumbnail(photo: Photo) -> bytes:
-    """Encode the photo small, as JPEG bytes."""
-    return draw.encode_jpeg(shown(photo, _THUMBNAIL_PX))
 
 
 def attention(choice: Choice, backbone: Backbone) -> tuple[attention_photo.PhotoAttention, float]:
@@ -117,7 +102,7 @@ def _looked(
 ) -> tuple[tuple[attention_photo.PhotoAttention | None, attention_photo.PatchFeatures], float]:
     """Make the one forward a photo needs, or find it made; with its seconds."""
     with st.spinner("Looking at the photo …"):
-        return _look(*key_of(choice, backbone), choice.photo, backbone)
+        return _look(choice, backbone)
 
 
 def proposed(backbone: Backbone, rgb: np.ndarray, settings: proposals.MaskSettings) -> PhotoState:
@@ -126,11 +111,12 @@ def proposed(backbone: Backbone, rgb: np.ndarray, settings: proposals.MaskSettin
         return proposed_state(backbone, rgb, settings)
 
 
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
 def patch_colours(
-    choice: Choice, backbone: Backbone, patch_features: attention_photo.PatchFeatures
+    choice: Choice, backbone: Backbone, _features: attention_photo.PatchFeatures
 ) -> np.ndarray:
     """Average the chosen photo's colour under each patch, uint8 [N,3]."""
-    return _patch_colours(*key_of(choice, backbone), choice.photo, patch_features)
+    return files.patch_colours(pixels(choice.photo), _features)
 
 
 def projection(
