@@ -49,7 +49,7 @@ def test_the_last_cls_row_is_what_attend_gives(backbone, photo, looked):
     assert (last.layers, last.queries) == (attention.layers, attention.queries) == ((2,), ("cls",))
 
 
-def test_a_selection_is_the_asked_layer_and_query(backbone, photo, looked):
+def test_a_selection_is_the_asked_block_and_query(backbone, photo, looked):
     image, _ = dino.preprocess(photo, size=48, patch_size=8, mean=(0, 0, 0), std=(1, 1, 1))
     maps = backbone.attention(image, layers=(0,), queries=((1, 2),), logits=True)
     np.testing.assert_allclose(looked.select(0, 1).heads, maps.weights[0, 0, 0], atol=1e-6)
@@ -58,7 +58,7 @@ def test_a_selection_is_the_asked_layer_and_query(backbone, photo, looked):
     np.testing.assert_allclose(logits.prefix[0, 0], maps.prefix_logits[0, 0, 0], atol=1e-5)
 
 
-def test_a_rollout_is_one_map_a_layer(backbone, photo, looked):
+def test_a_rollout_is_one_map_a_block(backbone, photo, looked):
     image, _ = dino.preprocess(photo, size=48, patch_size=8, mean=(0, 0, 0), std=(1, 1, 1))
     expected, _ = rollout(
         backbone, stream_of(backbone, image), layers=(0, 2), queries=("cls", (1, 2))

@@ -117,7 +117,7 @@ def test_the_last_norms_are_before_the_final_norm(images):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_size_told_is_the_size_kept(images, precision):
+def test_the_estimated_size_is_the_size_kept(images, precision):
     backbone = wrapped(small_vit(), precision)
     stream = stream_of(backbone, images)
     kept = sum(state.numel() * state.element_size() for state in stream.states)
