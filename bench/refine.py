@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 
 import dino  # noqa: E402
 from dino.attention import photo  # noqa: E402
-from dino.attention.photo import Attention, PatchFeatures  # noqa: E402
+from dino.attention.photo import PatchFeatures, PhotoAttention  # noqa: E402
 from dino.evaluation.mask_data import open_masks  # noqa: E402
 from dino.masks.cleanup import clean  # noqa: E402
 from dino.masks.proposals import MaskSettings, cluster_labels, propose_from  # noqa: E402
@@ -37,7 +37,7 @@ METHODS = {
     "k-means, 4": MaskSettings(method="kmeans"),
     "k-means, 8": MaskSettings(method="kmeans", clusters=8),
 }
-Scene = tuple[np.ndarray, Attention, PatchFeatures, np.ndarray]
+Scene = tuple[np.ndarray, PhotoAttention, PatchFeatures, np.ndarray]
 
 
 def scenes(data: str, weights: str, *, size: int, photos: int, skip: int) -> Iterator[Scene]:

@@ -1,6 +1,6 @@
 """Cached results of the Learn page: crops of a photo, their neighbours, and demonstrations of training.
 
-Keyed by sha256 strings as in `services`.
+Keyed by sha256 strings as in `pictures`.
 """
 
 import copy
@@ -15,7 +15,7 @@ import torch
 from app.cache import attention
 from app.cache import pictures as cached_pictures
 from app.state.selection import Choice, Photo, bundled_photos
-from dino.attention.arithmetic import Row, attention_row
+from dino.attention.arithmetic import AttentionRow, attention_row
 from dino.features.knn import leave_one_out_accuracy
 from dino.media.crops import MultiCrop, draw, random_box
 from dino.media.draw import scaled, shrink
@@ -75,10 +75,10 @@ class Neighbours:
         return leave_one_out_accuracy(torch.from_numpy(features), labels, k=k).top1
 
 
-def row(choice: Choice, backbone: Backbone, *, layer: int, query: Query, head: int) -> Row:
+def row(choice: Choice, backbone: Backbone, *, layer: int, query: Query, head: int) -> AttentionRow:
     """The numbers of one query in one head on the chosen photo."""
-    kept, _ = attention.trace(choice, backbone)
-    return attention_row(backbone, kept.stream, layer=layer, query=query, head=head)
+    kept, _ = attention.stream(choice, backbone)
+    return attention_row(backbone, kept, layer=layer, query=query, head=head)
 
 
 def grid_picture(photo: Photo, geometry: Geometry, width: int) -> np.ndarray:

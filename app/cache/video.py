@@ -93,7 +93,7 @@ def first_frame(clip: Clip) -> Photo:
 def attended(choice: Choice, backbone: Backbone, mass: float) -> np.ndarray:
     """Labels [H,W] of the patches that hold a share of the mean attention on the chosen photo."""
     found, _ = pictures.attention(choice, backbone)
-    mask = attention_mask(torch.from_numpy(found.weights), mass, combine="mean")
+    mask = attention_mask(torch.from_numpy(found.heads), mass, combine="mean")
     return found.geometry.to_photo(mask.numpy()).astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Which rows of attention are asked for: by the link, by clicks and by widgets."""
+"""Read which rows of attention are asked for: by the link, by clicks and by widgets."""
 
 from dataclasses import dataclass
 
@@ -6,17 +6,15 @@ import streamlit as st
 
 from app.state.url import seeded
 from app.text import plain_text, sentence
+from dino.attention.photo import PROBABILITIES, VALUES
 from dino.errors import UserError
 from dino.model.backbone import Backbone
 from dino.model.queries import Query, parse_query, query_name
 
-PROBABILITIES, LOGITS, ROLLOUT = "probabilities", "logits", "rollout"
-METHODS = (PROBABILITIES, LOGITS, ROLLOUT)
-
 
 @dataclass(frozen=True)
 class Asked:
-    """A block from 0, a query, and what is drawn of its row: one of `METHODS`."""
+    """A block from 0, a query, and what is drawn of its row: one of `VALUES`."""
 
     layer: int
     query: Query
@@ -28,37 +26,37 @@ class Asked:
 
     @property
     def token(self) -> str:
-        """The query in words."""
+        """Put the query in words."""
         if isinstance(self.query, tuple):
             return f"patch {query_name(self.query)}"
         return "the CLS token" if self.query == "cls" else self.query.replace(":", " ")
 
 
-def asked(backbone: Backbone, grid: tuple[int, int]) -> Asked:
-    """What the URL and the session ask for, before the widgets that change it are drawn."""
+def read_asked(backbone: Backbone, grid: tuple[int, int]) -> Asked:
+    """Read what the URL and the session ask for, before the widgets that change it are drawn."""
     last = backbone.depth - 1
     layer = seeded("layer", str(last))
     if not (layer.isdecimal() and int(layer) <= last):
         layer = st.session_state["layer"] = str(last)
     method = seeded("method", PROBABILITIES)
-    if method not in METHODS:
+    if method not in VALUES:
         method = st.session_state["method"] = PROBABILITIES
     return Asked(int(layer), _query(backbone, grid), method)
 
 
-def choose(**values: str) -> None:
+def set_asked(**values: str) -> None:
     """Set `query`, `layer` or `head` from a click; only before the widgets are drawn."""
     for key, value in values.items():
         st.session_state[key] = value
 
 
 def default_query(backbone: Backbone) -> str:
-    """CLS, or the first patch where a network has none."""
+    """Name the query to begin with: CLS, or the first patch where a network has none."""
     return "cls" if backbone.num_prefix > backbone.num_registers else "0:0"
 
 
 def _query(backbone: Backbone, grid: tuple[int, int]) -> Query:
-    """The query asked for, checked against the network and the grid."""
+    """Read the query asked for, checked against the network and the grid."""
     text = seeded("query", default_query(backbone))
     try:
         query = parse_query(text)

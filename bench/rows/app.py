@@ -123,7 +123,7 @@ def _forget_photos() -> None:
     from app.cache import pictures
 
     st.cache_data.clear()
-    pictures._pixels.clear()
+    pictures.pixels.clear()
 
 
 _CONTROLS = (

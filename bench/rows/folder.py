@@ -17,11 +17,11 @@ from bench.outcome import Outcome, Settings
 from bench.rows.maps import over_plain
 from bench.timing import in_turns
 from bench.training import jpeg
-from dino.attention.photo import Attention, attend
+from dino.attention.photo import PhotoAttention, attend
 from dino.media.images import find_images, read
 from dino.media.preprocessing import plan, preprocess
 from dino.model.backbone import Backbone
-from dino.model.parallel import each, how_many
+from dino.model.parallel import map_photos, photos_at_once
 
 _COUNT, _PHOTO_PX, _SIZE = 64, (1600, 1200), 480
 
@@ -53,13 +53,13 @@ def folder(settings: Settings) -> Outcome:
     return outcome
 
 
-def _ours(backbone: Backbone, place: str, side: int) -> list[Attention]:
+def _ours(backbone: Backbone, place: str, side: int) -> list[PhotoAttention]:
     """Make the maps as `python -m dino attend` does, less the pictures it writes."""
 
-    def maps_of(photo: Path) -> Attention:
+    def maps_of(photo: Path) -> PhotoAttention:
         return attend(backbone, read(photo, short_side=side), size=side)
 
-    return list(each(maps_of, find_images(place), at_once=how_many(backbone, side)))
+    return list(map_photos(maps_of, find_images(place), at_once=photos_at_once(backbone, side)))
 
 
 def _photos(place: Path, count: int) -> list[Path]:

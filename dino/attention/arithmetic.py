@@ -1,4 +1,4 @@
-"""One query's attention in one head, step by step as numbers: q·k, divided by √d, then softmax.
+"""Show one query's attention in one head step by step as numbers: q·k, divided by √d, then softmax.
 
     row = attention_row(backbone, stream, layer=-1, query="cls", head=0)
     row.dots[5] / row.width**0.5 == row.logits[5]       # token 5: CLS first, registers, patches
@@ -14,11 +14,11 @@ import numpy as np
 from dino.errors import UserError
 from dino.model.backbone import Backbone
 from dino.model.queries import Query
-from dino.model.stream import Stream, projections
+from dino.model.stream import Stream, queries_keys_values
 
 
 @dataclass(frozen=True)
-class Row:
+class AttentionRow:
     """One query against all T = 1+R+N tokens, in float64.
 
     `dots` [T] are q·k, `logits` [T] q·k/√d, `shares` [T] their softmax; `width` is d, `position` the
@@ -37,8 +37,8 @@ class Row:
 
 def attention_row(
     backbone: Backbone, stream: Stream, *, layer: int, query: Query, head: int
-) -> Row:
-    """The row of the first photo of a stream.
+) -> AttentionRow:
+    """Compute one row of the first photo of a stream.
 
     Raises:
         UserError: a layer, query or head that does not exist.
@@ -46,32 +46,32 @@ def attention_row(
     if not 0 <= head < backbone.num_heads:
         raise UserError(f"head {head} does not exist; expected 0 to {backbone.num_heads - 1}")
     position = backbone.query_position(query, stream.grid)
-    found = projections(backbone, stream, layers=(layer,))
-    q = found.q[0, 0, head, position].cpu().numpy().astype(np.float64)
-    k = found.k[0, 0, head].cpu().numpy().astype(np.float64)
+    queries, keys, _ = queries_keys_values(backbone, stream, layers=(layer,))
+    q = queries[0, 0, head, position].cpu().numpy().astype(np.float64)
+    k = keys[0, 0, head].cpu().numpy().astype(np.float64)
     dots = k @ q
     logits = dots / np.sqrt(len(q))
     powers = np.exp(logits - logits.max())  # the same shares, and no overflow
     shares = powers / powers.sum()
     num_class = backbone.num_prefix - backbone.num_registers
     prefix = backbone.num_prefix, num_class
-    return Row(dots, logits, shares, len(q), position, *prefix, stream.grid)
+    return AttentionRow(dots, logits, shares, len(q), position, *prefix, stream.grid)
 
 
-def strongest(row: Row, count: int) -> list[int]:
-    """Indices of the `count` patches with the largest shares, largest first; the query left out."""
+def strongest(row: AttentionRow, count: int) -> list[int]:
+    """Find the `count` patches with the largest shares, largest first; the query is left out."""
     order = np.argsort(-row.shares, kind="stable")
     patches = [int(i) for i in order if i >= row.num_prefix and i != row.position]
     return patches[:count]
 
 
-def weakest(row: Row) -> int:
-    """Index of the patch with the smallest share."""
+def weakest(row: AttentionRow) -> int:
+    """Find the patch with the smallest share."""
     return row.num_prefix + int(np.argmin(row.shares[row.num_prefix :]))
 
 
-def token_name(row: Row, index: int) -> str:
-    """ "CLS", "register 0" or "patch 12:7" of a token."""
+def token_name(row: AttentionRow, index: int) -> str:
+    """Name a token: "CLS", "register 0" or "patch 12:7"."""
     if index < row.num_class:
         return "CLS"
     if index < row.num_prefix:

@@ -1,4 +1,4 @@
-"""Plotly figures, shared by the app's pages and the stand-alone HTML files."""
+"""Draw Plotly figures for the app's pages and for HTML files that stand alone."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ LIT_COLOUR = "#ff8c00"
 
 
 def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
-    """Histogram of the patches' shares of attention, the kept ones set apart.
+    """Draw a histogram of the patches' shares of attention, the kept ones set apart.
 
     Args:
         shares: [N] share of each patch, summing to 1.
@@ -20,7 +20,7 @@ def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
     edges = np.histogram_bin_edges(decades, bins=40)
     figure = go.Figure()
     for name, chosen, colour in (
-        (f"kept: {np.count_nonzero(kept)}", kept, "#ff8c00"),
+        (f"kept: {np.count_nonzero(kept)}", kept, LIT_COLOUR),
         (f"dropped: {np.count_nonzero(~kept)}", ~kept, "#8a8f98"),
     ):
         counts, _ = np.histogram(decades[chosen], bins=edges)
@@ -45,7 +45,7 @@ def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
 
 
 def norm_lines(prefix: np.ndarray, patches: np.ndarray, *, has_cls: bool, layer: int) -> Any:
-    """Token norms over the blocks: CLS, the registers' mean, the median and the largest patch.
+    """Draw token norms over the blocks: CLS, the registers' mean, the median and the largest patch.
 
     Args:
         prefix: [L,1+R] norms of CLS (where `has_cls`) and registers.
@@ -55,7 +55,7 @@ def norm_lines(prefix: np.ndarray, patches: np.ndarray, *, has_cls: bool, layer:
     import plotly.graph_objects as go
 
     lines = [
-        ("largest patch", patches.max(axis=(1, 2)), "#ff8c00"),
+        ("largest patch", patches.max(axis=(1, 2)), LIT_COLOUR),
         ("median patch", np.median(patches, axis=(1, 2)), "#8a8f98"),
     ]
     registers = prefix[:, int(has_cls) :]
@@ -82,7 +82,7 @@ def norm_lines(prefix: np.ndarray, patches: np.ndarray, *, has_cls: bool, layer:
 
 
 def standalone_html(figure: Any) -> bytes:
-    """The figure as one HTML file that needs no network."""
+    """Write the figure as one HTML file that needs no network."""
     import plotly.graph_objects as go
 
     alone = go.Figure(figure)  # the page's own margins are too narrow without its theme

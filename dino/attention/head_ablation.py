@@ -1,6 +1,6 @@
-"""One head switched off, and what that changes: in the CLS token, in the patches, in the last block.
+"""Switch one head off, and measure what that changes in CLS, in the patches and in the last block.
 
-    stream = trace(backbone, images)
+    stream = stream_of(backbone, images)
     ablate_head(backbone, stream, layer=5, head=2).cls_cosine      # [B]
 
 Only the blocks from the changed one on are computed again.
@@ -16,11 +16,11 @@ from dino.attention.mass import check_heads
 from dino.model import forward
 from dino.model.backbone import Backbone
 from dino.model.queries import Query
-from dino.model.stream import Stream, attention
+from dino.model.stream import Stream, stream_attention
 
 
 @dataclass(frozen=True)
-class Ablation:
+class HeadAblation:
     """What a head switched off in block `layer` changes.
 
     `cls_cosine` [B]: cosine between the CLS tokens (the mean patch where there is none) after the
@@ -39,7 +39,7 @@ class Ablation:
 
 def ablate_head(
     backbone: Backbone, stream: Stream, *, layer: int, head: int, query: Query = "cls"
-) -> Ablation:
+) -> HeadAblation:
     """Zero one head's output before the block's output projection, and compare.
 
     Raises:
@@ -53,9 +53,9 @@ def ablate_head(
         before = backbone.split(stream.states[-1], stream.grid)
         after = backbone.split(changed.states[-1], stream.grid)
         cosine = F.cosine_similarity(before.patches, after.patches, dim=-1)
-        old = attention(backbone, stream, queries=(query,)).weights[:, 0, 0]
-        new = attention(backbone, changed, queries=(query,)).weights[:, 0, 0]
-    return Ablation(
+        old = stream_attention(backbone, stream, queries=(query,)).weights[:, 0, 0]
+        new = stream_attention(backbone, changed, queries=(query,)).weights[:, 0, 0]
+    return HeadAblation(
         layer=index,
         head=head,
         cls_cosine=F.cosine_similarity(before.cls, after.cls, dim=-1),
@@ -65,7 +65,7 @@ def ablate_head(
 
 
 def without_head(backbone: Backbone, stream: Stream, *, layer: int, head: int) -> Stream:
-    """The stream as it is with one head switched off; the states up to that block are shared."""
+    """Run the stream again with one head switched off; the states up to that block are shared."""
     with torch.no_grad():
         x = forward.block(backbone.module, layer, stream.states[layer], silent=head)
         later = [x]

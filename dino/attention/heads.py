@@ -1,4 +1,4 @@
-"""What tells heads apart, for ranking them: how far they look, and how well they find an object.
+"""Measure what tells heads apart: how far they look, and how well they find an object.
 
     mean_distance(backbone, stream, layer=0)[0]        # [A] px: local heads are near, global ones far
     agreement(weights, mask, geometry, mass=0.6)       # Jaccard and share of attention, a head each
@@ -32,7 +32,7 @@ class Agreement:
 
 
 def mean_distance(backbone: Backbone, stream: Stream, *, layer: int = -1) -> Tensor:
-    """Mean attention distance of each head of a block, [B,A] in px of the network's input.
+    """Measure the mean attention distance of each head of a block, [B,A] in px of the network's input.
 
     The distance between the middles of two patches, weighted by attention (over the patches, summing
     to 1) and averaged over all patches as queries.
@@ -55,7 +55,7 @@ def mean_distance(backbone: Backbone, stream: Stream, *, layer: int = -1) -> Ten
 
 
 def query_distance(weights: Tensor, query: tuple[int, int], *, patch_size: int) -> Tensor:
-    """Attention-weighted distance of what one patch looks at, in px of the network's input.
+    """Measure how far one patch looks, weighted by attention, in px of the network's input.
 
     Args:
         weights: attention of that patch over the patches [..., h, w]; need not sum to 1.
@@ -72,7 +72,7 @@ def query_distance(weights: Tensor, query: tuple[int, int], *, patch_size: int) 
 def agreement(
     weights: np.ndarray, mask: np.ndarray, geometry: Geometry, *, mass: float
 ) -> Agreement:
-    """Each head against a mask of the photo.
+    """Compare each head with a mask of the photo.
 
     Args:
         weights: [A,h,w] attention over the patches.
@@ -98,14 +98,14 @@ def agreement(
 
 
 def ranked(values: Sequence[float], *, descending: bool) -> list[int]:
-    """Heads in order of a figure; equal ones by their number."""
+    """Put heads in order of a figure; equal ones by their number."""
     return sorted(
         range(len(values)), key=lambda head: -values[head] if descending else values[head]
     )
 
 
 def _distances(patches: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Distances in patches from some patches [C] (numbers row by row) to all: float64 [C,N]."""
+    """Measure distances in patches from some patches [C] (row by row) to all: float64 [C,N]."""
     every = torch.arange(grid[0] * grid[1], device=patches.device)
     rows = (patches // grid[1])[:, None] - every // grid[1]
     columns = (patches % grid[1])[:, None] - every % grid[1]
@@ -113,7 +113,7 @@ def _distances(patches: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def _weighted(rows: Tensor, far: Tensor) -> Tensor:
-    """Mean of `far` [..., N] weighted by attention [..., N], float64."""
+    """Average `far` [..., N], weighted by attention [..., N]; float64."""
     rows = rows.double()
     tiny = torch.finfo(torch.float64).tiny
     return (rows * far).sum(dim=-1) / rows.sum(dim=-1).clamp_min(tiny)

@@ -1,7 +1,7 @@
-"""Attention → masks, and how well a mask covers an object.
+"""Make masks of attention, and measure how widely a head spreads.
 
 The paper keeps, per head, the fewest patches that hold a share of the attention over patches
-(60 % in its Fig. 4) and scores them by the Jaccard index.
+(60 % in its Fig. 4).
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def mass_mask(weights: Tensor, mass: float) -> Tensor:
 def attention_mask(
     weights: Tensor, mass: float, *, heads: Sequence[int] | None = None, combine: str = "union"
 ) -> Tensor:
-    """One mask [h, w] out of several heads.
+    """Make one mask [h, w] out of several heads.
 
     Args:
         weights: [A, h, w] attention of each head over the patches.
@@ -77,7 +77,7 @@ def attention_mask(
 
 
 def entropy(weights: Tensor) -> Tensor:
-    """Entropy in bits of each head's attention over the patches, [..., h, w] → [...].
+    """Compute the entropy in bits of each head's attention over the patches, [..., h, w] → [...].
 
     log2(h·w) is attention spread evenly, 0 all of it on one patch.
     """

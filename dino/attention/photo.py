@@ -1,23 +1,36 @@
-"""One photo through one backbone: what the command line and the app both start from."""
+"""Look at one photo through one backbone: what the command line and the app both start from.
+
+    attention = attend(backbone, rgb, size=480)
+    attention.heads                                     # [A, h, w], what the paper draws
+
+`dino.attention.layers` gives the same container for any blocks and queries.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from dino.errors import UserError
 from dino.media.geometry import Geometry
 from dino.media.preprocessing import preprocess
 from dino.model.backbone import AttentionMaps, Backbone, Tokens
 from dino.model.limits import check_fits
+from dino.model.queries import Query
 from dino.model.stream import last_block
+
+# What may be drawn of a row of attention.
+PROBABILITIES, LOGITS, ROLLOUT = VALUES = ("probabilities", "logits", "rollout")
 
 
 @dataclass(frozen=True)
-class Attention:
-    """Attention of one layer and one query on one photo, as arrays that can be cached and saved.
+class PhotoAttention:
+    """Attention of some blocks and queries on one photo, as arrays that can be cached and saved.
 
-    `weights` [A,h,w] and `prefix` [A,1+R] float32 probabilities (`prefix` is CLS, then registers),
-    `geometry` between patches and photo px, and what made it.
+    `weights` [L,Q,A,h,w] and `prefix` [L,Q,A,1+R] float32 probabilities (`prefix` is CLS, then
+    registers), of block numbers `layers` and `queries`; `geometry` lies between patches and photo
+    px. Where they were asked for: `logits` and `prefix_logits` q·k/√d of the same shapes, `rollout`
+    [L,Q,h,w] and `rollout_prefix` [L,Q,1+R], and `qkv`, three of [L,A,1+R+N,d].
     """
 
     weights: np.ndarray
@@ -25,10 +38,57 @@ class Attention:
     geometry: Geometry
     weights_sha256: str
     precision: str
+    layers: tuple[int, ...]
+    queries: tuple[Query, ...] = ("cls",)
+    logits: np.ndarray | None = None
+    prefix_logits: np.ndarray | None = None
+    rollout: np.ndarray | None = None
+    rollout_prefix: np.ndarray | None = None
+    qkv: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     @property
     def num_heads(self) -> int:
-        return len(self.weights)
+        """Count the heads; a drawn rollout has one."""
+        return self.weights.shape[2]
+
+    @property
+    def heads(self) -> np.ndarray:
+        """Give the maps [A,h,w] of the first block and query: all, after `attend` or `select`."""
+        return self.weights[0, 0]
+
+    def values(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
+        """Give what is drawn and saved of one of `VALUES`.
+
+        Returns:
+            [L,Q,A,h,w] and [L,Q,A,1+R]; A is 1 for a rollout.
+        Raises:
+            UserError: it was not asked for when the rows were made.
+        """
+        if kind == PROBABILITIES:
+            return self.weights, self.prefix
+        found = {
+            LOGITS: (self.logits, self.prefix_logits),
+            ROLLOUT: (self.rollout, self.rollout_prefix),
+        }[kind]
+        if found[0] is None or found[1] is None:
+            option = "rolled" if kind == ROLLOUT else "logits"
+            raise UserError(f"{kind} was not asked for; pass {option}=True")
+        if kind == ROLLOUT:
+            return found[0][:, :, None], found[1][:, :, None]
+        return found[0], found[1]
+
+    def select(self, layer: int, query: int, kind: str = PROBABILITIES) -> "PhotoAttention":
+        """View the `layer`-th block and `query`-th query alone, with one of `VALUES` as weights."""
+        weights, prefix = self.values(kind)
+        return PhotoAttention(
+            weights=weights[layer : layer + 1, query : query + 1],
+            prefix=prefix[layer : layer + 1, query : query + 1],
+            geometry=self.geometry,
+            weights_sha256=self.weights_sha256,
+            precision=self.precision,
+            layers=(self.layers[layer],),
+            queries=(self.queries[query],),
+        )
 
 
 @dataclass(frozen=True)
@@ -42,8 +102,8 @@ class PatchFeatures:
     precision: str
 
 
-def attend(backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor") -> Attention:
-    """CLS attention of the last block on a photo.
+def attend(backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor") -> PhotoAttention:
+    """Read the CLS attention of the last block on a photo.
 
     Args:
         rgb: uint8 [H,W,3].
@@ -52,24 +112,24 @@ def attend(backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor"
         UserError: too large for this machine, or a network without attention.
     """
     image, geometry = prepare(backbone, rgb, size, fit)
-    return _attention(backbone, backbone.attention(image), geometry)
+    return photo_attention(backbone, backbone.attention(image), geometry)
 
 
 def features(
     backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor"
 ) -> PatchFeatures:
-    """Patch tokens of the last block on a photo; arguments and errors as in `attend`."""
+    """Read the patch tokens of the last block on a photo; arguments and errors as in `attend`."""
     image, geometry = prepare(backbone, rgb, size, fit)
     return _features(backbone, backbone.tokens(image), geometry)
 
 
-def look(
+def attention_and_features(
     backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor"
-) -> tuple[Attention, PatchFeatures]:
-    """`attend` and `features` from one forward; arguments and errors as in `attend`."""
+) -> tuple[PhotoAttention, PatchFeatures]:
+    """Do `attend` and `features` in one forward; arguments and errors as in `attend`."""
     image, geometry = prepare(backbone, rgb, size, fit)
     maps, tokens = last_block(backbone, image)
-    return _attention(backbone, maps, geometry), _features(backbone, tokens, geometry)
+    return photo_attention(backbone, maps, geometry), _features(backbone, tokens, geometry)
 
 
 def prepare(
@@ -87,13 +147,22 @@ def prepare(
     )
 
 
-def _attention(backbone: Backbone, maps: AttentionMaps, geometry: Geometry) -> Attention:
-    return Attention(
-        weights=maps.weights[0, 0, 0].cpu().numpy(),
-        prefix=maps.prefix[0, 0, 0].cpu().numpy(),
+def photo_attention(backbone: Backbone, maps: AttentionMaps, geometry: Geometry) -> PhotoAttention:
+    """Take the rows of the first photo of a batch to the CPU, as arrays."""
+
+    def first(rows: torch.Tensor | None) -> np.ndarray | None:
+        return None if rows is None else rows[0].cpu().numpy()
+
+    return PhotoAttention(
+        weights=maps.weights[0].cpu().numpy(),
+        prefix=maps.prefix[0].cpu().numpy(),
         geometry=geometry,
         weights_sha256=backbone.weights_sha256,
         precision=backbone.precision,
+        layers=maps.layers,
+        queries=maps.queries,
+        logits=first(maps.logits),
+        prefix_logits=first(maps.prefix_logits),
     )
 
 

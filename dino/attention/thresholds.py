@@ -1,4 +1,4 @@
-"""Attention → masks by other rules than a share of the mass: Otsu's threshold, and k-means.
+"""Make masks of attention by other rules than a share of the mass: Otsu's threshold, and k-means.
 
 otsu_mask(maps)                                   # bool [..., h, w]
 labels = cluster_patches(features, clusters=4)    # [N], needs no attention
@@ -15,7 +15,7 @@ DEFAULT_CLUSTERS = 4
 
 
 def otsu_threshold(values: NDArray[np.floating]) -> float:
-    """The value that parts `values` (any shape) into two classes of largest variance between them.
+    """Find the value that parts `values` (any shape) into two classes of largest variance between them.
 
     Exact: every cut between two different values is tried, there are no bins. The upper class is
     what lies above the threshold; where all values are equal there is none.
@@ -38,13 +38,13 @@ def otsu_threshold(values: NDArray[np.floating]) -> float:
 
 
 def otsu_mask(maps: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """The patches above Otsu's threshold of each map [..., h, w], bool of the same shape.
+    """Keep the patches above Otsu's threshold of each map [..., h, w], bool of the same shape.
 
     The threshold is sought among square roots: a few patches hold so much attention that on the
     values themselves it parts only those from all others.
     """
     flat = np.sqrt(maps.reshape(-1, *maps.shape[-2:]))
-    return np.stack([one > otsu_threshold(one) for one in flat]).reshape(maps.shape)
+    return np.stack([values > otsu_threshold(values) for values in flat]).reshape(maps.shape)
 
 
 def check_clusters(clusters: int) -> None:
@@ -60,7 +60,7 @@ def check_clusters(clusters: int) -> None:
 def cluster_patches(
     features: NDArray[np.floating], *, clusters: int = DEFAULT_CLUSTERS, seed: int = 0
 ) -> NDArray[np.int32]:
-    """k-means of patch features [N,D]: a cluster's number for each patch, int32 [N].
+    """Cluster patch features [N,D] by k-means: a cluster's number for each patch, int32 [N].
 
     Each patch's feature is scaled to unit length first: its direction says what a patch shows.
 
@@ -83,7 +83,7 @@ def cluster_patches(
 
 
 def cluster_mask(maps: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """The clusters that hold more attention a patch than the photo does, for each map [..., h, w].
+    """Keep the clusters that hold more attention a patch than the photo does, of each map [..., h, w].
 
     Our rule, after Amir et al. 2021 (Deep ViT Features as Dense Visual Descriptors, section 4.1),
     who call a cluster salient where its mean CLS attention passes a fixed threshold, and let the

@@ -31,7 +31,7 @@ def each_photo(
     """
     from dino.errors import UserError
     from dino.media.images import decode
-    from dino.model.parallel import each
+    from dino.model.parallel import map_photos
     from dino.system.files import content_id, results_name, write_atomically
 
     unique = len({path.name for path in found}) == len(found)
@@ -51,7 +51,7 @@ def each_photo(
 
     failed, done = [], []
     photos = list(zip(found, names, strict=True))
-    for number, written in enumerate(each(write, photos, at_once=at_once)):
+    for number, written in enumerate(map_photos(write, photos, at_once=at_once)):
         path, name = photos[number]
         told = f"[{number + 1}/{len(found)}] {path}"
         if written.problem is not None:

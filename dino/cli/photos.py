@@ -82,7 +82,7 @@ def attend(
     """
     from dino.attention import files, photo
     from dino.attention.mass import check_mass
-    from dino.model.parallel import how_many
+    from dino.model.parallel import photos_at_once
 
     check_mass(mass)
     request = layered(layers, queries, rollout=rollout, qkv=qkv, logits=logits)
@@ -110,7 +110,7 @@ def attend(
         attention = photo.attend(backbone, rgb, size=size, fit=fit.value)
         return files.attention_files(attention, rgb, mass, style, random=backbone.is_random)
 
-    each_photo(found, out, results, at_once=how_many(backbone, size))
+    each_photo(found, out, results, at_once=photos_at_once(backbone, size))
 
 
 def segment(
@@ -145,7 +145,7 @@ def segment(
     from dino.masks import coco, files
     from dino.masks.discovery.methods import table_bytes
     from dino.masks.proposals import MaskSettings, merge_masks, propose_objects
-    from dino.model.parallel import how_many
+    from dino.model.parallel import photos_at_once
     from dino.system.files import write_atomically
 
     settings = MaskSettings(
@@ -180,7 +180,7 @@ def segment(
         write_atomically(coco.coco_json(listed), out / "coco.json")
 
     tables = table_bytes((size // backbone.patch_size) ** 2) if settings.discovers else 0
-    at_once = how_many(backbone, size, beside=tables)
+    at_once = photos_at_once(backbone, size, beside=tables)
     each_photo(found, out, results, at_once=at_once, finish=finish)
 
 
@@ -208,7 +208,7 @@ def project(
     from dino.attention import photo
     from dino.features import files
     from dino.features.projections import project as project_features
-    from dino.model.parallel import how_many
+    from dino.model.parallel import photos_at_once
 
     found = _find(photos)
     backbone = _load(weights, key, device, precision)
@@ -233,7 +233,7 @@ def project(
         )
 
     # t-SNE takes all cores by itself, and tells how far it is.
-    at_once = 1 if method is Method.tsne else how_many(backbone, size)
+    at_once = 1 if method is Method.tsne else photos_at_once(backbone, size)
     each_photo(found, out, results, at_once=at_once)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from dino.attention.mass import attention_mask
-from dino.attention.photo import Attention, PatchFeatures
+from dino.attention.photo import PatchFeatures, PhotoAttention
 from dino.errors import UserError
 from dino.features.projections import PcaBasis, fit_pca, pca_rgb
 
@@ -37,9 +37,9 @@ class JointPca:
     kept: tuple[np.ndarray, ...]
 
 
-def foreground_mask(attention: Attention, mass: float) -> np.ndarray:
+def foreground_mask(attention: PhotoAttention, mass: float) -> np.ndarray:
     """Choose the fewest patches [h,w] bool that hold `mass` of the attention of all heads together."""
-    return attention_mask(torch.from_numpy(attention.weights), mass, combine="mean").numpy()
+    return attention_mask(torch.from_numpy(attention.heads), mass, combine="mean").numpy()
 
 
 def joint_pca(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dino.attention import photo, thresholds
 from dino.attention.mass import check_heads, mass_mask
-from dino.attention.photo import Attention, PatchFeatures
+from dino.attention.photo import PatchFeatures, PhotoAttention
 from dino.errors import UserError
 from dino.masks.cleanup import clean
 from dino.masks.discovery import keys, methods
@@ -103,7 +103,7 @@ def merge_masks(masks: Sequence[Mask], shape: tuple[int, int], settings: MaskSet
 
 
 def propose_from(
-    attention: Attention,
+    attention: PhotoAttention,
     rgb: NDArray[np.uint8],
     settings: MaskSettings,
     *,
@@ -153,12 +153,12 @@ def patch_masks(
 
 
 def patch_mask(
-    attention: Attention, settings: MaskSettings, *, labels: NDArray[np.integer] | None = None
+    attention: PhotoAttention, settings: MaskSettings, *, labels: NDArray[np.integer] | None = None
 ) -> NDArray[np.bool_]:
     """Choose the patches [h,w] that the chosen heads keep together: of their mean, or of any of them."""
     heads = list(range(attention.num_heads) if settings.heads is None else settings.heads)
     check_heads(heads, attention.num_heads)
-    maps = attention.weights[heads]
+    maps = attention.heads[heads]
     if settings.combine == "mean":
         maps = torch.from_numpy(maps).mean(dim=0, keepdim=True).numpy()
     return np.logical_or.reduce(patch_masks(maps, settings, labels=labels))
@@ -187,7 +187,7 @@ def finish_objects(
 
 
 def describe_mask(
-    pixels: NDArray[np.bool_], seen: Attention | PatchKeys, settings: MaskSettings
+    pixels: NDArray[np.bool_], seen: PhotoAttention | PatchKeys, settings: MaskSettings
 ) -> Mask:
     """Build the `Mask` of these pixels, saying how it was made from what was `seen`."""
     chosen = range(seen.num_heads) if settings.heads is None else settings.heads

@@ -1,4 +1,4 @@
-"""A timm backbone wrapped for looking inside: tokens, and attention rows of any query and layer.
+"""Wrap a timm backbone for looking inside: tokens, and attention rows of any query and layer.
 
     backbone = dino.load("dino_vits16")
     maps = backbone.attention(images)           # CLS rows of the last block
@@ -63,7 +63,7 @@ class AttentionMaps:
         grid: tuple[int, int],
         keep: bool,
     ) -> "AttentionMaps":
-        """The softmax of logits [B,L,Q,A,1+R+N], with the logits themselves if they are to be kept."""
+        """Take the softmax of logits [B,L,Q,A,1+R+N]; `keep` the logits themselves, too."""
         sizes = [logits.shape[-1] - grid[0] * grid[1], grid[0] * grid[1]]
         prefix, patches = logits.softmax(dim=-1).split(sizes, dim=-1)
         before, patch_logits = logits.split(sizes, dim=-1)
@@ -104,7 +104,7 @@ class Backbone:
     is_random: bool = False
 
     def tokens(self, images: Tensor) -> Tokens:
-        """Normalised tokens after the last block.
+        """Compute the normalised tokens after the last block.
 
         Args:
             images: [B,3,H,W], normalised by `mean` and `std`; H and W multiples of `patch_size`.
@@ -114,7 +114,7 @@ class Backbone:
         return self.layer_tokens(images, layers=(-1,))[0]
 
     def layer_tokens(self, images: Tensor, *, layers: Sequence[int]) -> tuple[Tokens, ...]:
-        """Tokens after each of `layers` (negative counts from the end), normalised by the last norm.
+        """Compute tokens after each of `layers` (negative counts from the end), normalised by the last norm.
 
         Networks without transformer blocks offer only the last layer.
         """
@@ -139,7 +139,7 @@ class Backbone:
         queries: Sequence[Query] = ("cls",),
         logits: bool = False,
     ) -> AttentionMaps:
-        """Attention rows of the asked queries in the asked layers, every head.
+        """Compute attention rows of the asked queries in the asked layers, every head.
 
         Args:
             images: [B,3,H,W] as in `tokens`.
@@ -167,7 +167,7 @@ class Backbone:
         )
 
     def states(self, images: Tensor, grid: tuple[int, int], *, until: int) -> Iterator[Tensor]:
-        """Tokens [B,1+R+N,D] entering each block up to `until`, as `vit.states`."""
+        """Yield tokens [B,1+R+N,D] entering each block up to `until`, as `forward.states` does."""
         x = forward.embed(self.module, images.to(self.device), grid, torch.float32)
         return forward.states(self.module, x, until=until)
 
@@ -178,7 +178,7 @@ class Backbone:
 
     @property
     def num_prefix(self) -> int:
-        """Tokens before the patches, 1 + R: CLS (where there is one) and registers."""
+        """Count the tokens before the patches, 1 + R: CLS (where there is one) and registers."""
         return int(self.module.num_prefix_tokens) if self.has_attention else 0
 
     def check_attention(self) -> None:
@@ -190,7 +190,7 @@ class Backbone:
             )
 
     def check_images(self, images: Tensor) -> tuple[int, int]:
-        """The grid (h, w) of images [B,3,H,W]; a `UserError` for any other shape."""
+        """Measure the grid (h, w) of images [B,3,H,W]; raise a `UserError` for any other shape."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise UserError(f"images have shape {tuple(images.shape)}; expected [B, 3, H, W]")
         height, width = images.shape[-2:]
@@ -206,7 +206,7 @@ class Backbone:
         return height // self.patch_size, width // self.patch_size
 
     def layer_index(self, layer: int) -> int:
-        """A block's number from 0; a `UserError` if it does not exist."""
+        """Number a block from 0; raise a `UserError` if it does not exist."""
         if not -self.depth <= layer < self.depth:
             raise UserError(
                 f"layer {layer} does not exist; {self.name} has {self.depth} blocks, 0 to {self.depth - 1}"
@@ -214,7 +214,7 @@ class Backbone:
         return layer % self.depth
 
     def query_position(self, query: Query, grid: tuple[int, int]) -> int:
-        """Index of a query in the token sequence (CLS, registers, patches row by row)."""
+        """Find a query in the token sequence (CLS, registers, patches row by row)."""
         return token_position(
             query,
             grid,
@@ -224,7 +224,7 @@ class Backbone:
         )
 
     def split(self, x: Tensor, grid: tuple[int, int]) -> Tokens:
-        """Tokens [B,1+R+N,D] of the stream, normalised by the last norm and told apart."""
+        """Normalise tokens [B,1+R+N,D] of the stream by the last norm, and tell them apart."""
         x = self.module.norm(x).float()
         num_class = self.num_prefix - self.num_registers
         cls, registers, patches = x.split([num_class, self.num_registers, grid[0] * grid[1]], dim=1)
@@ -242,10 +242,10 @@ class Backbone:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of all that decides a result: the tensors, how they are read, the input's scale."""
+        """Hash (sha256) all that decides a result: the tensors, how they are read, the input's scale."""
         grid = getattr(getattr(self.module, "patch_embed", None), "grid_size", None)
-        told = (self.weights_sha256, self.num_heads, self.patch_size, grid, self.mean, self.std)
-        return hashlib.sha256(repr((*told, self.precision)).encode()).hexdigest()
+        read = (self.weights_sha256, self.num_heads, self.patch_size, grid, self.mean, self.std)
+        return hashlib.sha256(repr((*read, self.precision)).encode()).hexdigest()
 
 
 def wrap(

@@ -1,4 +1,4 @@
-"""Which device and arithmetic to use, decided by measuring this machine once.
+"""Choose device and arithmetic by measuring this machine once.
 
 Some CPUs multiply bfloat16 matrices five times faster than float32, others three times slower, and
 nothing in the CPU's name says so reliably; one matrix product of a few milliseconds does.
@@ -19,7 +19,7 @@ _WORTHWHILE_GAIN = 1.5
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:
-    """`auto` is the first CUDA device, else Apple's MPS, else the CPU; anything else is taken as is.
+    """Resolve `auto` to the first CUDA device, else Apple's MPS, else the CPU; take others as they are.
 
     Raises:
         UserError: not a device torch knows, or one this machine lacks.
@@ -62,14 +62,13 @@ def choose_precision(precision: str, device: torch.device) -> str:
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """The torch dtype of a resolved precision (`fp32` or `bf16`)."""
+    """Give the torch dtype of a resolved precision (`fp32` or `bf16`)."""
     return _DTYPES[precision]
 
 
 @functools.cache
 def _cpu_bfloat16_gain() -> float:
-    """How many times faster this CPU multiplies in bfloat16 than in float32, at a ViT-S layer's shape."""
-
+    """Measure how many times faster this CPU multiplies in bfloat16 than in float32, as in a ViT-S."""
     pairs = {
         dtype: (torch.ones(512, 384, dtype=dtype), torch.ones(384, 1536, dtype=dtype))
         for dtype in (torch.float32, torch.bfloat16)

@@ -1,4 +1,4 @@
-"""The forward of a plain timm ViT, taken apart: embedding, one block, attention rows of some queries.
+"""Take the forward of a plain timm ViT apart: embedding, one block, attention rows of some queries.
 
 Written out so that nothing has to be hooked, positions are interpolated as the originals do, and only
 the asked rows of an N×N attention map ever exist.
@@ -49,7 +49,7 @@ def is_plain(model: Any) -> bool:
 
 
 def embed(model: Any, images: Tensor, grid: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """Images [B,3,H,W] → tokens [B, prefix + N, D] with their positions, in `dtype`."""
+    """Embed images [B,3,H,W]: tokens [B, prefix + N, D] with their positions, in `dtype`."""
     patch = model.patch_embed.patch_size[0]
     # The patch convolution as a product: exact float32 everywhere (cuDNN would take TF32).
     flat = images.float().unflatten(2, (grid[0], patch)).unflatten(4, (grid[1], patch))
@@ -70,7 +70,7 @@ def embed(model: Any, images: Tensor, grid: tuple[int, int], dtype: torch.dtype)
 
 
 def states(model: Any, x: Tensor, *, until: int) -> Iterator[Tensor]:
-    """The tokens [B,N,D] that enter block 0, 1, … `until`; `until` = depth gives what leaves the last."""
+    """Yield the tokens [B,N,D] that enter block 0, 1, … `until`; depth gives what leaves the last."""
     yield x
     for index in range(until):
         x = block(model, index, x)
@@ -78,7 +78,7 @@ def states(model: Any, x: Tensor, *, until: int) -> Iterator[Tensor]:
 
 
 def block(model: Any, index: int, x: Tensor, *, silent: int | None = None) -> Tensor:
-    """One block on tokens [B,N,D]; the head `silent` adds nothing: zeros enter the projection for it."""
+    """Run one block on tokens [B,N,D]; the head `silent` adds nothing, as zeros enter the projection."""
     part = model.blocks[index]
     products = part.attn.qkv.weight.dtype
     x = x + part.ls1(_self_attention(part.attn, part.norm1(x).to(products), silent))
@@ -103,7 +103,7 @@ def lower_products(model: Any, dtype: torch.dtype) -> None:
 
 
 def last_block_cls(model: Any, x: Tensor) -> Tensor:
-    """The last block for the CLS token alone: [B,N,D] → [B,1,D].
+    """Run the last block for the CLS token alone: [B,N,D] → [B,1,D].
 
     Keys and values of all tokens, everything else of one: exact where only CLS is read afterwards, as
     the DINO loss does, and 7 % less work in a step.
@@ -124,7 +124,7 @@ def last_block_cls(model: Any, x: Tensor) -> Tensor:
 
 
 def queries_keys_values(model: Any, index: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """q, k and v of every token in block `index`, as they meet in q·k/√d: each float32 [B,A,N,d]."""
+    """Project every token to q, k, v of block `index`, as they meet in q·k/√d: float32 [B,A,N,d] each."""
     attn = model.blocks[index].attn
     y = _normalised(model, index, x)
     q, k, v = (_per_head(attn, y, part) for part in range(3))
@@ -132,7 +132,7 @@ def queries_keys_values(model: Any, index: int, x: Tensor) -> tuple[Tensor, Tens
 
 
 def key_bias(model: Any, index: int) -> Tensor:
-    """What block `index` adds to the key of every token alike, float32 [A,d].
+    """Read what block `index` adds to the key of every token alike, float32 [A,d].
 
     Attention does not depend on it: it moves all logits of a query by the same amount. It is 0 where
     there is none, or where keys are normalised after it.
@@ -146,7 +146,7 @@ def key_bias(model: Any, index: int) -> Tensor:
 
 
 def attention_logits(model: Any, index: int, x: Tensor, positions: Sequence[int]) -> Tensor:
-    """q·k/√d of the tokens at `positions` with all tokens, in block `index`.
+    """Compute q·k/√d of the tokens at `positions` with all tokens, in block `index`.
 
     Args:
         x: [B,N,D], what enters the block.
@@ -159,15 +159,10 @@ def attention_logits(model: Any, index: int, x: Tensor, positions: Sequence[int]
     return ((q * attn.scale) @ k.transpose(-2, -1)).transpose(1, 2)
 
 
-def attention_rows(model: Any, index: int, x: Tensor, positions: Sequence[int]) -> Tensor:
-    """softmax(q·k/√d) of the tokens at `positions` over all tokens: [B,Q,A,N] as `attention_logits`."""
-    return attention_logits(model, index, x, positions).softmax(dim=-1)
-
-
 def attention_slices(
     model: Any, index: int, x: Tensor, positions: Sequence[int]
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """`attention_rows` of many tokens, some at a time: (their positions, rows [B,C,A,N])."""
+    """Give softmax(q·k/√d) of many tokens over all, some at a time: (positions, rows [B,C,A,N])."""
     attn = model.blocks[index].attn
     y = _normalised(model, index, x)
     keys = _per_head(attn, y, _K).transpose(-2, -1)
@@ -178,14 +173,14 @@ def attention_slices(
 
 
 def _normalised(model: Any, index: int, x: Tensor) -> Tensor:
-    """What the block's queries, keys and values are projected from, float32 [B,N,D]."""
+    """Normalise tokens to what the block's queries, keys and values are made from, float32 [B,N,D]."""
     norm = model.blocks[index].norm1
     scale, shift = norm.weight.float(), norm.bias.float()
     return F.layer_norm(x.float(), norm.normalized_shape, scale, shift, norm.eps)
 
 
 def _per_head(attn: Any, y: Tensor, part: int) -> Tensor:
-    """Queries (`part` 0), keys (1) or values (2) of tokens [B,N,D], normalised as the block does."""
+    """Project tokens [B,N,D] to queries (`part` 0), keys (1) or values (2), normalised as in the block."""
     dim = attn.num_heads * attn.head_dim
     own = slice(part * dim, (part + 1) * dim)
     bias = None if attn.qkv.bias is None else attn.qkv.bias[own].float()
@@ -198,7 +193,7 @@ def _per_head(attn: Any, y: Tensor, part: int) -> Tensor:
 
 
 def _mlp(mlp: Any, x: Tensor) -> Tensor:
-    """A block's MLP; where it is the usual one, the hidden layer is held once, not before and after GELU."""
+    """Run a block's MLP; of the usual one, hold the hidden layer once, not before and after GELU."""
     from timm.layers import Mlp
 
     usual = is_bare(mlp, Mlp) and is_bare(mlp.act, torch.nn.GELU)
@@ -208,7 +203,7 @@ def _mlp(mlp: Any, x: Tensor) -> Tensor:
 
 
 def _self_attention(attn: Any, x: Tensor, silent: int | None) -> Tensor:
-    """Self-attention of normalised tokens [B,N,D], the projection included."""
+    """Run self-attention on normalised tokens [B,N,D], the projection included."""
     qkv = linear(attn.qkv, x).unflatten(-1, (3, attn.num_heads, attn.head_dim))
     q, k, v = qkv.permute(2, 0, 3, 1, 4)
     q, k = attn.q_norm(q), attn.k_norm(k)
@@ -219,5 +214,5 @@ def _self_attention(attn: Any, x: Tensor, silent: int | None) -> Tensor:
 
 
 def _channels(attn: Any, head: int, device: torch.device) -> Tensor:
-    """Indices of the channels a head writes."""
+    """List the channels that a head writes."""
     return torch.arange(head * attn.head_dim, (head + 1) * attn.head_dim, device=device)

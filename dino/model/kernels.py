@@ -1,4 +1,4 @@
-"""softmax(q·kᵀ/√d)·v without an N×N map, by the kernel that is quicker on this machine.
+"""Compute softmax(q·kᵀ/√d)·v without an N×N map, by the kernel that is quicker on this machine.
 
 In float32 and on GPUs torch's fused kernel is. In bfloat16 on a CPU it depends on the units: without
 AMX plain products over slices of the map are (ViT-S/8, 480 px: 90 ms a block against 139 fused), with
@@ -37,7 +37,7 @@ _CLOSE = 2e-2
 
 
 def self_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Queries (not yet scaled), keys and values [B,A,N,d] → [B,A,N,d]."""
+    """Attend with queries (not yet scaled), keys and values [B,A,N,d] → [B,A,N,d]."""
     if in_slices(q):
         return sliced_attention(q * q.shape[-1] ** -0.5, k, v)
     if _lies_whole(q, keys=k.shape[2]):
@@ -46,7 +46,7 @@ def self_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def in_slices(x: Tensor) -> bool:
-    """Whether attention of such a tensor is quicker in slices than fused; never where it has gradients."""
+    """Tell whether attention of such a tensor is quicker in slices; never where it has gradients."""
     if x.dtype != torch.bfloat16 or x.device.type != "cpu" or x.requires_grad:
         return False
     with _MEASURING:
@@ -54,7 +54,7 @@ def in_slices(x: Tensor) -> bool:
 
 
 def _lies_whole(q: Tensor, *, keys: int) -> bool:
-    """Whether the fused kernel is to be given each head in one piece of memory."""
+    """Tell whether the fused kernel is to be given each head in one piece of memory."""
     if q.device.type == "cpu":
         return q.dtype == torch.float32 and keys > _LONG
     # Apple's kernel has misread strides in some versions of torch (pytorch issues 163597 and 181133), AMD's
@@ -63,7 +63,7 @@ def _lies_whole(q: Tensor, *, keys: int) -> bool:
 
 
 def sliced_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Scaled q, k and v [B,A,N,d] as plain products over slices of the N×N maps: [B,A,N,d].
+    """Attend with scaled q, k and v [B,A,N,d] by plain products over slices of the N×N maps.
 
     A slice is as many whole maps as `SLICE_ENTRIES` lets in, or else some rows of one. Not differentiable.
     """
@@ -88,7 +88,7 @@ def sliced_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _slice_of(heads: int, queries: int, tokens: int) -> tuple[int, int]:
-    """How many heads, and query rows of each, make a slice; the heads shared out evenly."""
+    """Count the heads, and query rows of each, that make a slice; the heads are shared out evenly."""
     if queries * tokens > SLICE_ENTRIES:
         return 1, min(max(SLICE_ENTRIES // tokens // _ROWS, 1) * _ROWS, queries)
     slices = max(-(-heads * queries * tokens // SLICE_ENTRIES), 1)
@@ -97,7 +97,7 @@ def _slice_of(heads: int, queries: int, tokens: int) -> tuple[int, int]:
 
 @functools.cache
 def _gain_of_slices() -> float:
-    """How many times faster this CPU computes bfloat16 attention in slices than fused."""
+    """Measure how many times faster this CPU computes bfloat16 attention in slices than fused."""
     q = torch.ones(_TRIED, dtype=torch.bfloat16)
     ways: tuple[Callable[..., Tensor], ...] = (F.scaled_dot_product_attention, sliced_attention)
     best = [float("inf"), float("inf")]
@@ -114,14 +114,14 @@ def _gain_of_slices() -> float:
 
 
 def linear(layer: Any, x: Tensor) -> Tensor:
-    """`layer(x)`, x [..., D]; fused only for an `nn.Linear` on a CPU in bfloat16, without gradients."""
+    """Compute `layer(x)`, x [..., D]; fused only for an `nn.Linear` on a CPU in bfloat16, without gradients."""
     if not _is_fused(layer, x):
         return layer(x)
     return _pointwise(x, layer.weight, layer.bias, "none", "")
 
 
 def linear_gelu(layer: Any, x: Tensor, approximate: str) -> Tensor:
-    """GELU of `layer(x)`, without holding what is before it; `approximate` as in `nn.GELU`."""
+    """Compute GELU of `layer(x)` without holding what is before it; `approximate` as in `nn.GELU`."""
     if _is_fused(layer, x):
         return _pointwise(x, layer.weight, layer.bias, "gelu", approximate)
     out = layer(x)
@@ -131,7 +131,7 @@ def linear_gelu(layer: Any, x: Tensor, approximate: str) -> Tensor:
 
 
 def is_bare(module: Any, kind: type) -> bool:
-    """Whether a module is exactly of a kind and nobody's hook looks at what goes in or comes out."""
+    """Tell whether a module is exactly of a kind, without a hook on what goes in or comes out."""
     watched = module._forward_hooks or module._forward_pre_hooks
     return type(module) is kind and not watched
 
@@ -153,7 +153,7 @@ def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, after: str, how: 
 
 @functools.cache
 def _works() -> bool:
-    """Whether this torch has the operator, this CPU is one it is quick on, and it computes what is meant."""
+    """Tell whether torch has the operator, it is quick on this CPU, and it computes what is meant."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     try:

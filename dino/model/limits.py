@@ -1,4 +1,4 @@
-"""What fits: an estimate of a forward's memory and work, made before anything is allocated."""
+"""Estimate a forward's memory and work before anything is allocated, and refuse what does not fit."""
 
 import math
 import os
@@ -24,7 +24,7 @@ _BYTES_PER_VALUE = 4
 
 
 def forward_bytes(backbone: Backbone, grid: tuple[int, int], batch: int = 1) -> int:
-    """Estimated peak memory of one forward in bytes, weights excluded."""
+    """Estimate the peak memory of one forward in bytes, weights excluded."""
     tokens = grid[0] * grid[1] + 1 + backbone.num_registers
     activations = tokens * backbone.embed_dim * _VALUES_PER_TOKEN_CHANNEL * _BYTES_PER_VALUE
     pixels = grid[0] * grid[1] * backbone.patch_size**2 * 3 * 4 * 2
@@ -32,7 +32,7 @@ def forward_bytes(backbone: Backbone, grid: tuple[int, int], batch: int = 1) -> 
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can be allocated now on `device`, in bytes: of the machine, or of its container."""
+    """Measure what can be allocated now on `device`, in bytes: of the machine, or of its container."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     known = [value for value in (_free_of_machine(), _free_of_container()) if value is not None]
@@ -52,7 +52,7 @@ def _free_of_machine() -> int | None:
 
 
 def _free_of_container() -> int | None:
-    """What a control group still allows (version 2, else 1); None without a limit."""
+    """Read what a control group still allows (version 2, else 1); None without a limit."""
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         (

@@ -1,4 +1,4 @@
-"""Tokens of networks that are no plain ViT: a feature map, or a sequence whose blocks are not read."""
+"""Read tokens of networks that are no plain ViT: a feature map, or a sequence of unread blocks."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ Pooled = tuple[Tensor, Tensor, Tensor, tuple[int, int]]
 def pooled_tokens(
     model: Any, images: Tensor, *, patch_size: int, embed_dim: int, name: str
 ) -> Pooled:
-    """What `forward_features` gives, told apart: feature map [B,D,h,w] or sequence with a CLS token.
+    """Split what `forward_features` gives: a feature map [B,D,h,w], or a sequence with a CLS token.
 
     Raises:
         UserError: a network of one input size only, or one whose tokens do not fit its grid.
@@ -42,7 +42,7 @@ def pooled_tokens(
 
 
 def reduction(model: Any) -> int:
-    """Input px per feature-map cell of a network that is not a plain ViT."""
+    """Find the input px per feature-map cell of a network that is not a plain ViT."""
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     if patch is not None:
         return int(patch[0] if isinstance(patch, tuple | list) else patch)

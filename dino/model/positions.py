@@ -1,4 +1,4 @@
-"""Position embeddings at another grid than the one they were trained on, as the originals do it.
+"""Interpolate position embeddings to another grid than the trained one, as the originals do it.
 
 timm interpolates to a size with anti-aliasing; DINO and DINOv2 interpolate by a scale factor without
 it. The difference reaches 0.10 in the embedding and visibly moves attention maps, so this follows

@@ -1,4 +1,4 @@
-"""Which token's row of attention is asked for: the CLS token, a register, or a patch.
+"""Name the token whose row of attention is asked for: the CLS token, a register, or a patch.
 
 parse_query("12:7")                # (12, 7): row 12, column 7 of the grid
 query_name((12, 7))                # "12:7", as links, file names and commands have it
@@ -10,7 +10,7 @@ Query = str | tuple[int, int]
 
 
 def parse_query(text: str) -> Query:
-    """ "cls", "register:0" or "12:7" (row:column) → a query.
+    """Read "cls", "register:0" or "12:7" (row:column) as a query.
 
     Raises:
         UserError: anything else.
@@ -27,14 +27,14 @@ def parse_query(text: str) -> Query:
 
 
 def query_name(query: Query) -> str:
-    """The text `parse_query` reads."""
+    """Write a query as the text that `parse_query` reads."""
     return f"{query[0]}:{query[1]}" if isinstance(query, tuple) else query
 
 
 def token_position(
     query: Query, grid: tuple[int, int], *, num_class: int, num_registers: int, network: str
 ) -> int:
-    """Index of a query in the token sequence: CLS, registers, patches row by row.
+    """Find a query in the token sequence: CLS, registers, patches row by row.
 
     Args:
         grid: (h, w).
@@ -62,7 +62,7 @@ def token_position(
 
 
 def prefix_queries(*, num_class: int, num_registers: int) -> list[str]:
-    """The queries that are no patches."""
+    """List the queries that are no patches."""
     return ["cls"] * num_class + [f"register:{number}" for number in range(num_registers)]
 
 

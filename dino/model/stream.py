@@ -1,8 +1,9 @@
-"""The residual stream of a photo, kept: attention rows of any block and query are cheap from it.
+"""Keep the residual stream of a forward: attention rows of any block and query are cheap from it.
 
-    stream = trace(backbone, images)                                    # one forward
-    attention(backbone, stream, layers=(0, -1), queries=((12, 7),))     # two small products
-    token_norms(backbone, stream, layer=-1).patches                     # [B, h, w]
+    stream = stream_of(backbone, images)                                    # one forward
+    stream_attention(backbone, stream, layers=(0, -1), queries=((12, 7),))  # two small products
+    queries_keys_values(backbone, stream, layers=(-1,))                     # q, k, v of all tokens
+    token_norms(backbone, stream, layer=-1).patches                         # [B, h, w]
 
 Nothing here keeps an N×N map.
 """
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dino.errors import UserError
+from dino.media.geometry import Geometry
 from dino.model import forward
 from dino.model.backbone import AttentionMaps, Backbone, Tokens
 from dino.model.queries import Query
@@ -24,21 +26,13 @@ from dino.model.queries import Query
 class Stream:
     """Tokens between the blocks: `states[i]` [B,1+R+N,D] enters block i, `states[-1]` leaves the last.
 
-    In float32 and on the network's device; before the final norm. `grid` is (h, w).
+    In float32 and on the network's device; before the final norm. `grid` is (h, w). `geometry` tells
+    how the patches lie in the photo, where the stream is of one photo.
     """
 
     states: tuple[Tensor, ...]
     grid: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Projections:
-    """`q`, `k`, `v` [B,L,A,1+R+N,d] float32, as they meet in q·k/√d, of block numbers `layers`."""
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    layers: tuple[int, ...]
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +43,8 @@ class TokenNorms:
     patches: Tensor
 
 
-def trace(backbone: Backbone, images: Tensor) -> Stream:
-    """One forward that keeps the tokens between all blocks.
+def stream_of(backbone: Backbone, images: Tensor) -> Stream:
+    """Run one forward and keep the tokens between all blocks.
 
     Args:
         images: [B,3,H,W] as in `Backbone.tokens`.
@@ -64,9 +58,9 @@ def trace(backbone: Backbone, images: Tensor) -> Stream:
 
 
 def last_block(backbone: Backbone, images: Tensor) -> tuple[AttentionMaps, Tokens]:
-    """The last block's CLS attention and the tokens that leave it, from one forward that keeps no more.
+    """Read the last block's CLS attention and the tokens that leave it from one forward.
 
-    The same as `Backbone.attention` and `Backbone.tokens`; arguments and errors as in `trace`.
+    The same as `Backbone.attention` and `Backbone.tokens`; arguments and errors as in `stream_of`.
     """
     backbone.check_attention()
     grid = backbone.check_images(images)
@@ -82,12 +76,12 @@ def last_block(backbone: Backbone, images: Tensor) -> tuple[AttentionMaps, Token
 
 
 def stream_bytes(backbone: Backbone, grid: tuple[int, int], batch: int = 1) -> int:
-    """Bytes a `Stream` of a grid (h, w) takes."""
+    """Estimate the bytes that a `Stream` of a grid (h, w) takes."""
     tokens = grid[0] * grid[1] + backbone.num_prefix
     return batch * (backbone.depth + 1) * tokens * backbone.embed_dim * 4  # float32
 
 
-def attention(
+def stream_attention(
     backbone: Backbone,
     stream: Stream,
     *,
@@ -95,7 +89,7 @@ def attention(
     queries: Sequence[Query] = ("cls",),
     logits: bool = False,
 ) -> AttentionMaps:
-    """What `Backbone.attention` gives, without another forward; arguments and errors as there."""
+    """Do as `Backbone.attention`, without another forward; arguments and errors as there."""
     if not layers or not queries:
         raise UserError("attention needs at least one layer and one query")
     wanted = [backbone.layer_index(layer) for layer in layers]
@@ -110,9 +104,13 @@ def attention(
     )
 
 
-def projections(backbone: Backbone, stream: Stream, *, layers: Sequence[int]) -> Projections:
-    """Queries, keys and values of all tokens in the asked blocks.
+def queries_keys_values(
+    backbone: Backbone, stream: Stream, *, layers: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Project all tokens to q, k and v in the asked blocks, as they meet in q·k/√d.
 
+    Returns:
+        q, k, v: each [B,L,A,1+R+N,d] float32.
     Raises:
         UserError: no layer, or one out of range.
     """
@@ -125,11 +123,11 @@ def projections(backbone: Backbone, stream: Stream, *, layers: Sequence[int]) ->
             for layer in wanted
         ]
     q, k, v = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
-    return Projections(q, k, v, tuple(wanted))
+    return q, k, v
 
 
 def token_norms(backbone: Backbone, stream: Stream, *, layer: int = -1) -> TokenNorms:
-    """L2 norm of each token after a block, before the final norm, float32.
+    """Take the L2 norm of each token after a block, before the final norm, float32.
 
     Patches with a norm far above the others hold no local content: the artefacts that registers
     take over.

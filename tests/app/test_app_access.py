@@ -85,17 +85,17 @@ def test_the_address_told_to_others_is_not_a_wildcard():
 
 
 def test_a_session_on_an_open_server_takes_less(open_server, monkeypatch, tmp_path, small_weights):
-    from app.cache import pictures
+    from app.cache import backbones
 
     data = small_weights.read_bytes()
     session: dict = {}
-    pictures.add_weights(session, "one.safetensors", data)
-    pictures.add_weights(session, "two.safetensors", data)
+    backbones.add_weights(session, "one.safetensors", data)
+    backbones.add_weights(session, "two.safetensors", data)
     assert len(session["opened_weights"]) == 1
     with monkeypatch.context() as lower:
         lower.setattr(access, "SHARED", access.SessionLimits(1, 0, 4096))
         with pytest.raises(UserError, match="at most 0 MB are taken"):
-            pictures.add_weights(session, "three.safetensors", data)
+            backbones.add_weights(session, "three.safetensors", data)
     start_afresh(monkeypatch, tmp_path, small_weights)
     at = open_page("masks", size="1024")  # 128 × 85 patches of 8 px
     assert re.search(

@@ -7,14 +7,14 @@ import torch
 import dino
 from dino.attention.arithmetic import attention_row, strongest, token_name, weakest
 from dino.errors import UserError
-from dino.model.stream import trace
+from dino.model.stream import stream_of
 
 
 @pytest.fixture(scope="module")
 def network(small_weights):
     backbone = dino.load(small_weights, device="cpu")
     images = torch.randn(1, 3, 40, 56, generator=torch.Generator().manual_seed(2))
-    return backbone, images, trace(backbone, images)
+    return backbone, images, stream_of(backbone, images)
 
 
 @pytest.mark.parametrize("query", ["cls", (3, 2)], ids=str)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dino.attention.files import Style, attention_files, head_maps
 from dino.attention.mass import mass_mask
-from dino.attention.photo import Attention, PatchFeatures
+from dino.attention.photo import PatchFeatures, PhotoAttention
 from dino.features.files import projection_files
 from dino.features.projections import project
 from dino.masks.files import mask_files
@@ -31,8 +31,9 @@ def photo():
 def attention(photo):
     _, geometry = preprocess(photo, size=144, patch_size=16)
     weights = np.random.default_rng(1).dirichlet(np.ones(54), 3).reshape(3, 6, 9).astype(np.float32)
-    prefix = np.full((3, 1), 0.1, np.float32)
-    return Attention(weights * 0.9, prefix, geometry, "ab" * 32, "fp32")
+    prefix = np.full((1, 1, 3, 1), 0.1, np.float32)
+    maps = (weights * 0.9)[None, None]
+    return PhotoAttention(maps, prefix, geometry, "ab" * 32, "fp32", layers=(11,))
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +51,14 @@ def test_attend_writes_maps_masks_sheet_and_numbers(attention, photo):
     files = dict(attention_files(attention, photo, 0.6, Style()))
     heads = {f"head-{i}.png" for i in range(3)} | {f"mask-{i}.png" for i in range(3)}
     assert set(files) == heads | {"mean.png", "max.png", "sheet.png", "attention.npz"}
-    expected = mass_mask(torch.from_numpy(attention.weights), 0.6).numpy()
+    expected = mass_mask(torch.from_numpy(attention.heads), 0.6).numpy()
     for index in range(3):
         mask = opened(files[f"mask-{index}.png"])
         assert set(np.unique(mask)) == {0, 255}
         np.testing.assert_array_equal(mask[8::16, 8::16] > 0, expected[index])
         # The strongest patch of a map on its own scale has the last colour of the map, the weakest the first.
         picture = opened(files[f"head-{index}.png"])
-        row, column = np.unravel_index(attention.weights[index].argmax(), (6, 9))
+        row, column = np.unravel_index(attention.heads[index].argmax(), (6, 9))
         last = draw.colorize(np.ones((1, 1)))[0, 0]
         np.testing.assert_array_equal(picture[row * 16 + 8, column * 16 + 8], last)
     with np.load(io.BytesIO(files["attention.npz"])) as arrays:
@@ -72,7 +73,7 @@ def test_attend_writes_maps_masks_sheet_and_numbers(attention, photo):
                 "precision",
             )
         }
-        np.testing.assert_array_equal(arrays["weights"], attention.weights)
+        np.testing.assert_array_equal(arrays["weights"], attention.heads)
         assert arrays["original_hw"].tolist() == [96, 144]
         assert str(arrays["weights_sha256"]) == "ab" * 32
 
@@ -85,7 +86,7 @@ def test_a_shared_scale_keeps_heads_comparable(attention):
     assert len(set(common)) == 1
     assert len(set(ranges)) > 1
     low, high = common[0]
-    np.testing.assert_allclose(shared[0] * (high - low) + low, attention.weights[0], atol=1e-6)
+    np.testing.assert_allclose(shared[0] * (high - low) + low, attention.heads[0], atol=1e-6)
 
 
 def test_random_weights_are_marked_on_every_picture(attention, photo):

@@ -9,7 +9,7 @@ from dino.attention.heads import agreement, mean_distance, query_distance, ranke
 from dino.errors import UserError
 from dino.media.geometry import Geometry
 from dino.model import forward
-from dino.model.stream import trace
+from dino.model.stream import stream_of
 
 
 def plain_distances(height: int, width: int) -> torch.Tensor:
@@ -31,7 +31,7 @@ def test_mean_distance_is_that_of_the_whole_map(monkeypatch, rows):
         weights = plain_logits(model, layer, states[layer]).softmax(-1)[:, :, 3:, 3:].double()
         weights = weights / weights.sum(-1, keepdim=True)
         expected = (weights * plain_distances(4, 4)).sum(-1).mean(-1) * 8
-        found = mean_distance(backbone, trace(backbone, images), layer=layer)
+        found = mean_distance(backbone, stream_of(backbone, images), layer=layer)
         torch.testing.assert_close(found, expected.float(), atol=1e-5, rtol=1e-5)
 
 
@@ -41,7 +41,7 @@ def test_attention_spread_evenly_looks_as_far_as_patches_are_apart():
         model.blocks[0].attn.qkv.weight.zero_()
         model.blocks[0].attn.qkv.bias.zero_()
     backbone = wrapped(model)
-    stream = trace(backbone, torch.randn(1, 3, 16, 24))  # 2×3 patches of 8 px
+    stream = stream_of(backbone, torch.randn(1, 3, 16, 24))  # 2×3 patches of 8 px
     # Of 36 pairs: 6 at 0, 8+6 at 1, 4 at 2, 8 at √2 and 4 at √5.
     expected = 8 * (14 * 1 + 4 * 2 + 8 * 2**0.5 + 4 * 5**0.5) / 36
     found = mean_distance(backbone, stream, layer=0)

@@ -13,11 +13,12 @@ import dino
 from dino.attention import layers
 from dino.attention.files import Style, layers_files, layers_npz
 from dino.attention.layers import look, trace
-from dino.attention.photo import attend
+from dino.attention.photo import LOGITS, ROLLOUT, attend
 from dino.attention.rollout import rollout
 from dino.cli.main import run
 from dino.errors import TooLargeError, UserError
 from dino.media import draw
+from dino.model.stream import stream_of
 from dino.system.files import content_id
 
 
@@ -41,38 +42,45 @@ def looked(backbone, photo):
 
 def test_the_last_cls_row_is_what_attend_gives(backbone, photo, looked):
     attention = attend(backbone, photo, size=48)
-    one = looked.one(1, 0)
-    np.testing.assert_allclose(one.weights, attention.weights, atol=1e-6)
-    np.testing.assert_allclose(one.prefix, attention.prefix, atol=1e-6)
-    assert one.geometry == attention.geometry
+    last = looked.select(1, 0)
+    np.testing.assert_allclose(last.weights, attention.weights, atol=1e-6)
+    np.testing.assert_allclose(last.prefix, attention.prefix, atol=1e-6)
+    assert last.geometry == attention.geometry
+    assert (last.layers, last.queries) == (attention.layers, attention.queries) == ((2,), ("cls",))
 
 
-def test_one_takes_the_asked_layer_and_query(backbone, photo, looked):
+def test_a_selection_is_the_asked_block_and_query(backbone, photo, looked):
     image, _ = dino.preprocess(photo, size=48, patch_size=8, mean=(0, 0, 0), std=(1, 1, 1))
     maps = backbone.attention(image, layers=(0,), queries=((1, 2),), logits=True)
-    np.testing.assert_allclose(looked.one(0, 1).weights, maps.weights[0, 0, 0], atol=1e-6)
-    logits = looked.one(0, 1, logits=True)
-    np.testing.assert_allclose(logits.weights, maps.logits[0, 0, 0], atol=1e-5)
-    np.testing.assert_allclose(logits.prefix, maps.prefix_logits[0, 0, 0], atol=1e-5)
+    np.testing.assert_allclose(looked.select(0, 1).heads, maps.weights[0, 0, 0], atol=1e-6)
+    logits = looked.select(0, 1, LOGITS)
+    np.testing.assert_allclose(logits.heads, maps.logits[0, 0, 0], atol=1e-5)
+    np.testing.assert_allclose(logits.prefix[0, 0], maps.prefix_logits[0, 0, 0], atol=1e-5)
 
 
-def test_a_rollout_is_one_map_a_layer(backbone, photo, looked):
+def test_a_rollout_is_one_map_a_block(backbone, photo, looked):
     image, _ = dino.preprocess(photo, size=48, patch_size=8, mean=(0, 0, 0), std=(1, 1, 1))
-    from dino.model.stream import trace as trace_images
-
-    expected = rollout(
-        backbone, trace_images(backbone, image), layers=(0, 2), queries=("cls", (1, 2))
+    expected, _ = rollout(
+        backbone, stream_of(backbone, image), layers=(0, 2), queries=("cls", (1, 2))
     )
-    one = looked.one_rolled(1, 1)
-    np.testing.assert_allclose(one.weights[0], expected.weights[0, 1, 1], atol=1e-6)
-    assert one.weights.sum() + one.prefix.sum() == pytest.approx(1, abs=1e-5)
+    rolled = looked.select(1, 1, ROLLOUT)
+    assert rolled.num_heads == 1
+    np.testing.assert_allclose(rolled.heads[0], expected[0, 1, 1], atol=1e-6)
+    assert rolled.weights.sum() + rolled.prefix.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_rollout_not_asked_for_is_refused(backbone, photo):
-    with pytest.raises(UserError, match="rollout was not asked for"):
-        look(backbone, trace(backbone, photo, size=48), layers=(0,), queries=("cls",)).one_rolled(
-            0, 0
-        )
+    found = look(backbone, trace(backbone, photo, size=48), layers=(0,), queries=("cls",))
+    with pytest.raises(UserError, match="rollout was not asked for; pass rolled=True"):
+        found.select(0, 0, ROLLOUT)
+    with pytest.raises(UserError, match="logits was not asked for; pass logits=True"):
+        attend(backbone, photo, size=48).values(LOGITS)
+
+
+def test_a_stream_of_images_without_a_photo_is_refused(backbone):
+    stream = stream_of(backbone, torch.zeros(1, 3, 16, 16))
+    with pytest.raises(UserError, match=r"expected what dino\.layers\.trace gives"):
+        look(backbone, stream, layers=(0,), queries=("cls",))
 
 
 def test_what_cannot_be_kept_is_refused_with_numbers(monkeypatch, backbone, photo):

@@ -7,7 +7,7 @@ from helpers.attention_cases import plain_logits, plain_states, small_vit, wrapp
 from dino.attention.rollout import rollout
 from dino.errors import UserError
 from dino.model import forward
-from dino.model.stream import trace
+from dino.model.stream import stream_of
 
 QUERIES = ("cls", "register:0", (0, 0), (3, 2))
 POSITIONS = [0, 1, 3, 3 + 3 * 4 + 2]
@@ -30,28 +30,29 @@ def test_rows_are_those_of_the_product_of_whole_matrices(monkeypatch, options, r
     model = small_vit(**options)
     backbone = wrapped(model)
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
-    found = rollout(backbone, trace(backbone, images), layers=(2, 0, 1), queries=QUERIES)
-    assert found.layers == (2, 0, 1)
-    for number, last in enumerate(found.layers):
+    asked = (2, 0, 1)
+    found, prefix = rollout(backbone, stream_of(backbone, images), layers=asked, queries=QUERIES)
+    for number, last in enumerate(asked):
         expected = plain_rollout(model, images, last)[:, POSITIONS]
-        shares = torch.cat([found.prefix, found.weights.flatten(-2)], dim=-1)[:, number]
+        shares = torch.cat([prefix, found.flatten(-2)], dim=-1)[:, number]
         torch.testing.assert_close(shares, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_one_block_is_half_the_row_and_half_itself():
     backbone = wrapped(small_vit())
     images = torch.randn(1, 3, 32, 32)
-    found = rollout(backbone, trace(backbone, images), layers=(0,), queries=((1, 2),))
+    found, _ = rollout(backbone, stream_of(backbone, images), layers=(0,), queries=((1, 2),))
     row = backbone.attention(images, layers=(0,), queries=((1, 2),)).weights[:, :, :, :].mean(dim=3)
     expected = 0.5 * row
     expected[..., 1, 2] += 0.5
-    torch.testing.assert_close(found.weights, expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_shares_sum_to_one():
     backbone = wrapped(small_vit())
-    found = rollout(backbone, trace(backbone, torch.randn(1, 3, 40, 24)), layers=(0, -1))
-    total = found.weights.sum((-2, -1)) + found.prefix.sum(-1)
+    images = torch.randn(1, 3, 40, 24)
+    found, prefix = rollout(backbone, stream_of(backbone, images), layers=(0, -1))
+    total = found.sum((-2, -1)) + prefix.sum(-1)
     torch.testing.assert_close(total, torch.ones_like(total))
 
 
@@ -65,6 +66,6 @@ def test_shares_sum_to_one():
 )
 def test_bad_requests_name_what_was_expected(layers, queries, words):
     backbone = wrapped(small_vit())
-    stream = trace(backbone, torch.zeros(1, 3, 32, 32))
+    stream = stream_of(backbone, torch.zeros(1, 3, 32, 32))
     with pytest.raises(UserError, match=words):
         rollout(backbone, stream, layers=layers, queries=queries)

@@ -46,7 +46,7 @@ def test_upload_mass_slider_and_download_give_the_library_s_mask(tab, photo_file
     attention = attend(backbone, rgb, size=224)
     import torch
 
-    mask = dino.mass_mask(torch.from_numpy(attention.weights[1]), 0.75).numpy()
+    mask = dino.mass_mask(torch.from_numpy(attention.heads[1]), 0.75).numpy()
     np.testing.assert_array_equal(pixels > 0, attention.geometry.to_photo(mask))
     assert 0 < mask.mean() < 1
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import dino
 from app.state.selection import PHOTOS
-from dino.attention.photo import look
+from dino.attention.photo import attention_and_features
 from dino.features.correspondence import mutual_neighbours
 from dino.features.joint import foreground_mask
 from dino.weights.zoo import ZOO
@@ -78,7 +78,7 @@ def test_patches_find_themselves_in_a_copy_that_was_mirrored_and_moved(
     photo = dino.decode((PHOTOS / "macaw.jpg").read_bytes())
     Image.fromarray(moved(photo)).save(tmp_path / "copy.png")
     backbone = dino.load(file, device="cpu")
-    looks = [look(backbone, image, size=480) for image in (moved(photo), photo)]
+    looks = [attention_and_features(backbone, image, size=480) for image in (moved(photo), photo)]
     kept = [foreground_mask(attention, 0.6).ravel() for attention, _ in looks]
     first, second = (features.patches for _, features in looks)
     matches = mutual_neighbours(first, second, keep=40, first_kept=kept[0], second_kept=kept[1])

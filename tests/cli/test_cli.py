@@ -148,7 +148,7 @@ def test_a_broken_photo_is_named_and_the_others_go_on(cli, photo_file, tmp_path)
 def test_many_photos_side_by_side_are_told_and_listed_in_order(
     cli, photo_file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("dino.model.parallel.how_many", lambda *_, **__: 3)
+    monkeypatch.setattr("dino.model.parallel.photos_at_once", lambda *_, **__: 3)
     real, threads = dino.masks.proposals.propose_objects, set()
 
     def slow_at_first(*given):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import dino
-from dino.attention.photo import Attention, PatchFeatures
+from dino.attention.photo import PatchFeatures, PhotoAttention
 from dino.cli.main import run
 from dino.errors import UserError
 from dino.features.files import joint_files, joint_photo, paint_jointly
@@ -82,7 +82,9 @@ def test_the_foreground_alone_decides_and_the_rest_is_black(three):
 def test_the_foreground_is_the_fewest_patches_that_hold_the_mass():
     weights = np.array([[[0.5, 0.1], [0.1, 0.3]], [[0.3, 0.1], [0.1, 0.5]]], np.float32)
     geometry = Geometry((16, 16), (16, 16), (0, 0, 16, 16), 8)
-    attention = Attention(weights, np.zeros((2, 1), np.float32), geometry, "w", "fp32")
+    attention = PhotoAttention(
+        weights[None, None], np.zeros((1, 1, 2, 1), np.float32), geometry, "w", "fp32", layers=(0,)
+    )
     # The mean of the heads is 0.4, 0.1, 0.1, 0.4.
     np.testing.assert_array_equal(foreground_mask(attention, 0.4), [[True, False], [False, False]])
     np.testing.assert_array_equal(foreground_mask(attention, 0.8), [[True, False], [False, True]])

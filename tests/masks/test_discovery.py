@@ -303,7 +303,9 @@ def test_keys_are_those_of_the_last_block(looked):
     from dino.model import stream
 
     backbone, image, _ = looked
-    expected = stream.projections(backbone, stream.trace(backbone, image), layers=(-1,)).k
+    _, expected, _ = stream.queries_keys_values(
+        backbone, stream.stream_of(backbone, image), layers=(-1,)
+    )
     found, grid = last_keys(backbone, image)
     np.testing.assert_allclose(found.keys, expected[0, 0, :, 1:].numpy(), atol=1e-6)
     assert grid == (9, 12)

@@ -84,7 +84,7 @@ def test_wrong_settings_are_refused_in_one_sentence(text, says):
 def test_the_default_is_the_mass_mask_of_the_heads_mean(scene):
     backbone, rgb, attention, _ = scene
     mask = propose(backbone, rgb, MaskSettings(size=96))
-    weights = torch.from_numpy(attention.weights)
+    weights = torch.from_numpy(attention.heads)
     expected = attention_mask(weights, 0.6, combine="mean").numpy()
     np.testing.assert_array_equal(mask.pixels, attention.geometry.to_photo(expected))
     assert (mask.method, mask.mass, mask.head) == ("mass, mean of heads", 0.6, "0,1,2")
@@ -95,7 +95,7 @@ def test_the_default_is_the_mass_mask_of_the_heads_mean(scene):
 def test_each_method_takes_the_mean_of_heads_or_any_of_them(scene, method, combine):
     _, rgb, attention, features = scene
     settings = MaskSettings(method=method, combine=combine, heads=(0, 2), clusters=3)
-    maps = attention.weights[[0, 2]]
+    maps = attention.heads[[0, 2]]
     if combine == "mean":
         maps = maps.mean(axis=0, keepdims=True)
     labels = cluster_labels(features, settings)

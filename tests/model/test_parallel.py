@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dino.model import parallel
-from dino.model.parallel import each, how_many
+from dino.model.parallel import map_photos, photos_at_once
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def test_results_come_in_order_whichever_is_done_first(three_cores):
         time.sleep(0.05 if item == 1 else 0)
         return item * 10, threading.current_thread() is threading.main_thread()
 
-    found = list(each(slow_at_first, range(6), at_once=2))
+    found = list(map_photos(slow_at_first, range(6), at_once=2))
     assert [value for value, _ in found] == [0, 10, 20, 30, 40, 50]
     assert [in_main for _, in_main in found] == [True] + [False] * 5
 
 
 def test_two_really_run_at_once(three_cores):
     both_here = threading.Barrier(2, timeout=10)
-    assert len(list(each(lambda item: item and both_here.wait(), range(5), at_once=2))) == 5
+    assert len(list(map_photos(lambda item: item and both_here.wait(), range(5), at_once=2))) == 5
 
 
 @pytest.mark.parametrize(("cores", "share"), [(1, 1), (3, 1), (4, 2), (9, 4)])
@@ -39,14 +39,14 @@ def test_each_has_its_share_of_the_cores_but_the_first_and_all_are_given_back(
     three_cores, cores, share
 ):
     torch.set_num_threads(cores)
-    found = list(each(lambda _: torch.get_num_threads(), range(4), at_once=2))
+    found = list(map_photos(lambda _: torch.get_num_threads(), range(4), at_once=2))
     assert found == [cores, share, share, share]
     assert torch.get_num_threads() == cores
 
 
 def test_few_photos_share_all_cores(three_cores):
     torch.set_num_threads(8)
-    assert list(each(lambda _: torch.get_num_threads(), range(3), at_once=8)) == [8, 4, 4]
+    assert list(map_photos(lambda _: torch.get_num_threads(), range(3), at_once=8)) == [8, 4, 4]
 
 
 @pytest.mark.parametrize(("items", "at_once"), [(0, 2), (1, 2), (2, 2), (5, 1)])
@@ -54,7 +54,7 @@ def test_what_gains_nothing_stays_in_its_thread_with_all_cores(three_cores, item
     def seen(_):
         return threading.current_thread() is threading.main_thread(), torch.get_num_threads()
 
-    assert list(each(seen, range(items), at_once=at_once)) == [(True, 3)] * items
+    assert list(map_photos(seen, range(items), at_once=at_once)) == [(True, 3)] * items
 
 
 def test_a_failure_is_raised_in_its_place_and_what_has_not_begun_never_does(three_cores):
@@ -68,7 +68,7 @@ def test_a_failure_is_raised_in_its_place_and_what_has_not_begun_never_does(thre
         return item
 
     with pytest.raises(ValueError, match="two"):
-        found.extend(each(fail_at_two, range(50), at_once=2))
+        found.extend(map_photos(fail_at_two, range(50), at_once=2))
     assert found == [0, 1]
     assert len(begun) < 10
     assert torch.get_num_threads() == 3
@@ -81,7 +81,7 @@ def test_one_who_stops_listening_stops_the_work(three_cores):
         begun.add(item)
         time.sleep(0.02)
 
-    results = each(note, range(50), at_once=2)
+    results = map_photos(note, range(50), at_once=2)
     next(results), next(results)
     results.close()
     assert len(begun) < 10
@@ -108,7 +108,7 @@ def test_as_many_as_there_are_cores_and_memory(monkeypatch, device, cores, free_
     monkeypatch.setattr(parallel, "_PHOTO_BYTES", 100)
     monkeypatch.setattr(parallel, "free_bytes", lambda _: int(1000 * free_photos))
     backbone = SimpleNamespace(device=torch.device(device), patch_size=16)
-    assert how_many(backbone, 480) == expected
+    assert photos_at_once(backbone, 480) == expected
 
 
 def test_what_a_photo_takes_beside_lets_fewer_in(monkeypatch):
@@ -117,4 +117,4 @@ def test_what_a_photo_takes_beside_lets_fewer_in(monkeypatch):
     monkeypatch.setattr(parallel, "_PHOTO_BYTES", 100)
     monkeypatch.setattr(parallel, "free_bytes", lambda _: 10_000)
     backbone = SimpleNamespace(device=torch.device("cpu"), patch_size=16)
-    assert [how_many(backbone, 480, beside=more) for more in (0, 1400, 9000)] == [6, 2, 1]
+    assert [photos_at_once(backbone, 480, beside=more) for more in (0, 1400, 9000)] == [6, 2, 1]

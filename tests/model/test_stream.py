@@ -12,7 +12,13 @@ from helpers.attention_cases import (
 
 from dino.errors import UserError
 from dino.model import forward
-from dino.model.stream import attention, projections, stream_bytes, token_norms, trace
+from dino.model.stream import (
+    queries_keys_values,
+    stream_attention,
+    stream_bytes,
+    stream_of,
+    token_norms,
+)
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 QUERIES = ("cls", "register:1", (1, 3))
@@ -27,7 +33,7 @@ def images():
 @pytest.mark.parametrize("options", [{}, {"qk_norm": True}, {"pre_norm": True}])
 def test_the_states_are_timm_s(images, options):
     model = small_vit(**options)
-    stream = trace(wrapped(model), images)
+    stream = stream_of(wrapped(model), images)
     assert stream.grid == (4, 4)
     assert len(stream.states) == 4
     for state, expected in zip(stream.states, plain_states(model, images), strict=True):
@@ -40,7 +46,9 @@ def test_logits_and_probabilities_are_rows_of_the_whole_map(images, options):
     backbone = wrapped(model)
     states = plain_states(model, images)
     for maps in (
-        attention(backbone, trace(backbone, images), layers=(0, 2), queries=QUERIES, logits=True),
+        stream_attention(
+            backbone, stream_of(backbone, images), layers=(0, 2), queries=QUERIES, logits=True
+        ),
         backbone.attention(images, layers=(0, -1), queries=QUERIES, logits=True),
     ):
         assert maps.layers == (0, 2)
@@ -54,7 +62,7 @@ def test_logits_and_probabilities_are_rows_of_the_whole_map(images, options):
 
 def test_logits_are_kept_only_when_asked_for(images):
     backbone = wrapped(small_vit())
-    maps = attention(backbone, trace(backbone, images))
+    maps = stream_attention(backbone, stream_of(backbone, images))
     assert maps.logits is None
     assert maps.prefix_logits is None
 
@@ -64,11 +72,10 @@ def test_projections_are_what_the_block_multiplies(images, options):
     model = small_vit(**options)
     backbone = wrapped(model)
     states = plain_states(model, images)
-    found = projections(backbone, trace(backbone, images), layers=(1, -1))
-    assert found.layers == (1, 2)
+    found = queries_keys_values(backbone, stream_of(backbone, images), layers=(1, -1))
     for number, layer in enumerate((1, 2)):
         expected = plain_projections(model, layer, states[layer])
-        for part, values in zip((found.q, found.k, found.v), expected, strict=True):
+        for part, values in zip(found, expected, strict=True):
             assert part.shape == (2, 2, 3, 19, 8)
             torch.testing.assert_close(part[:, number], values, **CLOSE)
 
@@ -87,7 +94,7 @@ def test_slices_of_rows_are_the_rows(monkeypatch, images):
 
 def test_norms_are_of_the_tokens_a_block_leaves():
     backbone = wrapped(small_vit())
-    stream = trace(backbone, torch.randn(1, 3, 32, 48))
+    stream = stream_of(backbone, torch.randn(1, 3, 32, 48))
     x = torch.zeros_like(stream.states[2])
     x[0, 0, :2] = torch.tensor([3.0, 4.0])  # CLS: 5
     x[0, 2, 5] = -7.0  # the second register
@@ -103,23 +110,23 @@ def test_norms_are_of_the_tokens_a_block_leaves():
 def test_the_last_norms_are_before_the_final_norm(images):
     model = small_vit()
     backbone = wrapped(model)
-    norms = token_norms(backbone, trace(backbone, images))
+    norms = token_norms(backbone, stream_of(backbone, images))
     expected = plain_states(model, images)[3].norm(dim=-1)
     torch.testing.assert_close(norms.prefix, expected[:, :3], **CLOSE)
     torch.testing.assert_close(norms.patches.flatten(1), expected[:, 3:], **CLOSE)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_size_told_is_the_size_kept(images, precision):
+def test_the_estimated_size_is_the_size_kept(images, precision):
     backbone = wrapped(small_vit(), precision)
-    stream = trace(backbone, images)
+    stream = stream_of(backbone, images)
     kept = sum(state.numel() * state.element_size() for state in stream.states)
     assert stream_bytes(backbone, stream.grid, batch=2) == kept
 
 
 def test_rows_from_a_bfloat16_stream_are_those_of_a_forward(images):
     backbone = wrapped(small_vit(), "bf16")
-    kept = attention(backbone, trace(backbone, images), layers=(2,), queries=QUERIES)
+    kept = stream_attention(backbone, stream_of(backbone, images), layers=(2,), queries=QUERIES)
     made = backbone.attention(images, layers=(2,), queries=QUERIES)
     torch.testing.assert_close(kept.weights, made.weights, atol=0, rtol=0)
 
@@ -137,16 +144,16 @@ def test_rows_from_a_bfloat16_stream_are_those_of_a_forward(images):
 def test_bad_requests_name_what_was_expected(images, layers, queries, words):
     backbone = wrapped(small_vit())
     with pytest.raises(UserError, match=words):
-        attention(backbone, trace(backbone, images), layers=layers, queries=queries)
+        stream_attention(backbone, stream_of(backbone, images), layers=layers, queries=queries)
 
 
 def test_projections_and_norms_refuse_layers_that_do_not_exist(images):
     backbone = wrapped(small_vit())
-    stream = trace(backbone, images)
+    stream = stream_of(backbone, images)
     with pytest.raises(UserError, match="layer 3 does not exist"):
-        projections(backbone, stream, layers=(3,))
+        queries_keys_values(backbone, stream, layers=(3,))
     with pytest.raises(UserError, match="at least one layer"):
-        projections(backbone, stream, layers=())
+        queries_keys_values(backbone, stream, layers=())
     with pytest.raises(UserError, match="layer -4 does not exist"):
         token_norms(backbone, stream, layer=-4)
 
@@ -155,7 +162,7 @@ def test_a_network_without_attention_has_no_stream():
     import timm
 
     with pytest.raises(UserError, match="no self-attention"):
-        trace(wrapped(timm.create_model("resnet18", num_classes=0)), torch.zeros(1, 3, 64, 64))
+        stream_of(wrapped(timm.create_model("resnet18", num_classes=0)), torch.zeros(1, 3, 64, 64))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -206,5 +213,5 @@ def test_bfloat16_multiplies_in_it_and_sums_in_float32():
     assert {block.attn.qkv.weight.dtype for block in blocks} == {torch.bfloat16}
     assert {block.mlp.fc1.weight.dtype for block in blocks} == {torch.bfloat16}
     assert {block.norm1.weight.dtype for block in blocks} == {torch.float32}
-    states = trace(backbone, torch.randn(1, 3, 32, 32)).states
+    states = stream_of(backbone, torch.randn(1, 3, 32, 32)).states
     assert {state.dtype for state in states} == {torch.float32}

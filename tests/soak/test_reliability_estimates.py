@@ -53,7 +53,7 @@ def test_an_absurd_size_and_an_absurd_batch_are_refused_at_once(backbone, figure
     rgb = np.zeros((3000, 4000, 3), np.uint8)
     asks = {
         f"{ABSURD}² at patch 8": lambda: photo.attend(backbone, rgb[:3000, :3000], size=ABSURD),
-        "look": lambda: photo.look(backbone, rgb, size=ABSURD),
+        "both": lambda: photo.attention_and_features(backbone, rgb, size=ABSURD),
         "features": lambda: photo.features(backbone, rgb, size=10**9),
         "a batch of 10,000": lambda: limits.check_fits(
             backbone, (3000, 4000), size=1024, batch=10_000

@@ -55,7 +55,7 @@ def test_edits_of_one_pixel_have_keys_and_maps_of_their_own(edited, small_weight
     places = {tuple(map(int, rng.integers(0, SIDE, 2))) for _ in range(count)}
     assert len(places) == count
     keys, names, right, different = set(), set(), 0, 0
-    whole = attend(backbone, edited.whole, size=SIZE).weights
+    whole = attend(backbone, edited.whole, size=SIZE).heads
     for place in sorted(places):
         data = edited.file(*place)
         rgb = decode(data)
@@ -65,9 +65,9 @@ def test_edits_of_one_pixel_have_keys_and_maps_of_their_own(edited, small_weight
         keys.add(pictures.key_of(choice, backbone))
         names.add(photo.name)
         cached, _ = pictures.attention(choice, backbone)
-        alone = attend(backbone, rgb, size=SIZE).weights
-        right += np.array_equal(cached.weights, alone)
-        different += not np.array_equal(cached.weights, whole)
+        alone = attend(backbone, rgb, size=SIZE).heads
+        right += np.array_equal(cached.heads, alone)
+        different += not np.array_equal(cached.heads, whole)
     assert len(keys) == len(names) == right == count
     assert different > count / 2  # or the maps would not tell photos apart
     figure(

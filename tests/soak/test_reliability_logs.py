@@ -79,7 +79,7 @@ def test_a_fault_in_our_code_does_not_log_the_photo(
     def broken(*_, **__):
         raise RuntimeError("an unforeseen fault")
 
-    monkeypatch.setattr(photo, "look", broken)
+    monkeypatch.setattr(photo, "attention_and_features", broken)
     at.file_uploader(key="upload").upload(f"{NAME}.png", secret).run()
     said = "".join(capfd.readouterr()) + caplog.text
     assert at.exception

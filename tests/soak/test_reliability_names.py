@@ -111,7 +111,7 @@ def test_weights_and_masks_with_any_name_are_read_and_leave_nothing(
 
     import numpy as np
 
-    from app.cache import pictures
+    from app.cache import backbones
     from app.cache.video import uploaded_mask
     from dino.media.label_maps import indexed_png
 
@@ -123,8 +123,8 @@ def test_weights_and_masks_with_any_name_are_read_and_leave_nothing(
         for suffix in ("", ".safetensors", f".{'x' * 300}", ".a/b", ".\0"):
             session: dict = {}
             try:
-                kept = pictures.add_weights(session, name + suffix, small_weights.read_bytes())
-                assert pictures.open_weights(kept, session).num_heads == 3
+                kept = backbones.add_weights(session, name + suffix, small_weights.read_bytes())
+                assert backbones.open_weights(kept, session).num_heads == 3
             except UserError as error:
                 assert "\n" not in str(error)  # noqa: PT017
             try:

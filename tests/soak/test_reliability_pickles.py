@@ -106,20 +106,21 @@ def test_a_run_goes_on_from_the_checkpoint_before_one(run, canary):
 
 
 def test_the_app_refuses_one(evil, canary, figure):
-    from app.cache import attention, pictures
+    from app.cache import backbones
+    from app.cache import backbones as cached_backbones
 
     for name, path in evil.items():
         data = path.read_bytes()
         for file_name in (path.name, "weights.safetensors", "model.onnx"):
             with pytest.raises(UserError, match="refused"):
-                pictures.add_weights({}, file_name, data)
+                backbones.add_weights({}, file_name, data)
         # What is opened again for its student goes in by another way.
         opened = {"opened_weights": {name: (path.name, name, data)}}
-        assert attention.checkpoint_of(name, opened) is None
+        assert cached_backbones.checkpoint_of(name, opened) is None
         with pytest.raises(UserError, match="refused"):
-            attention.open_network(name, "student", opened)
+            cached_backbones.open_network(name, "student", opened)
         with pytest.raises(UserError, match="refused"):
-            pictures.start_sizes(str(path))
+            backbones.start_sizes(str(path))
     assert not canary.exists()
     figure(5, "the app's “Open other weights”, student and teacher, start of a run", "all refused")
 

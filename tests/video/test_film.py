@@ -76,7 +76,7 @@ def test_maps_are_multiples_of_even_attention(backbone):
     found = attend(backbone, rgb, size=128)
     each, geometry = attention_maps(backbone, rgb, size=128, head="each")
     assert geometry.grid == (8, 16)
-    np.testing.assert_allclose(each, found.weights * 128, rtol=1e-6)
+    np.testing.assert_allclose(each, found.heads * 128, rtol=1e-6)
     mean, _ = attention_maps(backbone, rgb, size=128, head="mean")
     np.testing.assert_allclose(mean[0], each.mean(axis=0), rtol=1e-5)
     one, _ = attention_maps(backbone, rgb, size=128, head="2")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.cache import annotation, pictures
+from app.cache import annotation, backbones
 from app.cache.annotation import Opened
 from app.state import weights_menu
 from app.state.selection import Choice
@@ -76,7 +76,7 @@ def _proposer(opened: Opened, choice: Choice, backbone: Backbone) -> Backbone | 
         return backbone
     for name in weights_menu.weights_options(st.session_state):
         if session.weights in (name, weights_menu.weights_location(name, st.session_state)):
-            found = pictures.open_weights(name, st.session_state)
+            found = backbones.open_weights(name, st.session_state)
             if found.weights_sha256 == session.weights_sha256:
                 return found
     st.warning(

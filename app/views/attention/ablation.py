@@ -1,12 +1,12 @@
-"""One head switched off, and what that changes in the CLS token, the patches and the last block."""
+"""Switch one head off, and show what that changes in CLS, the patches and the last block."""
 
 import numpy as np
 import streamlit as st
 
-from app.cache import attention, pictures
+from app.cache import attention
 from app.ui import layout
 from app.views.attention.scene import Scene
-from dino.attention.head_ablation import Ablation
+from dino.attention.head_ablation import HeadAblation
 from dino.media import draw
 from dino.media.draw import diverging_heat
 
@@ -14,7 +14,7 @@ _WIDTH_PX = 640
 
 
 def show(scene: Scene) -> None:
-    """Which head of the asked block is off; the numbers, and two pictures."""
+    """Draw the choice of the head of the asked block that is off, the numbers and two pictures."""
     asked = scene.asked
     heads = [str(number) for number in range(scene.backbone.num_heads)]
     if st.session_state.get("off") not in (None, *heads):  # chosen under weights with more heads
@@ -56,17 +56,16 @@ def _patches(scene: Scene, change: np.ndarray) -> None:
     st.caption("Change of each patch's feature.")
 
 
-def _attention(scene: Scene, found: Ablation) -> None:
+def _attention(scene: Scene, found: HeadAblation) -> None:
     if found.layer == scene.backbone.depth - 1:
         st.info(
-            "The last block's attention is decided before its heads write; choose an earlier layer "
+            "The last block's attention is decided before its heads write; choose an earlier block "
             "to see it change.",
             icon=":material/info:",
         )
         return
     mean = found.attention_change[0].numpy().mean(axis=0)
-    photo = pictures.shown(scene.choice.photo, _WIDTH_PX)
-    pixels, most = diverging_heat(mean, scene.attention.geometry, photo)
+    pixels, most = diverging_heat(mean, scene.attention.geometry, scene.photo(_WIDTH_PX))
     layout.picture(
         scene.marked(pixels), alt="Where the last block's attention grows and shrinks, as a map."
     )

@@ -1,17 +1,14 @@
-"""All blocks and heads at once, as small pictures that lead to the large one."""
+"""Show all blocks and heads at once, as small pictures that lead to the large one."""
 
 import cv2
 import numpy as np
 import streamlit as st
 
-from app.cache import pictures
 from app.components.map_grid.component import map_grid
-from app.state import asked as state_asked
-from app.state.asked import LOGITS, ROLLOUT
-from app.views.attention.scene import Scene, looked_everywhere
-from dino.attention import files
+from app.state.asked import set_asked
+from app.views.attention.scene import Scene
 from dino.attention.files import scaled_maps
-from dino.attention.layers import LayerAttention
+from dino.attention.photo import ROLLOUT
 from dino.media import draw
 
 # Of the one picture all maps are sent as.
@@ -19,27 +16,26 @@ _SPRITE_PX, _MAX_TILE_PX, _MIN_TILE_PX = 1200, 120, 40
 
 
 def show(scene: Scene, head: int) -> None:
-    """The grid of the asked query; choosing a map makes it the large one."""
-    asked, backbone = scene.asked, scene.backbone
-    looked = looked_everywhere(scene.choice, backbone, asked)
-    maps = _maps(looked, asked.method, scene.style)
+    """Draw the grid of the asked query; choosing a map makes it the large one."""
+    asked, attention = scene.asked, scene.every_block()
+    maps = scaled_maps(attention.values(asked.method)[0][:, 0], shared=scene.style.shared_scale)
     columns = [str(number) for number in range(maps.shape[1])] if scene.has_heads else [""]
     what = "rollout up to block" if asked.method == ROLLOUT else "block"
     titles = [
-        [f"{what} {layer}" + (f", head {column}" if column else "") for column in columns]
-        for layer in looked.layers
+        [f"{what} {block}" + (f", head {column}" if column else "") for column in columns]
+        for block in attention.layers
     ]
-    order = list(reversed(range(len(looked.layers))))  # the last block, where most begin, on top
+    order = list(reversed(range(len(attention.layers))))  # the last block, where most begin, on top
 
     def choose(row: int, column: int) -> None:
-        state_asked.choose(layer=str(looked.layers[order[row]]))
+        set_asked(layer=str(attention.layers[order[row]]))
         if scene.has_heads:
-            state_asked.choose(head=str(column))
+            set_asked(head=str(column))
 
     map_grid(
         "layer_grid",
         sprite=draw.encode_jpeg(scene.marked(_sprite(scene, maps[order]))),
-        rows=[str(looked.layers[row]) for row in order],
+        rows=[str(attention.layers[row]) for row in order],
         columns=columns,
         titles=[titles[row] for row in order],
         chosen=(order.index(asked.layer), head if head < len(columns) else -1),
@@ -54,26 +50,14 @@ def show(scene: Scene, head: int) -> None:
     )
 
 
-def _maps(looked: LayerAttention, method: str, style: files.Style) -> np.ndarray:
-    """[L,A,h,w] scaled to 0..1; A is 1 for a rollout."""
-    if method == ROLLOUT:
-        assert looked.rolled is not None
-        values = looked.rolled.weights[:, :1]
-    else:
-        values = (looked.logits if method == LOGITS else looked.weights)[:, 0]
-    return np.stack(scaled_maps(list(values), shared=style.shared_scale))
-
-
 def _sprite(scene: Scene, maps: np.ndarray) -> np.ndarray:
-    """All maps without gaps, each over the photo."""
+    """Draw all maps without gaps, each over the photo."""
     width = min(max(_SPRITE_PX // maps.shape[1], _MIN_TILE_PX), _MAX_TILE_PX)
     size = (width, max(1, round(width / _aspect(scene))))
-    photo = cv2.resize(
-        pictures.shown(scene.choice.photo, _MAX_TILE_PX), size, interpolation=cv2.INTER_AREA
-    )
+    photo = cv2.resize(scene.photo(_MAX_TILE_PX), size, interpolation=cv2.INTER_AREA)
     flag = cv2.INTER_LINEAR if scene.style.interpolation == "bilinear" else cv2.INTER_NEAREST
     rows = []
-    for layer in maps:
+    for heads in maps:
         tiles = [
             draw.overlay(
                 photo,
@@ -83,7 +67,7 @@ def _sprite(scene: Scene, maps: np.ndarray) -> np.ndarray:
                 ),
                 scene.style.opacity,
             )
-            for values in layer
+            for values in heads
         ]
         rows.append(np.hstack(tiles))
     return np.vstack(rows)

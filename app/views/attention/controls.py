@@ -1,4 +1,4 @@
-"""The Attention page's controls: which rows are asked for, how maps are drawn, which network looks.
+"""Draw the Attention page's controls: which rows are asked for, how maps are drawn, which network looks.
 
 `query`, `layer`, `head` are set by clicks on pictures as well as by their widgets, so their URL
 parameters are kept here: Streamlit's own binding leaves the URL behind when the session sets a value.
@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app.cache import attention
-from app.state.asked import METHODS, PROBABILITIES, ROLLOUT, Asked, default_query
+from app.cache import backbones
+from app.state.asked import Asked, default_query
 from app.state.selection import Choice
 from app.state.url import link, seeded
 from app.text import plain_text
 from dino.attention import files
+from dino.attention.photo import PROBABILITIES, ROLLOUT, VALUES
 from dino.media import draw
 from dino.model.backbone import Backbone
 from dino.model.queries import prefix_queries, query_name
@@ -23,9 +24,12 @@ TEACHER, STUDENT = "teacher", "student"
 
 
 def network(choice: Choice, backbone: Backbone) -> tuple[Choice, Backbone, list[str]]:
-    """The chosen network of a checkpoint that holds two, a choice that names its file, and the flags
-    of a command for it; nothing is drawn for weights that hold one."""
-    path = attention.checkpoint_of(choice.weights, st.session_state)
+    """Let student or teacher of a checkpoint be chosen; nothing is drawn for weights that hold one.
+
+    Returns:
+        A choice that names the checkpoint's file, the chosen network, and the flags of a command for it.
+    """
+    path = backbones.checkpoint_of(choice.weights, st.session_state)
     if path is None:
         return choice, backbone, []
     key = st.segmented_control(
@@ -38,27 +42,27 @@ def network(choice: Choice, backbone: Backbone) -> tuple[Choice, Backbone, list[
         help="Of the newest checkpoint. The teacher is the moving average of the student, and what "
         "a run hands on as weights.",
     )
-    opened = attention.open_network(choice.weights, key, st.session_state)
+    opened = backbones.open_network(choice.weights, key, st.session_state)
     return replace(choice, weights=path), opened, ["--key", key] if key != TEACHER else []
 
 
 def head(labels: Sequence[str], *, visible: bool) -> str:
-    """The chosen head, "mean" or "max"; a rollout has nothing to choose."""
+    """Let a head be chosen, "mean" or "max"; a rollout has nothing to choose."""
     if seeded("head", "mean") not in labels:
         st.session_state["head"] = "mean"
     if not visible:
         return st.session_state["head"]
-    chosen = st.pills("Head", labels, key="head", required=True, persist_state="session")
+    chosen = st.pills("Head", labels, key="head", required=True, persist_state="session") or "mean"
     link("head", chosen, "mean")
     return chosen
 
 
 def rows(backbone: Backbone, now: Asked) -> None:
-    """An expander with query, layer and method, closed: its label tells what is shown."""
+    """Draw an expander with query, block and method, closed: its label says what is shown."""
     last = backbone.depth - 1
-    upto = "up to layer" if now.method == ROLLOUT else "layer"
+    block = "up to block" if now.method == ROLLOUT else "block"
     with st.expander(
-        f"Query: {now.token} · {upto} {now.layer} of 0 to {last} · {now.method}", key="rows"
+        f"Query: {now.token} · {block} {now.layer} of 0 to {last} · {now.method}", key="rows"
     ):
         st.text_input(
             "Query",
@@ -70,7 +74,7 @@ def rows(backbone: Backbone, now: Asked) -> None:
         link("query", query_name(now.query), default_query(backbone))
         if last:
             layer = st.select_slider(
-                "Layer",
+                "Block",
                 [str(index) for index in range(backbone.depth)],
                 key="layer",
                 persist_state="session",
@@ -79,7 +83,7 @@ def rows(backbone: Backbone, now: Asked) -> None:
             link("layer", layer, str(last))
         method = st.segmented_control(
             "Values",
-            METHODS,
+            VALUES,
             key="method",
             required=True,
             persist_state="session",
@@ -87,11 +91,11 @@ def rows(backbone: Backbone, now: Asked) -> None:
             "shows what is turned down, too. rollout: attention multiplied through the blocks from "
             "the input on, mean of heads, half of each block being the residual (Abnar & Zuidema 2020).",
         )
-        link("method", method, PROBABILITIES)
+        link("method", method or PROBABILITIES, PROBABILITIES)
 
 
 def style() -> tuple[files.Style, str]:
-    """How maps are drawn, and how the photo stands beside the large one: "", "side" or "wipe"."""
+    """Let the style of maps be chosen, and how the photo stands beside the large one: "", "side", "wipe"."""
     opacity = st.slider(
         "Map over photo",
         0.0,
@@ -134,7 +138,7 @@ def style() -> tuple[files.Style, str]:
 
 
 def _named(backbone: Backbone) -> str:
-    """The queries that are no patches, in words."""
+    """Name the queries that are no patches."""
     num_class = backbone.num_prefix - backbone.num_registers
     names = prefix_queries(num_class=num_class, num_registers=backbone.num_registers)
     return "".join(f"{plain_text(name)}, " for name in names)

@@ -1,20 +1,18 @@
-"""What is shown as files, and the command that makes them again."""
+"""Offer what is shown as files, with the command that makes them again."""
 
 from collections.abc import Callable, Iterator
 
-from app.cache import pictures
-from app.state.asked import LOGITS, ROLLOUT
 from app.ui import layout
-from app.views.attention.scene import Scene, looked, looked_everywhere
+from app.views.attention.scene import Scene
 from dino.attention.files import (
     Style,
     attention_files,
     attention_npz,
-    head_picture,
     layers_files,
     layers_npz,
 )
 from dino.attention.mass import DEFAULT_MASS
+from dino.attention.photo import LOGITS, ROLLOUT, PhotoAttention
 from dino.media import draw
 from dino.model.queries import query_name
 from dino.system.files import File, results_name, zip_files
@@ -22,29 +20,30 @@ from dino.system.files import File, results_name, zip_files
 Download = tuple[str, str, str, Callable[[], bytes]]
 
 
-def show(scene: Scene, index: int, *, every_layer: bool, flags: list[str]) -> None:
-    """Buttons and command of what is shown: the last block's CLS rows, or any others.
+def show(scene: Scene, index: int, *, every_block: bool, flags: list[str]) -> None:
+    """Draw buttons and command of what is shown: the last block's CLS rows, or any others.
 
-    `every_layer` takes all blocks; `flags` of the command name the network.
+    Args:
+        index: of the map that is shown large.
+        every_block: take all blocks.
+        flags: of the command, which name the network.
     """
     options: list[str] = []
-    if scene.asked.is_default(scene.backbone) and not every_layer:
+    if scene.asked.is_default(scene.backbone) and not every_block:
         _last_block(scene, index)
     else:
-        _any_block(scene, index, every_layer)
-        options = _row_options(scene, every_layer)
+        _any_block(scene, index, every_block)
+        options = _row_options(scene, every_block)
     layout.command("attend", scene.choice, [*options, *_style_options(scene.style), *flags])
 
 
 def _last_block(scene: Scene, index: int) -> None:
-    choice, attention = scene.choice, scene.attention
+    attention, stem = scene.attention, _stem(scene)
 
     def files() -> Iterator[File]:
-        photo = pictures.pixels(choice.photo)
         random = scene.backbone.is_random
-        return attention_files(attention, photo, DEFAULT_MASS, scene.style, random=random)
+        return attention_files(attention, scene.photo(), DEFAULT_MASS, scene.style, random=random)
 
-    stem = results_name(choice.photo.file_name, choice.photo.id)
     layout.downloads(
         _this_map(scene, index),
         (
@@ -63,19 +62,22 @@ def _last_block(scene: Scene, index: int) -> None:
     )
 
 
-def _any_block(scene: Scene, index: int, every_layer: bool) -> None:
-    choice, backbone, asked = scene.choice, scene.backbone, scene.asked
-    as_logits, rolled = asked.method == LOGITS, asked.method == ROLLOUT
-    stem = results_name(choice.photo.file_name, choice.photo.id)
-    slug = query_name(asked.query).replace(":", "-")
-    find = looked_everywhere if every_layer else looked
-    sheet = f"rollout-{slug}.png" if rolled else f"layers-{slug}.png"
+def _any_block(scene: Scene, index: int, every_block: bool) -> None:
+    method, stem = scene.asked.method, _stem(scene)
+    slug = query_name(scene.asked.query).replace(":", "-")
+    sheet = f"{'rollout' if method == ROLLOUT else 'layers'}-{slug}.png"
+
+    def attention() -> PhotoAttention:
+        return scene.every_block() if every_block else scene.attention
 
     def files() -> Iterator[File]:
-        found = find(choice, backbone, asked)
-        photo = pictures.pixels(choice.photo)
-        random = backbone.is_random
-        return layers_files(found, photo, scene.style, logits=as_logits, random=random)
+        return layers_files(
+            attention(),
+            scene.photo(),
+            scene.style,
+            logits=method == LOGITS,
+            random=scene.backbone.is_random,
+        )
 
     layout.downloads(
         _this_map(scene, index),
@@ -84,7 +86,7 @@ def _any_block(scene: Scene, index: int, every_layer: bool) -> None:
             "Numbers (NPZ)",
             f"{stem}-layers.npz",
             "data_array",
-            lambda: layers_npz(find(choice, backbone, asked), logits=as_logits),
+            lambda: layers_npz(attention(), logits=method == LOGITS),
         ),
         (
             "All files (ZIP)",
@@ -95,10 +97,10 @@ def _any_block(scene: Scene, index: int, every_layer: bool) -> None:
     )
 
 
-def _row_options(scene: Scene, every_layer: bool) -> list[str]:
-    """Flags of `attend` that ask for the rows shown."""
+def _row_options(scene: Scene, every_block: bool) -> list[str]:
+    """List the flags of `attend` that ask for the rows shown."""
     asked = scene.asked
-    options = ["--layers", "all" if every_layer else str(asked.layer)]
+    options = ["--layers", "all" if every_block else str(asked.layer)]
     options += ["--queries", query_name(asked.query)]
     return (
         options
@@ -109,18 +111,17 @@ def _row_options(scene: Scene, every_layer: bool) -> list[str]:
 
 def _this_map(scene: Scene, index: int) -> Download:
     names, scaled, _ = scene.maps()
-    stem = results_name(scene.choice.photo.file_name, scene.choice.photo.id)
+    name = f"{_stem(scene)}-{names[index]}.png"
+    return "This map (PNG)", name, "image", lambda: draw.encode_png(scene.draw(scaled[index]))
 
-    def this_map() -> bytes:
-        photo = pictures.pixels(scene.choice.photo)
-        picture = head_picture(scaled[index], scene.attention, photo, scene.style)
-        return draw.encode_png(scene.marked(picture))
 
-    return "This map (PNG)", f"{stem}-{names[index]}.png", "image", this_map
+def _stem(scene: Scene) -> str:
+    """Name what the files of the photo begin with."""
+    return results_name(scene.choice.photo.file_name, scene.choice.photo.id)
 
 
 def _style_options(style: Style) -> list[str]:
-    """Flags of `attend` where the style differs from its defaults."""
+    """List the flags of `attend` where the style differs from its defaults."""
     default, flags = Style(), []
     if style.colormap != default.colormap:
         flags += ["--colormap", style.colormap]

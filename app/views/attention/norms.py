@@ -1,4 +1,4 @@
-"""How large the tokens of the residual stream are, where a few patches may tower over the others."""
+"""Show how large the tokens of the residual stream are: a few patches may tower over the others."""
 
 import numpy as np
 import streamlit as st
@@ -15,7 +15,7 @@ _TOWERS = 2.0
 
 
 def show(scene: Scene) -> None:
-    """The map of norms after the asked block, and how they grow over the blocks."""
+    """Draw the map of norms after the asked block, and how they grow over the blocks."""
     prefix, patches = attention.norms(scene.choice, scene.backbone)
     layer = scene.asked.layer
     norms = patches[layer]
@@ -38,14 +38,14 @@ def show(scene: Scene) -> None:
 def _caption(scene: Scene, prefix: np.ndarray, norms: np.ndarray) -> str:
     middle = float(np.median(norms))
     count = int(np.count_nonzero(norms > _TOWERS * middle))
-    told = [f"median patch {middle:.1f}", f"largest {norms.max():.1f}"]
+    parts = [f"median patch {middle:.1f}", f"largest {norms.max():.1f}"]
     registers = scene.backbone.num_registers
     if len(prefix) > registers:
-        told.insert(0, f"CLS {prefix[0]:.1f}")
+        parts.insert(0, f"CLS {prefix[0]:.1f}")
     if registers:
-        told.append(f"registers {', '.join(f'{norm:.1f}' for norm in prefix[-registers:])}")
+        parts.append(f"registers {', '.join(f'{norm:.1f}' for norm in prefix[-registers:])}")
     return (
         f"L2 norm of each token after block {scene.asked.layer}, before the final norm: "
-        f"{'; '.join(told)}. {count} of {norms.size} patches above twice the median: such patches "
+        f"{'; '.join(parts)}. {count} of {norms.size} patches above twice the median: such patches "
         "hold less of what is there (Darcet et al. 2024)."
     )

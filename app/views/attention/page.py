@@ -1,4 +1,4 @@
-"""Attention: what each head looks at, as the paper's Figure 1 draws it, for any block and query."""
+"""Show what each head looks at, as the paper's Figure 1 draws it, for any block and query."""
 
 from dataclasses import replace
 from functools import partial
@@ -8,25 +8,25 @@ import streamlit as st
 import torch
 from streamlit.navigation.page import Page
 
-from app.cache import attention as cached_attention
+from app.cache import attention
 from app.cache import canvas as cached_canvas
-from app.cache import pictures as cached_pictures
 from app.components.canvas.component import Picked, canvas
-from app.state import asked as state_asked
-from app.state.asked import LOGITS, PROBABILITIES, ROLLOUT
+from app.state.asked import read_asked, set_asked
 from app.state.selection import Choice
+from app.state.url import link, seeded
 from app.ui import layout
 from app.ui.layout import SHOWN_PX, TILE_PX, Tile
 from app.views.attention import ablation, all_blocks, controls, downloads, norms, preview, ranking
-from app.views.attention.scene import Scene, rows
+from app.views.attention.scene import Scene
 from dino.attention import files
 from dino.attention.mass import entropy
-from dino.attention.photo import Attention
+from dino.attention.photo import LOGITS, PROBABILITIES, ROLLOUT
 from dino.model.backbone import Backbone
 from dino.model.queries import Query, query_name
 
-PANELS = ("heads", "layers", "ranking", "head off", "norms")
-HEADS, LAYERS, RANKING, ABLATION, NORMS = PANELS
+# Panels as links have them, and as they are shown.
+HEADS, BLOCKS, RANKING, ABLATION, NORMS = "heads", "layers", "ranking", "head off", "norms"
+PANELS = {HEADS: HEADS, BLOCKS: "blocks", RANKING: RANKING, ABLATION: ABLATION, NORMS: NORMS}
 _HELP = (
     "Arrow keys move over the patches and ask what the one reached looks at, Escape returns to the CLS "
     "token, plus and minus zoom."
@@ -34,26 +34,26 @@ _HELP = (
 
 
 def show(choice: Choice, backbone: Backbone, *, lessons: Page | None = None) -> None:
-    """The page: one large map, the gallery of heads, numbers, downloads; `lessons` is where a newcomer
-    is sent."""
+    """Show one large map, the gallery of heads, numbers and downloads.
+
+    Args:
+        lessons: where a newcomer is sent.
+    """
     head = st.container()
     choice, backbone, flags = controls.network(choice, backbone)
     with head:
-        layout.header("Attention", choice, backbone)
+        grid = layout.header("Attention", choice, backbone).grid
         _welcome(lessons)
     backbone.check_attention()
-    grid = cached_pictures.geometry(choice, backbone).grid
-    with preview.until_ready(choice, backbone):
-        if state_asked.asked(backbone, grid).is_default(backbone):
-            seconds = cached_pictures.attention(choice, backbone)[1]
-        else:
-            seconds = cached_attention.trace(choice, backbone)[1]
-    _explore(choice, backbone, flags)
+    asked = read_asked(backbone, grid)
+    with preview.until_ready(choice, backbone, grid):
+        seconds = attention.asked_rows(choice, backbone, asked)[1]
+    _explore(choice, backbone, grid, flags)
     layout.footer(choice, backbone, seconds)
 
 
 def _welcome(lessons: Page | None) -> None:
-    """What is to be seen, in one line, for those who come here first."""
+    """Say what is to be seen, in one line, for those who come here first."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Bright is where the network looks**; each of its *heads* looks on its own.")
         if lessons:
@@ -61,12 +61,15 @@ def _welcome(lessons: Page | None) -> None:
 
 
 @st.fragment
-def _explore(choice: Choice, backbone: Backbone, flags: list[str]) -> None:
-    """Everything a control changes; past the first look at another block or query nothing here
-    runs the backbone. `flags` name the network in the command."""
-    asked = state_asked.asked(backbone, cached_pictures.geometry(choice, backbone).grid)
-    attention = rows(choice, backbone, asked)
-    scene = Scene(choice, backbone, asked, attention, files.Style())
+def _explore(choice: Choice, backbone: Backbone, grid: tuple[int, int], flags: list[str]) -> None:
+    """Draw all that a control changes; only a first look at another block or query runs the backbone.
+
+    Args:
+        flags: of the command, which name the network.
+    """
+    asked = read_asked(backbone, grid)
+    rows, _ = attention.asked_rows(choice, backbone, asked)
+    scene = Scene(choice, backbone, asked, rows, files.Style())
     labels = [*(str(head) for head in range(backbone.num_heads)), "mean", "max"]
     large, panel = st.columns([5, 6], gap="medium")
     with large:
@@ -80,21 +83,24 @@ def _explore(choice: Choice, backbone: Backbone, flags: list[str]) -> None:
             _large(scene, index, beside)
     with panel:
         shown = _panel(scene, index)
-    downloads.show(scene, index, every_layer=shown == LAYERS, flags=flags)
+    downloads.show(scene, index, every_block=shown == BLOCKS, flags=flags)
 
 
 def _panel(scene: Scene, index: int) -> str:
-    """The right half: the gallery of heads, or one of the closer looks."""
+    """Draw the right half: the gallery of heads, or one of the closer looks; give which."""
+    if seeded("panel", HEADS) not in PANELS:
+        st.session_state["panel"] = HEADS
     shown = st.segmented_control(
         "Look at",
-        PANELS,
-        default=HEADS,
+        list(PANELS),
+        format_func=PANELS.__getitem__,
         required=True,
         key="panel",
-        bind="query-params",
         label_visibility="collapsed",
     )
-    if shown == LAYERS:
+    shown = shown or HEADS
+    link("panel", shown, HEADS)
+    if shown == BLOCKS:
         all_blocks.show(scene, index)
     elif shown == RANKING:
         ranking.show(scene)
@@ -114,7 +120,7 @@ def _large(scene: Scene, index: int, beside: str) -> None:
     places = st.columns(2, gap="small") if beside == "side" else [st.container()]
     if beside == "side":
         with places[0]:
-            layout.picture(cached_pictures.shown(photo, SHOWN_PX), alt=photo.alt)
+            layout.picture(scene.photo(SHOWN_PX), alt=photo.alt)
     with places[-1]:
         canvas(
             "picker",
@@ -142,9 +148,9 @@ def _large(scene: Scene, index: int, beside: str) -> None:
 def _pick(backbone: Backbone, picked: Picked | None) -> None:
     """Ask for the picked patch, or for CLS again where there is one."""
     if picked:
-        state_asked.choose(query=f"{picked.row}:{picked.column}")
+        set_asked(query=f"{picked.row}:{picked.column}")
     elif backbone.num_prefix > backbone.num_registers:
-        state_asked.choose(query="cls")
+        set_asked(query="cls")
 
 
 def _hint(query: Query) -> str:
@@ -173,9 +179,8 @@ def _caption(scene: Scene, name: str) -> str:
 
 
 def _gallery(scene: Scene, chosen: int) -> None:
-    attention = scene.attention
     names, scaled, _ = scene.maps()
-    shares = scene.probabilities()
+    shares = scene.attention.heads
     bits = entropy(torch.from_numpy(shares)).tolist()
     tiles = []
     pictures = scene.draw_each(scaled, TILE_PX)
@@ -195,23 +200,23 @@ def _gallery(scene: Scene, chosen: int) -> None:
     layout.gallery(tiles)
     if scene.has_heads:
         most = np.log2(shares[0].size)
-        told = _prefix_told(attention)
-        if scene.asked.method == LOGITS:
-            told = "the logit of the CLS token"
         st.caption(
-            f"Below each head: {told}, and its entropy over the patches; {most:.1f} bits would be "
+            f"Below each head: {_prefix_meaning(scene)}, and its entropy over the patches; {most:.1f} bits would be "
             "attention spread evenly."
         )
 
 
-def _prefix_told(attention: Attention) -> str:
-    registers = " and the registers" if attention.prefix.shape[1] > 1 else ""
+def _prefix_meaning(scene: Scene) -> str:
+    """Say what the numbers of `_prefix_note` are."""
+    if scene.asked.method == LOGITS:
+        return "the logit of the CLS token"
+    registers = " and the registers" if scene.attention.prefix.shape[-1] > 1 else ""
     return f"the share of its attention that goes to the CLS token{registers}"
 
 
 def _prefix_note(scene: Scene, head: int) -> str:
-    """What a head gives CLS and the registers."""
-    values = scene.attention.prefix[head]
+    """Say what a head gives CLS and the registers."""
+    values = scene.attention.values(scene.asked.method)[1][0, 0, head]
     if not len(values):
         return "no CLS token"
     if scene.asked.method != PROBABILITIES:

@@ -1,4 +1,4 @@
-"""The heads of a block in order: by how widely they spread, how far they look, what they agree with."""
+"""Rank the heads of a block: by how widely they spread, how far they look, what they agree with."""
 
 from dataclasses import dataclass
 
@@ -21,30 +21,30 @@ _OWN, _UPLOADED = "mask of the heads' mean", "uploaded mask"
 
 
 @dataclass(frozen=True)
-class Figures:
-    """A figure a head: `entropy` in bits, `distance` in px, `agreement` where a mask was chosen."""
+class HeadFigures:
+    """Figures of each head: `entropy` in bits, `distance` in px, `agreement` where a mask was chosen."""
 
     entropy: list[float]
     distance: list[float]
     agreement: Agreement | None
 
     def values(self, by: str) -> list[float]:
-        """The figure that a ranking goes by."""
+        """Give the figure that a ranking goes by."""
         if by in (JACCARD, INSIDE) and self.agreement is not None:
             return list(self.agreement.jaccard if by == JACCARD else self.agreement.inside)
         return self.distance if by == DISTANCE else self.entropy
 
     def note(self, head: int) -> str:
-        """All figures of a head in a line."""
-        told = f"{self.entropy[head]:.1f} bits · {self.distance[head]:.0f} px"
+        """Put all figures of a head in a line."""
+        note = f"{self.entropy[head]:.1f} bits · {self.distance[head]:.0f} px"
         if self.agreement is None:
-            return told
+            return note
         score, inside = self.agreement.jaccard[head], self.agreement.inside[head]
-        return f"{told} · J {score:.2f} · {inside:.0%} inside"
+        return f"{note} · J {score:.2f} · {inside:.0%} inside"
 
 
 def show(scene: Scene) -> None:
-    """The ranked gallery and, for agreement, the mask to agree with."""
+    """Draw the ranked gallery and, for agreement, the mask to agree with."""
     if not scene.has_heads:
         st.info("A rollout has no heads to rank; choose probabilities.", icon=":material/sort:")
         return
@@ -68,9 +68,9 @@ def show(scene: Scene) -> None:
         _gallery(scene, figures, by)
 
 
-def _figures(scene: Scene, mask: np.ndarray | None, mass: float) -> Figures | None:
-    """The figures of every head; a sentence and None where the mask does not fit."""
-    asked, weights = scene.asked, scene.probabilities()
+def _figures(scene: Scene, mask: np.ndarray | None, mass: float) -> HeadFigures | None:
+    """Measure every head; show a sentence and give None where the mask does not fit."""
+    asked, weights = scene.asked, scene.attention.heads
     if isinstance(asked.query, tuple):
         patch = scene.backbone.patch_size
         distance = query_distance(torch.from_numpy(weights), asked.query, patch_size=patch).tolist()
@@ -83,10 +83,10 @@ def _figures(scene: Scene, mask: np.ndarray | None, mass: float) -> Figures | No
         except UserError as error:
             st.error(plain_text(sentence(str(error))), icon=":material/error:")
             return None
-    return Figures(entropy(torch.from_numpy(weights)).tolist(), distance, found)
+    return HeadFigures(entropy(torch.from_numpy(weights)).tolist(), distance, found)
 
 
-def _gallery(scene: Scene, figures: Figures, by: str) -> None:
+def _gallery(scene: Scene, figures: HeadFigures, by: str) -> None:
     _, scaled, _ = scene.maps()
     order = ranked(figures.values(by), descending=by != ENTROPY)
     layout.gallery(
@@ -101,15 +101,15 @@ def _gallery(scene: Scene, figures: Figures, by: str) -> None:
         ]
     )
     patches = isinstance(scene.asked.query, tuple)
-    told = "from the asked patch" if patches else "mean of all patches as queries"
+    queries = "from the asked patch" if patches else "mean of all patches as queries"
     st.caption(
         f"Block {scene.asked.layer}. Entropy of the attention over patches in bits; distance "
-        f"weighted by attention in px of the network's input, {told} (Dosovitskiy et al. 2021)."
+        f"weighted by attention in px of the network's input, {queries} (Dosovitskiy et al. 2021)."
     )
 
 
 def _mask(scene: Scene) -> tuple[float, np.ndarray | None]:
-    """The mass of the heads' own masks, and the mask to agree with, bool [H,W]."""
+    """Draw the choice of the mask to agree with; give the mass of the heads' own, and it, bool [H,W]."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         source = st.segmented_control(
             "Agreement with",
@@ -132,7 +132,6 @@ def _mask(scene: Scene) -> tuple[float, np.ndarray | None]:
         )
     if source == _OWN:
         first, _ = pictures.attention(scene.choice, scene.backbone)
-        photo = pictures.pixels(scene.choice.photo)
-        return mass, propose_from(first, photo, MaskSettings(mass=mass)).pixels
+        return mass, propose_from(first, scene.photo(), MaskSettings(mass=mass)).pixels
     named = reference.choose(scene.choice.photo)
     return mass, named.reference.pixels if named is not None else None

@@ -1,4 +1,4 @@
-"""What the Attention page draws from: which rows were asked for, and how maps are drawn."""
+"""Gather what the Attention page draws from: the photo, the rows asked for, and how maps are drawn."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,11 +7,10 @@ import numpy as np
 
 from app.cache import attention as cached_attention
 from app.cache import pictures
-from app.state.asked import LOGITS, PROBABILITIES, ROLLOUT, Asked
+from app.state.asked import Asked
 from app.state.selection import Choice
 from dino.attention import files
-from dino.attention.layers import LayerAttention
-from dino.attention.photo import Attention
+from dino.attention.photo import LOGITS, ROLLOUT, PhotoAttention
 from dino.media import draw
 from dino.model.backbone import Backbone
 
@@ -20,13 +19,13 @@ from dino.model.backbone import Backbone
 class Scene:
     """The page's choice, what is asked, its rows, and how they are drawn.
 
-    `attention.weights` [A,h,w] are probabilities or logits; one map of shares for a rollout.
+    `attention` has one block and query, with logits and rollout where they are drawn.
     """
 
     choice: Choice
     backbone: Backbone
     asked: Asked
-    attention: Attention
+    attention: PhotoAttention
     style: files.Style
 
     @property
@@ -36,59 +35,40 @@ class Scene:
 
     @property
     def unit(self) -> tuple[float, str]:
-        """Factor and sign of the values shown."""
+        """Give factor and sign of the values shown."""
         return (1.0, "") if self.asked.method == LOGITS else (100.0, "%")
 
     def maps(self) -> tuple[list[str], np.ndarray, list[tuple[float, float]]]:
-        """Names, maps scaled to 0..1 and their ranges: heads, "mean" and "max", or the rollout."""
-        names, scaled, ranges = files.head_maps(self.attention, self.style)
+        """Give names, maps scaled to 0..1 and their ranges: heads, "mean" and "max", or the rollout."""
+        drawn = self.attention.select(0, 0, self.asked.method)
+        names, scaled, ranges = files.head_maps(drawn, self.style)
         return (names, scaled, ranges) if self.has_heads else (["rollout"], scaled[:1], ranges[:1])
 
-    def probabilities(self) -> np.ndarray:
-        """[A,h,w] whatever is drawn, for figures that need shares."""
-        if self.asked.method == PROBABILITIES:
-            return self.attention.weights
-        return looked(self.choice, self.backbone, self.asked).weights[0, 0]
+    def photo(self, width: int | None = None) -> np.ndarray:
+        """Give the photo's pixels at its own size, or at most `width` px wide."""
+        photo = self.choice.photo
+        return pictures.pixels(photo) if width is None else pictures.shown(photo, width)
 
-    def draw(self, values: np.ndarray, width: int) -> np.ndarray:
-        """One scaled map [h,w] over the photo, `width` px wide."""
+    def draw(self, values: np.ndarray, width: int | None = None) -> np.ndarray:
+        """Draw one scaled map [h,w] over the photo at its own size, or `width` px wide."""
         return next(self.draw_each([values], width))
 
-    def draw_each(self, maps: Iterable[np.ndarray], width: int) -> Iterator[np.ndarray]:
-        """Scaled maps [h,w], each over the photo, which is asked for once."""
-        photo = pictures.shown(self.choice.photo, width)
+    def draw_each(self, maps: Iterable[np.ndarray], width: int | None) -> Iterator[np.ndarray]:
+        """Draw scaled maps [h,w], each over the photo, which is fetched once."""
+        photo, geometry = self.photo(width), self.attention.geometry
         for values in maps:
-            pixels = files.head_picture(values, self.attention, photo, self.style, width=width)
-            yield self.marked(pixels)
+            yield self.marked(files.head_picture(values, geometry, photo, self.style, width=width))
 
     def marked(self, pixels: np.ndarray) -> np.ndarray:
-        """The picture, saying so if it was made with random weights."""
+        """Mark the picture where it was made with random weights."""
         return draw.mark_random(pixels) if self.backbone.is_random else pixels
 
-
-def looked(choice: Choice, backbone: Backbone, asked: Asked) -> LayerAttention:
-    """The rows asked for, as they are saved."""
-    return cached_attention.look(
-        choice,
-        backbone,
-        asked=(asked.layer,),
-        query=asked.query,
-        rolled=asked.method == ROLLOUT,
-    )
-
-
-def looked_everywhere(choice: Choice, backbone: Backbone, asked: Asked) -> LayerAttention:
-    """The same query in all blocks."""
-    every = tuple(range(backbone.depth))
-    rolled = asked.method == ROLLOUT
-    return cached_attention.look(choice, backbone, asked=every, query=asked.query, rolled=rolled)
-
-
-def rows(choice: Choice, backbone: Backbone, asked: Asked) -> Attention:
-    """What is drawn; the first view's one forward where nothing else is asked for."""
-    if asked.is_default(backbone):
-        return pictures.attention(choice, backbone)[0]
-    found = looked(choice, backbone, asked)
-    if asked.method == ROLLOUT:
-        return found.one_rolled(0, 0)
-    return found.one(0, 0, logits=asked.method == LOGITS)
+    def every_block(self) -> PhotoAttention:
+        """Read the same query in all blocks."""
+        return cached_attention.rows(
+            self.choice,
+            self.backbone,
+            blocks=tuple(range(self.backbone.depth)),
+            query=self.asked.query,
+            rolled=not self.has_heads,
+        )[0]

@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 import torch
 
+from app.cache import backbones, pictures
 from app.cache import canvas as cached_canvas
-from app.cache import pictures
 from app.components.canvas.component import Panel, canvas
 from app.state import weights_menu
 from app.state.selection import Choice
@@ -16,7 +16,7 @@ from app.ui import layout
 from app.ui import reference as masks_reference
 from dino.attention import files
 from dino.attention.mass import entropy, mass_mask
-from dino.attention.photo import Attention
+from dino.attention.photo import PhotoAttention
 from dino.features.projections import pca_rgb
 from dino.masks.reference import score_heads
 from dino.media import draw
@@ -26,7 +26,7 @@ from dino.model.backbone import Backbone
 MOST = 4
 ATTENTION, COLOURS, PHOTO = "attention", "patch colours", "photo"
 # As the paper's Figure 4: learned without labels, its twin that learned from labels, and no learning.
-_FIRST = ("dino_vitti16_imagenette", "supervised_vitti16_imagenette", pictures.RANDOM_WEIGHTS)
+_FIRST = ("dino_vitti16_imagenette", "supervised_vitti16_imagenette", backbones.RANDOM_WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Side:
 
     choice: Choice
     backbone: Backbone
-    attention: Attention | None
+    attention: PhotoAttention | None
     seconds: float
     best_head: int | None = None
     best_j: float | None = None
@@ -48,7 +48,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
     first, *others = [choice, *(replace(choice, weights=name) for name in names)]
     looking = [(first, backbone)]
     for other in others:
-        looking.append((other, pictures.open_weights(other.weights, st.session_state)))
+        looking.append((other, backbones.open_weights(other.weights, st.session_state)))
     sides = [_look(one, network) for one, network in looking]
     _explore(sides)
     layout.footer(choice, backbone, sum(side.seconds for side in sides))
@@ -110,7 +110,7 @@ def _explore(sides: list[Side]) -> None:
 def _scored(side: Side, reference: np.ndarray, mass: float) -> Side:
     if side.attention is None:
         return side
-    masks = mass_mask(torch.from_numpy(side.attention.weights), mass).numpy()
+    masks = mass_mask(torch.from_numpy(side.attention.heads), mass).numpy()
     heads = score_heads(masks, reference, side.attention.geometry).heads
     best = int(np.argmax(heads))
     return replace(side, best_head=best, best_j=heads[best])
@@ -142,11 +142,13 @@ def _drawn(side: Side, shown: str) -> tuple[np.ndarray | None, str]:
         return geometry.to_photo(np.moveaxis(colours, -1, 0)).transpose(1, 2, 0), "patch colours"
     if shown == PHOTO or side.attention is None:
         return None, "photo" if side.attention is not None else "no attention to show"
-    weights = side.attention.weights
+    weights = side.attention.heads
     one = weights.mean(axis=0) if side.best_head is None else weights[side.best_head]
     scaled, _ = draw.normalize(one[None])
     style = files.Style(opacity=0.8)
-    picture = files.head_picture(scaled[0], side.attention, photo, style, width=layout.SHOWN_PX)
+    picture = files.head_picture(
+        scaled[0], side.attention.geometry, photo, style, width=layout.SHOWN_PX
+    )
     return picture, "mean of heads" if side.best_head is None else f"head {side.best_head}"
 
 
@@ -156,7 +158,7 @@ def _table(sides: list[Side], mass: int) -> None:
         grid = pictures.geometry(side.choice, side.backbone).grid
         spread = None
         if side.attention is not None:
-            spread = float(entropy(torch.from_numpy(side.attention.weights)).mean())
+            spread = float(entropy(torch.from_numpy(side.attention.heads)).mean())
         scored = {} if sides[0].best_j is None else {f"J of the best head at {mass}%": side.best_j}
         rows.append(
             {

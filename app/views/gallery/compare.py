@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from app.cache import backbones as app_services
 from app.cache import gallery as services
-from app.cache import pictures as app_services
 from app.cache.gallery import Gallery
 from app.state import weights_menu
 from app.text import plain_text

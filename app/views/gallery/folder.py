@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.cache import pictures
+from app.cache import folders
 from app.state import data_root
 from app.state.data_root import PhotoFacts
 from app.text import plain_text, sentence
@@ -18,7 +18,7 @@ CROPS = (96, 128, 160, 192, 224, 280, 336, 448, 518)
 def choose() -> tuple[Path | None, PhotoFacts | None, int]:
     """Widgets for the photos and the size they are seen at; None where nothing usable is chosen."""
     root = data_root.data_root()
-    found = pictures.photo_folders(str(root))
+    found = folders.photo_folders(str(root))
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
     with left:
         asked = st.session_state.get(FOLDER) or st.query_params.get(FOLDER)
@@ -49,7 +49,7 @@ def choose() -> tuple[Path | None, PhotoFacts | None, int]:
         return None, None, crop
     try:
         folder = data_root.resolve(text, root)
-        return folder, pictures.photo_facts(str(folder)), crop
+        return folder, folders.photo_facts(str(folder)), crop
     except UserError as error:
         st.error(plain_text(sentence(str(error))), icon=":material/folder_off:")
         return None, None, crop

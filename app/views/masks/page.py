@@ -16,7 +16,7 @@ from app.ui.layout import SHOWN_PX, TILE_PX, Tile
 from app.views.masks import controls, downloads
 from app.views.masks.scene import VIEWS, Scene
 from dino.attention.figures import attention_histogram
-from dino.attention.photo import Attention
+from dino.attention.photo import PhotoAttention
 from dino.errors import UserError
 from dino.masks.proposals import MaskSettings
 from dino.masks.reference import HeadScores, score_heads
@@ -51,7 +51,7 @@ def _point(choice: Choice, backbone: Backbone) -> None:
 
 
 @st.fragment
-def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
+def _explore(choice: Choice, backbone: Backbone, attention: PhotoAttention) -> None:
     """Everything a control changes; attention is here already, features and keys are where asked."""
     large, side = st.columns([6, 5], gap="medium")
     with side:
@@ -199,7 +199,7 @@ def _present(scene: Scene, named: NamedReference) -> list[tuple[str, float]]:
 
 
 def _histogram(scene: Scene) -> None:
-    mean = torch.from_numpy(scene.attention.weights)[list(scene.heads)].mean(0)
+    mean = torch.from_numpy(scene.attention.heads)[list(scene.heads)].mean(0)
     kept = scene.grid_mask.flatten()
     shares = (mean / mean.sum()).flatten().numpy()
     which = f"head {scene.heads[0]}" if len(scene.heads) == 1 else "the mean of the chosen heads"

@@ -9,7 +9,7 @@ from app.cache import masks as cached_masks
 from app.cache import pictures
 from app.state.selection import Choice
 from app.views.masks import controls
-from dino.attention.photo import Attention
+from dino.attention.photo import PhotoAttention
 from dino.masks import proposals
 from dino.masks.discovery.methods import Discovery
 from dino.masks.proposals import MaskSettings
@@ -30,7 +30,7 @@ class Scene:
 
     choice: Choice
     backbone: Backbone
-    attention: Attention
+    attention: PhotoAttention
     settings: MaskSettings
     labels: np.ndarray | None
     found: Discovery | None
@@ -60,7 +60,7 @@ class Scene:
         """Masks of patches to compare, bool [n,h,w]: of each object, or of each head by itself."""
         if self.found is not None:
             return self.found.masks
-        return proposals.patch_masks(self.attention.weights, self.settings, labels=self.labels)
+        return proposals.patch_masks(self.attention.heads, self.settings, labels=self.labels)
 
     @property
     def is_patches(self) -> bool:

@@ -41,7 +41,7 @@ def show(curves: Sequence[Curve]) -> None:
     drawn = [
         ("Loss", _LOSS_TOLD, _lines(curves, {"loss": "loss"})),
         ("k-NN, %", _KNN_TOLD, _knn(curves)),
-        ("Entropy and KL, nats", _ENTROPY_TOLD, _entropy(curves)),
+        ("Entropy and KL, bits", _ENTROPY_TOLD, _entropy(curves)),
         ("Learning rate", _LR_TOLD, _lines(curves, {"lr": "rate"})),
         ("Photos a second", _SPEED_TOLD, _lines(curves, {"images_per_s": "photos/s"})),
     ]
@@ -72,19 +72,23 @@ _KNN_TOLD = (
 )
 _ENTROPY_TOLD = (
     "Solid: entropy of the teacher's answer to one photo. Dashed: of its mean answer over a batch. "
-    "Dotted: KL of student and teacher. Collapsed is a run whose solid line lies at ln K (K prototypes), "
+    "Dotted: KL of student and teacher. Collapsed is a run whose solid line lies at log₂ K (K prototypes), "
     "or whose dashed line lies at 0."
 )
 _LR_TOLD = "Rises in the warm-up, then falls along a cosine."
 _SPEED_TOLD = "How many photos are learned from in a second, all their crops included."
 
 
-def _lines(curves: Sequence[Curve], columns: Mapping[str, str]) -> go.Figure:
-    """A line for each run and column; columns that a run lacks are left out."""
+def _lines(
+    curves: Sequence[Curve], columns: Mapping[str, str], *, factor: float = 1.0
+) -> go.Figure:
+    """Draw a line for each run and column, values times `factor`; what a run lacks is left out."""
     figure = _figure("step", legend=len(curves) > 1)
     for curve in curves:
         for (column, label), dash in zip(columns.items(), _DASHES, strict=False):
-            points = [(m["step"], m[column]) for m in curve.metrics if m.get(column) is not None]
+            points = [
+                (m["step"], factor * m[column]) for m in curve.metrics if m.get(column) is not None
+            ]
             if not points:
                 continue
             steps, values = zip(*_thinned(points), strict=True)
@@ -102,16 +106,18 @@ def _lines(curves: Sequence[Curve], columns: Mapping[str, str]) -> go.Figure:
 
 
 def _entropy(curves: Sequence[Curve]) -> go.Figure:
-    """Entropies and KL, below the most that an entropy over K prototypes can be."""
+    """Draw entropies and KL in bits, below the most that an entropy over K prototypes can be."""
     figure = _lines(
-        curves, {"teacher_entropy": "entropy", "batch_mean_entropy": "batch mean", "kl": "KL"}
+        curves,
+        {"teacher_entropy": "entropy", "batch_mean_entropy": "batch mean", "kl": "KL"},
+        factor=1 / math.log(2),  # runs record nats
     )
     if figure.data:
         for count in sorted({curve.out_dim for curve in curves}):
             figure.add_hline(
-                y=math.log(count),
+                y=math.log2(count),
                 line={"color": "rgba(128,128,128,0.9)", "width": 1},
-                annotation={"text": f"ln K = {math.log(count):.2f}", "yanchor": "bottom"},
+                annotation={"text": f"log₂ K = {math.log2(count):.2f}", "yanchor": "bottom"},
             )
     return figure
 

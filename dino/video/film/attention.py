@@ -119,7 +119,7 @@ def attention_maps(
         size: longer side in px of the network's input.
     """
     found = photo.attend(backbone, rgb, size=size)
-    weights = found.weights
+    weights = found.heads
     if head == MEAN:
         weights = weights.mean(axis=0, keepdims=True)
     elif head != EACH:

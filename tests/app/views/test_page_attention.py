@@ -29,7 +29,7 @@ def weights(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    return count_calls(monkeypatch, (photo, "look"), (layers, "trace"))
+    return count_calls(monkeypatch, (photo, "attention_and_features"), (layers, "trace"))
 
 
 def opened(**params: str) -> AppTest:
@@ -56,13 +56,13 @@ def figures_of(at: AppTest) -> str:
 
 def test_the_first_view_makes_one_forward_and_keeps_no_tokens(forwards):
     at = opened()
-    assert forwards == ["look"]
+    assert forwards == ["attention_and_features"]
     assert "--layers" not in command(at)
     (expander,) = (e for e in at.expander if e.label.startswith("Query"))
-    assert expander.label == "Query: the CLS token · layer 1 of 0 to 1 · probabilities"
+    assert expander.label == "Query: the CLS token · block 1 of 0 to 1 · probabilities"
 
 
-def test_query_layer_and_method_need_one_more_forward_for_all(forwards):
+def test_query_block_and_method_need_one_more_forward_for_all(forwards):
     at = opened()
     at.session_state["query"] = "4:7"  # what a click on a patch sets
     at.run()
@@ -75,12 +75,12 @@ def test_query_layer_and_method_need_one_more_forward_for_all(forwards):
     for panel in ("layers", "ranking", "head off", "norms", "heads"):
         at.segmented_control(key="panel").set_value(panel).run()
         assert not at.exception, panel
-    assert forwards == ["look", "trace"]
+    assert forwards == ["attention_and_features", "trace"]
     linked = {key: at.query_params[key] for key in ("query", "layer", "method")}
     assert linked == {"query": "0:0", "layer": "0", "method": "rollout"}
 
 
-def test_a_link_restores_layer_query_and_head(kept):
+def test_a_link_restores_block_query_and_head(kept):
     at = opened(query="4:7", layer="0", head="2")
     backbone, trace = kept
     looked = layers.look(backbone, trace, layers=(0,), queries=((4, 7),))
@@ -120,8 +120,9 @@ def test_a_query_that_does_not_exist_is_one_sentence_and_cls(query, says):
     assert at.session_state["query"] == "cls"
 
 
-def test_a_layer_or_head_that_does_not_exist_is_the_default():
-    at = opened(layer="7", head="11", method="guess")
+def test_a_block_or_head_that_does_not_exist_is_the_default():
+    at = opened(layer="7", head="11", method="guess", panel="gone")
+    assert at.segmented_control(key="panel").value == "heads"
     assert at.select_slider(key="layer").value == "1"
     assert at.pills(key="head").value == "mean"
     assert at.segmented_control(key="method").value == "probabilities"
@@ -141,7 +142,7 @@ def test_a_rollout_has_one_map_and_no_heads_to_choose(kept):
     at = opened(method="rollout")
     backbone, trace = kept
     looked = layers.look(backbone, trace, layers=(1,), queries=("cls",), rolled=True)
-    high = 100 * looked.rolled.weights[0, 0].max()
+    high = 100 * looked.rollout[0, 0].max()
     assert f"<span>{high:.3g}%</span>" in text(at)
     assert "head" not in [pills.key for pills in at.pills]
     assert "--layers 1 --queries cls --rollout" in command(at)
@@ -149,8 +150,9 @@ def test_a_rollout_has_one_map_and_no_heads_to_choose(kept):
     assert "A rollout has no heads to rank" in text(at)
 
 
-def test_the_grid_shows_every_layer_and_its_command_asks_for_all(kept):
+def test_the_grid_shows_every_block_and_its_command_asks_for_all(kept):
     at = opened(panel="layers", query="4:7")
+    assert at.segmented_control(key="panel").options[1] == "blocks"
     assert "Patch 4:7; rows are blocks, the last on top, columns heads." in text(at)
     assert "--layers all --queries 4:7" in command(at)
 
@@ -160,7 +162,7 @@ def test_heads_are_ranked_as_the_library_ranks_them(kept):
     looked = layers.look(backbone, trace, layers=(0,), queries=("cls",)).weights[0, 0]
     at = opened(panel="ranking", layer="0")
     bits = entropy(torch.from_numpy(looked)).tolist()
-    far = mean_distance(backbone, trace.stream, layer=0)[0].tolist()
+    far = mean_distance(backbone, trace, layer=0)[0].tolist()
     for by, order in (
         ("entropy", ranked(bits, descending=False)),
         ("distance", ranked(far, descending=True)),
@@ -224,7 +226,7 @@ def png(pixels: np.ndarray) -> bytes:
 def test_a_head_switched_off_tells_what_the_library_computes(kept):
     backbone, trace = kept
     at = opened(panel="head off", layer="0", off="2")
-    found = ablate_head(backbone, trace.stream, layer=0, head=2)
+    found = ablate_head(backbone, trace, layer=0, head=2)
     change = found.patch_change[0]
     assert [metric.value for metric in at.metric] == [
         f"{found.cls_cosine[0]:.3f}",
@@ -240,7 +242,7 @@ def test_a_head_switched_off_tells_what_the_library_computes(kept):
 def test_norms_tell_cls_and_the_largest_patch(kept):
     backbone, trace = kept
     at = opened(panel="norms", layer="0")
-    norms = token_norms(backbone, trace.stream, layer=0)
+    norms = token_norms(backbone, trace, layer=0)
     said = text(at)
     assert f"CLS {norms.prefix[0, 0]:.1f}" in said
     assert f"largest {norms.patches.max():.1f}" in said
@@ -337,13 +339,13 @@ def test_a_large_photo_is_previewed_once(monkeypatch):
     monkeypatch.setattr("app.views.attention.preview._MANY_PATCHES", 200)
     monkeypatch.setattr("app.views.attention.preview._PREVIEW_PX", SIZE)
     sizes: list[int] = []
-    real = photo.look
+    real = photo.attention_and_features
 
     def counted(backbone, rgb, *, size, fit="floor"):
         sizes.append(size)
         return real(backbone, rgb, size=size, fit=fit)
 
-    monkeypatch.setattr(photo, "look", counted)
+    monkeypatch.setattr(photo, "attention_and_features", counted)
     at = open_page("attention", size="480")
     assert sizes == [SIZE, 480]  # the small one first
     assert "A first look" not in text(at)  # gone when the other is there

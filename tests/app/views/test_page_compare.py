@@ -36,7 +36,7 @@ def test_numbers_are_those_of_the_library(small_weights):
     at = open_page("compare", size=SIZE, photo="cat")
     backbone = dino.load(small_weights)
     rgb = dino.decode(bundled_photos()["cat"].data)
-    weights = torch.from_numpy(photo.attend(backbone, rgb, size=int(SIZE)).weights).double()
+    weights = torch.from_numpy(photo.attend(backbone, rgb, size=int(SIZE)).heads).double()
     shares = weights / weights.sum(dim=(1, 2), keepdim=True)
     expected = -(shares * shares.log2()).sum(dim=(1, 2)).mean()
     assert table(at)["Entropy of a head, bits"][0] == pytest.approx(float(expected), abs=1e-3)
@@ -54,7 +54,7 @@ def test_a_reference_mask_scores_each_network(small_weights):
     assert not at.exception
     backbone = dino.load(small_weights)
     attention = photo.attend(backbone, rgb, size=int(SIZE))
-    masks = dino.mass_mask(torch.from_numpy(attention.weights), 0.6).numpy()
+    masks = dino.mass_mask(torch.from_numpy(attention.heads), 0.6).numpy()
     full = attention.geometry.to_photo(masks)
     expected = max(dino.jaccard(one, mask > 0) for one in full)
     assert table(at)["J of the best head at 60%"][0] == pytest.approx(expected, abs=1e-6)

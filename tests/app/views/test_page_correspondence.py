@@ -21,7 +21,9 @@ def weights(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    return count_calls(monkeypatch, (photo, "look"), (photo, "features"), (photo, "attend"))
+    return count_calls(
+        monkeypatch, (photo, "attention_and_features"), (photo, "features"), (photo, "attend")
+    )
 
 
 def test_the_pairs_counted_are_those_of_the_library(small_weights):
@@ -30,7 +32,7 @@ def test_the_pairs_counted_are_those_of_the_library(small_weights):
     found, kept = [], []
     for name in ("cat", "macaw"):
         rgb = dino.decode(bundled_photos()[name].data)
-        attention, features = photo.look(backbone, rgb, size=int(SIZE))
+        attention, features = photo.attention_and_features(backbone, rgb, size=int(SIZE))
         found.append(features.patches)
         kept.append(foreground_mask(attention, 0.6).ravel())
     matches = mutual_neighbours(*found, first_kept=kept[0], second_kept=kept[1])
@@ -39,14 +41,14 @@ def test_the_pairs_counted_are_those_of_the_library(small_weights):
 
 def test_two_photos_take_two_forwards_and_the_controls_none(forwards):
     at = open_page("correspondence", size=SIZE, photo="cat", other="macaw")
-    assert forwards == ["look"] * 2
+    assert forwards == ["attention_and_features"] * 2
     at.slider(key="lines").set_value(5).run()
     assert "the lines join the best 5" in text(at)
     at.segmented_control(key="shown").set_value("joint colours").run()
     at.slider(key="share").set_value(80).run()
     at.toggle(key="front").set_value(False).run()
     assert not at.exception
-    assert forwards == ["look"] * 2
+    assert forwards == ["attention_and_features"] * 2
     (command,) = (code.value for code in at.code)
     assert command.startswith("python -m dino match app/photos/cat.jpg app/photos/macaw.jpg")
     assert "--keep 5 --size 224 --out out" in command
@@ -71,7 +73,10 @@ def test_parts_find_themselves_in_a_mirror_image():
     # The bundled weights have seen mirrored crops: what is left is where position matters more.
     backbone = dino.load("checkpoints/dino_vitti16_imagenette.safetensors")
     rgb = dino.decode(bundled_photos()["macaw"].data)
-    looks = [photo.look(backbone, image, size=480) for image in (rgb, rgb[:, ::-1].copy())]
+    looks = [
+        photo.attention_and_features(backbone, image, size=480)
+        for image in (rgb, rgb[:, ::-1].copy())
+    ]
     kept = [foreground_mask(attention, 0.6).ravel() for attention, _ in looks]
     first, second = (features.patches for _, features in looks)
     matches = mutual_neighbours(first, second, keep=30, first_kept=kept[0], second_kept=kept[1])

@@ -164,7 +164,7 @@ def test_heads_hide_their_entropy_until_it_is_predicted(small_weights):
     backbone = dino.load(small_weights)
     rgb = dino.decode(bundled_photos()["macaw"].data)
     found = photo.attend(backbone, rgb, size=int(SIZE))
-    bits = entropy(torch.from_numpy(found.weights)).numpy()
+    bits = entropy(torch.from_numpy(found.heads)).numpy()
     assert f"entropy {bits[0]:.1f} bits" not in text(at)
     check(at, int(np.argmin(bits)))
     assert f"Right: Head {int(np.argmin(bits))}" in text(at)
@@ -215,7 +215,7 @@ def test_another_seed_is_another_curve():
     at = opened(7, answers="true", training_seed="1")
     at.button(key="learn_train_again").click().run()
     assert at.query_params["training_seed"] == "2"
-    first, second = at.dataframe[0].value["Mean answer, nats"]
+    first, second = at.dataframe[0].value["Mean answer, bits"]
     assert first != second
 
 

@@ -28,7 +28,7 @@ def weights(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    return count_calls(monkeypatch, (attention_photo, "look"))
+    return count_calls(monkeypatch, (attention_photo, "attention_and_features"))
 
 
 def opened(**params: str) -> AppTest:
@@ -65,7 +65,7 @@ def uploader(at: AppTest):
 
 def test_the_first_view_is_as_simple_as_the_command(forwards):
     at = opened()
-    assert forwards == ["look"]
+    assert forwards == ["attention_and_features"]
     assert at.segmented_control(key="method").value == "mass"
     assert not at.slider(key="mass").disabled
     assert "--mass 0.6 --combine mean --out out" in command(at)
@@ -95,13 +95,13 @@ def test_every_control_changes_the_mask_and_its_command_without_a_forward(forwar
     assert "--mass" not in command(at)
     assert at.slider(key="mass").disabled
     assert not at.exception
-    assert forwards == ["look"]
+    assert forwards == ["attention_and_features"]
 
 
 def test_kmeans_takes_no_other_forward(forwards):
     at = opened()
     at.segmented_control(key="method").set_value("k-means").run()
-    assert forwards == ["look"]
+    assert forwards == ["attention_and_features"]
     assert "in 4 groups by k-means" in text(at)
     at.slider(key="clusters").set_value(3).run()
     at.pills(key="heads").set_value(["1"]).run()
@@ -111,7 +111,7 @@ def test_kmeans_takes_no_other_forward(forwards):
     assert not at.exception
     assert "Head 1 in 3 groups by k-means" in text(at)
     assert "--method kmeans --clusters 3 --refine guided" in command(at)
-    assert forwards == ["look"]
+    assert forwards == ["attention_and_features"]
 
 
 def test_a_link_restores_every_control():
@@ -204,7 +204,7 @@ def test_a_reference_scores_heads_the_mask_and_the_best_union(small_weights):
     assert not at.exception
     backbone, settings = dino.load(small_weights), MaskSettings(size=224, refine="guided")
     attention = attention_photo.attend(backbone, rgb, size=224)
-    scores = score_heads(patch_masks(attention.weights, settings), truth, attention.geometry)
+    scores = score_heads(patch_masks(attention.heads, settings), truth, attention.geometry)
     (table,) = (element.value for element in at.dataframe)
     values = dict(zip(table["Mask"], table["J"], strict=True))
     assert list(table["J"]) == sorted(table["J"], reverse=True)

@@ -37,7 +37,7 @@ def weights(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    return count_calls(monkeypatch, (photo, "look"), (keys, "photo_keys"))
+    return count_calls(monkeypatch, (photo, "attention_and_features"), (keys, "photo_keys"))
 
 
 @pytest.fixture
@@ -80,14 +80,14 @@ def test_methods_share_one_forward_and_say_what_they_do(forwards):
         assert f"--method {shown.lower()}" in command(at)
         assert "--mass" not in command(at)
         assert "--combine" not in command(at)
-    assert forwards == ["look", "photo_keys"]
+    assert forwards == ["attention_and_features", "photo_keys"]
     at.slider(key="objects").set_value(2).run()
     at.segmented_control(key="keys").set_value("about their mean").run()
     at.toggle(key="holes").set_value(True).run()
     at.pills(key="heads").set_value(["0", "2"]).run()
     assert "--heads 0,2 --method maskcut --objects 2 --keys centered --fill-holes" in command(at)
     assert "MaskCut in heads 0, 2" in text(at)
-    assert forwards == ["look", "photo_keys"]
+    assert forwards == ["attention_and_features", "photo_keys"]
     at.segmented_control(key="method").set_value("mass").run()
     assert "--mass 0.6 --combine mean --heads 0,2" in command(at)
 

@@ -1,6 +1,7 @@
 """The Training page and the sidebar's section, on hand-made runs and with a stand-in for the engine."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -117,11 +118,12 @@ def test_a_finished_run_shows_table_charts_and_verdict(root):
     assert (row["Run"], row["Step"], row["k-NN"]) == ("good", "30 / 30", "20.0 → 31.4")
     assert list(row["State"]) == ["✓ finished"]
     titles = [alt.split(" of ")[0] for alt in charts(at)]
-    assert titles == ["Loss", "k-NN, %", "Entropy and KL, nats", "Learning rate", "Photos a second"]
+    assert titles == ["Loss", "k-NN, %", "Entropy and KL, bits", "Learning rate", "Photos a second"]
     assert chart(at, "Loss")["data"][0]["name"] == "good"
     entropy = chart(at, "Entropy")
     assert [trace["line"]["dash"] for trace in entropy["data"]] == ["solid", "dash", "dot"]
-    assert entropy["layout"]["annotations"][0]["text"] == "ln K = 3.47"
+    assert entropy["layout"]["annotations"][0]["text"] == "log₂ K = 5.00"
+    assert entropy["data"][0]["y"][-1] == pytest.approx(2.0 / math.log(2))  # a run records nats
     assert at.query_params["runs"] == "good"
 
 
@@ -282,7 +284,7 @@ def test_the_film_follows_the_newest_epoch_until_another_is_chosen(root, photo_f
 
 
 def test_a_run_is_opened_in_attention_with_one_click_and_by_a_link(root, small_weights):
-    from app.cache import pictures
+    from app.cache import backbones
     from app.state import weights_menu
 
     run = make_run(root, "mine")
@@ -297,7 +299,7 @@ def test_a_run_is_opened_in_attention_with_one_click_and_by_a_link(root, small_w
     assert at.sidebar.selectbox(key="weights").value == "run:mine"
     at = opened(weights="run:mine")
     assert at.sidebar.selectbox(key="weights").value == "run:mine"
-    assert pictures.open_weights("run:mine", {}).depth == 2
+    assert backbones.open_weights("run:mine", {}).depth == 2
     assert weights_menu.weights_location("run:mine", {}) == str(
         run / "weights" / "teacher.safetensors"
     )

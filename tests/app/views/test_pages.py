@@ -21,7 +21,7 @@ def weights(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def forwards(monkeypatch) -> list[str]:
-    return count_calls(monkeypatch, (attention_photo, "look"))
+    return count_calls(monkeypatch, (attention_photo, "attention_and_features"))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -44,7 +44,7 @@ def test_the_main_script_opens_attention():
 
 def test_attention_controls_never_run_the_backbone(forwards):
     at = open_page("attention", size="224")
-    assert forwards == ["look"]
+    assert forwards == ["attention_and_features"]
     at.pills(key="head").set_value("1").run()
     at.slider(key="opacity").set_value(0.3).run()
     at.selectbox(key="colours").set_value("viridis").run()
@@ -52,7 +52,7 @@ def test_attention_controls_never_run_the_backbone(forwards):
     at.toggle(key="smooth").set_value(True).run()
     at.toggle(key="side").set_value(True).run()
     assert not at.exception
-    assert forwards == ["look"]
+    assert forwards == ["attention_and_features"]
     said = text(at)
     assert "Head 1, one scale for all pictures" in said
     (command,) = (code.value for code in at.code)
@@ -74,7 +74,7 @@ def test_masks_controls_never_run_the_backbone(forwards):
     at.pills(key="heads").set_value([]).run()
     assert "Choose at least one head." in text(at)
     assert not at.exception
-    assert forwards == ["look"]
+    assert forwards == ["attention_and_features"]
 
 
 def test_the_mask_named_is_the_one_the_library_makes(small_weights):
@@ -86,7 +86,7 @@ def test_the_mask_named_is_the_one_the_library_makes(small_weights):
     attention = attention_photo.attend(backbone, dino.decode(photo.data), size=480)
     import torch
 
-    mask = dino.mass_mask(torch.from_numpy(attention.weights[2]), 0.5)
+    mask = dino.mass_mask(torch.from_numpy(attention.heads[2]), 0.5)
     assert f"{int(mask.sum())} of {mask.numel()} patches" in text(at)
 
 
@@ -98,7 +98,7 @@ def test_features_projections_and_colours(forwards):
     at.segmented_control(key="projection").set_value("t-SNE").run()
     assert "perplexity 30, seed 0" in text(at)
     assert not at.exception
-    assert forwards == ["look"]
+    assert forwards == ["attention_and_features"]
     (command,) = (code.value for code in at.code)
     assert "--size 224 --method tsne --dims 3 --perplexity 30" in command
 
@@ -115,9 +115,9 @@ def test_a_new_size_or_photo_runs_the_backbone_once_and_the_old_ones_not_again(f
     at = open_page("attention", size="320")
     at.sidebar.select_slider(key="size").set_value(224).run()
     at.sidebar.selectbox(key="photo").set_value("cat").run()
-    assert forwards == ["look"] * 3
+    assert forwards == ["attention_and_features"] * 3
     at.sidebar.selectbox(key="photo").set_value("macaw").run()
-    assert forwards == ["look"] * 3
+    assert forwards == ["attention_and_features"] * 3
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -29,7 +29,7 @@ def show(lesson: Lesson) -> None:
     if not lesson.has_cls:
         raise UserError(f"{backbone.name} has no CLS token; choose other weights for this step")
     every = tuple(range(backbone.depth))
-    looked = attention.look(choice, backbone, asked=every, query="cls", rolled=False)
+    looked, _ = attention.rows(choice, backbone, blocks=every, query="cls", rolled=False)
     maps = looked.weights[:, 0]  # [L,A,h,w]
     bits = entropy(torch.from_numpy(maps)).mean(dim=1).numpy()
     told(

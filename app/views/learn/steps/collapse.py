@@ -110,15 +110,15 @@ def _train(lesson: Lesson, settings: Demonstration) -> Outcome:
         chart(
             _curves(lesson, outcome.points, settings),
             "learn_curves",
-            f"At the end: entropy of one answer {last['teacher_entropy']:.2f}, of the mean answer "
-            f"{last['batch_mean_entropy']:.2f}, at most {math.log(OUT_DIM):.2f}.",
+            f"At the end: entropy of one answer {_bits(last['teacher_entropy']):.2f} bits, of the mean "
+            f"answer {_bits(last['batch_mean_entropy']):.2f}, at most {math.log2(OUT_DIM):.2f}.",
         )
     return outcome
 
 
 def _curves(lesson: Lesson, points: Sequence[Point], settings: Demonstration) -> go.Figure:
-    most = math.log(OUT_DIM)
-    drawn = figure(lesson, x="step", y="entropy, nats")
+    most = math.log2(OUT_DIM)
+    drawn = figure(lesson, x="step", y="entropy, bits")
     steps = [point.step for point in points]
     for key, name, colour, dash in (
         ("teacher_entropy", "one answer", _ONE, "solid"),
@@ -126,7 +126,7 @@ def _curves(lesson: Lesson, points: Sequence[Point], settings: Demonstration) ->
     ):
         drawn.add_scatter(
             x=steps,
-            y=[point.values[key] for point in points],
+            y=[_bits(point.values[key]) for point in points],
             name=name,
             mode="lines",
             line={"color": colour, "width": 3, "dash": dash},
@@ -134,11 +134,19 @@ def _curves(lesson: Lesson, points: Sequence[Point], settings: Demonstration) ->
     drawn.add_hline(
         y=most,
         line={"color": "rgba(128,128,128,0.9)", "width": 1},
-        annotation={"text": f"all {OUT_DIM} alike: ln {OUT_DIM} = {most:.2f}", "yanchor": "bottom"},
+        annotation={
+            "text": f"all {OUT_DIM} alike: log₂ {OUT_DIM} = {most:.2f}",
+            "yanchor": "bottom",
+        },
     )
     drawn.update_xaxes(range=[0, settings.steps])
     drawn.update_yaxes(range=[-0.1, most * 1.15])
     return drawn
+
+
+def _bits(nats: float) -> float:
+    """Convert what a run records."""
+    return nats / math.log(2)
 
 
 def _verdict(outcome: Outcome) -> None:
@@ -168,8 +176,8 @@ def _table() -> None:
                 "Centring": settings.centering,
                 "Sharpening": settings.sharpening,
                 "Seed": settings.seed,
-                "One answer, nats": outcome.points[-1].values["teacher_entropy"],
-                "Mean answer, nats": outcome.points[-1].values["batch_mean_entropy"],
+                "One answer, bits": _bits(outcome.points[-1].values["teacher_entropy"]),
+                "Mean answer, bits": _bits(outcome.points[-1].values["batch_mean_entropy"]),
                 "k-NN, %": outcome.knn_after,
                 "Ended in": (outcome.points[-1].verdict or "no collapse").split(":")[0],
             }
@@ -179,7 +187,7 @@ def _table() -> None:
         key="learn_runs",
         column_config={
             name: st.column_config.NumberColumn(format="%.2f")
-            for name in ("One answer, nats", "Mean answer, nats")
+            for name in ("One answer, bits", "Mean answer, bits")
         },
     )
 

@@ -16,12 +16,12 @@ def show(lesson: Lesson) -> None:
     """All heads of the last block; after the prediction, how widely each spreads."""
     choice, backbone = lesson.choice, lesson.backbone
     attention, _ = pictures.attention(choice, backbone)
-    bits = entropy(torch.from_numpy(attention.weights)).tolist()
+    bits = entropy(torch.from_numpy(attention.heads)).tolist()
     told(
         f"A block has several heads, {backbone.num_heads} in these weights, each with queries, keys and values of "
         "its own. They all get the same tokens and may look for different things; what they bring back is "
         "joined, and one more learned matrix mixes it. How widely a head spreads is its **entropy**: "
-        f"0 bits is all on one patch, {np.log2(attention.weights[0].size):.1f} bits the same for every "
+        f"0 bits is all on one patch, {np.log2(attention.heads[0].size):.1f} bits the same for every "
         "patch here."
     )
     sharpest = int(np.argmin(bits))
@@ -43,7 +43,8 @@ def show(lesson: Lesson) -> None:
         [
             Tile(
                 picture=_marked(
-                    lesson, files.head_picture(values, attention, photo, style, width=TILE_PX)
+                    lesson,
+                    files.head_picture(values, attention.geometry, photo, style, width=TILE_PX),
                 ),
                 title=name.replace("head-", "Head "),
                 note=f"entropy {bits[number]:.1f} bits" if shown else "entropy: predict it first",

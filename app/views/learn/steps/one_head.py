@@ -8,7 +8,7 @@ from app.components.canvas.component import Picked, canvas
 from app.state import asked as state_asked
 from app.state import url
 from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
-from dino.attention.arithmetic import Row, strongest, token_name, weakest
+from dino.attention.arithmetic import AttentionRow, strongest, token_name, weakest
 from dino.media import draw
 from dino.model.queries import Query, query_name
 
@@ -19,7 +19,7 @@ def show(lesson: Lesson) -> None:
     """The formula, a table of a few keys, and the map that all of them make."""
     choice, backbone = lesson.choice, lesson.backbone
     backbone.check_attention()
-    asked = state_asked.asked(backbone, pictures.geometry(choice, backbone).grid)
+    asked = state_asked.read_asked(backbone, pictures.geometry(choice, backbone).grid)
     url.link("query", query_name(asked.query), state_asked.default_query(backbone))
     width = learn.row(choice, backbone, layer=-1, query=asked.query, head=0).width
     told(
@@ -47,7 +47,7 @@ def show(lesson: Lesson) -> None:
         _map(lesson, asked.query, row, head)
 
 
-def _question(row: Row) -> Question:
+def _question(row: AttentionRow) -> Question:
     root = row.width**0.5
     return Question(
         f"One key's q·k is larger than another's by √d = {root:.3g}. Its share is …",
@@ -57,7 +57,7 @@ def _question(row: Row) -> Question:
     )
 
 
-def _table(row: Row) -> None:
+def _table(row: AttentionRow) -> None:
     """Few keys of many: CLS and registers, the best patches, the query itself, the worst."""
     indices = [*range(row.num_prefix), *strongest(row, _KEYS_SHOWN), row.position, weakest(row)]
     kept = list(dict.fromkeys(indices))
@@ -82,7 +82,7 @@ def _table(row: Row) -> None:
     )
 
 
-def _map(lesson: Lesson, query: Query, row: Row, head: int) -> None:
+def _map(lesson: Lesson, query: Query, row: AttentionRow, head: int) -> None:
     """All shares over the photo; a click asks for another query."""
     choice, backbone = lesson.choice, lesson.backbone
     shares = row.shares[row.num_prefix :].reshape(row.grid)
@@ -104,7 +104,7 @@ def _map(lesson: Lesson, query: Query, row: Row, head: int) -> None:
         hint="Click a patch to make it the query; Esc goes back to CLS.",
         help_text="Arrow keys move over the patches, Enter chooses one, Escape goes back to CLS.",
         chosen=Picked(0, *query) if isinstance(query, tuple) else None,
-        on_pick=lambda picked: state_asked.choose(
+        on_pick=lambda picked: state_asked.set_asked(
             query=f"{picked.row}:{picked.column}" if picked else state_asked.default_query(backbone)
         ),
     )

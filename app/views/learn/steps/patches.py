@@ -114,7 +114,7 @@ def _chosen(geometry: Geometry) -> tuple[int, int]:
 
 
 def _pick(geometry: Geometry, picked: Picked | None) -> None:
-    asked.choose(patch=f"{picked.row}:{picked.column}" if picked else "")
+    asked.set_asked(patch=f"{picked.row}:{picked.column}" if picked else "")
 
 
 STEP = Step(

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app.cache import pictures
+from app.cache import backbones, pictures
 from app.state import weights_menu
 from app.state.selection import Choice, all_photos
 from app.text import plain_text
@@ -14,7 +14,7 @@ from app.ui import layout
 from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
 from dino.attention import files
 from dino.attention.mass import entropy
-from dino.attention.photo import Attention
+from dino.attention.photo import PhotoAttention
 from dino.media import draw
 from dino.model.backbone import Backbone
 
@@ -85,7 +85,7 @@ def _on_photo(lesson: Lesson) -> Lesson:
     return replace(lesson, choice=replace(lesson.choice, photo=photos[chosen]))
 
 
-def _question(names: list[str], sides: list[tuple[Backbone, Attention]]) -> Question:
+def _question(names: list[str], sides: list[tuple[Backbone, PhotoAttention]]) -> Question:
     by_name = dict(zip(names, (_bits(attention) for _, attention in sides), strict=True))
     return Question(
         "Which of the two was trained without labels?",
@@ -97,22 +97,22 @@ def _question(names: list[str], sides: list[tuple[Backbone, Attention]]) -> Ques
     )
 
 
-def _look(choice: Choice, name: str) -> tuple[Backbone, Attention]:
-    backbone = pictures.open_weights(name, st.session_state)
+def _look(choice: Choice, name: str) -> tuple[Backbone, PhotoAttention]:
+    backbone = backbones.open_weights(name, st.session_state)
     return backbone, pictures.attention(replace(choice, weights=name), backbone)[0]
 
 
-def _bits(attention: Attention) -> float:
-    return float(entropy(torch.from_numpy(attention.weights)).mean())
+def _bits(attention: PhotoAttention) -> float:
+    return float(entropy(torch.from_numpy(attention.heads)).mean())
 
 
-def _side(lesson: Lesson, attention: Attention, title: str) -> None:
+def _side(lesson: Lesson, attention: PhotoAttention, title: str) -> None:
     photo = lesson.choice.photo
-    mean = attention.weights.mean(axis=0)
+    mean = attention.heads.mean(axis=0)
     scaled, _ = draw.normalize(np.asarray(mean)[None])
     picture = files.head_picture(
         scaled[0],
-        attention,
+        attention.geometry,
         pictures.shown(photo, SHOWN_PX),
         files.Style(opacity=0.8),
         width=SHOWN_PX,

@@ -1,0 +1,170 @@
+"""Open weights once for all sessions: those of the menu, uploaded ones, and both networks of a checkpoint."""
+
+import tempfile
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app import access
+from app.state import weights_menu
+from app.state.selection import plain_stem
+from app.state.weights_fetch import WeightsFetch
+from app.state.weights_menu import OPENED, RUN, stamp, weights_location
+from dino.errors import WeightsError
+from dino.model.backbone import Backbone
+from dino.system.files import content_id
+from dino.system.folders import checkpoints_folder
+from dino.training.presets import preset_config
+from dino.training.runs.checkpoint import list_checkpoints
+from dino.weights.opening import holds_student_and_teacher
+
+RANDOM_WEIGHTS = "random_vits16"
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the weights …")
+def _backbone(source: str, stamp: str) -> Backbone:
+    from dino.weights import load
+
+    return load(source)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading your weights …")
+def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
+    """Read weights from a browser; errors and the name speak of the file that was uploaded."""
+    from dino.weights import load
+
+    with _written(_data) as path:
+        try:
+            backbone = load(path)
+        except WeightsError as error:
+            raise WeightsError(str(error).replace(path, file_name)) from error
+    unnamed = backbone.name == Path(path).stem
+    return replace(backbone, name=Path(file_name).stem) if unnamed else backbone
+
+
+@contextmanager
+def _written(data: bytes) -> Iterator[str]:
+    """Give the path of a temporary file with `data`, which has nothing of an uploaded name."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        yield file.name
+
+
+@st.cache_resource(show_spinner=False)
+def weights_fetch() -> WeightsFetch:
+    """Give the one fetch of default weights of this server."""
+    return WeightsFetch(checkpoints_folder() / "downloads" / "fetch.log")
+
+
+def open_weights(name: str, session: MutableMapping[str, Any]) -> Backbone:
+    """Open the backbone of a name from `weights_options`.
+
+    Raises:
+        WeightsError: the file is gone, damaged, or not weights.
+    """
+    opened = session.get(OPENED, {})
+    if name in opened:
+        return _uploaded_backbone(*opened[name])
+    location = weights_location(name, session)
+    return _backbone(location, stamp(location))
+
+
+def start_sizes(init: str) -> dict[str, int]:
+    """Find patch and crops in px that fit weights to start from, as the preset for fine-tuning does.
+
+    Raises:
+        WeightsError: they cannot be read.
+    """
+    return _start_sizes(init, stamp(init))
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the weights …")
+def _start_sizes(init: str, stamp: str) -> dict[str, int]:
+    config = preset_config("finetune", num_photos=1, init=init)
+    return {name: getattr(config, name) for name in ("patch_size", "global_size", "local_size")}
+
+
+def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) -> str:
+    """Load uploaded weights, keep them in the session, and give their name in the menu.
+
+    Raises:
+        WeightsError: too large, not weights, an unknown layout, or a pickle that wants to run code.
+    """
+    limits = access.session_limits()
+    if len(data) > limits.weights_mb * 2**20:
+        raise WeightsError(
+            f"{file_name} has {len(data) / 2**20:,.0f} MB; at most {limits.weights_mb} MB are taken, so "
+            "keep only the backbone (`python -m dino weights convert`)"
+        )
+    digest = content_id(data)
+    _uploaded_backbone(file_name, digest, data)
+    name = f"{plain_stem(file_name, 40) or 'weights'}-{digest[:8]}"
+    others = {k: v for k, v in session.get(OPENED, {}).items() if k != name}
+    session[OPENED] = {
+        name: (file_name, digest, data),
+        **dict(list(others.items())[: limits.opened_weights - 1]),
+    }
+    return name
+
+
+def checkpoint_of(name: str, session: MutableMapping[str, Any]) -> str | None:
+    """Find the checkpoint that holds both student and teacher of chosen weights.
+
+    Returns:
+        The newest of a run's, or the uploaded file's own name; None where there is one network only.
+    """
+    if name in session.get(OPENED, {}):
+        file_name, sha256, data = session[OPENED][name]
+        return file_name if _holds_both(sha256, data) else None
+    path = weights_menu.run_weights().get(name) if name.startswith(RUN) else None
+    found = list_checkpoints(path.parents[1] / "checkpoints") if path is not None else []
+    return (
+        str(found[0]) if found and _file_holds_both(str(found[0]), stamp(str(found[0]))) else None
+    )
+
+
+def open_network(name: str, key: str, session: MutableMapping[str, Any]) -> Backbone:
+    """Open the "student" or "teacher" of weights for which `checkpoint_of` names a checkpoint.
+
+    Raises:
+        WeightsError: the file is gone or damaged.
+    """
+    if name in session.get(OPENED, {}):
+        file_name, sha256, data = session[OPENED][name]
+        return _uploaded_network(sha256, key, file_name, data)
+    path = checkpoint_of(name, session)
+    if path is None:
+        raise WeightsError(f"{name} holds one network only; there is no {key} to choose")
+    return _network(path, stamp(path), key)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the network …")
+def _network(path: str, stamp: str, key: str) -> Backbone:
+    from dino.weights import load
+
+    backbone = load(path, key=key)
+    return replace(backbone, name=f"{backbone.name} ({key})")
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the network …")
+def _uploaded_network(sha256: str, key: str, _file_name: str, _data: bytes) -> Backbone:
+    from dino.weights import load
+
+    with _written(_data) as path:
+        return replace(load(path, key=key), name=f"{Path(_file_name).stem} ({key})")
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _file_holds_both(path: str, stamp: str) -> bool:
+    return holds_student_and_teacher(path)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _holds_both(sha256: str, _data: bytes) -> bool:
+    with _written(_data) as path:
+        return holds_student_and_teacher(path)
