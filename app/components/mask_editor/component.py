@@ -7,11 +7,11 @@ seconds. Its own buttons do all that its keys do.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from app.components.registration import register
 from dino.annotation.editing import Painted
 from dino.annotation.states import MAX_OBJECTS
 from dino.canvas import scripts
@@ -20,13 +20,7 @@ from dino.media.regions import from_row_runs
 
 ACTIONS = ("save", "accept", "reject", "next", "previous")
 
-_PARTS = Path(__file__).parent
-_component = st.components.v2.component(
-    "dino_mask_editor",
-    html=(_PARTS / "editor.html").read_text(),
-    css=(_PARTS / "editor.css").read_text(),
-    js="\n".join([scripts.BRUSH, *(part.read_text() for part in sorted(_PARTS.glob("*.js")))]),
-)
+_component = register("dino_mask_editor", __file__, scripts_before=scripts.BRUSH)
 
 
 @dataclass(frozen=True)

@@ -8,28 +8,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-_JS = """
-export default function ({ data, parentElement, setTriggerValue }) {
-  const { dataset } = parentElement.host ?? parentElement; // a shadow root has none
-  if (dataset.page && dataset.page !== data.page) document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
-  dataset.page = data.page;
-  const turns = { ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 };
-  const turn = (event) => {
-    if (!(event.key in turns) || event.defaultPrevented) return;
-    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const target = event.composedPath()[0];
-    const free = target === document.body || target === document.documentElement
-      || target.matches?.('[data-testid="stMain"], [data-testid="stButton"] button, input[type="checkbox"]');
-    if (!free) return;
-    event.preventDefault();
-    setTriggerValue("turned", turns[event.key]);
-  };
-  document.addEventListener("keydown", turn);
-  return () => document.removeEventListener("keydown", turn);
-}
-"""
+from app.components.registration import register
 
-_component = st.components.v2.component("dino_step_keys", js=_JS)
+_component = register("dino_step_keys", __file__)
 
 
 def step_keys(key: str, on_turn: Callable[[int], None], *, page: int) -> None:
