@@ -4,6 +4,7 @@ Each page is a folder in `app/views/`; `app/server.py` serves this.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # Streamlit puts this file's folder on the path; the packages are one above.
@@ -16,9 +17,11 @@ from dino.system.threads import wait_politely
 wait_politely()
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
 from app import access
 from app.components.drawer.component import close_on_choice
+from app.state.selection import Choice
 from app.ui import sidebar, start
 from app.views.annotate import page as annotate_page
 from app.views.attention import page as attention_page
@@ -32,6 +35,7 @@ from app.views.learn import page as learn_page
 from app.views.masks import page as masks_page
 from app.views.training import page as training_page
 from app.views.video import page as video_page
+from dino.model.backbone import Backbone
 
 APP = Path(__file__).parent
 # Pictures of our own: Streamlit would fetch a Material icon for the tab from the internet.
@@ -45,7 +49,7 @@ st.logo(str(APP / "logo.svg"), size="large", icon_image=str(APP / "icon.svg"))
 
 
 # Without icons, so that all titles fit beside an open sidebar at 1440 px.
-def _page(view, title: str, path: str) -> st.Page:
+def _page(view: Callable[[Choice, Backbone], None], title: str, path: str) -> Page:
     return st.Page(lambda: start.guarded(view, selection), title=title, url_path=path)
 
 
@@ -71,11 +75,11 @@ def _open_attention(**query_params: str) -> None:
     st.switch_page(pages[0], query_params=query_params)
 
 
-def _attention(choice, backbone) -> None:
+def _attention(choice: Choice, backbone: Backbone) -> None:
     attention_page.show(choice, backbone, lessons=pages[1])
 
 
-def _learn(choice, backbone) -> None:
+def _learn(choice: Choice, backbone: Backbone) -> None:
     learn_page.show(choice, backbone, look=_open_attention)
 
 
@@ -101,7 +105,7 @@ pages = [
         url_path="training",
     ),
 ]
-selection = sidebar.choose(training_page=pages[-1])
+selection: sidebar.Selection = sidebar.choose(training_page=pages[-1])
 
 home = st.Page(
     _go_home,

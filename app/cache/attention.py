@@ -4,19 +4,17 @@ Keyed by sha256 strings as in `services`. The tokens between blocks are held as 
 copies: nothing changes them.
 """
 
-import tempfile
 import time
-from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from app.cache import pictures
 from app.state import weights_menu
-from app.state.selection import Choice, Photo
+from app.state.selection import Choice, Photo, Session
+from app.state.uploads import temporary_file
 from app.state.weights_menu import OPENED, RUN, stamp
 from dino.attention import layers
 from dino.attention.head_ablation import Ablation, ablate_head
@@ -121,7 +119,7 @@ def norms(choice: Choice, backbone: Backbone) -> tuple[np.ndarray, np.ndarray]:
     return _norms(_key(choice, backbone), choice.photo, backbone)
 
 
-def checkpoint_of(name: str, session: MutableMapping[str, Any]) -> str | None:
+def checkpoint_of(name: str, session: Session) -> str | None:
     """The checkpoint that holds both student and teacher of chosen weights: the newest of a run's,
     or the uploaded file's own name; None where there is only one network."""
     if name in session.get(OPENED, {}):
@@ -134,7 +132,7 @@ def checkpoint_of(name: str, session: MutableMapping[str, Any]) -> str | None:
     )
 
 
-def open_network(name: str, key: str, session: MutableMapping[str, Any]) -> Backbone:
+def open_network(name: str, key: str, session: Session) -> Backbone:
     """The "student" or "teacher" of weights for which `checkpoint_of` names a checkpoint.
 
     Raises:
@@ -161,10 +159,8 @@ def _network(path: str, stamp: str, key: str) -> Backbone:
 def _uploaded_network(sha256: str, key: str, _file_name: str, _data: bytes) -> Backbone:
     from dino.weights import load
 
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(_data)
-        file.flush()
-        return replace(load(file.name, key=key), name=f"{Path(_file_name).stem} ({key})")
+    with temporary_file(_data, _file_name) as path:
+        return replace(load(path, key=key), name=f"{Path(_file_name).stem} ({key})")
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -174,7 +170,5 @@ def _file_holds_both(path: str, stamp: str) -> bool:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _holds_both(sha256: str, _data: bytes) -> bool:
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(_data)
-        file.flush()
-        return holds_student_and_teacher(file.name)
+    with temporary_file(_data, "the upload") as path:
+        return holds_student_and_teacher(path)

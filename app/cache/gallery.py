@@ -195,4 +195,4 @@ def rows_by_path(of: Gallery) -> dict[str, int]:
 
 def dates_known(of: Gallery) -> float:
     """Share of the photos whose date is from the camera."""
-    return float(np.mean([source == "exif" for source in of.photos.dated_by] or [0.0]))
+    return float(np.mean([float(source == "exif") for source in of.photos.dated_by] or [0.0]))

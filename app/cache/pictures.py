@@ -1,9 +1,8 @@
 """The only place with st.cache_*: models, and results keyed by sha256 strings, never by arrays."""
 
-import tempfile
 import threading
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import streamlit as st
 
 from app import access
 from app.state import data_root
-from app.state.selection import Choice, Photo, plain_stem
+from app.state.selection import Choice, Photo, Session, plain_stem
+from app.state.uploads import temporary_file
 from app.state.weights_fetch import WeightsFetch
 from app.state.weights_menu import OPENED, stamp, weights_location
 from dino.annotation.editing import proposed_state
@@ -55,18 +55,12 @@ def _backbone(source: str, stamp: str) -> Backbone:
 
 @st.cache_resource(max_entries=2, show_spinner="Reading your weights …")
 def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
-    """Weights from a browser: read through a temporary file that is gone before anyone asks, and has
-    nothing of the name they came with."""
+    """Load weights from a browser; they have nothing of the name of the file they are read from."""
     from dino.weights import load
 
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(_data)
-        file.flush()
-        try:
-            backbone = load(file.name)
-        except WeightsError as error:
-            raise WeightsError(str(error).replace(file.name, file_name)) from error
-    unnamed = backbone.name == Path(file.name).stem
+    with temporary_file(_data, file_name) as path:
+        backbone = load(path)
+    unnamed = backbone.name == path.stem
     return replace(backbone, name=Path(file_name).stem) if unnamed else backbone
 
 
@@ -239,7 +233,7 @@ def weights_fetch() -> WeightsFetch:
     return WeightsFetch(checkpoints_folder() / "downloads" / "fetch.log")
 
 
-def open_weights(name: str, session: MutableMapping[str, Any]) -> Backbone:
+def open_weights(name: str, session: Session) -> Backbone:
     """The backbone of a name from `weights_options`.
 
     Raises:
@@ -267,7 +261,7 @@ def _start_sizes(init: str, stamp: str) -> dict[str, int]:
     return {name: getattr(config, name) for name in ("patch_size", "global_size", "local_size")}
 
 
-def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) -> str:
+def add_weights(session: Session, file_name: str, data: bytes) -> str:
     """Load uploaded weights and keep them in the session; their name for the menu.
 
     Raises:

@@ -5,7 +5,6 @@ folder a film, named by what it is of; a film that was made once is found again.
 """
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 
 from app.cache import pictures
 from app.state.selection import Choice, Photo
+from app.state.uploads import temporary_file
 from dino.attention.mass import attention_mask
 from dino.errors import UserError
 from dino.media import draw
@@ -103,13 +103,8 @@ def uploaded_mask(file_name: str, data: bytes, size: tuple[int, int]) -> np.ndar
     Raises:
         UserError: no mask, or one of another shape than the frame.
     """
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        try:
-            labels = read_first_mask(Path(file.name))
-        except UserError as error:
-            raise UserError(str(error).replace(file.name, file_name)) from error
+    with temporary_file(data, file_name) as path:
+        labels = read_first_mask(path)
     height, width = labels.shape
     if abs(width * size[0] / (height * size[1]) - 1) > _ASPECT_TOLERANCE:
         raise UserError(

@@ -25,6 +25,9 @@ MAX_OWN_PHOTOS = 8
 
 _OWN = "own_photos"
 
+# What Streamlit keeps of a browser session, or a dict in its place.
+Session = MutableMapping[Any, Any]
+
 
 @dataclass(frozen=True)
 class Photo:
@@ -67,12 +70,12 @@ def bundled_photos() -> dict[str, Photo]:
     return photos
 
 
-def own_photos(session: MutableMapping[str, Any]) -> dict[str, Photo]:
+def own_photos(session: Session) -> dict[str, Photo]:
     """The photos this session has added, newest first."""
     return session.setdefault(_OWN, {})
 
 
-def add_photo(session: MutableMapping[str, Any], file_name: str, data: bytes) -> Photo:
+def add_photo(session: Session, file_name: str, data: bytes) -> Photo:
     """Check a photo and keep it in the session, in front of the others.
 
     Raises:
@@ -105,13 +108,6 @@ def plain_stem(file_name: str, length: int) -> str:
     return "".join(c if c.isalnum() else "-" for c in Path(file_name).stem)[:length].strip("-")
 
 
-def all_photos(session: MutableMapping[str, Any]) -> dict[str, Photo]:
+def all_photos(session: Session) -> dict[str, Photo]:
     """Own photos, then the bundled ones, by name."""
     return {**own_photos(session), **bundled_photos()}
-
-
-def uploaded(session: MutableMapping[str, Any], key: str) -> Any | None:
-    """The file that an uploader's or camera's key holds, for callbacks; None also for one that the server
-    no longer has, as after a restart with the page still open."""
-    file = session.get(key)
-    return file if hasattr(file, "getvalue") else None

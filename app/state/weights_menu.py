@@ -1,9 +1,9 @@
 """The weights a user can choose, by name: downloaded, bundled, of runs, or opened from the browser."""
 
-from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
 
+from app.state.selection import Session
+from dino.system.files import write_atomically
 from dino.system.folders import checkpoints_folder
 from dino.training.runs.jobs import runs_folder
 from dino.weights import ZOO, find_default
@@ -29,7 +29,7 @@ def fetched_weights() -> str | None:
     return next(here, None) or next((path.stem for path in bundled_files(folder)), None)
 
 
-def weights_options(session: MutableMapping[str, Any]) -> list[str]:
+def weights_options(session: Session) -> list[str]:
     """Names of all weights that can be opened now without a download, the default first."""
     folder = checkpoints_folder()
     here = [name for name in ZOO if (p := downloaded_path(name, folder)) is not None and p.exists()]
@@ -56,7 +56,7 @@ def run_weights() -> dict[str, Path]:
     return {f"{RUN}{path.parents[1].name}": path for path in newest}
 
 
-def weights_location(name: str, session: MutableMapping[str, Any]) -> str:
+def weights_location(name: str, session: Session) -> str:
     """What `--weights` takes for a name from `weights_options`; the file's name if it was uploaded."""
     opened = session.get(OPENED, {})
     if name in opened:
@@ -68,7 +68,7 @@ def weights_location(name: str, session: MutableMapping[str, Any]) -> str:
     return str({**bundled, **run_weights()}.get(name, name))
 
 
-def start_weights(name: str, session: MutableMapping[str, Any]) -> str:
+def start_weights(name: str, session: Session) -> str:
     """What a run can start from for a name from `weights_options`: a name of the zoo or a whole path.
 
     Weights that were opened from the browser are written to `downloads/opened` for that.
@@ -78,10 +78,7 @@ def start_weights(name: str, session: MutableMapping[str, Any]) -> str:
         _, _, data = opened[name]
         path = checkpoints_folder() / "downloads" / "opened" / f"{name}.weights"
         if not path.exists():  # the name holds a part of the digest
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            part.write_bytes(data)
-            part.replace(path)
+            write_atomically(data, path)
         return str(path.absolute())
     location = weights_location(name, session)
     return str(Path(location).absolute()) if Path(location).exists() else location

@@ -1,9 +1,8 @@
-"""What the pages share: header, footer, galleries, the colour bar, and the command of a picture."""
+"""What the pages share: header, footer, galleries, the colour bar, downloads."""
 
 import base64
 import html
 import mimetypes
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app.cache import pictures
-from app.state import weights_menu
-from app.state.selection import DEFAULT_SIZE, Choice
+from app.state.selection import Choice
 from app.text import plain_text
 from dino.media import draw
 from dino.model.backbone import Backbone
@@ -134,25 +132,6 @@ def downloads(*files: tuple[str, str, str, Callable[[], bytes]]) -> None:
             st.download_button(
                 label, make, file_name, mime, on_click="ignore", icon=f":material/{icon}:"
             )
-
-
-def command(verb: str, choice: Choice, options: Sequence[str]) -> None:
-    """The line that makes the same files again, with a copy button.
-
-    (Without a language, here as for all commands: the colours of one are too pale to read.)
-    """
-    weights = weights_menu.weights_location(choice.weights, st.session_state)
-    words = ["python", "-m", "dino", verb, _photo_argument(choice), "--weights", weights]
-    if choice.size != DEFAULT_SIZE:
-        words += ["--size", str(choice.size)]
-    with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, *options, "--out", "out"]), language=None, wrap_lines=True)
-
-
-def _photo_argument(choice: Choice) -> str:
-    if choice.photo.credit:
-        return f"app/photos/{choice.photo.file_name}"
-    return choice.photo.file_name
 
 
 def _data_uri(pixels: np.ndarray) -> str:

@@ -9,6 +9,8 @@ import streamlit as st
 from app.cache import pictures
 from app.state import data_root
 from app.state.data_root import PhotoFacts
+from app.state.problems import show_error
+from app.state.uploads import uploaded
 from app.text import plain_text, sentence
 from dino.errors import UserError
 from dino.media.archive import unpack_photos
@@ -24,12 +26,12 @@ _ZIP, _ZIP_NAME, _ZIP_SAID = "train_zip", "train_zip_name", "train_zip_said"
 @dataclass(frozen=True)
 class Chosen:
     """A folder of photos and what it holds, or the `problem` with it; nothing of all where none was
-    chosen. `told` says in words what it holds."""
+    chosen. `contents` says in words what it holds."""
 
     folder: Path | None = None
     facts: PhotoFacts | None = None
     problem: str = ""
-    told: str = ""
+    contents: str = ""
 
 
 def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = "") -> Chosen:
@@ -53,9 +55,9 @@ def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = 
     )
     result = _open(text, root, measure=measure) if text else Chosen()
     if result.problem:
-        st.error(plain_text(sentence(result.problem)), icon=":material/folder_off:")
-    elif result.told:
-        st.caption(result.told)
+        show_error(result.problem, "folder_off")
+    elif result.contents:
+        st.caption(result.contents)
     return result
 
 
@@ -64,7 +66,7 @@ def _open(text: str, root: Path, *, measure: str) -> Chosen:
         folder = data_root.resolve(text, root)
         if measure == "masks":
             count = pictures.count_masked(str(folder))
-            return Chosen(folder, told=f"{count:,} photos with masks")
+            return Chosen(folder, contents=f"{count:,} photos with masks")
         facts = pictures.photo_facts(str(folder))
     except UserError as error:
         return Chosen(problem=str(error))
@@ -123,7 +125,9 @@ def upload(chosen: str = DATA) -> None:
 
 
 def _unpack(chosen: str) -> None:
-    file, name = st.session_state[_ZIP], st.session_state[_ZIP_NAME]
+    file, name = uploaded(st.session_state, _ZIP), st.session_state[_ZIP_NAME]
+    if file is None:
+        return
     try:
         done = unpack_photos(file, data_root.uploads_folder() / check_name(name))
     except UserError as error:

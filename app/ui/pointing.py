@@ -11,6 +11,7 @@ from app.cache import masks as cached_masks
 from app.cache import pictures
 from app.components.canvas.component import Brush, Prompts, canvas
 from app.components.canvas.painted import labels_of
+from app.state import url
 from app.state.selection import Choice
 from app.ui import layout
 from app.ui.pointing_link import MOST_OBJECTS, link, read_link
@@ -58,7 +59,9 @@ def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
     large, side = st.columns([6, 5], gap="medium")
     grid = pictures.geometry(choice, backbone).grid
     key = f"objects_{choice.photo.id}_{grid}"
-    objects: list[Prompts] = st.session_state.setdefault(key, read_link(_asked(), grid))
+    objects: list[Prompts] = st.session_state.setdefault(
+        key, read_link(st.query_params.get("points", ""), grid)
+    )
     with side:
         number = _object(key, grid, objects)
         likeness = st.slider(
@@ -76,12 +79,8 @@ def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
         masks = _finished(choice, backbone, grids, prompts, drawn)
         _canvas(choice, backbone, key, number, masks)
     with side:
-        _told(objects, masks)
+        _show_objects(objects, masks)
     return masks
-
-
-def _asked() -> str:
-    return st.query_params.get("points", "")
 
 
 def _object(key: str, grid: tuple[int, int], objects: list[Prompts]) -> int:
@@ -110,7 +109,7 @@ def _object(key: str, grid: tuple[int, int], objects: list[Prompts]) -> int:
             on_click=_remove,
             args=(key, grid, number),
         )
-    return number
+    return number or 0
 
 
 def _add(key: str, grid: tuple[int, int]) -> None:
@@ -136,11 +135,7 @@ def _prompt(key: str, grid: tuple[int, int], number: int, prompts: Prompts) -> N
 
 
 def _keep(objects: list[Prompts], grid: tuple[int, int]) -> None:
-    text = link(objects, grid)
-    if text:
-        st.query_params["points"] = text
-    elif "points" in st.query_params:
-        del st.query_params["points"]
+    url.link("points", link(objects, grid) or None)
 
 
 def _prompts(objects: list[Prompts], grid: tuple[int, int]) -> list[Prompt]:
@@ -228,7 +223,7 @@ def _canvas(choice: Choice, backbone: Backbone, key: str, number: int, masks: np
     )
 
 
-def _told(objects: list[Prompts], masks: np.ndarray) -> None:
+def _show_objects(objects: list[Prompts], masks: np.ndarray) -> None:
     lines = []
     for index, (one, mask) in enumerate(zip(objects, masks, strict=True), start=1):
         on, off = (_count(one, sign) for sign in (1, -1))

@@ -1,14 +1,14 @@
 """From what a user chose to a running process: names, weights to start from, sizes that fit them."""
 
 import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from app.cache import pictures
 from app.state import weights_menu
-from app.state.selection import PHOTOS, Photo
+from app.state.selection import PHOTOS, Photo, Session
 from dino.system.jobs import DEFAULT_NICE
 from dino.training.build import build_schedules
 from dino.training.config import TrainConfig
@@ -56,7 +56,7 @@ def make_config(
     num_photos: int,
     weights: str | None,
     changes: dict[str, Any],
-    session: MutableMapping[str, Any],
+    session: Session,
 ) -> TrainConfig:
     """The preset, with crops of whole patches of the weights to start from, and then the changes.
 

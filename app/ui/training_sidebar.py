@@ -45,12 +45,12 @@ def _running(known: list[str], page: Page | None) -> None:
                 icon=":material/monitoring:",
                 query_params={"part": "runs", "runs": run.name},
             )
-        st.progress(run.progress, _told(run))
+        st.progress(run.progress, _progress_words(run))
     if not runs:
         st.caption("Nothing is running.")
 
 
-def _told(run: RunSummary) -> str:
+def _progress_words(run: RunSummary) -> str:
     if run.status != "running":
         return run.status
     loss = f" · loss {run.loss:.2f}" if run.loss is not None else ""

@@ -1,12 +1,11 @@
 """What was accepted, as downloads that are built when they are asked for, and as a command."""
 
-import shlex
 from collections.abc import Callable
 
 import streamlit as st
 
 from app.cache.annotation import Opened
-from app.ui import layout
+from app.ui import command, layout
 from dino.annotation.exports import FORMATS, export_files
 from dino.annotation.session import Session
 from dino.annotation.states import ACCEPTED
@@ -85,7 +84,7 @@ def _zipped(
 
 
 def _command(session: Session, tolerance: float | None) -> None:
-    with st.expander("Copy as command", icon=":material/terminal:"):
+    with command.expander():
         kind = st.segmented_control(
             "Format",
             FORMATS,
@@ -94,9 +93,9 @@ def _command(session: Session, tolerance: float | None) -> None:
             key="annotate_format",
             label_visibility="collapsed",
         )
-        words = ["python", "-m", "dino", "annotate", "export", session.name, "--format", kind]
-        if kind == "coco":
-            words += ["--rle"] if tolerance is None else ["--polygons", f"{tolerance:g}"]
-        if kind == "yolo" and tolerance is not None:
-            words += ["--polygons", f"{tolerance:g}"]
-        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)
+        options = command.flags(
+            format=kind,
+            rle=kind == "coco" and tolerance is None,
+            polygons=tolerance if kind in ("coco", "yolo") else None,
+        )
+        command.code(command.line("annotate export", session.name, options=options))

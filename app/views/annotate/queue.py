@@ -11,6 +11,8 @@ import streamlit as st
 from app.cache import annotation, pictures
 from app.cache.annotation import Opened
 from app.components.mask_editor.component import Edit, mask_editor, read_edit
+from app.state import url
+from app.state.problems import attempt, show_error, show_kept
 from app.text import plain_text, sentence
 from dino.annotation.editing import apply_paintings, edit_size, reduce
 from dino.annotation.session import Session
@@ -36,12 +38,12 @@ def show(opened: Opened, proposer: Backbone | None) -> None:
     try:
         _editor(opened, index, proposer)
     except UserError as error:
-        st.error(plain_text(sentence(str(error))), icon=":material/broken_image:")
+        show_error(error, "broken_image")
         _without_photo(opened, index)
     _beside(opened, index, proposer)
 
 
-def give_anew() -> None:
+def read_masks_again() -> None:
     """Have the editor's masks read from their files, as a new editor needs them."""
     st.session_state.pop(_GIVEN, None)
 
@@ -49,20 +51,21 @@ def give_anew() -> None:
 def forget_place() -> None:
     """Another session: begin at what is due there."""
     st.session_state.pop(_AT, None)
-    st.query_params.pop("at", None)
+    url.link("at", None)
 
 
 def handle(name: str, event: Any) -> None:
     """Keep what the editor sent, and go where it says; what is wrong is kept for display."""
-    try:
+
+    def take() -> None:
         opened = annotation.opened(name)
         edit = read_edit(event, lambda index: edit_size(_size(opened.session, index)))
         _keep(opened.session, edit)
         if edit.action != "save":
             opened.overview.refresh()
             _go(opened, edit)
-    except UserError as error:
-        st.session_state[_PROBLEM] = str(error)
+
+    attempt(_PROBLEM, take)
 
 
 def _keep(session: Session, edit: Edit) -> None:
@@ -111,25 +114,24 @@ def _place(opened: Opened) -> int:
         index = int(asked) - 1 if asked.isascii() and asked.isdigit() else due or 0
     index = min(last, max(0, index))
     st.session_state[_AT] = index
-    st.query_params["at"] = str(index + 1)
+    url.link("at", str(index + 1))
     return index
 
 
 def _progress(opened: Opened) -> None:
     counts, total = opened.overview.counts(), len(opened.session.photos)
-    told = " · ".join(f"{counts[status]:,} {word}" for status, word in _WORDS.items())
-    st.progress(1 - counts[TODO] / total, f"{told}, of {total:,} photos")
+    counted = " · ".join(f"{counts[status]:,} {word}" for status, word in _WORDS.items())
+    st.progress(1 - counts[TODO] / total, f"{counted}, of {total:,} photos")
     if not counts[TODO]:
         st.success("Every photo is done; export them below.", icon=":material/check_circle:")
 
 
 def _problems(opened: Opened) -> None:
-    """What is wrong, until the session is opened anew: a file that was mended stays told."""
-    if problem := st.session_state.pop(_PROBLEM, ""):
-        st.error(plain_text(sentence(problem)), icon=":material/error:")
-    told = st.session_state.setdefault(f"annotate_told:{opened.session.name}", {})
-    told.update(opened.overview.problems)
-    lines = [*told.values(), *opened.missing.values()]
+    """List what is wrong, until the session is opened anew: a file that was mended stays listed."""
+    show_kept(_PROBLEM)
+    known = st.session_state.setdefault(f"annotate_problems:{opened.session.name}", {})
+    known.update(opened.overview.problems)
+    lines = [*known.values(), *opened.missing.values()]
     if lines:
         with st.expander(f"{len(lines)} photos with a problem", icon=":material/warning:"):
             for line in lines[:50]:
@@ -190,8 +192,9 @@ def _state(session: Session, index: int, proposer: Backbone | None) -> PhotoStat
         with st.spinner("Proposing a mask …"):
             state = pictures.proposed(proposer, rgb, MaskSettings.from_dict(session.settings))
     except UserError as error:
-        told = f"No mask could be proposed: {error}"
-        st.warning(plain_text(sentence(told)), icon=":material/warning:")
+        st.warning(
+            plain_text(sentence(f"No mask could be proposed: {error}")), icon=":material/warning:"
+        )
         return empty
     session.save(index, state)
     return state
@@ -249,8 +252,5 @@ def _to_next(opened: Opened, index: int) -> None:
 
 
 def _propose_again(session: Session, index: int) -> None:
-    try:
-        session.save(index, PhotoState())
-    except UserError as error:
-        st.session_state[_PROBLEM] = str(error)
+    attempt(_PROBLEM, session.save, index, PhotoState())
     st.session_state[_VERSION] = st.session_state.get(_VERSION, 0) + 1

@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.state import weights_menu
+from app.state.problems import show_error
 from app.state.selection import Choice
-from app.text import plain_text, sentence
 from app.ui import photo_folders as training_photos
 from app.ui.mask_methods import METHODS, REFINEMENTS
 from dino.annotation.creation import create
@@ -37,11 +38,16 @@ def form(choice: Choice, backbone: Backbone) -> str | None:
         help="With commas between. They can be renamed, and more added, at any time.",
     )
     settings = _settings(choice)
-    if not st.button(
+    begun = st.button(
         "Begin", type="primary", icon=":material/play_arrow:", disabled=photos is None
-    ):
+    )
+    if not begun or photos is None:
         return None
     bar = st.progress(0.0, "Reading the photos …")
+
+    def progress(done: int, total: int) -> None:
+        bar.progress(done / total, f"Reading the photos: {done:,} of {total:,}")
+
     try:
         create(
             annotations_folder() / name,
@@ -50,18 +56,17 @@ def form(choice: Choice, backbone: Backbone) -> str | None:
             settings=settings,
             weights=weights_menu.start_weights(choice.weights, st.session_state),
             weights_sha256=backbone.weights_sha256,
-            progress=lambda done, total: bar.progress(
-                done / total, f"Reading the photos: {done:,} of {total:,}"
-            ),
+            progress=progress,
         )
     except UserError as error:
         bar.empty()
-        st.error(plain_text(sentence(str(error))), icon=":material/error:")
+        show_error(error)
         return None
     return name
 
 
-def _folder():
+def _folder() -> tuple[Path | None, str]:
+    """Choose a folder; it and its name."""
     chosen = training_photos.choose(
         "Folder of photos",
         "annotate_folder",
@@ -72,7 +77,8 @@ def _folder():
     return usable, usable.name if usable else ""
 
 
-def _zip():
+def _zip() -> tuple[UploadedFile | None, str]:
+    """Take a ZIP; it and its name without the ending."""
     file = st.file_uploader(
         "ZIP of photos",
         type=["zip"],

@@ -49,6 +49,7 @@ def head(labels: Sequence[str], *, visible: bool) -> str:
     if not visible:
         return st.session_state["head"]
     chosen = st.pills("Head", labels, key="head", required=True, persist_state="session")
+    assert chosen is not None
     link("head", chosen, "mean")
     return chosen
 

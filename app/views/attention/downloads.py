@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from app.cache import pictures
 from app.state.asked import LOGITS, ROLLOUT
-from app.ui import layout
+from app.ui import command, layout
 from app.views.attention.scene import Scene, looked, looked_everywhere
 from dino.attention.files import (
     Style,
@@ -33,7 +33,7 @@ def show(scene: Scene, index: int, *, every_layer: bool, flags: list[str]) -> No
     else:
         _any_block(scene, index, every_layer)
         options = _row_options(scene, every_layer)
-    layout.command("attend", scene.choice, [*options, *_style_options(scene.style), *flags])
+    command.show_of_photo("attend", scene.choice, [*options, *_style_options(scene.style), *flags])
 
 
 def _last_block(scene: Scene, index: int) -> None:

@@ -9,7 +9,7 @@ import torch
 from app.cache import canvas as cached_canvas
 from app.cache import pictures
 from app.components.canvas.component import Panel, canvas
-from app.state import weights_menu
+from app.state import url, weights_menu
 from app.state.selection import Choice
 from app.text import plain_text
 from app.ui import layout
@@ -56,8 +56,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 def _names(choice: Choice) -> list[str]:
     options = [n for n in weights_menu.weights_options(st.session_state) if n != choice.weights]
-    if any(name not in options for name in st.session_state.get("with", [])):
-        st.session_state.pop("with", None)  # these are the first now
+    url.forget_unknown("with", options)
     return st.multiselect(
         "Beside it",
         options,
@@ -118,7 +117,7 @@ def _scored(side: Side, reference: np.ndarray, mass: float) -> Side:
 
 def _panel(side: Side, number: int, shown: str) -> Panel:
     name = side.backbone.name
-    drawn, told = _drawn(side, shown)
+    drawn, name_of_map = _drawn(side, shown)
     if drawn is not None and side.backbone.is_random:
         drawn = draw.mark_random(drawn)
     score = "" if side.best_j is None else f" · J {side.best_j:.3f}"
@@ -127,8 +126,8 @@ def _panel(side: Side, number: int, shown: str) -> Panel:
         side.backbone,
         f"compare-{number}",
         map_picture=drawn,
-        caption=f"{name}: {told}{score}",
-        alt=f"{told} of {name} over: {side.choice.photo.alt}",
+        caption=f"{name}: {name_of_map}{score}",
+        alt=f"{name_of_map} of {name} over: {side.choice.photo.alt}",
     )
 
 

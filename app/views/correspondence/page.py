@@ -1,6 +1,5 @@
 """Correspondence: which patches of two photos the network takes for the same."""
 
-import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +8,9 @@ import streamlit as st
 from app.cache import canvas as cached_canvas
 from app.cache import pictures
 from app.components.canvas.component import canvas
-from app.state import weights_menu
-from app.state.selection import DEFAULT_SIZE, Choice, Photo, all_photos
-from app.ui import layout
+from app.state import url
+from app.state.selection import Choice, all_photos
+from app.ui import command, layout
 from dino.features.correspondence import Matches, matches_csv, matches_picture
 from dino.features.files import Look, joint_picture, paint
 from dino.media import draw
@@ -38,8 +37,7 @@ def _other(choice: Choice) -> Choice:
     photos = all_photos(st.session_state)
     names = [MIRROR, *(name for name in photos if name != choice.photo.name)]
     wanted = _PARTNERS.get(choice.photo.name, MIRROR)
-    if st.session_state.get("other") not in names:
-        st.session_state.pop("other", None)
+    url.forget_unknown("other", names)
     name = st.selectbox(
         "Second photo",
         names,
@@ -165,14 +163,6 @@ def _picture(
 
 
 def _command(first: Choice, second: Choice, keep: int, share: float | None) -> None:
-    files = [_file(first.photo), _file(second.photo)]
-    weights = weights_menu.weights_location(first.weights, st.session_state)
-    words = ["python", "-m", "dino", "match", *files, "--weights", weights, "--keep", str(keep)]
-    words += ["--size", str(first.size)] if first.size != DEFAULT_SIZE else []
-    words += ["--foreground", f"{share:g}"] if share is not None else []
-    with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)
-
-
-def _file(photo: Photo) -> str:
-    return f"app/photos/{photo.file_name}" if photo.credit else photo.file_name
+    photos = (command.photo_argument(one.photo) for one in (first, second))
+    options = command.flags(keep=keep, size=first.size, foreground=share)
+    command.show("match", *photos, weights=first.weights, options=options)

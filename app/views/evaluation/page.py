@@ -4,15 +4,16 @@ URL parameters: `task`, one of the measured ones, and `of`, the name of the weig
 """
 
 import html
-import shlex
 from collections.abc import Callable
 
 import streamlit as st
 
 from app.cache import evaluation as services
 from app.cache.evaluation import Results
-from app.text import plain_text, sentence
-from app.ui import layout, sidebar
+from app.state import url
+from app.state.problems import show_error
+from app.text import plain_text
+from app.ui import command, layout, sidebar
 from app.views.evaluation import charts
 from dino.errors import UserError
 from dino.evaluation.summary.contents import Group, Measured
@@ -52,7 +53,7 @@ def show() -> None:
     try:
         found = services.results()
     except UserError as error:
-        st.error(plain_text(sentence(str(error))), icon=":material/error:")
+        show_error(error)
         return
     if found is None:
         _nothing()
@@ -79,8 +80,8 @@ def _nothing() -> None:
         f"figures in the folder {folder}, and this page shows all of them beside the paper's. "
         "Photos lie in a folder with a sub-folder a class; masks in images/ and masks/."
     )
-    with st.expander("Copy as command", icon=":material/terminal:", expanded=True):
-        st.code(_FIRST_COMMANDS, language=None, wrap_lines=True)
+    with command.expander(expanded=True):
+        command.code(_FIRST_COMMANDS)
 
 
 def _report(found: Results) -> None:
@@ -104,25 +105,18 @@ def _report(found: Results) -> None:
 
 
 def _linked(label: str, options: list[str], *, param: str, words: Callable[[str], str]) -> str:
-    """A choice that the address has as it is, not in the words it is shown in; the first by default.
-
-    (Streamlit's own binding writes those words.)
-    """
-    key, asked = f"evaluation_{param}", st.query_params.get(param)
-    if asked in options and asked != st.session_state.get(f"{key}_link"):
-        st.session_state[key] = asked
-    elif st.session_state.get(key) not in options:
-        st.session_state[key] = options[0]
-    chosen = st.selectbox(
-        label, options, key=key, format_func=words, width=280, persist_state="session"
+    """Draw a choice that the address has as it is, not in the words it is shown in."""
+    key = f"evaluation_{param}"
+    return url.linked(
+        key,
+        options,
+        options[0],
+        lambda: st.selectbox(
+            label, options, key=key, format_func=words, width=280, persist_state="session"
+        ),
+        param=param,
+        follows=True,
     )
-    assert chosen is not None
-    st.session_state[f"{key}_link"] = chosen
-    if chosen != options[0]:
-        st.query_params[param] = chosen
-    else:
-        st.query_params.pop(param, None)
-    return chosen
 
 
 def _group(group: Group, *, key: str) -> None:
@@ -156,6 +150,4 @@ def _take_away(found: Results) -> None:
         ("Report, Markdown", "report.md", "notes", lambda: services.report_markdown(history)),
         ("All rows, CSV", "results.csv", "table", lambda: services.report_csv(history)),
     )
-    words = ["python", "-m", "dino", "eval", "report", str(found.folder), "--out", "report"]
-    with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join(words), language=None, wrap_lines=True)
+    command.show("eval report", str(found.folder), out="report")

@@ -11,8 +11,8 @@ import streamlit as st
 from app.cache import canvas as cached_canvas
 from app.components.canvas.component import Brush, Picked, Prompts, canvas
 from app.components.canvas.painted import labels_of, runs_of
+from app.state.problems import show_error
 from app.state.selection import Choice
-from app.text import plain_text, sentence
 from app.ui import layout
 from dino.attention.figures import LIT_COLOUR
 from dino.attention.photo import PatchFeatures
@@ -75,7 +75,7 @@ def photo(scene: Linked) -> None:
         prompts=Prompts(painted=runs_of(_labels(scene))),
         follow_picks=False,
         on_pick=lambda picked: _take_patch(scene, picked),
-        on_prompts=lambda told: _light(scene, np.flatnonzero(labels_of(told.painted, grid))),
+        on_prompts=lambda prompts: _light(scene, np.flatnonzero(labels_of(prompts.painted, grid))),
     )
     if scene.lit:
         st.caption(f"{len(scene.lit)} of {len(features.patches)} patches chosen.")
@@ -92,7 +92,7 @@ def photo(scene: Linked) -> None:
         help="By keyboard: the row and column of a patch, or of two opposite corners, counted from 0.",
     )
     if problem := st.session_state.get(_PROBLEM):
-        st.error(plain_text(sentence(problem)), icon=":material/grid_on:")
+        show_error(problem, "grid_on")
 
 
 def _labels(scene: Linked) -> np.ndarray:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from app.cache import pictures
 from app.state.selection import Choice
-from app.ui import layout
+from app.ui import command, layout
 from app.views.features import joint, linked
 from dino.attention.figures import standalone_html
 from dino.attention.photo import PatchFeatures
@@ -184,9 +184,11 @@ def _downloads(
         ),
         ("All files (ZIP)", f"{stem}-features.zip", "folder_zip", everything),
     )
-    options = ["--method", projection.method, "--dims", str(projection.points.shape[1])]
-    if projection.method == "tsne":
-        options += ["--perplexity", f"{projection.parameters['perplexity']:g}"]
-    if by_components:
-        options += ["--points", "components"]
-    layout.command("project", choice, options)
+    tsne = projection.method == "tsne"
+    options = command.flags(
+        method=projection.method,
+        dims=projection.points.shape[1],
+        perplexity=float(projection.parameters["perplexity"]) if tsne else None,
+        points="components" if by_components else None,
+    )
+    command.show_of_photo("project", choice, options)

@@ -9,8 +9,8 @@ from app.cache import canvas as cached_canvas
 from app.cache import gallery as services
 from app.cache.gallery import Gallery
 from app.components.canvas.component import canvas
+from app.state.problems import show_error
 from app.state.selection import Choice
-from app.text import plain_text, sentence
 from dino.errors import UserError
 from dino.model.backbone import Backbone
 
@@ -41,7 +41,7 @@ def show(
                 )
             )
         except UserError as error:
-            st.error(plain_text(sentence(str(error))), icon=":material/broken_image:")
+            show_error(error, "broken_image")
     if not panels:
         return
     canvas(

@@ -7,7 +7,7 @@ import streamlit as st
 from app.cache import pictures
 from app.state import data_root
 from app.state.data_root import PhotoFacts
-from app.text import plain_text, sentence
+from app.state.problems import show_error
 from app.ui import photo_folders
 from dino.errors import UserError
 
@@ -51,5 +51,5 @@ def choose() -> tuple[Path | None, PhotoFacts | None, int]:
         folder = data_root.resolve(text, root)
         return folder, pictures.photo_facts(str(folder)), crop
     except UserError as error:
-        st.error(plain_text(sentence(str(error))), icon=":material/folder_off:")
+        show_error(error, "folder_off")
         return None, None, crop

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from app.cache import gallery as services
@@ -108,7 +110,7 @@ def _groups(of: Gallery, tint: str, k: int) -> tuple[str, ...]:
 def _project(of: Gallery, method: str, nearby: int) -> Projection | None:
     """The points; where they take long, with progress, outside any fragment, so that Cancel (as any
     other control) ends the work."""
-    options = {"method": method, "perplexity": 30 if method == "pca" else nearby}
+    options: dict[str, Any] = {"method": method, "perplexity": 30 if method == "pca" else nearby}
     if method == "pca" or services.has_points(of, **options):
         return services.points(of, **options)
     place = st.empty()
@@ -116,9 +118,11 @@ def _project(of: Gallery, method: str, nearby: int) -> Projection | None:
         bar = st.empty()
         bar.progress(0.0, "Starts …")
         st.button("Cancel", icon=":material/close:", key="gallery_cancel", on_click=_cancel)
-    projection = services.points(
-        of, progress=lambda done, said: bar.progress(min(done, 1.0), text=said) and None, **options
-    )
+
+    def progress(done: float, message: str) -> None:
+        bar.progress(min(done, 1.0), text=message)
+
+    projection = services.points(of, progress=progress, **options)
     place.empty()
     return projection
 
@@ -169,7 +173,7 @@ def _chosen(drawn: Map, rows: list[int]) -> None:
         pictures.first(drawn.of, rows, [drawn.groups[row] for row in rows])
 
 
-def _figure(drawn: Map, title: str = ""):
+def _figure(drawn: Map, title: str = "") -> go.Figure:
     photos, by_date = drawn.of.photos, drawn.tint == "date"
     mark = draw.RANDOM_MARK if drawn.backbone.is_random else ""
     figure = photo_scatter(

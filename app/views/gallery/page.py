@@ -1,15 +1,13 @@
 """Gallery: a folder of photos as a network sees it: a map, neighbours, near-duplicates, comparisons."""
 
 import html
-import shlex
 
 import streamlit as st
 
 from app.cache import gallery as services
 from app.cache.gallery import Gallery
-from app.state import weights_menu
 from app.state.selection import Choice
-from app.ui import layout
+from app.ui import command, layout
 from app.views.gallery import alike, compare, job, map
 from app.views.gallery import folder as data
 from dino.model.backbone import Backbone
@@ -36,7 +34,8 @@ def show(choice: Choice, backbone: Backbone) -> None:
     of = services.gallery(folder, choice.weights, backbone, crop)
     if job.show(of, facts.num_photos):
         _parts(of, facts.num_photos, choice, backbone)
-    _command(of)
+    options = ["--size", str(of.size)]
+    command.show("embed", str(of.folder), weights=of.weights, options=options)
     st.caption(f"weights sha256 `{backbone.weights_sha256[:16]}` · {backbone.precision}")
 
 
@@ -58,11 +57,3 @@ def _parts(of: Gallery, num_photos: int, choice: Choice, backbone: Backbone) -> 
         alike.near_duplicates(of, choice, backbone)
     else:
         compare.show(of, num_photos)
-
-
-def _command(of: Gallery) -> None:
-    weights = weights_menu.weights_location(of.weights, st.session_state)
-    words = ["python", "-m", "dino", "embed", str(of.folder), "--weights", weights]
-    with st.expander("Copy as command", icon=":material/terminal:"):
-        line = shlex.join([*words, "--size", str(of.size), "--out", "out"])
-        st.code(line, language=None, wrap_lines=True)

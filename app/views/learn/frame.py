@@ -1,13 +1,13 @@
-"""What the steps of the Learn page share: what they are shown, a prediction to make, values in links."""
+"""What the steps of the Learn page share: what they are shown, a prediction to make, a seed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.state import url as attention_controls
+from app.state import url
 from app.state.selection import Choice
 from dino.model.backbone import Backbone
 
@@ -60,7 +60,7 @@ class Question:
     why: str
 
 
-def told(text: str) -> None:
+def explain(text: str) -> None:
     """The step's own text, in type that can be read from further away."""
     with st.container(key="learn_text"):
         st.markdown(text)
@@ -114,42 +114,16 @@ def forget_answers(name: str) -> None:
         st.session_state.pop(f"guess-{key}", None)
 
 
-def linked(key: str, options: Sequence[Any], default: Any, draw: Callable[[], Any]) -> Any:
-    """A control whose value is in the link, also where starting over has set it.
-
-    (A bound one leaves the link behind then, and its parameter may not be taken out.)
-
-    Args:
-        draw: draws the widget of that key, with `persist_state`, and returns its value.
-    """
-    if st.session_state.get(key) not in options:
-        asked = st.query_params.get(key, "")
-        st.session_state[key] = next((one for one in options if _word(one) == asked), default)
-    value = draw()
-    attention_controls.link(key, _word(value), _word(default))
-    return value
-
-
-def _word(value: Any) -> str:
-    return str(value).lower()
-
-
 def number(label: str, key: str, *, help_text: str = "") -> int:
     """A seed that is in the link, also where a button has changed it."""
-    if not isinstance(st.session_state.get(key), int):
-        asked = st.query_params.get(key, "0")
-        valid = asked.isascii() and asked.isdigit() and int(asked[:9]) <= MAX_SEED
-        st.session_state[key] = int(asked) if valid else 0
-    value = int(
-        st.number_input(
+    return url.linked(
+        key,
+        range(MAX_SEED + 1),
+        0,
+        lambda: st.number_input(
             label, 0, MAX_SEED, step=1, key=key, persist_state="session", help=help_text, width=150
-        )
+        ),
     )
-    if value:
-        st.query_params[key] = str(value)
-    elif key in st.query_params:
-        del st.query_params[key]
-    return value
 
 
 def another(key: str) -> None:

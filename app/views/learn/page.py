@@ -6,6 +6,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.step_keys.component import step_keys
+from app.state import url
 from app.state.selection import Choice
 from app.text import plain_text, sentence
 from app.ui import layout
@@ -81,7 +82,7 @@ def _navigation(number: int) -> tuple[bool, bool]:
     large = st.session_state.get("projector", st.query_params.get("projector") == "true")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _turner("learn_back", -1, number)
-        chosen = st.selectbox(
+        st.selectbox(
             f"Step {number + 1} of {len(STEPS)}",
             _names(),
             key=_KEY,
@@ -99,10 +100,7 @@ def _navigation(number: int) -> tuple[bool, bool]:
             help="Large type, no sidebar. Arrow keys and a presenter's clicker turn the steps.",
         )
     _drop_links(number)
-    if chosen == _names()[0]:
-        st.query_params.pop(_KEY, None)
-    else:
-        st.query_params[_KEY] = str(number + 1)
+    url.link(_KEY, str(number + 1), "1")
     return answers, projector
 
 
@@ -110,8 +108,7 @@ def _drop_links(number: int) -> None:
     """Take parameters of other steps out of the link; what they were set to is kept."""
     own = STEPS[number].controls
     for key in {key for step in STEPS for key in step.controls} - set(own):
-        if key in st.query_params:
-            del st.query_params[key]
+        st.query_params.pop(key, None)
 
 
 @st.fragment

@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.cache import pictures
-from app.ui import layout
+from app.ui import command, layout
 from app.views.masks import controls
 from app.views.masks.scene import Scene
 from dino.attention.files import attention_npz
@@ -47,7 +47,7 @@ def show(scene: Scene) -> None:
         ),
     )
     _objects(scene, stem)
-    layout.command("segment", choice, controls.flags(settings, attention.num_heads))
+    command.show_of_photo("segment", choice, controls.flags(settings, attention.num_heads))
 
 
 def _objects(scene: Scene, stem: str) -> None:

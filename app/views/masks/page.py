@@ -204,18 +204,18 @@ def _histogram(scene: Scene) -> None:
     shares = (mean / mean.sum()).flatten().numpy()
     which = f"head {scene.heads[0]}" if len(scene.heads) == 1 else "the mean of the chosen heads"
     if scene.settings.combine == "union" and len(scene.heads) > 1:
-        told = "the mask keeps what any single head's mask keeps, whatever its place here"
+        kept_ones = "the mask keeps what any single head's mask keeps, whatever its place here"
     elif scene.settings.method == "kmeans":
-        told = "the mask keeps whole groups, whatever the place of their patches here"
+        kept_ones = "the mask keeps whole groups, whatever the place of their patches here"
     elif kept.any():
-        told = f"the mask keeps the strongest, from {shares[kept].min():.2%} up"
+        kept_ones = f"the mask keeps the strongest, from {shares[kept].min():.2%} up"
     else:
-        told = "the mask keeps none"
+        kept_ones = "the mask keeps none"
     st.plotly_chart(
         attention_histogram(shares, kept),
         width="stretch",
         key="mass_histogram",
         config={"displayModeBar": False},
-        alt=f"Histogram of attention per patch for {which}; {told}.",
+        alt=f"Histogram of attention per patch for {which}; {kept_ones}.",
     )
-    st.caption(f"Patches by attention, {which}; {told}.")
+    st.caption(f"Patches by attention, {which}; {kept_ones}.")

@@ -38,11 +38,11 @@ class Curve:
 def show(curves: Sequence[Curve]) -> None:
     """All charts that have something to show, two in a row."""
     drawn = [
-        ("Loss", _LOSS_TOLD, _lines(curves, {"loss": "loss"})),
-        ("k-NN, %", _KNN_TOLD, _knn(curves)),
-        ("Entropy and KL, nats", _ENTROPY_TOLD, _entropy(curves)),
-        ("Learning rate", _LR_TOLD, _lines(curves, {"lr": "rate"})),
-        ("Photos a second", _SPEED_TOLD, _lines(curves, {"images_per_s": "photos/s"})),
+        ("Loss", _LOSS_HELP, _lines(curves, {"loss": "loss"})),
+        ("k-NN, %", _KNN_HELP, _knn(curves)),
+        ("Entropy and KL, nats", _ENTROPY_HELP, _entropy(curves)),
+        ("Learning rate", _LR_HELP, _lines(curves, {"lr": "rate"})),
+        ("Photos a second", _SPEED_HELP, _lines(curves, {"images_per_s": "photos/s"})),
     ]
     shown = [chart for chart in drawn if chart[2].data]
     names = ", ".join(curve.name for curve in curves)
@@ -50,9 +50,9 @@ def show(curves: Sequence[Curve]) -> None:
         for chart, place in zip(
             shown[first : first + 2], st.columns(2, gap="medium"), strict=False
         ):
-            title, told, figure = chart
+            title, help_text, figure = chart
             with place:
-                st.markdown(f"**{title}**", help=told)
+                st.markdown(f"**{title}**", help=help_text)
                 st.plotly_chart(
                     figure,
                     key=f"train_chart_{title}",
@@ -61,21 +61,21 @@ def show(curves: Sequence[Curve]) -> None:
                 )
 
 
-_LOSS_TOLD = (
+_LOSS_HELP = (
     "How far the student's answers are from the teacher's. Both move, so a lower loss alone does not "
     "mean better features: k-NN tells that."
 )
-_KNN_TOLD = (
+_KNN_HELP = (
     "Share of labelled photos whose class is that of their nearest neighbours, by the features learned "
     "so far; the first point is before any learning."
 )
-_ENTROPY_TOLD = (
+_ENTROPY_HELP = (
     "Solid: entropy of the teacher's answer to one photo. Dashed: of its mean answer over a batch. "
     "Dotted: KL of student and teacher. Collapsed is a run whose solid line lies at ln K (K prototypes), "
     "or whose dashed line lies at 0."
 )
-_LR_TOLD = "Rises in the warm-up, then falls along a cosine."
-_SPEED_TOLD = "How many photos are learned from in a second, all their crops included."
+_LR_HELP = "Rises in the warm-up, then falls along a cosine."
+_SPEED_HELP = "How many photos are learned from in a second, all their crops included."
 
 
 def _lines(curves: Sequence[Curve], columns: Mapping[str, str]) -> go.Figure:

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.state import data_root, weights_menu
-from app.text import plain_text, sentence
+from app.state.problems import show_error
 from app.ui import photo_folders, training_request
 from app.ui.photo_folders import Chosen
 from app.ui.sidebar import Selection
@@ -26,7 +26,7 @@ PRESET, WEIGHTS, NAME = "train_preset", "train_weights", "train_name"
 _SUGGESTED, _CHECKED = "train_suggested", "train_checked"
 _DEFAULT_PRESET = "small"
 _SOME_PHOTOS = 1000  # what presets are fitted to while none are chosen
-_PRESETS_TOLD = {
+_ABOUT_PRESETS = {
     "small": "ViT-Tiny, small crops: for some thousand photos on a CPU or a small GPU",
     "finetune": "goes on from trained weights, in small steps",
     "vanilla": "the paper's ViT-S/16, 100 epochs: for a GPU and many photos",
@@ -46,7 +46,7 @@ def show(selection: Selection, started: Callable[[str], None]) -> None:
     threads, nice = settings.all_of(config, from_scratch=weights is None)
     problem = problem or _name_problem(name)
     if problem:
-        st.error(plain_text(sentence(problem)), icon=":material/rule:")
+        show_error(problem, "rule")
     if data.folder is None or data.facts is None:
         st.info("Choose the photos to learn from.", icon=":material/photo_library:")
         return
@@ -134,7 +134,7 @@ def _photos() -> tuple[Chosen, Chosen, Chosen]:
 def _recipe(data: Chosen) -> tuple[str, str | None, str]:
     """Preset, weights to start from (None: from scratch) and name."""
     left, middle, right = st.columns(3, gap="medium")
-    names = [name for name in _PRESETS_TOLD if name in PRESETS]
+    names = [name for name in _ABOUT_PRESETS if name in PRESETS]
     names += [name for name in PRESETS if name not in names]
     st.session_state.setdefault(PRESET, _DEFAULT_PRESET)
     preset = left.selectbox(
@@ -144,7 +144,7 @@ def _recipe(data: Chosen) -> tuple[str, str | None, str]:
         on_change=lambda: st.session_state.pop(settings.CHANGES, None),
         persist_state="session",
         help="Settings that belong together:  \n"
-        + "  \n".join(f"**{name}**: {_PRESETS_TOLD.get(name, '')}" for name in names),
+        + "  \n".join(f"**{name}**: {_ABOUT_PRESETS.get(name, '')}" for name in names),
     )
     options = [SCRATCH, *_learned_weights()]
     st.session_state.setdefault(WEIGHTS, SCRATCH)
@@ -222,7 +222,7 @@ def _actions(
         try:
             request.start()
         except UserError as error:
-            st.error(plain_text(sentence(str(error))), icon=":material/error:")
+            show_error(error)
             return
         for key in (NAME, _SUGGESTED, _CHECKED):
             st.session_state.pop(key, None)
@@ -232,7 +232,7 @@ def _actions(
         st.session_state[_CHECKED] = (asked, _check(request))
     known, (problem, lines) = st.session_state.get(_CHECKED, (None, ("", [])))
     if known == asked and problem:
-        st.error(plain_text(sentence(problem)), icon=":material/error:")
+        show_error(problem)
     elif known == asked:
         st.code("\n".join(lines), language=None, wrap_lines=True)
 

@@ -19,7 +19,7 @@ from dino.training.runs.listing import RunSummary, is_run, summarize
 
 _LOOKS = "train_looks"
 _LOG_LINES = 200
-_SPEEDS = 10  # lines of metrics that the time left is told from
+_SPEEDS = 10  # lines of metrics that the time left is estimated from
 _COLLAPSE = re.compile(r"^(\S+ \S+) ((?:uniform|one-dimensional) collapse: .*)$", re.MULTILINE)
 
 
@@ -56,7 +56,7 @@ def time_left(run: RunSummary, curve: Curve) -> str:
     return f"{in_words(photos / median(speeds))} left"
 
 
-def told(run: RunSummary, *further: str) -> str:
+def progress_words(run: RunSummary, *further: str) -> str:
     """A run at work in a line of words."""
     words = {"starting": "starting: reads photos and weights", "stopping": "saves and stops"}
     return " · ".join([run.name, words.get(run.status, steps_of(run)), *filter(None, further)])
@@ -69,7 +69,7 @@ def steps_of(run: RunSummary) -> str:
 
 def _progress(run: RunSummary, curve: Curve) -> None:
     epoch = f"epoch {run.epoch + 1} of {run.epochs}" if run.step else ""
-    st.progress(run.progress, plain_text(told(run, epoch, time_left(run, curve))))
+    st.progress(run.progress, plain_text(progress_words(run, epoch, time_left(run, curve))))
 
 
 def _outcome(run: RunSummary, curve: Curve) -> None:

@@ -68,8 +68,8 @@ def all_of(config: TrainConfig, *, from_scratch: bool) -> tuple[int, int]:
             result = _machine()
     if changed := changes():
         with st.container(horizontal=True, vertical_alignment="center"):
-            told = " · ".join(_label_of(name) for name in changed)
-            st.caption(plain_text(f"Changed from the preset: {told}"))
+            labels = " · ".join(_label_of(name) for name in changed)
+            st.caption(plain_text(f"Changed from the preset: {labels}"))
             st.button(
                 "Back to the preset",
                 type="tertiary",
@@ -115,7 +115,12 @@ def _one(name: str, config: TrainConfig) -> None:
     elif isinstance(value, int) and float in types:
         value = float(value)
     st.session_state[key] = value
-    common = {"key": key, "help": _help(field), "on_change": _changed, "args": (name,)}
+    common: dict[str, Any] = {
+        "key": key,
+        "help": _help(field),
+        "on_change": _changed,
+        "args": (name,),
+    }
     if name in CHOICES:
         st.selectbox(label, CHOICES[name], **common)
     elif bool in types:
@@ -182,7 +187,7 @@ def _step(field: Field[Any]) -> float:
     """One for whole numbers; for others a digit of the place the default begins at."""
     if float not in _types(field.name):
         return 1
-    default = abs(field.default or 0.001)
+    default = abs(float(getattr(TrainConfig, field.name, None) or 0.001))
     return 10.0 ** math.floor(math.log10(default)) if default < 1 else 0.1
 
 

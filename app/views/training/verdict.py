@@ -10,9 +10,9 @@ _NOTICEABLE_POINTS = 1.5
 
 def verdict(probes: Sequence[Mapping[str, Any]]) -> str:
     """Whether what was measured got better than at the start, and by how many points."""
-    told = [line for name in _MEASURES if (line := _compare(probes, name))]
-    if told:
-        return " ".join(told)
+    found = [line for name in _MEASURES if (line := _compare(probes, name))]
+    if found:
+        return " ".join(found)
     if any(probe.get("knn") is not None for probe in probes):
         return "k-NN was measured once only, so nothing says yet whether it got better."
     return "No labelled folder was given, so nothing says whether it got better."

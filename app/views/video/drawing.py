@@ -49,7 +49,7 @@ def drawn(frame: Choice, backbone: Backbone) -> np.ndarray | None:
         )
     labels = labels_of(prompts.painted, size)
     with side:
-        _told(labels)
+        _show_shares(labels)
     return resized_labels(labels, (height, width)) if labels.any() else None
 
 
@@ -62,7 +62,7 @@ def _brushes(prompts: Prompts) -> list[Brush]:
     ]
 
 
-def _told(labels: np.ndarray) -> None:
+def _show_shares(labels: np.ndarray) -> None:
     if not labels.any():
         st.info(
             "Paint over an object in the first frame, and it is followed.", icon=":material/brush:"

@@ -5,6 +5,7 @@ import streamlit as st
 import torch
 
 from app.cache import attention, pictures
+from app.state import url
 from app.ui import layout
 from app.views.learn.frame import (
     SHOWN_PX,
@@ -12,10 +13,9 @@ from app.views.learn.frame import (
     Question,
     Step,
     chart,
+    explain,
     figure,
-    linked,
     predict,
-    told,
 )
 from dino.attention.mass import entropy
 from dino.errors import UserError
@@ -32,7 +32,7 @@ def show(lesson: Lesson) -> None:
     looked = attention.look(choice, backbone, asked=every, query="cls", rolled=False)
     maps = looked.weights[:, 0]  # [L,A,h,w]
     bits = entropy(torch.from_numpy(maps)).mean(dim=1).numpy()
-    told(
+    explain(
         "One token has no patch of its own: **CLS**. It asks all patches in every block, collects what they "
         "hand over, and leaves as the description of the whole photo; in DINO it is what two networks in "
         "training, student and teacher, are compared by (steps 5 and 6). In DINO's own training nothing tells "
@@ -79,7 +79,7 @@ def _tuned(backbone: Backbone) -> str:
 def _layer(depth: int) -> int:
     if depth == 1:
         return 0
-    return linked(
+    return url.linked(
         "learn_layer",
         range(depth),
         depth - 1,

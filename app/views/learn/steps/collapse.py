@@ -8,17 +8,17 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.cache import learn
+from app.state import url
 from app.views.learn.frame import (
     Lesson,
     Question,
     Step,
     another,
     chart,
+    explain,
     figure,
-    linked,
     number,
     predict,
-    told,
 )
 from dino.training.teaching.demonstration import KINDS, OUT_DIM, Demonstration, Outcome, Point
 
@@ -31,7 +31,7 @@ _DRAWN_EVERY = 6
 
 def show(lesson: Lesson) -> None:
     """The switches, the curves while they grow, and what all runs so far came to."""
-    told(
+    explain(
         f"Nothing so far stops both networks from saying the same of every photo, which would be a perfect "
         f"score. Two ways lead there: **one of the {OUT_DIM} outputs wins always**, or **all outputs are "
         "always equal**. Centring subtracts the teacher's running mean and works against the first; "
@@ -78,7 +78,7 @@ def _switches() -> Demonstration:
 
 def _switch(label: str) -> bool:
     key = label.lower()
-    return linked(
+    return url.linked(
         key,
         (True, False),
         _AT_FIRST[key],

@@ -7,13 +7,13 @@ import streamlit as st
 from app.cache import learn
 from app.ui import layout
 from app.ui.layout import Tile
-from app.views.learn.frame import Lesson, Question, Step, another, number, predict, told
+from app.views.learn.frame import Lesson, Question, Step, another, explain, number, predict
 
 
 def show(lesson: Lesson) -> None:
     """The crops of one draw, who sees which, and where they lie."""
     photo = lesson.choice.photo
-    told(
+    explain(
         "Without labels, DINO learns from the photo itself: **two large crops and several small ones** of one "
         "photo should be described alike, by a **student** that learns and a **teacher** that shows the way "
         "(step 6). Each crop is also flipped, recoloured, blurred or turned grey by "

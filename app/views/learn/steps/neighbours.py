@@ -4,9 +4,10 @@ import numpy as np
 import streamlit as st
 
 from app.cache import learn
+from app.state import url
 from app.ui import layout
 from app.ui.layout import Tile
-from app.views.learn.frame import Lesson, Question, Step, linked, predict, told
+from app.views.learn.frame import Lesson, Question, Step, explain, predict
 
 _SEED = 0
 _SHOWN = 5
@@ -16,7 +17,7 @@ def show(lesson: Lesson) -> None:
     """A crop and those the network takes for most alike; after the prediction, the vote's accuracy."""
     found = learn.neighbours(lesson.choice, lesson.backbone, _SEED)
     count, each = len(found.labels), learn.CROPS_OF_A_PHOTO
-    told(
+    explain(
         "How good are features nobody has trained a classifier on? **k-NN** asks the k nearest others to vote. "
         f"As a small test, {each} crops of each of {len(found.names)} photos, {count} in all, look for each "
         "other; the class is the photo a crop was cut from. It is a demonstration, not a benchmark: the "
@@ -24,7 +25,7 @@ def show(lesson: Lesson) -> None:
     )
     shown = predict(lesson, _question(found), name="neighbours")
     if shown:
-        k = linked(
+        k = url.linked(
             "neighbours",
             range(1, 11),
             5,

@@ -7,7 +7,7 @@ from app.cache import learn, pictures
 from app.components.canvas.component import Picked, canvas
 from app.state import asked as state_asked
 from app.state import url
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
+from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
 from dino.attention.arithmetic import Row, strongest, token_name, weakest
 from dino.media import draw
 from dino.model.queries import Query, query_name
@@ -22,7 +22,7 @@ def show(lesson: Lesson) -> None:
     asked = state_asked.asked(backbone, pictures.geometry(choice, backbone).grid)
     url.link("query", query_name(asked.query), state_asked.default_query(backbone))
     width = learn.row(choice, backbone, layer=-1, query=asked.query, head=0).width
-    told(
+    explain(
         f"The network is a pile of **blocks**, and each compares all tokens with each other in several **heads**, "
         f"side by side. In a head every token makes three vectors of d = {width} numbers: a **query** q (what it looks "
         "for), a **key** k (what it offers) and a **value** v (what it hands over). How well they fit is the "
@@ -34,7 +34,7 @@ def show(lesson: Lesson) -> None:
     left, right = st.columns(2, gap="medium")
     with right:
         heads = range(backbone.num_heads)
-        head = linked(
+        head = url.linked(
             "one_head",
             heads,
             0,

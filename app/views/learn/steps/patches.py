@@ -11,7 +11,7 @@ from app.cache import learn, pictures
 from app.components.canvas.component import Picked, canvas
 from app.state import asked, url
 from app.ui import layout
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
+from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
 from dino.media.geometry import Geometry
 
 _SIZES_PX = (8, 14, 16, 32)
@@ -24,7 +24,7 @@ def show(lesson: Lesson) -> None:
     geometry = pictures.geometry(choice, backbone)
     rows, columns = geometry.grid
     patch, count = backbone.patch_size, rows * columns
-    told(
+    explain(
         f"A vision transformer does not see pixels one by one. Your photo is cut into squares of "
         f"{patch}×{patch} px, here {rows} rows of {columns}: **{count:,} patches**. The {3 * patch**2:,} "
         f"numbers of each are multiplied by one learned matrix and become a **token**, {backbone.embed_dim} "
@@ -85,7 +85,7 @@ def _other_size(lesson: Lesson) -> None:
     """The same photo, cut otherwise."""
     own = lesson.backbone.patch_size
     sizes = sorted({*_SIZES_PX, own})
-    size = linked(
+    size = url.linked(
         "cut",
         sizes,
         own,

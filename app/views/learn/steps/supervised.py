@@ -7,11 +7,11 @@ import streamlit as st
 import torch
 
 from app.cache import pictures
-from app.state import weights_menu
+from app.state import url, weights_menu
 from app.state.selection import Choice, all_photos
 from app.text import plain_text
 from app.ui import layout
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
+from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
 from dino.attention import files
 from dino.attention.mass import entropy
 from dino.attention.photo import Attention
@@ -31,7 +31,7 @@ _PROOF = (
 
 def show(lesson: Lesson) -> None:
     """Two maps without names; after the prediction, which is which and what each has learned from."""
-    told(
+    explain(
         "The paper's surprise: attention of a transformer trained **without** labels lies on objects, that of "
         "the same transformer trained **with** labels much less so (section 4.2). The two here are small: one "
         "network, trained on the same photos of 10 classes, once without their labels and once with them. Do "
@@ -69,7 +69,7 @@ def _on_photo(lesson: Lesson) -> Lesson:
     photos = all_photos(st.session_state)
     own = lesson.choice.photo.name
     options = list(dict.fromkeys((*_PHOTOS, own)))
-    chosen = linked(
+    chosen = url.linked(
         "pair_on",
         options,
         _PHOTOS[0],
