@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 from PIL import Image
-from streamlit import runtime
 
+from app import media
 from app.components.hover.component import SHEET_COLUMNS
 from app.state.selection import Photo
 from dino.errors import UserError
@@ -97,14 +97,9 @@ def photo(of: Gallery, row: int) -> Photo:
 
 def sheet_addresses(of: Gallery) -> list[str]:
     """Addresses of the thumbnails' sheets; the browser fetches those it needs."""
-    if not runtime.exists():  # in tests of the page alone
-        return []
-    files = runtime.get_instance().media_file_mgr
-    sheets = _sheets(str(of.out), of.stamp)
-    return [
-        files.add(sheet, "image/jpeg", f"{of.stamp}-{number}")
-        for number, sheet in enumerate(sheets)
-    ]
+    sheets = enumerate(_sheets(str(of.out), of.stamp))
+    found = (media.address(sheet, "image/jpeg", f"{of.stamp}-{number}") for number, sheet in sheets)
+    return [address for address in found if address is not None]
 
 
 @st.cache_resource(max_entries=2, show_spinner="Laying out the thumbnails …")

@@ -6,8 +6,9 @@ from streamlit.navigation.page import Page
 from app import access
 from app.cache import pictures
 from app.state import data_root
+from app.state.problems import show_error
 from app.state.selection import Photo
-from app.text import plain_text, sentence
+from app.text import plain_text
 from app.ui import jobs, photo_folders, training_request
 from dino.errors import UserError
 from dino.training.presets import PRESETS
@@ -85,7 +86,7 @@ def _fine_tune(weights: str | None, photo: Photo) -> None:
                 request = _request(weights, photo, folder, preset)
                 request.start()
             except UserError as error:
-                st.error(plain_text(sentence(str(error))))
+                show_error(error)
                 return
             st.session_state[_STARTED] = request.name
             st.rerun()

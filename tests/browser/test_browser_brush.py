@@ -11,7 +11,7 @@ import dino
 from app.components.canvas.component import Prompts
 from app.components.canvas.painted import labels_of
 from app.state.selection import PHOTOS
-from app.ui.pointing_link import read_link
+from app.ui.pointing import read_marks
 from dino.attention import photo
 from dino.masks.prompts import prompted_mask
 
@@ -56,7 +56,7 @@ def size_of_brush(page, px: int) -> None:
 def asked(page) -> Prompts:
     """What the address says was painted."""
     text = parse_qs(urlparse(page.url).query).get("points", [""])[0]
-    return read_link(text, GRID)[0]
+    return read_marks(text, GRID)[0]
 
 
 def told(page, on: int, off: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import streamlit as st
 
 from app.components.canvas.painted import Runs, read_runs
-from app.text import plain_text, sentence
+from app.state.problems import attempt, show_kept
 from dino.canvas import scripts
 from dino.errors import UserError
 from dino.media.draw import colorize
@@ -122,14 +122,14 @@ def canvas(
     def picked() -> None:
         found = st.session_state[key].picked
         if found is not None and on_pick:
-            _attempt(problem, lambda: on_pick(read_pick(found, panels)))
+            attempt(problem, lambda: on_pick(read_pick(found, panels)))
 
     def prompted() -> None:
         found = st.session_state[key].prompts
         if found is None or on_prompts is None:
             return
         st.session_state[heard] = _number(found)
-        _attempt(problem, lambda: on_prompts(read_prompts(found, panels[0], size, len(brushes))))
+        attempt(problem, lambda: on_prompts(read_prompts(found, panels[0], size, len(brushes))))
 
     palette = colorize(np.linspace(0, 1, 256)[None], colormap)[0]
     shown = prompts or Prompts()
@@ -157,16 +157,7 @@ def canvas(
         "help": help_text,
     }
     _component(key=key, data=data, on_picked_change=picked, on_prompts_change=prompted)
-    if said := st.session_state.pop(problem, None):
-        st.error(plain_text(sentence(said)), icon=":material/error:")
-
-
-def _attempt(problem: str, call: Callable[[], None]) -> None:
-    """For the callbacks: what cannot be taken is told below the canvas."""
-    try:
-        call()
-    except UserError as error:
-        st.session_state[problem] = str(error)
+    show_kept(problem)
 
 
 def _number(told: Any) -> int:

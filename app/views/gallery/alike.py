@@ -6,7 +6,7 @@ from app.cache import gallery as services
 from app.cache.gallery import Gallery
 from app.state.selection import Choice
 from app.ui import layout
-from app.views.gallery import enlarged, pictures
+from app.views.gallery import pictures
 from dino.features.neighbours import DuplicateGroup, nearest
 from dino.model.backbone import Backbone
 
@@ -42,7 +42,7 @@ def neighbours(of: Gallery, choice: Choice, backbone: Backbone) -> None:
             key=BESIDE,
         )
         captions = [of.photos.paths[row], f"{of.photos.paths[beside]}: {cosines[beside]}"]
-        enlarged.show("gallery_pair", of, [row, beside], choice, backbone, captions=captions)
+        pictures.enlarged("gallery_pair", of, [row, beside], choice, backbone, captions=captions)
     with small:
         pictures.grid(of, [row, *rows], ["this photo", *cosines.values()], chosen=row)
 
@@ -78,7 +78,7 @@ def near_duplicates(of: Gallery, choice: Choice, backbone: Backbone) -> None:
             format_func=lambda group: " · ".join(of.photos.paths[row] for row in group.rows[:2]),
             key=GROUP,
         )
-        enlarged.show("gallery_group", of, opened.rows, choice, backbone)
+        pictures.enlarged("gallery_group", of, opened.rows, choice, backbone)
     with small:
         for number, group in enumerate(groups[:_MAX_GROUPS], start=1):
             st.caption(f"Group {number}: {len(group.rows)} photos, cosine up to {group.cosine:.3f}")

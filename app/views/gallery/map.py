@@ -14,7 +14,7 @@ from app.components.hover.component import hovered_photo
 from app.state.selection import Choice
 from app.text import plain_text
 from app.ui import layout
-from app.views.gallery import enlarged, pictures, sorting
+from app.views.gallery import pictures, sorting
 from dino.attention.figures import standalone_html
 from dino.features.figures import photo_scatter
 from dino.features.projections import Projection, has_umap
@@ -168,7 +168,7 @@ def _chosen(drawn: Map, rows: list[int]) -> None:
         opened = st.selectbox(
             "Opened large", rows, format_func=lambda row: drawn.of.photos.paths[row], key=OPENED
         )
-        enlarged.show("gallery_photo", drawn.of, [opened], drawn.choice, drawn.backbone)
+        pictures.enlarged("gallery_photo", drawn.of, [opened], drawn.choice, drawn.backbone)
     with small:
         pictures.first(drawn.of, rows, [drawn.groups[row] for row in rows])
 

@@ -1,15 +1,17 @@
 """How chosen runs are doing: progress, verdict, warnings, charts, what the attention became, the log."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import streamlit as st
 
+from app.state.problems import show_error
 from app.text import plain_text, sentence
-from app.views.training import charts, film
+from app.views.training import charts
 from app.views.training.charts import COLOURS, Curve
-from app.views.training.verdict import verdict
 from dino.system.files import read_json
 from dino.system.words import in_words
 from dino.training.runs.folder import METRICS, PROBES
@@ -42,7 +44,7 @@ def show(names: Sequence[str], focus: str) -> None:
     charts.show(curves)
     for run in runs:
         if run.name == focus:
-            film.show(run.folder)
+            _filmstrip(run.folder)
             _log(run)
 
 
@@ -78,7 +80,7 @@ def _outcome(run: RunSummary, curve: Curve) -> None:
         f": {run.reason}" if run.reason else f" at {steps_of(run)}"
     )
     if run.status == "failed":
-        st.error(plain_text(sentence(said)), icon=":material/error:")
+        show_error(said)
     if not run.step:
         return
     result = verdict(curve.probes)
@@ -94,7 +96,7 @@ def _collapse(run: RunSummary) -> None:
     found = _COLLAPSE.findall(path.read_text(errors="replace")) if path.exists() else []
     if found:
         when, said = found[-1]
-        st.error(plain_text(sentence(f"{run.name}, {when}: {said}")), icon=":material/warning:")
+        show_error(f"{run.name}, {when}: {said}", "warning")
 
 
 def _curve(run: RunSummary, look: int) -> Curve:
@@ -133,3 +135,98 @@ def _log(run: RunSummary) -> None:
                 shown = True
         if not shown:
             st.caption("Nothing was said yet.")
+
+
+_MEASURES = {"knn": "k-NN", "jaccard": "J of the attention masks"}
+# 1,000 test photos give ±1.5 points: less than that is no difference.
+_NOTICEABLE_POINTS = 1.5
+
+
+def verdict(probes: Sequence[Mapping[str, Any]]) -> str:
+    """Whether what was measured got better than at the start, and by how many points."""
+    found = [line for name in _MEASURES if (line := _compare(probes, name))]
+    if found:
+        return " ".join(found)
+    if any(probe.get("knn") is not None for probe in probes):
+        return "k-NN was measured once only, so nothing says yet whether it got better."
+    return "No labelled folder was given, so nothing says whether it got better."
+
+
+def _compare(probes: Sequence[Mapping[str, Any]], name: str) -> str:
+    values = [(p["step"], _percent(name, p[name])) for p in probes if p.get(name) is not None]
+    if len(values) < 2 or values[0][0] != 0:
+        return ""
+    (_, start), (step, end) = values[0], values[-1]
+    label = _MEASURES[name]
+    points = end - start
+    if abs(points) < _NOTICEABLE_POINTS:
+        return (
+            f"{label} is no different from the start: {start:.1f} % before, {end:.1f} % at step "
+            f"{step:,}, and less than {_NOTICEABLE_POINTS:g} points may be chance."
+        )
+    better = "better" if points > 0 else "worse"
+    return (
+        f"{label} got {better} by {abs(points):.1f} points: from {start:.1f} % at the start to "
+        f"{end:.1f} % at step {step:,}."
+    )
+
+
+def _percent(name: str, value: float) -> float:
+    """J is written as a share."""
+    return 100 * value if name == "jaccard" and value <= 1 else value
+
+
+_EPOCH = re.compile(r"epoch-(\d+)$")
+
+
+def _filmstrip(run: Path) -> None:
+    """A slider over epochs and a choice of photos; nothing where the run drew none."""
+    strip = run / "filmstrip"
+    epochs = sorted(int(m[1]) for p in strip.glob("epoch-*") if (m := _EPOCH.match(p.name)))
+    photos = sorted(strip.glob("photo-*.png"), key=lambda p: int(p.stem.removeprefix("photo-")))
+    if not epochs or not photos:
+        return
+    st.markdown("**Attention** :small[each head's map, over the epochs]")
+    left, right = st.columns([1, 3], gap="medium")
+    with left:
+        number = _photo(run, len(photos))
+        st.image(photos[number].read_bytes(), width="stretch", alt=_name(run, number))
+    with right:
+        epoch = _epoch(run, epochs)
+        picture = strip / f"epoch-{epoch:04d}" / f"photo-{number}.png"
+        if picture.exists():
+            st.image(
+                picture.read_bytes(),
+                width="stretch",
+                alt=f"Attention maps of all heads, side by side, at epoch {epoch}",
+            )
+        st.caption(f"Last block, from the first head to the last, at epoch {epoch}.")
+
+
+def _photo(run: Path, count: int) -> int:
+    key = f"train_film_photo_{run.name}"
+    label = "Photo"
+    options = [str(number + 1) for number in range(count)]
+    return int(st.pills(label, options, default="1", key=key, required=True)) - 1
+
+
+def _epoch(run: Path, epochs: list[int]) -> int:
+    """The chosen epoch; the newest, as more of them come, until another is chosen."""
+    chosen = f"train_film_chosen_{run.name}"
+    key = f"train_film_epoch_{run.name}_{len(epochs)}"
+
+    def note() -> None:
+        epoch = st.session_state[key]
+        st.session_state[chosen] = None if epoch == epochs[-1] else epoch
+
+    shown = st.session_state.get(chosen)
+    shown = shown if shown in epochs else epochs[-1]
+    if len(epochs) == 1:
+        return shown
+    return st.select_slider("Epoch", epochs, value=shown, key=key, on_change=note)
+
+
+def _name(run: Path, number: int) -> str:
+    files = (read_json(run / "data.json") or {}).get("film") or []
+    name = Path(files[number]).name if number < len(files) else f"photo {number + 1}"
+    return plain_text(f"The photo {name}, as the network sees it")

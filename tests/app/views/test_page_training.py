@@ -141,7 +141,7 @@ def test_the_verdict_claims_no_more_than_was_measured(root, knn, says):
 
 
 def test_the_verdict_tells_j_as_well():
-    from app.views.training.verdict import verdict
+    from app.views.training.monitor import verdict
 
     probes = [
         {"step": 0, "epoch": 0, "knn": 20.0, "jaccard": 0.30},
