@@ -64,7 +64,8 @@ def _look(weights: str) -> None:
 
 
 def _go_home() -> None:
-    """The root address has no page of its own, so that /attention works as a link too."""
+    """Open the first page from the root address, which has none of its own, so that /attention works as a
+    link too."""
     asked = st.query_params.to_dict()
     kept = {key: value for key, value in asked.items() if key not in SIDEBAR_WIDGETS}
     st.switch_page(pages[0], query_params=kept)

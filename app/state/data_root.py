@@ -30,7 +30,7 @@ _SKIPPED = {"__pycache__", "node_modules", "site-packages"}
 
 
 def data_root(environ: Mapping[str, str] | None = None) -> Path:
-    """The folder that all photos to train on must lie in."""
+    """Return the folder that all photos to train on must lie in."""
     named = (os.environ if environ is None else environ).get("DINO_DATA_ROOT")
     if named:
         return Path(named).expanduser().absolute()
@@ -40,12 +40,12 @@ def data_root(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def uploads_folder() -> Path:
-    """Where uploaded photos are unpacked."""
+    """Return the folder that uploaded photos are unpacked in."""
     return checkpoints_folder() / "data"
 
 
 def resolve(text: str, root: Path) -> Path:
-    """The folder that a path below the root, or "upload:NAME", means.
+    """Find the folder that a path below the root, or "upload:NAME", means.
 
     Raises:
         UserError: no such folder, one outside, or a server that reads none.
@@ -71,7 +71,7 @@ def resolve(text: str, root: Path) -> Path:
 
 
 def name_of(folder: Path, root: Path) -> str | None:
-    """The inverse of `resolve`; None for a folder outside."""
+    """Name a folder as `resolve` takes it; None for a folder outside."""
     if folder.parent == uploads_folder().absolute():
         return f"{UPLOAD}{folder.name}"
     return str(folder.relative_to(root)) if folder.is_relative_to(root) else None
@@ -128,7 +128,8 @@ class _Folder:
 
 
 def find_photo_folders(root: Path) -> list[str]:
-    """Folders with photos, or with classes of photos, below the root; uploads first, then the nearest.
+    """List the folders with photos, or with classes of photos, below the root; uploads first, then the
+    nearest.
 
     None on a server that reads no folders.
     """
@@ -151,7 +152,7 @@ def find_photo_folders(root: Path) -> list[str]:
 
 
 def _look_around(root: Path, left_out: set[Path]) -> list[_Folder]:
-    """Folders below the root, level by level; hidden and linked ones are not entered."""
+    """Walk the folders below the root, level by level; hidden and linked ones are not entered."""
     top = _Folder(root, 0)
     queue, seen = deque([top]), [top]
     deadline = time.monotonic() + _MAX_SECONDS
@@ -169,7 +170,7 @@ def _look_around(root: Path, left_out: set[Path]) -> list[_Folder]:
 
 
 def _entries(folder: Path) -> list[tuple[Path, bool]]:
-    """Files and folders in a folder that are not hidden, sorted; nothing where it may not be read."""
+    """List the files and folders in a folder that are not hidden, sorted; none where it may not be read."""
     try:
         with os.scandir(folder) as entries:
             found = [entry for entry, _ in zip(entries, range(_MAX_ENTRIES), strict=False)]

@@ -53,7 +53,7 @@ class Choice:
 
 @cache
 def bundled_photos() -> dict[str, Photo]:
-    """The photos that come with the app, in the order they are offered."""
+    """Return the photos that come with the app, in the order they are offered."""
     photos = {}
     for entry in json.loads((PHOTOS / "credits.json").read_text()):
         source = entry["source"].split(",")[0]
@@ -71,7 +71,7 @@ def bundled_photos() -> dict[str, Photo]:
 
 
 def own_photos(session: Session) -> dict[str, Photo]:
-    """The photos this session has added, newest first."""
+    """Return the photos this session has added, newest first."""
     return session.setdefault(_OWN, {})
 
 
@@ -104,10 +104,11 @@ def add_photo(session: Session, file_name: str, data: bytes) -> Photo:
 
 
 def plain_stem(file_name: str, length: int) -> str:
-    """Letters, digits and dashes of a file's name without its ending: fit for a link and for a path."""
+    """Keep the letters, digits and dashes of a file's name without its ending: fit for a link and for a
+    path."""
     return "".join(c if c.isalnum() else "-" for c in Path(file_name).stem)[:length].strip("-")
 
 
 def all_photos(session: Session) -> dict[str, Photo]:
-    """Own photos, then the bundled ones, by name."""
+    """Return own photos, then the bundled ones, by name."""
     return {**own_photos(session), **bundled_photos()}

@@ -16,21 +16,21 @@ OPENED = "opened_weights"
 
 
 def default_weights() -> str | None:
-    """Name of the weights to start with, None where there are none."""
+    """Return the name of the weights to start with, None where there are none."""
     source = find_default()
     return source.name if source else None
 
 
 def fetched_weights() -> str | None:
-    """Name of what a fetch of the default weights leaves, whatever the environment asks for: the best
-    that were downloaded, else what is bundled."""
+    """Return the name of what a fetch of the default weights leaves, whatever the environment asks for:
+    the best that were downloaded, else what is bundled."""
     folder = checkpoints_folder()
     here = (name for name in DEFAULT_NAMES if (p := downloaded_path(name, folder)) and p.exists())
     return next(here, None) or next((path.stem for path in bundled_files(folder)), None)
 
 
 def weights_options(session: Session) -> list[str]:
-    """Names of all weights that can be opened now without a download, the default first."""
+    """List the names of all weights that can be opened now without a download, the default first."""
     folder = checkpoints_folder()
     here = [name for name in ZOO if (p := downloaded_path(name, folder)) is not None and p.exists()]
     random = [name for name in ZOO if ZOO[name].origin == "random"]
@@ -46,7 +46,7 @@ def weights_options(session: Session) -> list[str]:
 
 
 def run_weights() -> dict[str, Path]:
-    """What the runs have learned so far, by the names it is opened with, newest first."""
+    """Find what the runs have learned so far, by the names it is opened with, newest first."""
     paths = [
         path
         for path in runs_folder().glob("*/weights/teacher.safetensors")
@@ -57,7 +57,7 @@ def run_weights() -> dict[str, Path]:
 
 
 def weights_location(name: str, session: Session) -> str:
-    """What `--weights` takes for a name from `weights_options`; the file's name if it was uploaded."""
+    """Return what `--weights` takes for a name from `weights_options`; the file's name if it was uploaded."""
     opened = session.get(OPENED, {})
     if name in opened:
         return opened[name][0]
@@ -69,7 +69,8 @@ def weights_location(name: str, session: Session) -> str:
 
 
 def start_weights(name: str, session: Session) -> str:
-    """What a run can start from for a name from `weights_options`: a name of the zoo or a whole path.
+    """Return what a run can start from for a name from `weights_options`: a name of the zoo or a whole
+    path.
 
     Weights that were opened from the browser are written to `downloads/opened` for that.
     """
@@ -85,7 +86,7 @@ def start_weights(name: str, session: Session) -> str:
 
 
 def stamp(location: str) -> str:
-    """Changes when the file behind a location does, so that a cached model is not a stale one."""
+    """Return what changes when the file behind a location does, so that a cached model is not a stale one."""
     folder = checkpoints_folder()
     known = downloaded_path(location, folder) if location in ZOO else Path(location)
     if known is None or not known.exists():

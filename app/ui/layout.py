@@ -54,7 +54,7 @@ class Tile:
 
 
 def header(title: str, choice: Choice, backbone: Backbone) -> None:
-    """The page's title; the photo and its way to patches; the weights and what they are."""
+    """Show the page's title; the photo and its way to patches; the weights and what they are."""
     geometry = pictures.geometry(choice, backbone)
     height, width = geometry.original
     grid_h, grid_w = geometry.grid
@@ -74,13 +74,13 @@ def header(title: str, choice: Choice, backbone: Backbone) -> None:
 
 
 def heading(title: str, *lines: str) -> None:
-    """A page's title with lines of HTML below it."""
+    """Show a page's title with lines of HTML below it."""
     below = "".join(f"<div>{line}</div>" for line in lines)
     st.html(f'{_CSS}<div class="dx-head"><h1>{html.escape(title)}</h1>{below}</div>')
 
 
 def footer(choice: Choice, backbone: Backbone, seconds: float) -> None:
-    """Time, device, precision and digest, so that a picture can be traced."""
+    """Show time, device, precision and digest, so that a picture can be traced."""
     st.divider()
     st.caption(
         f"forward {seconds:.2f} s on {backbone.device}, {backbone.precision} · "
@@ -91,7 +91,7 @@ def footer(choice: Choice, backbone: Backbone, seconds: float) -> None:
 
 
 def gallery(tiles: Sequence[Tile]) -> None:
-    """Pictures in a grid that keeps two columns on a phone."""
+    """Show pictures in a grid that keeps two columns on a phone."""
     figures = "".join(
         f'<figure class="{"chosen" if tile.chosen else ""}">'
         f'<img src="{_data_uri(tile.picture)}" alt="{html.escape(tile.alt, quote=True)}">'
@@ -102,12 +102,12 @@ def gallery(tiles: Sequence[Tile]) -> None:
 
 
 def picture(pixels: np.ndarray, *, alt: str, caption: str | None = None) -> None:
-    """One picture as wide as its place."""
+    """Show one picture as wide as its place."""
     st.image(draw.encode_jpeg(pixels), caption=caption, width="stretch", alt=alt)
 
 
 def colour_bar(colormap: str, low: float, high: float, unit: str) -> None:
-    """The colour map with the values of its ends, middle included."""
+    """Show the colour map with the values of its ends, middle included."""
     stops = draw.colorize(np.linspace(0, 1, 16)[None], colormap)[0]
     ramp = ",".join(f"rgb({r},{g},{b})" for r, g, b in stops)
     values = [_short(value, high) for value in (low, (low + high) / 2, high)]
@@ -120,12 +120,12 @@ def colour_bar(colormap: str, low: float, high: float, unit: str) -> None:
 
 
 def _short(value: float, scale: float) -> str:
-    """Three digits; 0 where a value is nothing beside `scale`."""
+    """Write three digits; 0 where a value is nothing beside `scale`."""
     return "0" if abs(value) < 5e-4 * abs(scale) else f"{value:.3g}"
 
 
 def downloads(*files: tuple[str, str, str, Callable[[], bytes]]) -> None:
-    """Buttons in a row: (label, file name, icon, what makes the bytes once it is clicked)."""
+    """Show buttons in a row: (label, file name, icon, what makes the bytes once it is clicked)."""
     with st.container(horizontal=True):
         for label, file_name, icon, make in files:
             mime = mimetypes.guess_type(file_name)[0] or "application/octet-stream"

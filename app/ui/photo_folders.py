@@ -35,7 +35,7 @@ class Chosen:
 
 
 def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = "") -> Chosen:
-    """A select box of folders that also takes a typed path, and below it what is in there.
+    """Draw a select box of folders that also takes a typed path, and below it what is in there.
 
     Args:
         measure: take only what can be measured on, by "knn" or by "masks".
@@ -87,8 +87,8 @@ def suggest_first() -> None:
 
 
 def suggest_labelled(data: Chosen) -> None:
-    """Where photos were chosen anew, choose what k-NN can be measured on: the train/ and val/ they lie
-    in, or the photos themselves, or nothing."""
+    """Choose what k-NN can be measured on where photos were chosen anew: the train/ and val/ they lie in,
+    or the photos themselves, or nothing."""
     if data.folder is None or st.session_state.get(KNN_FOR) == str(data.folder):
         return
     st.session_state[KNN_FOR] = str(data.folder)
@@ -96,7 +96,7 @@ def suggest_labelled(data: Chosen) -> None:
 
 
 def labelled_for(data: Path) -> str | None:
-    """The name of a folder that k-NN can be measured on, for photos to learn from."""
+    """Name a folder that k-NN can be measured on, for photos to learn from."""
     root = data_root.data_root()
     for folder in ([data.parent] if data.name == "train" else []) + [data]:
         name = data_root.name_of(folder, root)
@@ -106,7 +106,7 @@ def labelled_for(data: Path) -> str | None:
 
 
 def upload(chosen: str = DATA) -> None:
-    """Widgets that unpack a ZIP of photos and choose it, in the session under the key `chosen`."""
+    """Draw the widgets that unpack a ZIP of photos and choose it, in the session under the key `chosen`."""
     with st.expander("Upload a ZIP of photos", icon=":material/upload:"):
         file = st.file_uploader(
             "ZIP",

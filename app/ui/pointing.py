@@ -61,12 +61,13 @@ class Drawn:
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The canvas, what was pointed at, and downloads."""
+    """Draw the canvas, what was pointed at, and downloads."""
     _downloads(choice, backbone, pointed(choice, backbone))
 
 
 def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
-    """The canvas and what was pointed at; the objects' masks at the photo's own size, bool [n,H,W]."""
+    """Draw the canvas and what was pointed at; return the objects' masks at the photo's own size, bool
+    [n,H,W]."""
     large, side = st.columns([6, 5], gap="medium")
     grid = pictures.geometry(choice, backbone).grid
     key = f"objects_{choice.photo.id}_{grid}"
@@ -95,7 +96,7 @@ def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
 
 
 def _object(key: str, grid: tuple[int, int], objects: list[Prompts]) -> int:
-    """Which object is pointed at; buttons for another and for less."""
+    """Choose which object is pointed at; buttons for another and for less."""
     chosen = f"{key}_chosen"
     st.session_state[chosen] = min(st.session_state.get(chosen, 0), len(objects) - 1)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -150,7 +151,8 @@ def _keep(objects: list[Prompts], grid: tuple[int, int]) -> None:
 
 
 def _prompts(objects: list[Prompts], grid: tuple[int, int]) -> list[Prompt]:
-    """What was pointed at, as far as it lies on the grid: a link may have been made at another size."""
+    """Collect what was pointed at, as far as it lies on the grid: a link may have been made at another
+    size."""
     prompts = []
     for one in objects:
         points = [p for p in one.points if p[0] < grid[0] and p[1] < grid[1]]
@@ -163,22 +165,22 @@ def _prompts(objects: list[Prompts], grid: tuple[int, int]) -> list[Prompt]:
 def _grid_masks(
     choice: Choice, backbone: Backbone, prompts: list[Prompt], likeness: float
 ) -> np.ndarray:
-    """The patches of each object, bool [n,h,w]; none of one that is not pointed at yet."""
+    """Find the patches of each object, bool [n,h,w]; none of one that is not pointed at yet."""
     features, _ = pictures.features(choice, backbone)
     return prompted_objects(features.patches, features.geometry.grid, prompts, likeness=likeness)
 
 
-def _said(prompts: list[Prompt], grid: tuple[int, int], sign: int) -> np.ndarray:
-    """The patches somebody said are on (+1) or off (−1) each object, bool [n,h,w]."""
-    said = np.zeros((len(prompts), grid[0] * grid[1]), dtype=bool)
+def _patches_of(prompts: list[Prompt], grid: tuple[int, int], sign: int) -> np.ndarray:
+    """Mark the patches somebody said are on (+1) or off (−1) each object, bool [n,h,w]."""
+    marked = np.zeros((len(prompts), grid[0] * grid[1]), dtype=bool)
     for number, one in enumerate(prompts):
-        said[number, one.patches(sign, grid[1])] = True
-    return said.reshape(-1, *grid)
+        marked[number, one.patches(sign, grid[1])] = True
+    return marked.reshape(-1, *grid)
 
 
 def without_overlap(masks: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Masks [n,H,W] that share no pixel: what several have goes to the one that had it in `first`,
-    [n,H,W] without doubles, else to the earliest of them."""
+    """Part masks [n,H,W] so that they share no pixel: what several have goes to the one that had it in
+    `first`, [n,H,W] without doubles, else to the earliest of them."""
     shared = masks.sum(axis=0) > 1
     claims = masks & (first | ~first.any(axis=0))
     claims = np.where(claims.any(axis=0), claims, masks)
@@ -189,7 +191,7 @@ def without_overlap(masks: np.ndarray, first: np.ndarray) -> np.ndarray:
 def _finished(
     choice: Choice, backbone: Backbone, grids: np.ndarray, prompts: list[Prompt], drawn: Drawn
 ) -> np.ndarray:
-    """The masks at the photo's own size, bool [n,H,W]."""
+    """Refine the masks at the photo's own size, bool [n,H,W]."""
     geometry = pictures.geometry(choice, backbone)
     enlarged = geometry.to_photo(grids)
     if drawn.refine == "none" or not grids.any():
@@ -200,8 +202,8 @@ def _finished(
         drawn.refine,
         drawn.marks,
         masks=enlarged,
-        on=geometry.to_photo(_said(prompts, grids.shape[1:], 1)),
-        off=geometry.to_photo(_said(prompts, grids.shape[1:], -1)),
+        on=geometry.to_photo(_patches_of(prompts, grids.shape[1:], 1)),
+        off=geometry.to_photo(_patches_of(prompts, grids.shape[1:], -1)),
     )
     return without_overlap(refined, enlarged)
 
@@ -251,7 +253,7 @@ def _show_objects(objects: list[Prompts], masks: np.ndarray) -> None:
 
 
 def _count(one: Prompts, sign: int) -> int:
-    """Points and painted patches of a sign."""
+    """Count the points and painted patches of a sign."""
     painted = zip(one.painted[::2], _BRUSH_SIGNS[list(one.painted[1::2])], strict=True)
     return sum(s == sign for _, _, s in one.points) + sum(n for n, s in painted if s == sign)
 
@@ -283,7 +285,7 @@ def _downloads(choice: Choice, backbone: Backbone, masks: np.ndarray) -> None:
 
 
 def marks_text(objects: list[Prompts], grid: tuple[int, int]) -> str:
-    """The objects, pointed at on a grid (h, w) of patches, as text."""
+    """Write the objects, pointed at on a grid (h, w) of patches, as text."""
     parts = []
     for one in objects:
         words = [f"{row}:{column}:{'+' if sign > 0 else '-'}" for row, column, sign in one.points]
@@ -297,8 +299,8 @@ def marks_text(objects: list[Prompts], grid: tuple[int, int]) -> str:
 
 
 def read_marks(text: str, grid: tuple[int, int]) -> list[Prompts]:
-    """The objects of a `marks_text`; what is not readable in it, or was painted on another grid, is left out.
-    One empty object at least."""
+    """Read the objects of a `marks_text`; what is not readable in it, or was painted on another grid, is
+    left out. There is one empty object at least."""
     objects = []
     for part in text.split("|")[:MOST_OBJECTS]:
         words = part.split(",")

@@ -51,7 +51,7 @@ def choose(photo: Photo) -> NamedReference | None:
 def show_scores(
     present: Sequence[tuple[str, float]], scores: HeadScores | None, *, kind: str = "Head"
 ) -> None:
-    """A sorted table of J: masks at hand by name, the best union of heads, and each head.
+    """Show a sorted table of J: masks at hand by name, the best union of heads, and each head.
 
     Args:
         scores: of the heads' masks, or where `kind` is "Object" of the objects'; None without any.
@@ -85,7 +85,7 @@ def show_scores(
 
 
 def _name(kind: str, index: int) -> str:
-    """Heads are counted from 0, objects from 1."""
+    """Name a head, counted from 0, or an object, counted from 1."""
     return f"{kind} {index + (kind == 'Object')}"
 
 

@@ -113,14 +113,14 @@ def _linked(
 
 
 def show_problems() -> None:
-    """What went wrong in the sidebar, said on the page, where a phone shows it too."""
+    """Show what went wrong in the sidebar on the page, where a phone has it too."""
     for key, icon in (("photo_problem", "broken_image"), ("weights_problem", "error")):
         if problem := st.session_state.get(key):
             show_error(problem, icon)
 
 
 def _explain_foreign_link(photos: dict) -> None:
-    """A link to a photo that another session added cannot be followed: say so once."""
+    """Say once that a link to a photo which another session added cannot be followed."""
     asked = st.query_params.get("photo")
     if asked and asked not in photos:
         for mark in _ON_THE_PHOTO:
@@ -171,7 +171,7 @@ def _weights() -> str | None:
 
 
 def weights_uploader(key: str = "weights_file") -> None:
-    """Widget that takes a checkpoint from the browser and selects it."""
+    """Draw a widget that takes a checkpoint from the browser and selects it."""
     st.file_uploader(
         "Open a checkpoint",
         type=["pth", "pt", "bin", "ckpt", "safetensors", "onnx"],

@@ -33,7 +33,7 @@ class Request:
     nice: int = DEFAULT_NICE
 
     def start(self) -> None:
-        """Start it.
+        """Start the run.
 
         Raises:
             UserError: a name that cannot be or is taken, no photos.
@@ -58,7 +58,8 @@ def make_config(
     changes: dict[str, Any],
     session: Session,
 ) -> TrainConfig:
-    """The preset, with crops of whole patches of the weights to start from, and then the changes.
+    """Make the preset's settings, with crops of whole patches of the weights to start from, and then the
+    changes.
 
     Args:
         weights: a name from `weights_menu.weights_options`, or a path; None: from scratch.
@@ -75,7 +76,7 @@ def make_config(
 
 
 def differences(config: TrainConfig, num_photos: int) -> tuple[str, dict[str, Any]]:
-    """A config as the nearest preset for so many photos and what differs from it."""
+    """Write a config as the nearest preset for so many photos and what differs from it."""
     start = {"init": config.init, **(pictures.start_sizes(config.init) if config.init else {})}
 
     def changed(name: str) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def differences(config: TrainConfig, num_photos: int) -> tuple[str, dict[str, An
 
 
 def free_name(*words: str) -> str:
-    """A name that no run has, made of words."""
+    """Make a name that no run has, of words."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(words)).strip("-")[:48] or "run"
     number = 1
     while (runs_folder() / f"{stem}-{number}").exists():
@@ -98,6 +99,6 @@ def free_name(*words: str) -> str:
 
 
 def film_photos(photo: Photo | None, examples: Sequence[str]) -> tuple[str, ...]:
-    """Photos for the filmstrip: the one in the sidebar, if it came with the app, and the examples."""
+    """Choose photos for the filmstrip: the one in the sidebar, if it came with the app, and the examples."""
     bundled = [str(PHOTOS / photo.file_name)] if photo is not None and photo.credit else []
     return (*bundled, *examples)

@@ -21,7 +21,7 @@ _OPEN, _DATA, _PRESET, _STARTED = "tune_open", "tune_data", "tune_preset", "tune
 
 
 def show(weights: str | None, photo: Photo, page: Page | None) -> None:
-    """The section; runs link to the Training `page`. None on a server that trains nothing."""
+    """Draw the section; runs link to the Training `page`. Nothing on a server that trains nothing."""
     if not access.may_work():
         return
     st.subheader("Training", anchor=False)
@@ -34,7 +34,7 @@ def show(weights: str | None, photo: Photo, page: Page | None) -> None:
 
 
 def _running(known: list[str], page: Page | None) -> None:
-    """Runs at work with their progress; when one ends, the page is drawn anew."""
+    """Show the runs at work with their progress; when one ends, the page is drawn anew."""
     runs = active_runs(runs_folder())
     if [run.name for run in runs] != known:
         st.rerun()
@@ -59,7 +59,7 @@ def _progress_words(run: RunSummary) -> str:
 
 
 def _fine_tune(weights: str | None, photo: Photo) -> None:
-    """Photos, a preset and a button; the folders are looked for once it is opened."""
+    """Offer photos, a preset and a button; the folders are looked for once it is opened."""
     expander = st.expander(
         "Fine-tune", icon=":material/model_training:", key=_OPEN, on_change="rerun"
     )

@@ -160,21 +160,21 @@ def canvas(
     show_kept(problem)
 
 
-def _number(told: Any) -> int:
-    """The number of a message: the browser waits for the answer to its last."""
-    number = told.get("number") if isinstance(told, Mapping) else None
+def _number(sent: Any) -> int:
+    """Read the number of a message: the browser waits for the answer to its last."""
+    number = sent.get("number") if isinstance(sent, Mapping) else None
     return number if type(number) is int else 0
 
 
-def read_pick(told: Any, panels: Sequence[Panel]) -> Picked | None:
-    """What a browser sent as a pick, believed in nothing; None clears.
+def read_pick(sent: Any, panels: Sequence[Panel]) -> Picked | None:
+    """Check what a browser sent as a pick, of which nothing is taken for granted; None clears.
 
     Raises:
         UserError: it is no patch of these panels.
     """
-    if told == "clear":
+    if sent == "clear":
         return None
-    match = _PICK.fullmatch(told) if isinstance(told, str) else None
+    match = _PICK.fullmatch(sent) if isinstance(sent, str) else None
     if match:
         number, row, column = map(int, match.groups())
         if number < len(panels) and row < panels[number].rows and column < panels[number].columns:
@@ -183,9 +183,9 @@ def read_pick(told: Any, panels: Sequence[Panel]) -> Picked | None:
 
 
 def read_prompts(
-    told: Any, panel: Panel, paint_size: tuple[int, int] = (0, 0), num_brushes: int = 0
+    sent: Any, panel: Panel, paint_size: tuple[int, int] = (0, 0), num_brushes: int = 0
 ) -> Prompts:
-    """What a browser sent as points, a box and paint on a panel, believed in nothing.
+    """Check what a browser sent as points, a box and paint on a panel; nothing of it is taken for granted.
 
     Args:
         paint_size: (rows, columns) that can be painted.
@@ -193,10 +193,10 @@ def read_prompts(
         UserError: it is not within the panel, or too many points.
     """
     try:
-        points, box = list(told["points"]), told["box"]
+        points, box = list(sent["points"]), sent["box"]
         found = None if box is None else _box(box, panel)
         kept = tuple(_point(point, panel) for point in points[: MAX_POINTS + 1])
-        painted = read_runs(told["painted"], paint_size, num_brushes)
+        painted = read_runs(sent["painted"], paint_size, num_brushes)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("the browser sent points that are not there; reload the page") from error
     if len(points) > MAX_POINTS:
@@ -206,23 +206,23 @@ def read_prompts(
     return Prompts(kept, found, painted)
 
 
-def _point(told: Sequence[Any], panel: Panel) -> tuple[int, int, int]:
-    row, column, sign = _whole(told, 3)
+def _point(sent: Sequence[Any], panel: Panel) -> tuple[int, int, int]:
+    row, column, sign = _whole(sent, 3)
     if not (0 <= row < panel.rows and 0 <= column < panel.columns and sign in (-1, 1)):
         raise ValueError
     return row, column, sign
 
 
-def _box(told: Sequence[Any], panel: Panel) -> tuple[int, int, int, int]:
-    top, left, bottom, right = _whole(told, 4)
+def _box(sent: Sequence[Any], panel: Panel) -> tuple[int, int, int, int]:
+    top, left, bottom, right = _whole(sent, 4)
     if not (0 <= top < bottom <= panel.rows and 0 <= left < right <= panel.columns):
         raise ValueError
     return top, left, bottom, right
 
 
-def _whole(told: Sequence[Any], count: int) -> list[int]:
-    if not isinstance(told, Sequence) or len(told) != count:
+def _whole(sent: Sequence[Any], count: int) -> list[int]:
+    if not isinstance(sent, Sequence) or len(sent) != count:
         raise ValueError
-    if any(type(value) is not int for value in told):
+    if any(type(value) is not int for value in sent):
         raise TypeError
-    return list(told)
+    return list(sent)

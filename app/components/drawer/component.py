@@ -6,5 +6,5 @@ _component = register("dino_drawer", __file__)
 
 
 def close_on_choice(page: str) -> None:
-    """Close it once another page than the last was opened; nothing on a wide screen."""
+    """Close the sidebar once another page than the last was opened; nothing on a wide screen."""
     _component(key="drawer", data={"page": page}, height=1)

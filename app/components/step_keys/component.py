@@ -14,11 +14,11 @@ _component = register("dino_step_keys", __file__)
 
 
 def step_keys(key: str, on_turn: Callable[[int], None], *, page: int) -> None:
-    """Listen; `on_turn` is called with +1 or −1 before the run that follows; `page` is the one shown."""
+    """Call `on_turn` with +1 or −1 before the run that follows such a key; `page` is the one shown."""
 
     def turned() -> None:
-        told = st.session_state[key].turned
-        if told in (1, -1):
-            on_turn(told)
+        turn = st.session_state[key].turned
+        if turn in (1, -1):
+            on_turn(turn)
 
     _component(key=key, data={"page": str(page)}, on_turned_change=turned, height=1)

@@ -16,7 +16,7 @@ MAX_CUTOUT_PHOTOS = 200
 
 
 def show(opened: Opened) -> None:
-    """The formats, with the choice of outlines."""
+    """Offer the formats, with the choice of outlines."""
     session, accepted = opened.session, opened.overview.counts()[ACCEPTED]
     with st.expander("Export", icon=":material/download:", expanded=bool(accepted)):
         if not accepted:
@@ -46,7 +46,7 @@ def show(opened: Opened) -> None:
 
 
 def _outlines() -> float | None:
-    """Tolerance of polygons in px; None for COCO's run lengths."""
+    """Choose the tolerance of polygons in px; None for COCO's run lengths."""
     kind = st.segmented_control(
         "COCO masks as",
         ["polygons", "run lengths"],

@@ -19,7 +19,7 @@ _CLASS_PROBLEM = "annotate_class_problem"
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: choose or begin a session; its queue, classes and exports."""
+    """Draw the page: choose or begin a session; its queue, classes and exports."""
     names = list_sessions(annotations_folder())
     name = _chosen(names)
     layout.heading("Annotate", "Masks are proposed; accept, edit or reject them, then export.")
@@ -41,7 +41,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 
 def _chosen(names: list[str]) -> str | None:
-    """The session begun just now, else the one chosen, else the link's, else the newest."""
+    """Find the session begun just now, else the one chosen, else the link's, else the newest."""
     asked = st.query_params.get("session")
     begun = st.session_state.pop(start.BEGUN, None)
     if begun in names:
@@ -59,7 +59,7 @@ def _chosen(names: list[str]) -> str | None:
 
 @st.fragment
 def _work(name: str, proposer: Backbone | None) -> None:
-    """Everything that one photo after another changes."""
+    """Draw everything that one photo after another changes."""
     try:
         opened = annotation.opened(name)
         queue.show(opened, proposer)
@@ -73,7 +73,7 @@ def _work(name: str, proposer: Backbone | None) -> None:
 
 
 def _proposer(opened: Opened, choice: Choice, backbone: Backbone) -> Backbone | None:
-    """The weights a session's proposals are made with; None, and what to do, where they are not here."""
+    """Open the weights a session's proposals are made with; None, and what to do, where they are not here."""
     session = opened.session
     if backbone.weights_sha256 == session.weights_sha256:
         return backbone

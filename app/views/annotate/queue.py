@@ -31,7 +31,7 @@ _WORDS = {TODO: "to do", ACCEPTED: "accepted", REJECTED: "rejected"}
 
 
 def show(opened: Opened, proposer: Backbone | None) -> None:
-    """Progress, the editor with the photo that is due, and the way to any other photo."""
+    """Draw progress, the editor with the photo that is due, and the way to any other photo."""
     index = _place(opened)
     _progress(opened)
     _problems(opened)
@@ -49,7 +49,7 @@ def read_masks_again() -> None:
 
 
 def forget_place() -> None:
-    """Another session: begin at what is due there."""
+    """Begin at what is due, for another session."""
     st.session_state.pop(_AT, None)
     url.link("at", None)
 
@@ -94,7 +94,7 @@ def _go(opened: Opened, edit: Edit) -> None:
 
 
 def _size(session: Session, index: int) -> tuple[int, int]:
-    """(H, W) of a photo, from its state where it was opened before."""
+    """Find (H, W) of a photo, from its state where it was opened before."""
     if not 0 <= index < len(session.photos):
         raise UserError(f"there is no photo {index + 1}; reload the page")
     state, _ = session.load(index)
@@ -105,7 +105,7 @@ def _size(session: Session, index: int) -> tuple[int, int]:
 
 
 def _place(opened: Opened) -> int:
-    """Number from 0 of the photo to show: where one was, else the link's, else the first to do."""
+    """Find the number from 0 of the photo to show: where one was, else the link's, else the first to do."""
     last = len(opened.session.photos) - 1
     index = st.session_state.get(_AT)
     if index is None:
@@ -167,7 +167,7 @@ def _editor(opened: Opened, index: int, proposer: Backbone | None) -> None:
 
 
 def _objects(state: PhotoState, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """Objects as the editor takes them, at the size (h, w) that is painted on."""
+    """Write objects as the editor takes them, at the size (h, w) that is painted on."""
     assert state.size is not None
     return [
         {
@@ -180,7 +180,7 @@ def _objects(state: PhotoState, size: tuple[int, int]) -> list[dict[str, Any]]:
 
 
 def _state(session: Session, index: int, proposer: Backbone | None) -> PhotoState:
-    """The state of a photo, with a proposal where it is opened for the first time."""
+    """Load the state of a photo, with a proposal where it is opened for the first time."""
     state, _ = session.load(index)
     if state.size is not None:
         return state
@@ -201,7 +201,7 @@ def _state(session: Session, index: int, proposer: Backbone | None) -> PhotoStat
 
 
 def _without_photo(opened: Opened, index: int) -> None:
-    """The verdicts that are left where a photo cannot be shown."""
+    """Offer the verdicts that are left where a photo cannot be shown."""
     name = opened.session.name
     with st.container(horizontal=True):
         for action, label, shortcut in (
@@ -219,7 +219,7 @@ def _without_photo(opened: Opened, index: int) -> None:
 
 
 def _beside(opened: Opened, index: int, proposer: Backbone | None) -> None:
-    """Go to any photo; begin a photo anew."""
+    """Offer to go to any photo, and to begin one again."""
     total = len(opened.session.photos)
     st.session_state[NUMBER] = index + 1
     with st.container(horizontal=True, vertical_alignment="bottom"):

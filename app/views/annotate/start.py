@@ -25,7 +25,7 @@ _MAX_ZIP_MB = 2048
 
 
 def form(choice: Choice, backbone: Backbone) -> str | None:
-    """The widgets; the name of the session where one was begun in this run."""
+    """Draw the widgets; return the name of the session where one was begun in this run."""
     source = st.segmented_control(
         "Photos from", SOURCES, default=SOURCES[0], required=True, key="annotate_from"
     )
@@ -66,7 +66,7 @@ def form(choice: Choice, backbone: Backbone) -> str | None:
 
 
 def _folder() -> tuple[Path | None, str]:
-    """Choose a folder; it and its name."""
+    """Choose a folder; return it and its name."""
     chosen = training_photos.choose(
         "Folder of photos",
         "annotate_folder",
@@ -78,7 +78,7 @@ def _folder() -> tuple[Path | None, str]:
 
 
 def _zip() -> tuple[UploadedFile | None, str]:
-    """Take a ZIP; it and its name without the ending."""
+    """Take a ZIP; return it and its name without the ending."""
     file = st.file_uploader(
         "ZIP of photos",
         type=["zip"],
@@ -91,7 +91,7 @@ def _zip() -> tuple[UploadedFile | None, str]:
 
 
 def _settings(choice: Choice) -> MaskSettings:
-    """How masks are proposed; what the choices mean is told and tried on the Masks page."""
+    """Choose how masks are proposed; the Masks page explains the choices, where they can be tried."""
     mass = st.slider(
         "Attention held by a proposed mask, %",
         1,

@@ -42,7 +42,7 @@ class Side:
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: which weights, one canvas, a table."""
+    """Draw the page: which weights, one canvas, a table."""
     layout.header("Compare", choice, backbone)
     names = _names(choice)
     first, *others = [choice, *(replace(choice, weights=name) for name in names)]
@@ -77,7 +77,7 @@ def _look(choice: Choice, backbone: Backbone) -> Side:
 
 @st.fragment
 def _explore(sides: list[Side]) -> None:
-    """What the controls change; every network has seen the photo already."""
+    """Draw what the controls change; every network has seen the photo already."""
     place = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = st.segmented_control(
@@ -132,7 +132,7 @@ def _panel(side: Side, number: int, shown: str) -> Panel:
 
 
 def _drawn(side: Side, shown: str) -> tuple[np.ndarray | None, str]:
-    """The picture over the photo, and what it is in words."""
+    """Draw the picture over the photo; return it, and what it is in words."""
     photo = pictures.shown(side.choice.photo, layout.SHOWN_PX)
     if shown == COLOURS:
         features, _ = pictures.features(side.choice, side.backbone)

@@ -24,7 +24,7 @@ _PARTNERS = {"macaw": "kingfisher", "kingfisher": "macaw", "cat": "lemurs", "lem
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: two photos on one canvas, lines between them, downloads."""
+    """Draw the page: two photos on one canvas, lines between them, downloads."""
     layout.header("Correspondence", choice, backbone)
     other = _other(choice)
     seconds = sum(pictures.features(one, backbone)[1] for one in (choice, other))
@@ -33,7 +33,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 
 def _other(choice: Choice) -> Choice:
-    """The same weights and size on the second photo."""
+    """Choose the second photo, for the same weights and size."""
     photos = all_photos(st.session_state)
     names = [MIRROR, *(name for name in photos if name != choice.photo.name)]
     wanted = _PARTNERS.get(choice.photo.name, MIRROR)
@@ -52,7 +52,7 @@ def _other(choice: Choice) -> Choice:
 
 @st.fragment
 def _explore(first: Choice, second: Choice, backbone: Backbone) -> None:
-    """What the controls below the canvas change; the backbone has seen both photos already."""
+    """Draw what the controls below the canvas change; the backbone has seen both photos already."""
     place = st.container()
     keep, share, shown = _controls(backbone)
     matches = cached_canvas.matches(first, second, backbone, share)
@@ -123,7 +123,7 @@ def _controls(backbone: Backbone) -> tuple[int, float | None, str]:
 
 
 def _lines(matches: Matches, keep: int, first: int, second: int) -> list[list[float]]:
-    """(row, column, row, column, cosine) of the best; `first` and `second` are columns of the grids."""
+    """List (row, column, row, column, cosine) of the best; `first` and `second` are columns of the grids."""
     return [
         [*divmod(int(a), first), *divmod(int(b), second), round(float(cosine), 4)]
         for a, b, cosine in zip(
@@ -135,7 +135,7 @@ def _lines(matches: Matches, keep: int, first: int, second: int) -> list[list[fl
 def _joint(
     first: Choice, second: Choice, backbone: Backbone, share: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both photos in the colours of one basis."""
+    """Draw both photos in the colours of one basis."""
     looks = []
     for one in (first, second):
         features, _ = pictures.features(one, backbone)

@@ -47,7 +47,7 @@ python -m dino eval cost"""
 
 
 def show() -> None:
-    """The page; it needs no weights, only what was measured."""
+    """Draw the page; it needs no weights, only what was measured."""
     sidebar.show_problems()
     layout.heading("Evaluation", "What was measured here, beside what others published.")
     try:
@@ -72,7 +72,7 @@ def show() -> None:
 
 
 def _nothing() -> None:
-    """What to do where nothing was measured."""
+    """Say what to do where nothing was measured."""
     st.markdown("## Nothing was measured yet")
     folder = plain_text(str(services.results_folders()[0]))
     st.markdown(
@@ -85,7 +85,7 @@ def _nothing() -> None:
 
 
 def _report(found: Results) -> None:
-    """One task at a time, of all weights or of some."""
+    """Show one task at a time, of all weights or of some."""
     reports = found.history.reports
     tasks = [section.task for section in services.sections(reports)]
     with st.container(horizontal=True):
@@ -143,7 +143,7 @@ def _one_line(name: str) -> str:
 
 
 def _take_away(found: Results) -> None:
-    """The whole report as files, and the command that writes the same."""
+    """Offer the whole report as files, and the command that writes the same."""
     history = found.history
     layout.downloads(
         ("Report, HTML", "report.html", "draft", lambda: services.report_html(history)),

@@ -12,7 +12,7 @@ from dino.media.draw import COLORMAPS
 
 
 def show() -> None:
-    """The page: whose training, which photo, and the film."""
+    """Draw the page: whose training, which photo, and the film."""
     layout.heading(
         "Evolution",
         "How attention came about: the CLS token's attention in the last block, head by head, from random "

@@ -80,7 +80,7 @@ def _controls(choice: Choice, backbone: Backbone) -> tuple[list[str], float | No
 def _look(
     photos: list[Choice], backbone: Backbone, share: float | None
 ) -> tuple[list[Look], float]:
-    """The photos as the network sees them, and the seconds of the forwards when they were made."""
+    """See the photos as the network does, and the seconds of the forwards when they were made."""
     looks, total = [], 0.0
     for one in photos:
         features, seconds = pictures.features(one, backbone)

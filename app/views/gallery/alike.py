@@ -16,7 +16,7 @@ _MAX_GROUPS = 25
 
 
 def choose_photo(of: Gallery) -> int:
-    """The row of a chosen photo."""
+    """Choose a photo; return its row."""
     paths = of.photos.paths
     path = st.selectbox("Photo to compare with", paths, key=LIKE, bind="query-params")
     return services.rows_by_path(of)[path]
@@ -24,7 +24,7 @@ def choose_photo(of: Gallery) -> int:
 
 @st.fragment
 def neighbours(of: Gallery, choice: Choice, backbone: Backbone) -> None:
-    """The photos nearest to one, with their cosines; it and one of them large."""
+    """Show the photos nearest to one, with their cosines; it and one of them large."""
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
     with left:
         row = choose_photo(of)
@@ -49,7 +49,7 @@ def neighbours(of: Gallery, choice: Choice, backbone: Backbone) -> None:
 
 @st.fragment
 def near_duplicates(of: Gallery, choice: Choice, backbone: Backbone) -> None:
-    """Groups of photos that are nearly the same, most alike first; one of them large."""
+    """Show groups of photos that are nearly the same, most alike first; one of them large."""
     threshold = st.slider(
         "Cosine above",
         0.70,

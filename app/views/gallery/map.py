@@ -42,7 +42,7 @@ class Map:
 
 
 def show(of: Gallery, choice: Choice, backbone: Backbone) -> None:
-    """Controls, the chart, the photo under the pointer, and the chosen photos."""
+    """Draw controls, the chart, the photo under the pointer, and the chosen photos."""
     if len(of.photos) < _MIN_PHOTOS:
         st.info(f"A map needs {_MIN_PHOTOS} photos or more.", icon=":material/info:")
         return
@@ -108,8 +108,8 @@ def _groups(of: Gallery, tint: str, k: int) -> tuple[str, ...]:
 
 
 def _project(of: Gallery, method: str, nearby: int) -> Projection | None:
-    """The points; where they take long, with progress, outside any fragment, so that Cancel (as any
-    other control) ends the work."""
+    """Project to points; where that takes long, with progress, outside any fragment, so that Cancel (as
+    any other control) ends the work."""
     options: dict[str, Any] = {"method": method, "perplexity": 30 if method == "pca" else nearby}
     if method == "pca" or services.has_points(of, **options):
         return services.points(of, **options)
@@ -133,7 +133,7 @@ def _cancel() -> None:
 
 @st.fragment
 def _chart(drawn: Map) -> None:
-    """The chart and what was chosen in it; choosing redraws this alone."""
+    """Draw the chart and what was chosen in it; choosing redraws this alone."""
     event = st.plotly_chart(
         _figure(drawn),
         key=CHART,
@@ -161,7 +161,7 @@ def _chart(drawn: Map) -> None:
 
 
 def _chosen(drawn: Map, rows: list[int]) -> None:
-    """One of the chosen photos large, beside all of them."""
+    """Show one of the chosen photos large, beside all of them."""
     st.markdown(f"**{len(rows):,} photos chosen**")
     large, small = st.columns([3, 2], gap="medium")
     with large:
@@ -190,12 +190,12 @@ def _figure(drawn: Map, title: str = "") -> go.Figure:
 def _describe(drawn: Map) -> str:
     projection, shares = drawn.projection, drawn.projection.explained_variance
     if projection.method == "pca" and shares is not None:
-        said = f"The axes hold {sum(shares[:2]):.0%} of the variance."
+        text = f"The axes hold {sum(shares[:2]):.0%} of the variance."
     else:
-        said = f"Seed {projection.seed}; groups mean much, distances between them little."
+        text = f"Seed {projection.seed}; groups mean much, distances between them little."
     if drawn.tint == "date":
-        said += f" {services.dates_known(drawn.of):.0%} of the dates are from the cameras, the others of files."
-    return said
+        text += f" {services.dates_known(drawn.of):.0%} of the dates are from the cameras, the others of files."
+    return text
 
 
 def _downloads(drawn: Map, rows: Sequence[int]) -> None:
@@ -210,7 +210,7 @@ def _downloads(drawn: Map, rows: Sequence[int]) -> None:
 
 
 def photos_csv(drawn: Map, rows: np.ndarray) -> bytes:
-    """One line a photo: path, label, group, date and where it is from, sha256, coordinates."""
+    """Write one line a photo: path, label, group, date and where it is from, sha256, coordinates."""
     photos = drawn.of.photos
     lines = ["path,label,group,date,dated_by,sha256,x,y"]
     for row in rows.tolist():

@@ -22,7 +22,7 @@ PART = "see"
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: choose a folder, embed it, look around in it."""
+    """Draw the page: choose a folder, embed it, look around in it."""
     layout.heading(
         "Gallery",
         "What a network finds alike in a whole folder of photos.",
@@ -69,7 +69,7 @@ CROPS = (96, 128, 160, 192, 224, 280, 336, 448, 518)
 
 
 def _choose_photos() -> tuple[Path | None, PhotoFacts | None, int]:
-    """Widgets for the photos and the size they are seen at; None where nothing usable is chosen."""
+    """Draw widgets for the photos and the size they are seen at; None where nothing usable is chosen."""
     root = data_root.data_root()
     found = pictures.photo_folders(str(root))
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")

@@ -35,7 +35,7 @@ def grid(
     *,
     chosen: int | None = None,
 ) -> None:
-    """Thumbnails of photos by row, each with its name and a note; `chosen` is framed."""
+    """Show thumbnails of photos by row, each with its name and a note; `chosen` is framed."""
     paths = of.photos.paths
     lines = notes or [""] * len(rows)
     figures = []
@@ -52,7 +52,7 @@ def grid(
 
 
 def first(of: Gallery, rows: Sequence[int], notes: Sequence[str] | None = None) -> None:
-    """As `grid`, the first so many, and how many are not shown."""
+    """Show the first of them as `grid` does, and how many are not shown."""
     shown = list(rows)[:MAX_SHOWN]
     grid(of, shown, list(notes)[:MAX_SHOWN] if notes else None)
     if len(rows) > MAX_SHOWN:
@@ -73,7 +73,8 @@ def enlarged(
     *,
     captions: Sequence[str] | None = None,
 ) -> None:
-    """The first photos by row, at the size in the sidebar; what cannot be read is told in a sentence."""
+    """Show the first photos by row, at the size in the sidebar; a sentence in place of what cannot be
+    read."""
     panels = []
     for number, row in enumerate(rows[:MOST]):
         try:

@@ -61,13 +61,13 @@ class Question:
 
 
 def explain(text: str) -> None:
-    """The step's own text, in type that can be read from further away."""
+    """Show the step's own text, in type that can be read from further away."""
     with st.container(key="learn_text"):
         st.markdown(text)
 
 
 def predict(lesson: Lesson, question: Question, *, name: str) -> bool:
-    """Ask; after "Check" say what is right. Whether the answer may be shown.
+    """Ask; after "Check" say what is right. Return whether the answer may be shown.
 
     Args:
         name: of the question; what was answered is kept by it, photo and weights.
@@ -115,7 +115,7 @@ def forget_answers(name: str) -> None:
 
 
 def number(label: str, key: str, *, help_text: str = "") -> int:
-    """A seed that is in the link, also where a button has changed it."""
+    """Choose a seed that is in the link, also where a button has changed it."""
     return url.linked(
         key,
         range(MAX_SEED + 1),
@@ -127,12 +127,12 @@ def number(label: str, key: str, *, help_text: str = "") -> int:
 
 
 def another(key: str) -> None:
-    """The next seed, for a button."""
+    """Take the next seed, for a button."""
     st.session_state[key] = (int(st.session_state.get(key, 0)) + 1) % (MAX_SEED + 1)
 
 
 def figure(lesson: Lesson, *, x: str, y: str, height: int = 300) -> go.Figure:
-    """An empty chart in the page's type."""
+    """Make an empty chart in the page's type."""
     return go.Figure(
         layout={
             "height": height + 8 * (lesson.font_px - 14),
@@ -147,5 +147,5 @@ def figure(lesson: Lesson, *, x: str, y: str, height: int = 300) -> go.Figure:
 
 
 def chart(drawn: go.Figure, key: str, alt: str) -> None:
-    """The chart as wide as its place."""
+    """Show the chart as wide as its place."""
     st.plotly_chart(drawn, width="stretch", key=key, config={"displayModeBar": False}, alt=alt)

@@ -52,7 +52,7 @@ html { font-size: 22px !important; }
 
 
 def show(choice: Choice, backbone: Backbone, *, look: Callable[..., None] | None = None) -> None:
-    """The page; `look` opens Attention with the parameters it is given."""
+    """Draw the page; `look` opens Attention with the parameters it is given."""
     layout.header("Learn", choice, backbone)
     number = _asked()
     answers, projector = _navigation(number)
@@ -64,7 +64,7 @@ def show(choice: Choice, backbone: Backbone, *, look: Callable[..., None] | None
 
 
 def _asked() -> int:
-    """The number of the step, from 0, by the session or the link."""
+    """Find the number of the step, from 0, by the session or the link."""
     names = _names()
     if st.session_state.get(_KEY) not in names:
         text = st.query_params.get(_KEY, "1")
@@ -78,7 +78,7 @@ def _names() -> list[str]:
 
 
 def _navigation(number: int) -> tuple[bool, bool]:
-    """The row above a step; whether all answers are shown, and whether type is large."""
+    """Draw the row above a step; return whether all answers are shown, and whether type is large."""
     large = st.session_state.get("projector", st.query_params.get("projector") == "true")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _turner("learn_back", -1, number)
@@ -113,7 +113,7 @@ def _drop_links(number: int) -> None:
 
 @st.fragment
 def _body(number: int, lesson: Lesson) -> None:
-    """The step; its controls run nothing but itself."""
+    """Draw the step; its controls run nothing but itself."""
     step = STEPS[number]
     with st.container(key="learn_head"):
         st.subheader(f"{number + 1}. {step.title}", anchor=False)
@@ -124,7 +124,7 @@ def _body(number: int, lesson: Lesson) -> None:
 
 
 def _turning(number: int, lesson: Lesson) -> None:
-    """Back, on, start the step over, and the way to Attention."""
+    """Offer to go back, on, to start the step over, and the way to Attention."""
     if number == len(STEPS) - 1:
         st.success(
             "That was all of it. Now try a photo of your own: **Attention** to look around, **Masks** for a "
@@ -152,7 +152,7 @@ def _turning(number: int, lesson: Lesson) -> None:
 
 
 def _turner(key: str, by: int, number: int) -> None:
-    """A small button above a step."""
+    """Draw a small button above a step."""
     st.button(
         "",
         key=key,
@@ -181,12 +181,12 @@ def _reset(number: int, backbone: Backbone) -> None:
 
 
 def _module(step: Step) -> str:
-    """The name a step's question is kept by: that of its module."""
+    """Return the name a step's question is kept by: that of its module."""
     return step.show.__module__.rpartition(".")[2]
 
 
 def _view(lesson: Lesson, step: Step) -> dict[str, str]:
-    """Photo, weights, and what this step looks at; the size goes along by itself."""
+    """Collect photo, weights, and what this step looks at; the size goes along by itself."""
     kept = {
         name: str(st.session_state[key])
         for name, key in step.handed.items()

@@ -40,7 +40,7 @@ EXPLAINED = {
 
 
 def settings(num_heads: int, size: int) -> MaskSettings | None:
-    """Draw the controls; the settings they make, or None while no head is chosen."""
+    """Draw the controls; return the settings they make, or None while no head is chosen."""
     method = METHODS[_method()]
     st.caption(EXPLAINED[method])
     discovers = method in methods.METHODS
@@ -72,7 +72,7 @@ def settings(num_heads: int, size: int) -> MaskSettings | None:
 
 
 def of_head(made: MaskSettings, head: int) -> MaskSettings:
-    """The same of one head alone."""
+    """Make the same settings for one head alone."""
     return replace(made, heads=(head,))
 
 
@@ -181,7 +181,8 @@ def _clusters() -> int:
 
 
 def _cleanup() -> tuple[bool, bool, float]:
-    """Largest piece only, holes filled, and the least share of the photo a piece must have."""
+    """Choose whether to keep the largest piece only, to fill holes, and the least share of the photo a
+    piece must have."""
     with st.container(horizontal=True, gap="medium"):
         largest = st.toggle("Largest piece only", key="largest", bind="query-params")
         holes = st.toggle("Fill holes", key="holes", bind="query-params")

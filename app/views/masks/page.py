@@ -30,7 +30,7 @@ POINTING = WAYS[1]
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: how masks are made; the mask, each head's or object's own, scores, downloads."""
+    """Draw the page: how masks are made; the mask, each head's or object's own, scores, downloads."""
     layout.header("Masks", choice, backbone)
     by = st.segmented_control(
         "Masks by", WAYS, default=WAYS[0], required=True, key="by", bind="query-params",
@@ -52,7 +52,7 @@ def _point(choice: Choice, backbone: Backbone) -> None:
 
 @st.fragment
 def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
-    """Everything a control changes; attention is here already, features and keys are where asked."""
+    """Draw everything a control changes; attention is here already, features and keys are where asked."""
     large, side = st.columns([6, 5], gap="medium")
     with side:
         settings = controls.settings(attention.num_heads, choice.size)
@@ -82,7 +82,7 @@ def _explore(choice: Choice, backbone: Backbone, attention: Attention) -> None:
 
 
 def _view(settings: MaskSettings) -> tuple[str, bool]:
-    """How the mask is drawn, and whether it is shown before refinement."""
+    """Choose how the mask is drawn, and whether it is shown before refinement."""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         view = st.segmented_control(
             "View",
@@ -118,7 +118,7 @@ def _large(scene: Scene) -> None:
 
 
 def _steps(settings: MaskSettings) -> str:
-    """What is done to the patches, in words."""
+    """Say what is done to the patches, in words."""
     steps = []
     if settings.min_area:
         steps.append(f"pieces below {100 * settings.min_area:g} % dropped")
@@ -128,7 +128,7 @@ def _steps(settings: MaskSettings) -> str:
 
 
 def _gallery(scene: Scene, scores: HeadScores | None) -> None:
-    """Each head's own mask; or each object's, beside the map it was cut from."""
+    """Show each head's own mask; or each object's, beside the map it was cut from."""
     if scene.found is not None and not len(scene.found.masks):
         return
     title = (
@@ -158,7 +158,7 @@ def _gallery(scene: Scene, scores: HeadScores | None) -> None:
 
 
 def _cut(scene: Scene, index: int) -> Tile:
-    """The map an object was cut from."""
+    """Draw the map an object was cut from."""
     assert scene.found is not None
     photo = pictures.shown(scene.choice.photo, TILE_PX)
     pixels, _ = diverging_heat(scene.found.scores[index], scene.attention.geometry, photo)
@@ -173,7 +173,7 @@ def _cut(scene: Scene, index: int) -> Tile:
 
 
 def _reference(scene: Scene) -> HeadScores | None:
-    """Upload of a reference mask and, where there is one, what masks score on it."""
+    """Take a reference mask and, where there is one, show what masks score on it."""
     known = cached_masks.reference(st.session_state, scene.choice.photo) is not None
     with st.expander("Compare with a reference mask", expanded=known, icon=":material/rule:"):
         named = reference.choose(scene.choice.photo)
@@ -189,7 +189,7 @@ def _reference(scene: Scene) -> HeadScores | None:
 
 
 def _present(scene: Scene, named: NamedReference) -> list[tuple[str, float]]:
-    """J of the mask at hand, and of the same before it was refined."""
+    """Measure J of the mask at hand, and of the same before it was refined."""
     truth = named.reference.pixels
     present = [("This mask", jaccard(scene.mask(), truth))]
     if scene.settings.refine != "none":

@@ -16,6 +16,8 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 # More points than a chart is wide only cost time.
 _MAX_POINTS = 600
 _HEIGHT_PX = 250
+# Runs write entropies in nats.
+_NATS_A_BIT = math.log(2)
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class Curve:
 
 
 def show(curves: Sequence[Curve]) -> None:
-    """All charts that have something to show, two in a row."""
+    """Show all charts that have something to show, two in a row."""
     drawn = [
         ("Loss", _LOSS_HELP, _lines(curves, {"loss": "loss"})),
         ("k-NN, %", _KNN_HELP, _knn(curves)),
-        ("Entropy and KL, nats", _ENTROPY_HELP, _entropy(curves)),
+        ("Entropy and KL, bits", _ENTROPY_HELP, _entropy(curves)),
         ("Learning rate", _LR_HELP, _lines(curves, {"lr": "rate"})),
         ("Photos a second", _SPEED_HELP, _lines(curves, {"images_per_s": "photos/s"})),
     ]
@@ -71,19 +73,21 @@ _KNN_HELP = (
 )
 _ENTROPY_HELP = (
     "Solid: entropy of the teacher's answer to one photo. Dashed: of its mean answer over a batch. "
-    "Dotted: KL of student and teacher. Collapsed is a run whose solid line lies at ln K (K prototypes), "
+    "Dotted: KL of student and teacher. Collapsed is a run whose solid line lies at log₂ K (K prototypes), "
     "or whose dashed line lies at 0."
 )
 _LR_HELP = "Rises in the warm-up, then falls along a cosine."
 _SPEED_HELP = "How many photos are learned from in a second, all their crops included."
 
 
-def _lines(curves: Sequence[Curve], columns: Mapping[str, str]) -> go.Figure:
-    """A line for each run and column; columns that a run lacks are left out."""
+def _lines(curves: Sequence[Curve], columns: Mapping[str, str], *, unit: float = 1.0) -> go.Figure:
+    """Draw a line for each run and column, in multiples of a unit; columns that a run lacks are left out."""
     figure = _figure("step", legend=len(curves) > 1)
     for curve in curves:
         for (column, label), dash in zip(columns.items(), _DASHES, strict=False):
-            points = [(m["step"], m[column]) for m in curve.metrics if m.get(column) is not None]
+            points = [
+                (m["step"], m[column] / unit) for m in curve.metrics if m.get(column) is not None
+            ]
             if not points:
                 continue
             steps, values = zip(*_thinned(points), strict=True)
@@ -101,16 +105,18 @@ def _lines(curves: Sequence[Curve], columns: Mapping[str, str]) -> go.Figure:
 
 
 def _entropy(curves: Sequence[Curve]) -> go.Figure:
-    """Entropies and KL, below the most that an entropy over K prototypes can be."""
+    """Draw entropies and KL, below the most that an entropy over K prototypes can be."""
     figure = _lines(
-        curves, {"teacher_entropy": "entropy", "batch_mean_entropy": "batch mean", "kl": "KL"}
+        curves,
+        {"teacher_entropy": "entropy", "batch_mean_entropy": "batch mean", "kl": "KL"},
+        unit=_NATS_A_BIT,
     )
     if figure.data:
         for count in sorted({curve.out_dim for curve in curves}):
             figure.add_hline(
-                y=math.log(count),
+                y=math.log2(count),
                 line={"color": "rgba(128,128,128,0.9)", "width": 1},
-                annotation={"text": f"ln K = {math.log(count):.2f}", "yanchor": "bottom"},
+                annotation={"text": f"log₂ K = {math.log2(count):.2f}", "yanchor": "bottom"},
             )
     return figure
 
@@ -148,14 +154,14 @@ def _figure(x: str, *, legend: bool) -> go.Figure:
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """Every n-th point and the last."""
+    """Keep every n-th point and the last."""
     stride = -(-len(points) // _MAX_POINTS)
     kept = points[::stride]
     return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
 def _latest(figure: go.Figure) -> str:
-    """The last value of each line, for those who do not see the chart."""
+    """Name the last value of each line, for those who do not see the chart."""
     ends = [
         f"{trace.name} {trace.y[-1]:.4g}" for trace in figure.data if trace.showlegend is not False
     ]

@@ -97,7 +97,7 @@ def fill_from(run: Path) -> None:
 
 
 def _photos() -> tuple[Chosen, Chosen, Chosen]:
-    """What to learn from, and what to measure features and attention on."""
+    """Choose what to learn from, and what to measure features and attention on."""
     photo_folders.suggest_first()
     left, right = st.columns(2, gap="medium")
     with left:
@@ -132,7 +132,7 @@ def _photos() -> tuple[Chosen, Chosen, Chosen]:
 
 
 def _recipe(data: Chosen) -> tuple[str, str | None, str]:
-    """Preset, weights to start from (None: from scratch) and name."""
+    """Choose preset, weights to start from (None: from scratch) and name."""
     left, middle, right = st.columns(3, gap="medium")
     names = [name for name in _ABOUT_PRESETS if name in PRESETS]
     names += [name for name in PRESETS if name not in names]
@@ -171,13 +171,13 @@ def _recipe(data: Chosen) -> tuple[str, str | None, str]:
 
 
 def _learned_weights() -> list[str]:
-    """Weights that something was learned in."""
+    """List the weights that something was learned in."""
     session = st.session_state
     return [name for name in weights_menu.weights_options(session) if not name.startswith("random")]
 
 
 def _config(preset: str, weights: str | None, data: Chosen) -> TrainConfig:
-    """The settings as they stand."""
+    """Make the settings as they stand."""
     facts = data.facts
     config = training_request.make_config(
         preset,
@@ -206,7 +206,7 @@ def _name_problem(name: str) -> str:
 def _actions(
     request: Request, num_photos: int, *, ready: bool, started: Callable[[str], None]
 ) -> None:
-    """Check and Start, and what they said."""
+    """Offer Check and Start, and show what they said."""
     steps = num_photos // request.config.batch_size
     total = min(steps * request.config.epochs, request.config.max_steps or sys.maxsize)
     st.caption(f"{steps:,} steps an epoch, {total:,} in all.")

@@ -26,7 +26,7 @@ _COLLAPSE = re.compile(r"^(\S+ \S+) ((?:uniform|one-dimensional) collapse: .*)$"
 
 
 def show(names: Sequence[str], focus: str) -> None:
-    """Draw it; polled while one of the runs is at work."""
+    """Draw how runs are doing; polled while one of them is at work."""
     folders = [runs_folder() / name for name in names]
     runs = [summarize(folder) for folder in folders if is_run(folder)]
     looks = _choose_looks(names)
@@ -49,7 +49,7 @@ def show(names: Sequence[str], focus: str) -> None:
 
 
 def time_left(run: RunSummary, curve: Curve) -> str:
-    """How long a run still takes at its speed, in words; empty where it cannot be known."""
+    """Estimate how long a run still takes at its speed, in words; empty where it cannot be known."""
     speeds = [m["images_per_s"] for m in curve.metrics[-_SPEEDS:] if m.get("images_per_s")]
     if not speeds or not run.total_steps:
         return ""
@@ -59,13 +59,13 @@ def time_left(run: RunSummary, curve: Curve) -> str:
 
 
 def progress_words(run: RunSummary, *further: str) -> str:
-    """A run at work in a line of words."""
+    """Describe a run at work in a line."""
     words = {"starting": "starting: reads photos and weights", "stopping": "saves and stops"}
     return " · ".join([run.name, words.get(run.status, steps_of(run)), *filter(None, further)])
 
 
 def steps_of(run: RunSummary) -> str:
-    """Where a run is."""
+    """Say where a run is."""
     return f"step {run.step:,}" + (f" of {run.total_steps:,}" if run.total_steps else "")
 
 
@@ -75,7 +75,7 @@ def _progress(run: RunSummary, curve: Curve) -> None:
 
 
 def _outcome(run: RunSummary, curve: Curve) -> None:
-    """How a run ended, and what came of it."""
+    """Say how a run ended, and what came of it."""
     said = f"{run.name} {run.status}" + (
         f": {run.reason}" if run.reason else f" at {steps_of(run)}"
     )
@@ -91,7 +91,7 @@ def _outcome(run: RunSummary, curve: Curve) -> None:
 
 
 def _collapse(run: RunSummary) -> None:
-    """The latest collapse in the log."""
+    """Show the latest collapse in the log."""
     path = run.folder / "log.txt"
     found = _COLLAPSE.findall(path.read_text(errors="replace")) if path.exists() else []
     if found:
@@ -113,7 +113,7 @@ def _curve(run: RunSummary, look: int) -> Curve:
 
 
 def _choose_looks(names: Sequence[str]) -> dict[str, int]:
-    """A colour for each chosen run; it keeps the one it had, unless another has that now."""
+    """Choose a colour for each chosen run; it keeps the one it had, unless another has that now."""
     had: dict[str, int] = st.session_state.setdefault(_LOOKS, {})
     looks: dict[str, int] = {}
     for name in sorted(names, key=lambda name: name not in had):
@@ -143,7 +143,7 @@ _NOTICEABLE_POINTS = 1.5
 
 
 def verdict(probes: Sequence[Mapping[str, Any]]) -> str:
-    """Whether what was measured got better than at the start, and by how many points."""
+    """Say whether what was measured got better than at the start, and by how many points."""
     found = [line for name in _MEASURES if (line := _compare(probes, name))]
     if found:
         return " ".join(found)
@@ -172,7 +172,7 @@ def _compare(probes: Sequence[Mapping[str, Any]], name: str) -> str:
 
 
 def _percent(name: str, value: float) -> float:
-    """J is written as a share."""
+    """Turn a measure into percent: J is written as a share."""
     return 100 * value if name == "jaccard" and value <= 1 else value
 
 
@@ -180,7 +180,7 @@ _EPOCH = re.compile(r"epoch-(\d+)$")
 
 
 def _filmstrip(run: Path) -> None:
-    """A slider over epochs and a choice of photos; nothing where the run drew none."""
+    """Show a slider over epochs and a choice of photos; nothing where the run drew none."""
     strip = run / "filmstrip"
     epochs = sorted(int(m[1]) for p in strip.glob("epoch-*") if (m := _EPOCH.match(p.name)))
     photos = sorted(strip.glob("photo-*.png"), key=lambda p: int(p.stem.removeprefix("photo-")))
@@ -211,7 +211,7 @@ def _photo(run: Path, count: int) -> int:
 
 
 def _epoch(run: Path, epochs: list[int]) -> int:
-    """The chosen epoch; the newest, as more of them come, until another is chosen."""
+    """Choose an epoch; the newest, as more of them come, until another is chosen."""
     chosen = f"train_film_chosen_{run.name}"
     key = f"train_film_epoch_{run.name}_{len(epochs)}"
 

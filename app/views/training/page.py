@@ -23,7 +23,7 @@ _PART, _GO_TO = "train_part", "train_go_to"
 
 
 def show(selection: Selection, look: Callable[[str], None]) -> None:
-    """The page; it needs no weights.
+    """Draw the page; it needs no weights.
 
     Args:
         look: opens the Attention page with weights of a name.
@@ -47,7 +47,7 @@ def show(selection: Selection, look: Callable[[str], None]) -> None:
 
 
 def _choose_part() -> str:
-    """The part to show: what was just started, what the link says, or what was chosen."""
+    """Choose the part to show: what was just started, what the link says, or what was chosen."""
     if (name := st.session_state.pop(_GO_TO, None)) is not None:
         st.session_state[_PART] = "runs"
         runs.select([name])

@@ -64,7 +64,7 @@ def select(names: Sequence[str]) -> None:
 
 
 def choose(runs: Sequence[RunSummary]) -> list[RunSummary]:
-    """The chosen runs that exist; the newest where nobody has chosen yet."""
+    """Find the chosen runs that exist; the newest where nobody has chosen yet."""
     names = st.session_state.get(SELECTED)
     if names is None:
         names = [runs[0].name]
@@ -79,7 +79,7 @@ def _states(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
 
 
 def _table(known: list[tuple[str, str]], chosen: list[str]) -> None:
-    """The table; a run that appears, goes or changes its state redraws the page around it."""
+    """Draw the table; a run that appears, goes or changes its state redraws the page around it."""
     runs = list_runs(runs_folder())
     names = [run.name for run in runs]
     key = f"{_TABLE}_{st.session_state.get(f'{_TABLE}_turn', 0)}_{hash(tuple(names))}"
@@ -144,7 +144,7 @@ def _knn(run: RunSummary) -> str:
 
 
 def _focus(chosen: Sequence[RunSummary]) -> RunSummary:
-    """The one run that buttons, pictures and log are of."""
+    """Choose the one run that buttons, pictures and log are of."""
     if len(chosen) == 1:
         return chosen[0]
     names = [run.name for run in chosen]
@@ -161,7 +161,7 @@ def _focus(chosen: Sequence[RunSummary]) -> RunSummary:
 
 
 def _actions(run: RunSummary, look: Callable[[str], None], show_form: Callable[[], None]) -> None:
-    """What can be done with a run in its state."""
+    """Offer what can be done with a run in its state."""
     with st.container(horizontal=True):
         weights = f"{weights_menu.RUN}{run.name}"
         if st.button(
@@ -185,7 +185,7 @@ def _actions(run: RunSummary, look: Callable[[str], None], show_form: Callable[[
 
 
 def _stop_or_resume(run: RunSummary) -> None:
-    """One button or the other; they come last, so that nothing moves below a pointer."""
+    """Show one button or the other; they come last, so that nothing moves below a pointer."""
     if run.active:
         st.button(
             "Stop",

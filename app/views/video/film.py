@@ -47,7 +47,7 @@ def work(order: Order) -> bool:
 
 
 def show(order: Order) -> None:
-    """The film."""
+    """Play the film."""
     st.video(
         str(order.out / FILM),
         loop=True,
@@ -58,14 +58,14 @@ def show(order: Order) -> None:
 
 
 def facts(order: Order, backbone: Backbone) -> None:
-    """What is known of a finished film: its scale, its length, downloads; nothing before."""
+    """Show what is known of a finished film: its scale, its length, downloads; nothing before."""
     result = read_result(order.out)
     if result is None or jobs.read_job(order.out).status != "finished":
         return
     if len(result.tops) == 1:
         layout.colour_bar(next(iter(COLORMAPS)), 0, result.tops[0], "× even")
     if result.tops:
-        each = (
+        own_scales = (
             ", each head by its own: "
             + ", ".join(f"head {number} to {top:.3g}" for number, top in enumerate(result.tops))
             if len(result.tops) > 1
@@ -73,7 +73,7 @@ def facts(order: Order, backbone: Backbone) -> None:
         )
         st.caption(
             "Attention of a patch in multiples of what it would get, were all alike. One scale for the whole "
-            f"film, up to the value that 0.5 % of all patches exceed{each}."
+            f"film, up to the value that 0.5 % of all patches exceed{own_scales}."
         )
     st.caption(
         f"{result.num_frames} frames, made in {in_words(result.seconds)} on {backbone.device}."

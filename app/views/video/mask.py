@@ -21,7 +21,7 @@ POINTING, DRAWING, ATTENTION, _ = WAYS
 
 
 def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
-    """Labels [H,W] of the first frame, uint8; None while there are none.
+    """Choose the labels [H,W] of the first frame, uint8; None while there are none.
 
     Raises:
         UserError: a picture that is no mask of this frame.
@@ -51,12 +51,12 @@ def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
 
 
 def download(path: Path, data: bytes) -> None:
-    """The first mask, which the command needs."""
+    """Offer the first mask, which the command needs."""
     layout.downloads(("First mask (PNG)", path.name, "contrast", lambda: data))
 
 
 def _labels(masks: np.ndarray) -> np.ndarray:
-    """Masks [n,H,W] that share nothing as labels 1 to n."""
+    """Number masks [n,H,W] that share nothing as labels 1 to n."""
     numbers = np.arange(1, len(masks) + 1, dtype=np.uint8)
     return (masks * numbers[:, None, None]).max(axis=0)
 
@@ -107,7 +107,7 @@ _HELP = (
 
 
 def _drawn(frame: Choice, backbone: Backbone) -> np.ndarray | None:
-    """Labels [H,W] of the first frame, uint8, as they are painted; None while there are none."""
+    """Take the labels [H,W] of the first frame, uint8, as they are painted; None while there are none."""
     height, width = photos.pixels(frame.photo).shape[:2]
     shrunk = min(1.0, _CELLS / max(height, width))
     size = max(1, round(height * shrunk)), max(1, round(width * shrunk))
@@ -137,7 +137,7 @@ def _drawn(frame: Choice, backbone: Backbone) -> np.ndarray | None:
 
 
 def _brushes(prompts: Prompts) -> list[Brush]:
-    """One for each object that is painted, and one for the next."""
+    """Make one brush for each object that is painted, and one for the next."""
     count = min(max(prompts.painted[1::2], default=0) + 1, len(OVERLAY_COLORS))
     return [
         Brush(f"Object {number}", "#" + bytes(color.tolist()).hex(), f"Paints object {number} (B)")

@@ -22,7 +22,7 @@ FOLLOW = KINDS[1]
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: a video, what is made of it, and the film."""
+    """Draw the page: a video, what is made of it, and the film."""
     layout.heading(
         "Video",
         "What a network attends to over time, or where a mask goes that is drawn on the first frame.",
@@ -47,7 +47,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 
 def _attend(choice: Choice, backbone: Backbone, clip: Clip) -> Order:
-    """Controls of an attention film beside the film."""
+    """Draw the controls of an attention film beside the film."""
     backbone.check_attention()
     large, side = st.columns([6, 5], gap="medium")
     with side:
@@ -83,7 +83,7 @@ def _style(num_heads: int) -> AttentionStyle:
 
 
 def _follow(choice: Choice, backbone: Backbone, clip: Clip) -> Order | None:
-    """The first frame's mask, then the film."""
+    """Draw the first frame's mask, then the film."""
     frame = replace(choice, photo=services.first_frame(clip))
     labels = mask.choose(frame, backbone)
     if labels is None:

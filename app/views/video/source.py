@@ -31,7 +31,7 @@ def choose(photo: Photo) -> Clip | None:
 
 
 def show(clip: Clip) -> None:
-    """The clip, or the first frame of one that browsers might not play."""
+    """Show the clip, or the first frame of one that browsers might not play."""
     if clip.photo:
         st.video(str(clip.path), loop=True, muted=True, alt=f"A {clip.name}: {clip.photo.alt}")
     else:
@@ -42,8 +42,8 @@ def show(clip: Clip) -> None:
 
 
 def _moving_crop(photo: Photo) -> Clip:
-    """A clip of the photo in the sidebar if it came with the app: clips are kept on disk, and photos of
-    one's own are not."""
+    """Draw a clip of the photo in the sidebar if it came with the app: clips are kept on disk, and photos
+    of one's own are not."""
     shown = photo if photo.credit else next(iter(bundled_photos().values()))
     clip = services.clip_of_photo(shown)
     whose = "the one in the sidebar"

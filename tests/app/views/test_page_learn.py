@@ -215,7 +215,7 @@ def test_another_seed_is_another_curve():
     at = opened(7, answers="true", training_seed="1")
     at.button(key="learn_train_again").click().run()
     assert at.query_params["training_seed"] == "2"
-    first, second = at.dataframe[0].value["Mean answer, nats"]
+    first, second = at.dataframe[0].value["Mean answer, bits"]
     assert first != second
 
 

@@ -117,11 +117,11 @@ def test_a_finished_run_shows_table_charts_and_verdict(root):
     assert (row["Run"], row["Step"], row["k-NN"]) == ("good", "30 / 30", "20.0 → 31.4")
     assert list(row["State"]) == ["✓ finished"]
     titles = [alt.split(" of ")[0] for alt in charts(at)]
-    assert titles == ["Loss", "k-NN, %", "Entropy and KL, nats", "Learning rate", "Photos a second"]
+    assert titles == ["Loss", "k-NN, %", "Entropy and KL, bits", "Learning rate", "Photos a second"]
     assert chart(at, "Loss")["data"][0]["name"] == "good"
     entropy = chart(at, "Entropy")
     assert [trace["line"]["dash"] for trace in entropy["data"]] == ["solid", "dash", "dot"]
-    assert entropy["layout"]["annotations"][0]["text"] == "ln K = 3.47"
+    assert entropy["layout"]["annotations"][0]["text"] == "log₂ K = 5.00"
     assert at.query_params["runs"] == "good"
 
 

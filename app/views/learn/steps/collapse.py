@@ -30,13 +30,13 @@ _DRAWN_EVERY = 6
 
 
 def show(lesson: Lesson) -> None:
-    """The switches, the curves while they grow, and what all runs so far came to."""
+    """Show the switches, the curves while they grow, and what all runs so far came to."""
     explain(
         f"Nothing so far stops both networks from saying the same of every photo, which would be a perfect "
         f"score. Two ways lead there: **one of the {OUT_DIM} outputs wins always**, or **all outputs are "
         "always equal**. Centring subtracts the teacher's running mean and works against the first; "
         "sharpening, a low teacher temperature, works against the second. The curves are entropies: 0 is "
-        "one output certain, the top all alike. Here a real DINO of two layers "
+        "one output certain, the top all alike. Here a real DINO of two blocks "
         "trains on drawings of 12×12 px, with the loss and the metrics of our training engine."
     )
     left, right = st.columns([2, 3], gap="medium")
@@ -62,7 +62,7 @@ def show(lesson: Lesson) -> None:
 
 
 def _switches() -> Demonstration:
-    """What is on, and the seed."""
+    """Choose what is on, and the seed."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         centering, sharpening = _switch("Centring"), _switch("Sharpening")
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -87,7 +87,7 @@ def _switch(label: str) -> bool:
 
 
 def _train(lesson: Lesson, settings: Demonstration) -> Outcome:
-    """The curve, redrawn while it grows; at once where the session has it."""
+    """Draw the curve while it grows; at once where the session has it."""
     place = st.empty()
     bar = st.empty()
 
@@ -104,20 +104,20 @@ def _train(lesson: Lesson, settings: Demonstration) -> Outcome:
 
     outcome = learn.demonstration(settings, grow)
     bar.empty()
-    last = outcome.points[-1].values
+    last = outcome.points[-1]
     with place:
         chart(
             _curves(lesson, outcome.points, settings),
             "learn_curves",
-            f"At the end: entropy of one answer {last['teacher_entropy']:.2f}, of the mean answer "
-            f"{last['batch_mean_entropy']:.2f}, at most {math.log(OUT_DIM):.2f}.",
+            f"At the end: entropy of one answer {_bits(last, 'teacher_entropy'):.2f}, of the mean answer "
+            f"{_bits(last, 'batch_mean_entropy'):.2f} bits, at most {math.log2(OUT_DIM):.2f}.",
         )
     return outcome
 
 
 def _curves(lesson: Lesson, points: Sequence[Point], settings: Demonstration) -> go.Figure:
-    most = math.log(OUT_DIM)
-    drawn = figure(lesson, x="step", y="entropy, nats")
+    most = math.log2(OUT_DIM)
+    drawn = figure(lesson, x="step", y="entropy, bits")
     steps = [point.step for point in points]
     for key, name, colour, dash in (
         ("teacher_entropy", "one answer", _ONE, "solid"),
@@ -125,7 +125,7 @@ def _curves(lesson: Lesson, points: Sequence[Point], settings: Demonstration) ->
     ):
         drawn.add_scatter(
             x=steps,
-            y=[point.values[key] for point in points],
+            y=[_bits(point, key) for point in points],
             name=name,
             mode="lines",
             line={"color": colour, "width": 3, "dash": dash},
@@ -133,11 +133,19 @@ def _curves(lesson: Lesson, points: Sequence[Point], settings: Demonstration) ->
     drawn.add_hline(
         y=most,
         line={"color": "rgba(128,128,128,0.9)", "width": 1},
-        annotation={"text": f"all {OUT_DIM} alike: ln {OUT_DIM} = {most:.2f}", "yanchor": "bottom"},
+        annotation={
+            "text": f"all {OUT_DIM} alike: log₂ {OUT_DIM} = {most:.2f}",
+            "yanchor": "bottom",
+        },
     )
     drawn.update_xaxes(range=[0, settings.steps])
     drawn.update_yaxes(range=[-0.1, most * 1.15])
     return drawn
+
+
+def _bits(point: Point, key: str) -> float:
+    """Turn an entropy, which the engine measures in nats, into bits."""
+    return point.values[key] / math.log(2)
 
 
 def _verdict(outcome: Outcome) -> None:
@@ -156,7 +164,7 @@ def _verdict(outcome: Outcome) -> None:
 
 
 def _table() -> None:
-    """All runs of this session."""
+    """List all runs of this session."""
     made = learn.demonstrations()
     if len(made) < 2:
         st.caption("Flip a switch: another run starts, and the runs are listed here.")
@@ -167,8 +175,8 @@ def _table() -> None:
                 "Centring": settings.centering,
                 "Sharpening": settings.sharpening,
                 "Seed": settings.seed,
-                "One answer, nats": outcome.points[-1].values["teacher_entropy"],
-                "Mean answer, nats": outcome.points[-1].values["batch_mean_entropy"],
+                "One answer, bits": _bits(outcome.points[-1], "teacher_entropy"),
+                "Mean answer, bits": _bits(outcome.points[-1], "batch_mean_entropy"),
                 "k-NN, %": outcome.knn_after,
                 "Ended in": (outcome.points[-1].verdict or "no collapse").split(":")[0],
             }
@@ -178,7 +186,7 @@ def _table() -> None:
         key="learn_runs",
         column_config={
             name: st.column_config.NumberColumn(format="%.2f")
-            for name in ("One answer, nats", "Mean answer, nats")
+            for name in ("One answer, bits", "Mean answer, bits")
         },
     )
 

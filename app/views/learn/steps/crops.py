@@ -11,7 +11,7 @@ from app.views.learn.frame import Lesson, Question, Step, another, explain, numb
 
 
 def show(lesson: Lesson) -> None:
-    """The crops of one draw, who sees which, and where they lie."""
+    """Show the crops of one draw, who sees which, and where they lie."""
     photo = lesson.choice.photo
     explain(
         "Without labels, DINO learns from the photo itself: **two large crops and several small ones** of one "

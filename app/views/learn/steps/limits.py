@@ -13,7 +13,7 @@ _TOWERS = 2.0
 
 
 def show(lesson: Lesson) -> None:
-    """What to be careful about, and the patches whose tokens tower over the others."""
+    """Show what to be careful about, and the patches whose tokens tower over the others."""
     choice, backbone = lesson.choice, lesson.backbone
     explain(
         "- Attention is **where values come from, not why**: a head may look at a patch and take little from "

@@ -13,7 +13,7 @@ from dino.media import draw
 
 
 def show(lesson: Lesson) -> None:
-    """All heads of the last block; after the prediction, how widely each spreads."""
+    """Show all heads of the last block; after the prediction, how widely each spreads."""
     choice, backbone = lesson.choice, lesson.backbone
     attention, _ = pictures.attention(choice, backbone)
     bits = entropy(torch.from_numpy(attention.weights)).tolist()

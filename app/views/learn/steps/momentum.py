@@ -14,7 +14,7 @@ _STUDENT, _TEACHER = "#8a8f98", "#ff8c00"
 
 
 def show(lesson: Lesson) -> None:
-    """One weight of a student that shakes on its way, and a teacher that lags behind."""
+    """Show one weight of a student that shakes on its way, and a teacher that lags behind."""
     explain(
         "Student and teacher are the same network with different weights. The **student** learns by gradient; "
         "the **teacher** never does: after each step it becomes m parts of itself and 1 − m parts of the "
@@ -39,7 +39,7 @@ def show(lesson: Lesson) -> None:
 
 
 def _paths(lesson: Lesson, momentum: float | None) -> None:
-    """The student's weight, and the teacher's once it is predicted."""
+    """Draw the student's weight, and the teacher's once it is predicted."""
     student = example_path(_STEPS, seed=0)
     drawn = figure(lesson, x="step", y="one weight")
     drawn.add_scatter(y=student, name="student", mode="lines", line={"color": _STUDENT, "width": 1})

@@ -16,7 +16,7 @@ _KEYS_SHOWN = 4
 
 
 def show(lesson: Lesson) -> None:
-    """The formula, a table of a few keys, and the map that all of them make."""
+    """Show the formula, a table of a few keys, and the map that all of them make."""
     choice, backbone = lesson.choice, lesson.backbone
     backbone.check_attention()
     asked = state_asked.asked(backbone, pictures.geometry(choice, backbone).grid)
@@ -58,7 +58,7 @@ def _question(row: Row) -> Question:
 
 
 def _table(row: Row) -> None:
-    """Few keys of many: CLS and registers, the best patches, the query itself, the worst."""
+    """Show few keys of many: CLS and registers, the best patches, the query itself, the worst."""
     indices = [*range(row.num_prefix), *strongest(row, _KEYS_SHOWN), row.position, weakest(row)]
     kept = list(dict.fromkeys(indices))
     st.dataframe(
@@ -83,7 +83,7 @@ def _table(row: Row) -> None:
 
 
 def _map(lesson: Lesson, query: Query, row: Row, head: int) -> None:
-    """All shares over the photo; a click asks for another query."""
+    """Show all shares over the photo; a click asks for another query."""
     choice, backbone = lesson.choice, lesson.backbone
     shares = row.shares[row.num_prefix :].reshape(row.grid)
     scaled, _ = draw.normalize(shares[None])

@@ -19,7 +19,7 @@ _ENLARGED_PX = 288
 
 
 def show(lesson: Lesson) -> None:
-    """The grid, one patch's pixels, and what another patch size would cost."""
+    """Show the grid, one patch's pixels, and what another patch size would cost."""
     choice, backbone = lesson.choice, lesson.backbone
     geometry = pictures.geometry(choice, backbone)
     rows, columns = geometry.grid
@@ -82,7 +82,7 @@ _QUESTION = Question(
 
 
 def _other_size(lesson: Lesson) -> None:
-    """The same photo, cut otherwise."""
+    """Show the same photo, cut otherwise."""
     own = lesson.backbone.patch_size
     sizes = sorted({*_SIZES_PX, own})
     size = url.linked(
@@ -101,7 +101,7 @@ def _other_size(lesson: Lesson) -> None:
 
 
 def _chosen(geometry: Geometry) -> tuple[int, int]:
-    """The patch in the link, or the middle one."""
+    """Find the patch in the link, or the middle one."""
     rows, columns = geometry.grid
     parts = url.seeded("patch", "").split(":")
     if len(parts) == 2 and all(part.isascii() and part.isdigit() for part in parts):

@@ -30,7 +30,7 @@ _PROOF = (
 
 
 def show(lesson: Lesson) -> None:
-    """Two maps without names; after the prediction, which is which and what each has learned from."""
+    """Show two maps without names; after the prediction, which is which and what each has learned from."""
     explain(
         "The paper's surprise: attention of a transformer trained **without** labels lies on objects, that of "
         "the same transformer trained **with** labels much less so (section 4.2). The two here are small: one "
@@ -65,7 +65,7 @@ def show(lesson: Lesson) -> None:
 
 
 def _on_photo(lesson: Lesson) -> Lesson:
-    """The lesson on one of two photos with something to see, or on the sidebar's."""
+    """Set the lesson on one of two photos with something to see, or on the sidebar's."""
     photos = all_photos(st.session_state)
     own = lesson.choice.photo.name
     options = list(dict.fromkeys((*_PHOTOS, own)))
