@@ -57,7 +57,7 @@ def _page(view: Callable[[Choice, Backbone], None], title: str, path: str) -> Pa
 SIDEBAR_WIDGETS = ("size",)
 
 
-def _look(weights: str) -> None:
+def _open_weights(weights: str) -> None:
     """Open the Attention page with weights of a name, on the photo that is chosen."""
     kept = {key: st.query_params[key] for key in ("photo",) if key in st.query_params}
     st.switch_page(pages[0], query_params={**kept, "weights": weights})
@@ -81,7 +81,7 @@ def _attention(choice: Choice, backbone: Backbone) -> None:
 
 
 def _learn(choice: Choice, backbone: Backbone) -> None:
-    learn_page.show(choice, backbone, look=_open_attention)
+    learn_page.show(choice, backbone, open_attention=_open_attention)
 
 
 pages = [
@@ -101,7 +101,7 @@ pages = [
         url_path="evaluation",
     ),
     st.Page(
-        lambda: training_page.show(selection, _look),
+        lambda: training_page.show(selection, _open_weights),
         title="Training",
         url_path="training",
     ),

@@ -95,7 +95,9 @@ def _refusal(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     origin, site = values.get("origin"), values.get("sec-fetch-site", "none")
     if origin is not None:
         return None if origin in _allowed_origins() or same_place(origin, host) else _FOREIGN
-    followed = values.get("sec-fetch-mode") == "navigate" and values.get("sec-fetch-dest") == "document"
+    followed = (
+        values.get("sec-fetch-mode") == "navigate" and values.get("sec-fetch-dest") == "document"
+    )
     return None if site in ("none", "same-origin") or followed else _FOREIGN
 
 

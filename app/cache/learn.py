@@ -1,6 +1,6 @@
 """Cached results of the Learn page: crops of a photo, their neighbours, and demonstrations of training.
 
-Keyed by sha256 strings as in `services`.
+Keyed by sha256 strings as in `pictures`.
 """
 
 import copy
@@ -95,7 +95,7 @@ def grid_picture(photo: Photo, geometry: Geometry, width: int) -> np.ndarray:
     return picture
 
 
-def cut(photo: Photo, size: int, patch_size: int) -> Geometry:
+def plan_cut(photo: Photo, size: int, patch_size: int) -> Geometry:
     """Plan how a photo would become patches of another size."""
     height, width = cached_pictures.pixels(photo).shape[:2]
     return plan((height, width), size=size, patch_size=patch_size)

@@ -90,13 +90,13 @@ def _shown(photo_sha256: str, width: int, _data: bytes) -> np.ndarray:
 
 @st.cache_data(max_entries=8, ttl=60, show_spinner="Looking for photos …")
 def photo_folders(root: str) -> list[str]:
-    """List the folders of photos below the data root, by the names `data_root.resolve` takes."""
+    """Folders of photos below the data root, by the names `data_root.resolve` takes."""
     return data_root.find_photo_folders(Path(root))
 
 
 @st.cache_data(max_entries=32, ttl=60, show_spinner="Counting photos …")
 def photo_facts(folder: str) -> data_root.PhotoFacts:
-    """Count what there is in a folder of photos.
+    """What there is in a folder of photos.
 
     Raises:
         UserError: nothing.
@@ -106,7 +106,7 @@ def photo_facts(folder: str) -> data_root.PhotoFacts:
 
 @st.cache_data(max_entries=32, ttl=60, show_spinner="Looking for masks …")
 def count_masked(folder: str) -> int:
-    """Count the photos with masks in a folder that attention can be measured on.
+    """Photos with masks in a folder that attention can be measured on.
 
     Raises:
         UserError: none, or one without a mask.
@@ -118,13 +118,12 @@ def count_masked(folder: str) -> int:
 
 @st.cache_resource(show_spinner=False)
 def _one_forward() -> threading.Lock:
-    """Make the lock by which forwards of all sessions take turns: together they would take longer, and
-    time each other."""
+    """Forwards of all sessions take turns: together they would take longer, and time each other."""
     return threading.Lock()
 
 
 def forward_lock() -> threading.Lock:
-    """Return the lock that every forward is made under."""
+    """What every forward is made under."""
     return _one_forward()
 
 
@@ -147,35 +146,35 @@ def _look(
 
 
 def pixels(photo: Photo) -> np.ndarray:
-    """Decode the photo at its own size, uint8 [H,W,3], not to be written to."""
+    """The photo at its own size, uint8 [H,W,3], not to be written to."""
     return _pixels(photo.id, photo.data)
 
 
 def geometry(choice: Choice, backbone: Backbone) -> Geometry:
-    """Plan how the chosen photo becomes patches, before any forward."""
+    """How the chosen photo becomes patches, known before any forward."""
     height, width = pixels(choice.photo).shape[:2]
     return plan((height, width), size=choice.size, patch_size=backbone.patch_size)
 
 
 def shown(photo: Photo, width: int) -> np.ndarray:
-    """Shrink the photo to at most `width` px."""
+    """The photo at most `width` px wide."""
     return _shown(photo.id, width, photo.data)
 
 
 def thumbnail(photo: Photo) -> bytes:
-    """Encode the photo small, as JPEG bytes."""
+    """The photo small, as JPEG bytes."""
     return draw.encode_jpeg(shown(photo, _THUMBNAIL_PX))
 
 
 def attention(choice: Choice, backbone: Backbone) -> tuple[attention_photo.Attention, float]:
-    """Return last-block CLS attention on the chosen photo, and the seconds it took when computed."""
+    """Last-block CLS attention on the chosen photo, and the seconds it took when computed."""
     backbone.check_attention()
     (found, _), seconds = _looked(choice, backbone)
     return found, seconds
 
 
 def features(choice: Choice, backbone: Backbone) -> tuple[attention_photo.PatchFeatures, float]:
-    """Return last-block patch features of the chosen photo, and the seconds they took when computed."""
+    """Last-block patch features of the chosen photo, and the seconds they took when computed."""
     (_, found), seconds = _looked(choice, backbone)
     return found, seconds
 
@@ -183,14 +182,14 @@ def features(choice: Choice, backbone: Backbone) -> tuple[attention_photo.PatchF
 def _looked(
     choice: Choice, backbone: Backbone
 ) -> tuple[tuple[attention_photo.Attention, attention_photo.PatchFeatures], float]:
-    """Return both from the one forward a photo needs, and its seconds when it was made."""
+    """Both from the one forward a photo needs, and its seconds when it was made."""
     with st.spinner("Looking at the photo …"):
         timed = _look(*key_of(choice, backbone), choice.photo, backbone)
     return timed.result, timed.seconds
 
 
 def proposed(backbone: Backbone, rgb: np.ndarray, settings: proposals.MaskSettings) -> PhotoState:
-    """Propose a mask for a photo to annotate, and return its state; forwards take turns."""
+    """The state of a photo to annotate with a mask as it is proposed; forwards take turns."""
     with _one_forward():
         return proposed_state(backbone, rgb, settings)
 
@@ -198,7 +197,7 @@ def proposed(backbone: Backbone, rgb: np.ndarray, settings: proposals.MaskSettin
 def patch_colours(
     choice: Choice, backbone: Backbone, patch_features: attention_photo.PatchFeatures
 ) -> np.ndarray:
-    """Return the mean colour of the chosen photo under each patch, uint8 [N,3]."""
+    """Mean colour of the chosen photo under each patch, uint8 [N,3]."""
     return _patch_colours(*key_of(choice, backbone), choice.photo, patch_features)
 
 
@@ -210,7 +209,7 @@ def projection(
     progress: Callable[[float, str], None] | None = None,
     **options: Any,
 ) -> Projection:
-    """Project the chosen photo's patches to points; options and `progress` as in `dino.project`.
+    """Points of the chosen photo's patches; options and `progress` as in `dino.project`.
 
     Kept in the session, since a function under st.cache_data may not draw a progress bar.
     """
@@ -224,18 +223,18 @@ def projection(
 
 
 def key_of(choice: Choice, backbone: Backbone) -> tuple[str, str, int]:
-    """Return what a result depends on: photo, weights and arithmetic, size."""
+    """What a result depends on: photo, weights and arithmetic, size."""
     return choice.photo.id, backbone.fingerprint, choice.size
 
 
 @st.cache_resource(show_spinner=False)
 def weights_fetch() -> WeightsFetch:
-    """Return the one fetch of default weights of this server."""
+    """The one fetch of default weights of this server."""
     return WeightsFetch(checkpoints_folder() / "downloads" / "fetch.log")
 
 
 def open_weights(name: str, session: Session) -> Backbone:
-    """Open the backbone of a name from `weights_options`.
+    """The backbone of a name from `weights_options`.
 
     Raises:
         WeightsError: the file is gone, damaged, or not weights.
@@ -248,8 +247,7 @@ def open_weights(name: str, session: Session) -> Backbone:
 
 
 def start_sizes(init: str) -> dict[str, int]:
-    """Find the patch and crops in px that fit weights to start from, as the preset for fine-tuning has
-    them.
+    """Patch and crops in px that fit weights to start from, as the preset for fine-tuning has them.
 
     Raises:
         WeightsError: they cannot be read.
@@ -264,7 +262,7 @@ def _start_sizes(init: str, stamp: str) -> dict[str, int]:
 
 
 def add_weights(session: Session, file_name: str, data: bytes) -> str:
-    """Load uploaded weights, keep them in the session, and return their name for the menu.
+    """Load uploaded weights and keep them in the session; their name for the menu.
 
     Raises:
         WeightsError: too large, not weights, an unknown layout, or a pickle that wants to run code.

@@ -139,7 +139,7 @@ def find_photo_folders(root: Path) -> list[str]:
     mine = sorted(p.name for p in uploads.iterdir() if p.is_dir()) if uploads.is_dir() else []
     mine = [f"{UPLOAD}{name}" for name in mine if not name.startswith(".")]
     ours = {PROJECT_FOLDER / "app", PROJECT_FOLDER / "docs"}  # pictures, but none to learn from
-    seen = _look_around(root, ours | {runs_folder().absolute(), checkpoints_folder().absolute()})
+    seen = _walk(root, ours | {runs_folder().absolute(), checkpoints_folder().absolute()})
     classes = {child.path for folder in seen if folder.has_classes for child in folder.children}
     shown = [
         str(folder.path.relative_to(root))
@@ -151,7 +151,7 @@ def find_photo_folders(root: Path) -> list[str]:
     return [*mine, *shown][:_MAX_FOUND]
 
 
-def _look_around(root: Path, left_out: set[Path]) -> list[_Folder]:
+def _walk(root: Path, left_out: set[Path]) -> list[_Folder]:
     """Walk the folders below the root, level by level; hidden and linked ones are not entered."""
     top = _Folder(root, 0)
     queue, seen = deque([top]), [top]

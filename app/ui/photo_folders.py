@@ -1,4 +1,4 @@
-"""The photos of a run: a folder below the data root, or a ZIP from the browser."""
+"""Choosing photos to work on: a folder below the data root, or a ZIP from the browser."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _ZIP, _ZIP_NAME, _ZIP_SAID = "train_zip", "train_zip_name", "train_zip_said"
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenFolder:
     """A folder of photos and what it holds, or the `problem` with it; nothing of all where none was
     chosen. `contents` says in words what it holds."""
 
@@ -34,7 +34,9 @@ class Chosen:
     contents: str = ""
 
 
-def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = "") -> Chosen:
+def choose_folder(
+    label: str, key: str, *, help: str, placeholder: str, measure: str = ""
+) -> ChosenFolder:
     """Draw a select box of folders that also takes a typed path, and below it what is in there.
 
     Args:
@@ -53,7 +55,7 @@ def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = 
         accept_new_options=True,
         persist_state="session",
     )
-    result = _open(text, root, measure=measure) if text else Chosen()
+    result = _open(text, root, measure=measure) if text else ChosenFolder()
     if result.problem:
         show_error(result.problem, "folder_off")
     elif result.contents:
@@ -61,17 +63,17 @@ def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = 
     return result
 
 
-def _open(text: str, root: Path, *, measure: str) -> Chosen:
+def _open(text: str, root: Path, *, measure: str) -> ChosenFolder:
     try:
         folder = data_root.resolve(text, root)
         if measure == "masks":
             count = pictures.count_masked(str(folder))
-            return Chosen(folder, contents=f"{count:,} photos with masks")
+            return ChosenFolder(folder, contents=f"{count:,} photos with masks")
         facts = pictures.photo_facts(str(folder))
     except UserError as error:
-        return Chosen(problem=str(error))
+        return ChosenFolder(problem=str(error))
     problem = facts.unfit_for_knn if measure == "knn" else ""
-    return Chosen(folder, facts, problem, _counted(facts))
+    return ChosenFolder(folder, facts, problem, _counted(facts))
 
 
 def _counted(facts: PhotoFacts) -> str:
@@ -86,7 +88,7 @@ def suggest_first() -> None:
         st.session_state[DATA] = found[0] if found else None
 
 
-def suggest_labelled(data: Chosen) -> None:
+def suggest_labelled(data: ChosenFolder) -> None:
     """Choose what k-NN can be measured on where photos were chosen anew: the train/ and val/ they lie in,
     or the photos themselves, or nothing."""
     if data.folder is None or st.session_state.get(KNN_FOR) == str(data.folder):

@@ -9,7 +9,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from app.state import weights_menu
 from app.state.problems import show_error
 from app.state.selection import Choice
-from app.ui import photo_folders as training_photos
+from app.ui import photo_folders
 from app.ui.mask_methods import METHODS, REFINEMENTS
 from dino.annotation.creation import create
 from dino.annotation.session import annotations_folder
@@ -67,7 +67,7 @@ def form(choice: Choice, backbone: Backbone) -> str | None:
 
 def _folder() -> tuple[Path | None, str]:
     """Choose a folder; return it and its name."""
-    chosen = training_photos.choose(
+    chosen = photo_folders.choose_folder(
         "Folder of photos",
         "annotate_folder",
         help="The photos stay where they are; sub-folders are searched too.",

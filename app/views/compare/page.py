@@ -49,7 +49,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
     looking = [(first, backbone)]
     for other in others:
         looking.append((other, pictures.open_weights(other.weights, st.session_state)))
-    sides = [_look(one, network) for one, network in looking]
+    sides = [_side(one, network) for one, network in looking]
     _explore(sides)
     layout.footer(choice, backbone, sum(side.seconds for side in sides))
 
@@ -68,7 +68,7 @@ def _names(choice: Choice) -> list[str]:
     )
 
 
-def _look(choice: Choice, backbone: Backbone) -> Side:
+def _side(choice: Choice, backbone: Backbone) -> Side:
     if backbone.has_attention:
         attention, seconds = pictures.attention(choice, backbone)
         return Side(choice, backbone, attention, seconds)

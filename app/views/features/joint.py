@@ -27,7 +27,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
         st.info("Choose photos to paint in one basis.", icon=":material/touch_app:")
         return
     photos = [replace(choice, photo=all_photos(st.session_state)[name]) for name in names]
-    looks, seconds = _look(photos, backbone, share)
+    looks, seconds = _see(photos, backbone, share)
     joint = paint(looks)
     _pictures(photos, looks, joint, backbone)
     mark = draw.RANDOM_MARK if backbone.is_random else ""
@@ -77,9 +77,7 @@ def _controls(choice: Choice, backbone: Backbone) -> tuple[list[str], float | No
     return names, share / 100 if front and backbone.has_attention else None
 
 
-def _look(
-    photos: list[Choice], backbone: Backbone, share: float | None
-) -> tuple[list[Look], float]:
+def _see(photos: list[Choice], backbone: Backbone, share: float | None) -> tuple[list[Look], float]:
     """See the photos as the network does, and the seconds of the forwards when they were made."""
     looks, total = [], 0.0
     for one in photos:

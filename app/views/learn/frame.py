@@ -20,13 +20,13 @@ SHOWN_PX, TILE_PX = 720, 320
 @dataclass(frozen=True)
 class Lesson:
     """What a step is shown on: photo and weights; `answers` shows all answers at once, `projector` is
-    large type; `look` opens the Attention page with parameters, None where there is no such page."""
+    large type; `open_attention` opens the Attention page with parameters, None where there is no such page."""
 
     choice: Choice
     backbone: Backbone
     answers: bool = False
     projector: bool = False
-    look: Callable[..., None] | None = None
+    open_attention: Callable[..., None] | None = None
 
     @property
     def has_cls(self) -> bool:
@@ -114,7 +114,7 @@ def forget_answers(name: str) -> None:
         st.session_state.pop(f"guess-{key}", None)
 
 
-def number(label: str, key: str, *, help_text: str = "") -> int:
+def seed_input(label: str, key: str, *, help_text: str = "") -> int:
     """Choose a seed that is in the link, also where a button has changed it."""
     return url.linked(
         key,
@@ -126,7 +126,7 @@ def number(label: str, key: str, *, help_text: str = "") -> int:
     )
 
 
-def another(key: str) -> None:
+def next_seed(key: str) -> None:
     """Take the next seed, for a button."""
     st.session_state[key] = (int(st.session_state.get(key, 0)) + 1) % (MAX_SEED + 1)
 

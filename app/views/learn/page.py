@@ -51,13 +51,17 @@ html { font-size: 22px !important; }
 </style>"""
 
 
-def show(choice: Choice, backbone: Backbone, *, look: Callable[..., None] | None = None) -> None:
-    """Draw the page; `look` opens Attention with the parameters it is given."""
+def show(
+    choice: Choice, backbone: Backbone, *, open_attention: Callable[..., None] | None = None
+) -> None:
+    """Draw the page; `open_attention` opens Attention with the parameters it is given."""
     layout.header("Learn", choice, backbone)
     number = _asked()
     answers, projector = _navigation(number)
     st.html(_CSS + (_PROJECTOR_CSS if projector else ""))
-    lesson = Lesson(choice, backbone, answers=answers, projector=projector, look=look)
+    lesson = Lesson(
+        choice, backbone, answers=answers, projector=projector, open_attention=open_attention
+    )
     _body(number, lesson)
     _turning(number, lesson)
     _traces(choice, backbone)
@@ -144,10 +148,10 @@ def _turning(number: int, lesson: Lesson) -> None:
             "Start this step over", on_click=partial(_reset, number, lesson.backbone), key="learn_reset",
             icon=":material/restart_alt:",
         )  # fmt: skip
-        if lesson.look and st.button(
+        if lesson.open_attention and st.button(
             "Open this in Attention", key="learn_open", icon=":material/visibility:"
         ):
-            lesson.look(**_view(lesson, STEPS[number]))
+            lesson.open_attention(**_view(lesson, STEPS[number]))
     step_keys("learn_keys", _turn, page=number)
 
 

@@ -94,7 +94,7 @@ def _every_head(scene: Scene) -> bytes:
     """Pack the mask and each head's own, tidied and refined likewise."""
     photo = pictures.pixels(scene.choice.photo)
     collected = _files(scene)
-    for head, patches in enumerate(scene.each):
+    for head, patches in enumerate(scene.compared_masks):
         collected += _head_files(scene, head, photo, patches)
     return zip_files(collected)
 

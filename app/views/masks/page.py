@@ -136,7 +136,7 @@ def _gallery(scene: Scene, scores: HeadScores | None) -> None:
     )
     st.markdown(f"**{title}**" + ("" if scene.is_patches else " · patches as kept"))
     geometry, tiles = draw.scaled(scene.attention.geometry, TILE_PX), []
-    for index, mask in enumerate(scene.each):
+    for index, mask in enumerate(scene.compared_masks):
         note = f"{mask.mean():.0%} of the photo"
         note += f" · J {scores.heads[index]:.2f}" if scores else ""
         is_object = scene.found is not None
@@ -180,9 +180,9 @@ def _reference(scene: Scene) -> HeadScores | None:
         if named is None:
             return None
         scores = None
-        if len(scene.each):
+        if len(scene.compared_masks):
             truth = named.reference.pixels
-            scores = score_heads(scene.each, truth, scene.attention.geometry)
+            scores = score_heads(scene.compared_masks, truth, scene.attention.geometry)
         kind = "Head" if scene.found is None else "Object"
         reference.show_scores(_present(scene, named), scores, kind=kind)
     return scores

@@ -56,7 +56,7 @@ class Scene:
         return np.logical_or.reduce(self.grid_masks, axis=0)
 
     @cached_property
-    def each(self) -> np.ndarray:
+    def compared_masks(self) -> np.ndarray:
         """Make the masks of patches to compare, bool [n,h,w]: of each object, or of each head by itself."""
         if self.found is not None:
             return self.found.masks

@@ -22,11 +22,11 @@ _NATS_A_BIT = math.log(2)
 
 @dataclass(frozen=True)
 class Curve:
-    """A run as the charts draw it; `look` is the number of its colour and symbol, `damaged` how many
+    """A run as the charts draw it; `style` is the number of its colour and symbol, `damaged` how many
     lines could not be read."""
 
     name: str
-    look: int
+    style: int
     metrics: Sequence[Mapping[str, Any]]
     probes: Sequence[Mapping[str, Any]]
     out_dim: int
@@ -34,7 +34,7 @@ class Curve:
 
     @property
     def colour(self) -> str:
-        return COLOURS[self.look]
+        return COLOURS[self.style]
 
 
 def show(curves: Sequence[Curve]) -> None:
@@ -133,7 +133,7 @@ def _knn(curves: Sequence[Curve]) -> go.Figure:
                 name=curve.name,
                 mode="lines+markers",
                 line={"color": curve.colour, "width": 2},
-                marker={"symbol": _SYMBOLS[curve.look], "size": 8},
+                marker={"symbol": _SYMBOLS[curve.style], "size": 8},
                 hovertemplate=f"{curve.name}<br>k-NN %{{y:.1f}} %, epoch %{{x}}<extra></extra>",
             )
     return figure

@@ -10,7 +10,7 @@ import streamlit as st
 from app.state import data_root, weights_menu
 from app.state.problems import show_error
 from app.ui import photo_folders, training_request
-from app.ui.photo_folders import Chosen
+from app.ui.photo_folders import ChosenFolder
 from app.ui.sidebar import Selection
 from app.ui.training_request import SCRATCH, Request
 from app.views.training import settings
@@ -43,7 +43,7 @@ def show(selection: Selection, started: Callable[[str], None]) -> None:
         config, problem = _config(preset, weights, data), ""
     except UserError as error:
         config, problem = TrainConfig.from_dict(PRESETS[preset]), str(error)
-    threads, nice = settings.all_of(config, from_scratch=weights is None)
+    threads, nice = settings.draw_settings(config, from_scratch=weights is None)
     problem = problem or _name_problem(name)
     if problem:
         show_error(problem, "rule")
@@ -96,12 +96,12 @@ def fill_from(run: Path) -> None:
     st.session_state[NAME] = training_request.free_name(re.sub(r"-\d+$", "", run.name))
 
 
-def _photos() -> tuple[Chosen, Chosen, Chosen]:
+def _photos() -> tuple[ChosenFolder, ChosenFolder, ChosenFolder]:
     """Choose what to learn from, and what to measure features and attention on."""
     photo_folders.suggest_first()
     left, right = st.columns(2, gap="medium")
     with left:
-        data = photo_folders.choose(
+        data = photo_folders.choose_folder(
             "Photos to learn from",
             photo_folders.DATA,
             help="A folder of photos, searched with its sub-folders.",
@@ -109,7 +109,7 @@ def _photos() -> tuple[Chosen, Chosen, Chosen]:
         )
     with right:
         photo_folders.suggest_labelled(data)
-        knn = photo_folders.choose(
+        knn = photo_folders.choose_folder(
             "Labelled photos to measure on (optional)",
             photo_folders.KNN,
             help="With them, every epoch is measured by k-NN: the share of photos whose class their "
@@ -119,7 +119,7 @@ def _photos() -> tuple[Chosen, Chosen, Chosen]:
             measure="knn",
         )
     with st.expander("Photos with masks to measure attention on", icon=":material/content_cut:"):
-        masks = photo_folders.choose(
+        masks = photo_folders.choose_folder(
             "Photos with masks (optional)",
             photo_folders.MASKS,
             help="With them, J of the attention masks is measured too: how well the best head's mask "
@@ -131,7 +131,7 @@ def _photos() -> tuple[Chosen, Chosen, Chosen]:
     return data, knn, masks
 
 
-def _recipe(data: Chosen) -> tuple[str, str | None, str]:
+def _recipe(data: ChosenFolder) -> tuple[str, str | None, str]:
     """Choose preset, weights to start from (None: from scratch) and name."""
     left, middle, right = st.columns(3, gap="medium")
     names = [name for name in _ABOUT_PRESETS if name in PRESETS]
@@ -176,7 +176,7 @@ def _learned_weights() -> list[str]:
     return [name for name in weights_menu.weights_options(session) if not name.startswith("random")]
 
 
-def _config(preset: str, weights: str | None, data: Chosen) -> TrainConfig:
+def _config(preset: str, weights: str | None, data: ChosenFolder) -> TrainConfig:
     """Make the settings as they stand."""
     facts = data.facts
     config = training_request.make_config(

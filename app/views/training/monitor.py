@@ -19,7 +19,7 @@ from dino.training.runs.jobs import runs_folder
 from dino.training.runs.lines import read_lines
 from dino.training.runs.listing import RunSummary, is_run, summarize
 
-_LOOKS = "train_looks"
+_STYLES = "train_looks"
 _LOG_LINES = 200
 _SPEEDS = 10  # lines of metrics that the time left is estimated from
 _COLLAPSE = re.compile(r"^(\S+ \S+) ((?:uniform|one-dimensional) collapse: .*)$", re.MULTILINE)
@@ -29,8 +29,8 @@ def show(names: Sequence[str], focus: str) -> None:
     """Draw how runs are doing; polled while one of them is at work."""
     folders = [runs_folder() / name for name in names]
     runs = [summarize(folder) for folder in folders if is_run(folder)]
-    looks = _choose_looks(names)
-    curves = [_curve(run, looks[run.name]) for run in runs]
+    styles = _choose_styles(names)
+    curves = [_curve(run, styles[run.name]) for run in runs]
     for run, curve in zip(runs, curves, strict=True):
         if run.active:
             _progress(run, curve)
@@ -99,12 +99,12 @@ def _collapse(run: RunSummary) -> None:
         show_error(f"{run.name}, {when}: {said}", "warning")
 
 
-def _curve(run: RunSummary, look: int) -> Curve:
+def _curve(run: RunSummary, style: int) -> Curve:
     config = read_json(run.folder / "config.json") or {}
     metrics, probes = (read_lines(run.folder / name) for name in (METRICS, PROBES))
     return Curve(
         name=run.name,
-        look=look,
+        style=style,
         metrics=metrics.lines,
         probes=probes.lines,
         damaged=metrics.damaged + probes.damaged,
@@ -112,15 +112,15 @@ def _curve(run: RunSummary, look: int) -> Curve:
     )
 
 
-def _choose_looks(names: Sequence[str]) -> dict[str, int]:
+def _choose_styles(names: Sequence[str]) -> dict[str, int]:
     """Choose a colour for each chosen run; it keeps the one it had, unless another has that now."""
-    had: dict[str, int] = st.session_state.setdefault(_LOOKS, {})
-    looks: dict[str, int] = {}
+    had: dict[str, int] = st.session_state.setdefault(_STYLES, {})
+    styles: dict[str, int] = {}
     for name in sorted(names, key=lambda name: name not in had):
-        free = [look for look in range(len(COLOURS)) if look not in looks.values()]
-        looks[name] = had[name] if had.get(name) in free else free[0]
-    st.session_state[_LOOKS] = {**had, **looks}
-    return looks
+        free = [style for style in range(len(COLOURS)) if style not in styles.values()]
+        styles[name] = had[name] if had.get(name) in free else free[0]
+    st.session_state[_STYLES] = {**had, **styles}
+    return styles
 
 
 def _log(run: RunSummary) -> None:

@@ -22,11 +22,11 @@ _PARTS = {"new": "New run", "runs": "Runs"}
 _PART, _GO_TO = "train_part", "train_go_to"
 
 
-def show(selection: Selection, look: Callable[[str], None]) -> None:
+def show(selection: Selection, open_weights: Callable[[str], None]) -> None:
     """Draw the page; it needs no weights.
 
     Args:
-        look: opens the Attention page with weights of a name.
+        open_weights: opens the Attention page with weights of a name.
     """
     sidebar.show_problems()
     layout.heading("Training", "Teach a network on your own photos, with DINO, without labels.")
@@ -38,7 +38,7 @@ def show(selection: Selection, look: Callable[[str], None]) -> None:
         if part == "new":
             form.show(selection, _started)
         else:
-            runs.show(look, _show_form)
+            runs.show(open_weights, _show_form)
     except UserError as error:
         show_error(error)
     url.link("part", part)

@@ -32,11 +32,11 @@ _STATES = {
 }
 
 
-def show(look: Callable[[str], None], show_form: Callable[[], None]) -> None:
+def show(open_weights: Callable[[str], None], show_form: Callable[[], None]) -> None:
     """Draw the part.
 
     Args:
-        look: opens the Attention page with weights of a name.
+        open_weights: opens the Attention page with weights of a name.
         show_form: shows the form, in a callback.
     """
     runs = list_runs(runs_folder())
@@ -51,7 +51,7 @@ def show(look: Callable[[str], None], show_form: Callable[[], None]) -> None:
         st.info("Choose a run in the table to see how it is doing.", icon=":material/touch_app:")
         return
     focus = _focus(chosen)
-    _actions(focus, look, show_form)
+    _actions(focus, open_weights, show_form)
     poll = POLL_S if any(run.active for run in chosen) else None
     names = [run.name for run in chosen]
     st.fragment(monitor.show, run_every=poll)(names, focus.name)
@@ -160,7 +160,9 @@ def _focus(chosen: Sequence[RunSummary]) -> RunSummary:
     return chosen[names.index(name or names[0])]
 
 
-def _actions(run: RunSummary, look: Callable[[str], None], show_form: Callable[[], None]) -> None:
+def _actions(
+    run: RunSummary, open_weights: Callable[[str], None], show_form: Callable[[], None]
+) -> None:
     """Offer what can be done with a run in its state."""
     with st.container(horizontal=True):
         weights = f"{weights_menu.RUN}{run.name}"
@@ -171,7 +173,7 @@ def _actions(run: RunSummary, look: Callable[[str], None], show_form: Callable[[
             help="Looks at your photo with what this run has learned so far.",
         ):
             sidebar.choose_weights(weights)
-            look(weights)
+            open_weights(weights)
         st.button(
             "Duplicate with changes",
             icon=":material/content_copy:",

@@ -54,7 +54,7 @@ def changes() -> dict[str, Any]:
     return st.session_state.setdefault(CHANGES, {})
 
 
-def all_of(config: TrainConfig, *, from_scratch: bool) -> tuple[int, int]:
+def draw_settings(config: TrainConfig, *, from_scratch: bool) -> tuple[int, int]:
     """Draw the settings that matter most, all others behind an expander; return threads and niceness."""
     main = (*_MAIN, "arch") if from_scratch else _MAIN
     _grid(main, config, columns=len(main))
@@ -103,7 +103,7 @@ def _machine() -> tuple[int, int]:
     return threads, nice
 
 
-def _one(name: str, config: TrainConfig) -> None:
+def _widget(name: str, config: TrainConfig) -> None:
     """Draw the widget of one setting, showing the user's value, or else the config's."""
     field, value = _FIELDS[name], changes().get(name, getattr(config, name))
     if isinstance(getattr(config, name), tuple):
@@ -136,7 +136,7 @@ def _grid(names: Sequence[str], config: TrainConfig, *, columns: int = _COLUMNS)
     for first in range(0, len(names), columns):
         for name, place in zip(names[first : first + columns], st.columns(columns), strict=False):
             with place:
-                _one(name, config)
+                _widget(name, config)
 
 
 def _by_group(*, without: Sequence[str]) -> dict[str, list[str]]:

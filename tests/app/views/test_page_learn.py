@@ -244,7 +244,7 @@ def watched() -> None:
     def look(**params: str) -> None:
         st.session_state["led_to"] = params
 
-    start.guarded(lambda *given: page.show(*given, look=look), sidebar.choose())
+    start.guarded(lambda *given: page.show(*given, open_attention=look), sidebar.choose())
 
 
 def test_attention_opens_on_the_same_photo_and_weights(small_weights):

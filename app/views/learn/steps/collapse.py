@@ -13,12 +13,12 @@ from app.views.learn.frame import (
     Lesson,
     Question,
     Step,
-    another,
     chart,
     explain,
     figure,
-    number,
+    next_seed,
     predict,
+    seed_input,
 )
 from dino.training.teaching.demonstration import KINDS, OUT_DIM, Demonstration, Outcome, Point
 
@@ -66,10 +66,10 @@ def _switches() -> Demonstration:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         centering, sharpening = _switch("Centring"), _switch("Sharpening")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        seed = number("Seed", "training_seed", help_text="Of the weights and the pictures.")
+        seed = seed_input("Seed", "training_seed", help_text="Of the weights and the pictures.")
         st.button(
             "Another seed",
-            on_click=partial(another, "training_seed"),
+            on_click=partial(next_seed, "training_seed"),
             icon=":material/casino:",
             key="learn_train_again",
         )

@@ -91,7 +91,7 @@ def _other_size(lesson: Lesson) -> None:
         own,
         lambda: st.select_slider("Patches of, px", sizes, key="cut", persist_state="session"),
     )
-    geometry = learn.cut(lesson.choice.photo, lesson.choice.size, size)
+    geometry = learn.plan_cut(lesson.choice.photo, lesson.choice.size, size)
     rows, columns = geometry.grid
     layout.picture(
         learn.grid_picture(lesson.choice.photo, geometry, SHOWN_PX),

@@ -51,7 +51,7 @@ def show(lesson: Lesson) -> None:
         # Which stands first depends on the photo, so that a blind test stays one.
         first = int(lesson.choice.photo.id[-1], 16) % 2
         names = [DINO, SUPERVISED] if first else [SUPERVISED, DINO]
-        sides = [_look(lesson.choice, name) for name in names]
+        sides = [_attend(lesson.choice, name) for name in names]
         shown = predict(lesson, _question(names, sides), name="supervised")
     for column, letter, name, (backbone, attention) in zip(
         columns, "AB", names, sides, strict=True
@@ -97,7 +97,7 @@ def _question(names: list[str], sides: list[tuple[Backbone, Attention]]) -> Ques
     )
 
 
-def _look(choice: Choice, name: str) -> tuple[Backbone, Attention]:
+def _attend(choice: Choice, name: str) -> tuple[Backbone, Attention]:
     backbone = pictures.open_weights(name, st.session_state)
     return backbone, pictures.attention(replace(choice, weights=name), backbone)[0]
 
