@@ -6,6 +6,7 @@ that would be a home folder or the whole disk, the folder it was started in.
 """
 
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from dino.training.runs.jobs import PROJECT_FOLDER, runs_folder
 UPLOAD = "upload:"
 _MAX_FOUND = 200
 _NUM_EXAMPLES = 3
+_MAX_STEM = 48
 # A look around that stays quick on a large disk.
 _MAX_FOLDERS, _MAX_ENTRIES, _MAX_DEPTH, _MAX_SECONDS = 4000, 2000, 6, 1.0
 _SKIPPED = {"__pycache__", "node_modules", "site-packages"}
@@ -37,6 +39,21 @@ def data_root(environ: Mapping[str, str] | None = None) -> Path:
     here = Path.cwd()
     private = {Path(os.path.expanduser("~")), Path(here.anchor)}
     return here if here.parent in private else here.parent
+
+
+def free_name(parent: Path, text: str, *, otherwise: str, numbered: bool = False) -> str:
+    """Make a folder's name that nothing below `parent` has, of a text.
+
+    Args:
+        otherwise: the name where nothing of the text can be in one.
+        numbered: begin at -1; else the first has no number.
+    """
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:_MAX_STEM] or otherwise
+    number, name = 1, f"{stem}-1" if numbered else stem
+    while (parent / name).exists():
+        number += 1
+        name = f"{stem}-{number}"
+    return name
 
 
 def uploads_folder() -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app.cache import pictures
-from app.state.selection import Choice
+from app.state.selection import Choice, Photo
 from app.text import plain_text
 from dino.media import draw
 from dino.model.backbone import Backbone
@@ -59,16 +59,23 @@ def header(title: str, choice: Choice, backbone: Backbone) -> None:
     height, width = geometry.original
     grid_h, grid_w = geometry.grid
     patch = backbone.patch_size
-    heading(
+    heading_with_weights(
         title,
         f"<b>{html.escape(choice.photo.file_name)}</b> "
         f"{width}×{height} px → {grid_w * patch}×{grid_h * patch} px → "
         f"{grid_w}×{grid_h} patches of {patch} px",
-        f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}",
+        backbone,
+        if_random="every picture here is noise",
     )
+
+
+def heading_with_weights(title: str, line: str, backbone: Backbone, *, if_random: str) -> None:
+    """Show a page's title, a line of HTML and what the weights are; of random ones what that means."""
+    described = f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}"
+    heading(title, line, described)
     if backbone.is_random:
         st.warning(
-            "These are random weights: nothing was learned, so every picture here is noise.",
+            f"These are random weights: nothing was learned, so {if_random}.",
             icon=":material/casino:",
         )
 
@@ -85,9 +92,13 @@ def footer(choice: Choice, backbone: Backbone, seconds: float) -> None:
     st.caption(
         f"forward {seconds:.2f} s on {backbone.device}, {backbone.precision} · "
         f"weights sha256 `{backbone.weights_sha256[:16]}` · "
-        f"photo sha256 `{choice.photo.id[:16]}`"
-        + (f"  \nPhoto: {plain_text(choice.photo.credit)}" if choice.photo.credit else "")
+        f"photo sha256 `{choice.photo.id[:16]}`" + credit(choice.photo)
     )
+
+
+def credit(photo: Photo | None) -> str:
+    """Write a caption's line of whose photo it is; empty for one of a user's own."""
+    return f"  \nPhoto: {plain_text(photo.credit)}" if photo and photo.credit else ""
 
 
 def gallery(tiles: Sequence[Tile]) -> None:

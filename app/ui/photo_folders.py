@@ -1,6 +1,5 @@
 """Choosing photos to work on: a folder below the data root, or a ZIP from the browser."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +118,14 @@ def upload(chosen: str = DATA) -> None:
             "machine that runs this app, in checkpoints/data.",
         )
         if file is not None:
-            st.text_input("Name", _free_name(file.name), max_chars=MAX_NAME, key=_ZIP_NAME)
+            st.text_input(
+                "Name",
+                data_root.free_name(
+                    data_root.uploads_folder(), Path(file.name).stem, otherwise="photos"
+                ),
+                max_chars=MAX_NAME,
+                key=_ZIP_NAME,
+            )
             st.button("Unpack", icon=":material/unarchive:", on_click=_unpack, args=(chosen,))
         kind, said = st.session_state.pop(_ZIP_SAID, (None, ""))
         if kind:
@@ -139,12 +145,3 @@ def _unpack(chosen: str) -> None:
     st.session_state[_ZIP_SAID] = ("success", f"{done.num_photos:,} photos unpacked{left_out}")
     st.session_state[chosen] = f"{data_root.UPLOAD}{name}"
     pictures.photo_folders.clear()
-
-
-def _free_name(file_name: str) -> str:
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(file_name).stem).strip("-")[:40] or "photos"
-    number, name = 1, stem
-    while (data_root.uploads_folder() / name).exists():
-        number += 1
-        name = f"{stem}-{number}"
-    return name

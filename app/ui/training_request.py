@@ -1,13 +1,12 @@
 """From what a user chose to a running process: names, weights to start from, sizes that fit them."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from app.cache import pictures
-from app.state import weights_menu
+from app.state import data_root, weights_menu
 from app.state.selection import PHOTOS, Photo, Session
 from dino.system.jobs import DEFAULT_NICE
 from dino.training.build import build_schedules
@@ -91,11 +90,7 @@ def differences(config: TrainConfig, num_photos: int) -> tuple[str, dict[str, An
 
 def free_name(*words: str) -> str:
     """Make a name that no run has, of words."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(words)).strip("-")[:48] or "run"
-    number = 1
-    while (runs_folder() / f"{stem}-{number}").exists():
-        number += 1
-    return f"{stem}-{number}"
+    return data_root.free_name(runs_folder(), "-".join(words), otherwise="run", numbered=True)
 
 
 def film_photos(photo: Photo | None, examples: Sequence[str]) -> tuple[str, ...]:

@@ -1,12 +1,11 @@
 """A session begins: photos from a folder below the data root or from a ZIP, and how to propose."""
 
-import re
 from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from app.state import weights_menu
+from app.state import data_root, weights_menu
 from app.state.problems import show_error
 from app.state.selection import Choice
 from app.ui import photo_folders
@@ -20,7 +19,6 @@ from dino.model.backbone import Backbone
 
 BEGUN = "annotate_begun"
 SOURCES = ("folder", "ZIP")
-_MAX_NAME = 40
 _MAX_ZIP_MB = 2048
 
 
@@ -30,7 +28,8 @@ def form(choice: Choice, backbone: Backbone) -> str | None:
         "Photos from", SOURCES, default=SOURCES[0], required=True, key="annotate_from"
     )
     photos, found = _folder() if source == "folder" else _zip()
-    name = st.text_input("Name", _free_name(found), max_chars=64, key=f"annotate_name:{found}")
+    suggested = data_root.free_name(annotations_folder(), found, otherwise="photos")
+    name = st.text_input("Name", suggested, max_chars=64, key=f"annotate_name:{found}")
     classes = st.text_input(
         "Classes",
         "object",
@@ -119,12 +118,3 @@ def _settings(choice: Choice) -> MaskSettings:
         fill_holes=fill_holes,
         refine=REFINEMENTS[edge],
     )
-
-
-def _free_name(found: str) -> str:
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", found).strip("-")[:_MAX_NAME] or "photos"
-    number, name = 1, stem
-    while (annotations_folder() / name).exists():
-        number += 1
-        name = f"{stem}-{number}"
-    return name

@@ -1,6 +1,5 @@
 """Gallery: a folder of photos as a network sees it: a map, neighbours, near-duplicates, comparisons."""
 
-import html
 from pathlib import Path
 
 import streamlit as st
@@ -23,16 +22,12 @@ PART = "see"
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """Draw the page: choose a folder, embed it, look around in it."""
-    layout.heading(
+    layout.heading_with_weights(
         "Gallery",
         "What a network finds alike in a whole folder of photos.",
-        f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}",
+        backbone,
+        if_random="what is near means nothing",
     )
-    if backbone.is_random:
-        st.warning(
-            "These are random weights: nothing was learned, so what is near means nothing.",
-            icon=":material/casino:",
-        )
     folder, facts, crop = _choose_photos()
     if folder is None or facts is None:
         return

@@ -209,6 +209,5 @@ def _traces(choice: Choice, backbone: Backbone) -> None:
     st.caption(
         f"After Caron et al. 2021, “Emerging Properties in Self-Supervised Vision Transformers” (arXiv "
         f"2104.14294) · weights sha256 `{backbone.weights_sha256[:16]}` · photo sha256 "
-        f"`{choice.photo.id[:16]}`"
-        + (f"  \nPhoto: {plain_text(choice.photo.credit)}" if choice.photo.credit else "")
+        f"`{choice.photo.id[:16]}`" + layout.credit(choice.photo)
     )

@@ -40,7 +40,7 @@ def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
                 icon=":material/touch_app:",
             )
             return None
-        return _labels(masks)
+        return number_masks(masks)
     large, side = st.columns([6, 5], gap="medium")
     with side:
         labels = _attended(frame, backbone) if way == ATTENTION else _uploaded(frame)
@@ -55,7 +55,7 @@ def download(path: Path, data: bytes) -> None:
     layout.downloads(("First mask (PNG)", path.name, "contrast", lambda: data))
 
 
-def _labels(masks: np.ndarray) -> np.ndarray:
+def number_masks(masks: np.ndarray) -> np.ndarray:
     """Number masks [n,H,W] that share nothing as labels 1 to n."""
     numbers = np.arange(1, len(masks) + 1, dtype=np.uint8)
     return (masks * numbers[:, None, None]).max(axis=0)

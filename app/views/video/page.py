@@ -1,6 +1,5 @@
 """Video: a film of what a network attends to, or of a mask that it follows, made by a process."""
 
-import html
 from dataclasses import replace
 
 import streamlit as st
@@ -9,7 +8,6 @@ from app.cache import video as services
 from app.cache.video import Clip
 from app.state import url
 from app.state.selection import Choice
-from app.text import plain_text
 from app.ui import command, layout
 from app.views.video import film, mask, source
 from app.views.video.film import Order
@@ -23,16 +21,12 @@ FOLLOW = KINDS[1]
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """Draw the page: a video, what is made of it, and the film."""
-    layout.heading(
+    layout.heading_with_weights(
         "Video",
         "What a network attends to over time, or where a mask goes that is drawn on the first frame.",
-        f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}",
+        backbone,
+        if_random="every film here is noise",
     )
-    if backbone.is_random:
-        st.warning(
-            "These are random weights: nothing was learned, so every film here is noise.",
-            icon=":material/casino:",
-        )
     clip = source.choose(choice.photo)
     if clip is None:
         return
@@ -119,10 +113,5 @@ def _footer(clip: Clip, backbone: Backbone) -> None:
     st.divider()
     st.caption(
         f"{backbone.device}, {backbone.precision} · weights sha256 `{backbone.weights_sha256[:16]}` · "
-        f"video sha256 `{clip.sha256[:16]}`"
-        + (
-            f"  \nPhoto: {plain_text(clip.photo.credit)}"
-            if clip.photo and clip.photo.credit
-            else ""
-        )
+        f"video sha256 `{clip.sha256[:16]}`" + layout.credit(clip.photo)
     )

@@ -156,14 +156,14 @@ def test_everything_can_be_taken_away(tmp_path):
 def test_charts_hold_the_figures_they_are_given():
     from app.views.evaluation.charts import bars, lines
 
-    figure = bars(Bars("t", "told", "%", 1, (Bar("<b>mine", 20.04, 0), Bar("theirs", 40, 1))))
+    figure = bars(Bars("t", "a summary", "%", 1, (Bar("<b>mine", 20.04, 0), Bar("theirs", 40, 1))))
     ours, published = figure.data
     assert (list(ours.x), list(published.x)) == ([20.04], [40])
     assert list(ours.text) == ["20.0"]
     assert list(figure.layout.yaxis.ticktext) == ["&lt;b>mine", "theirs"]
     points = ((0.0, 1.0), (1.0, 3.0))
     figure = lines(
-        Lines("t", "told", "x", "y", (Series("one", points, 0, True),), (("ln K", 2.0),))
+        Lines("t", "a summary", "x", "y", (Series("one", points, 0, True),), (("ln K", 2.0),))
     )
     assert (list(figure.data[0].x), list(figure.data[0].y)) == ([0.0, 1.0], [1.0, 3.0])
     assert figure.data[0].line.dash == "dash"

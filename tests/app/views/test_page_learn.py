@@ -235,7 +235,7 @@ def test_the_comparison_is_blind_until_it_is_answered(monkeypatch, tmp_path, sma
 
 
 def watched() -> None:
-    """The page with a way to Attention that only notes where it would lead."""
+    """Draw the page with a way to Attention that only notes where it would lead."""
     import streamlit as st
 
     from app.ui import sidebar, start

@@ -64,16 +64,18 @@ def test_two_objects_share_nothing(small_weights):
     assert not at.exception
 
 
-def test_edges_follow_the_points_and_the_told_share_is_of_what_is_drawn(small_weights):
+def test_edges_follow_the_points_and_the_share_said_is_of_what_is_drawn(small_weights):
     """As the library draws them, for one set of points and then for another."""
     rgb = dino.decode(bundled_photos()["cat"].data)
     features = photo.features(dino.load(small_weights), rgb, size=224)
     shares = []
     for points in ([(8, 10, 1)], [(2, 3, 1), (10, 14, -1)]):
-        told = ",".join(
+        painted = ",".join(
             f"{row}:{column}:{'+' if sign > 0 else '-'}" for row, column, sign in points
         )
-        at = open_page("masks", photo="cat", size="224", by=POINTING, points=told, edges="GrabCut")
+        at = open_page(
+            "masks", photo="cat", size="224", by=POINTING, points=painted, edges="GrabCut"
+        )
         grids = prompted_mask(features.patches, GRID, points=points)[None]
         said = {sign: np.zeros((1, *GRID), dtype=bool) for sign in (1, -1)}
         for row, column, sign in points:
