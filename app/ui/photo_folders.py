@@ -18,7 +18,7 @@ from dino.system.jobs import MAX_NAME, check_name
 DATA, KNN, MASKS = "train_data", "train_knn", "train_masks"
 # The photos that the labelled ones were suggested for.
 KNN_FOR = "train_knn_for"
-_MAX_ZIP_MB = 2048
+MAX_ZIP_MB = 2048
 _ZIP, _ZIP_NAME, _ZIP_SAID = "train_zip", "train_zip_name", "train_zip_said"
 
 
@@ -113,7 +113,7 @@ def upload(chosen: str = DATA) -> None:
             "ZIP",
             type=["zip"],
             key=_ZIP,
-            max_upload_size=_MAX_ZIP_MB,
+            max_upload_size=MAX_ZIP_MB,
             help="Up to 2 GB and 20,000 photos. Sub-folders become classes. The photos stay on the "
             "machine that runs this app, in checkpoints/data.",
         )

@@ -19,7 +19,6 @@ from dino.model.backbone import Backbone
 
 BEGUN = "annotate_begun"
 SOURCES = ("folder", "ZIP")
-_MAX_ZIP_MB = 2048
 
 
 def form(choice: Choice, backbone: Backbone) -> str | None:
@@ -82,7 +81,7 @@ def _zip() -> tuple[UploadedFile | None, str]:
         "ZIP of photos",
         type=["zip"],
         key="annotate_zip",
-        max_upload_size=_MAX_ZIP_MB,
+        max_upload_size=photo_folders.MAX_ZIP_MB,
         help="Up to 2 GB and 20,000 photos. They stay on the machine that runs this app, in the "
         "session's folder.",
     )
