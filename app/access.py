@@ -43,7 +43,7 @@ SHARED = SessionLimits(opened_weights=1, weights_mb=400, patches=4096)
 
 
 def session_limits() -> SessionLimits:
-    """Those of this server: lower where others can reach it."""
+    """Return the limits of this server: lower where others can reach it."""
     return ALONE if may_work() else SHARED
 
 
@@ -65,7 +65,7 @@ def check_patches(grid: tuple[int, int], size: int) -> None:
 
 
 def listens_beyond(address: str | None) -> bool:
-    """Whether a server at an address can be reached from other machines; None is every address."""
+    """Tell whether a server at an address can be reached from other machines; None is every address."""
     if not address:
         return True
     if address == "localhost" or address.startswith("unix://"):
@@ -77,9 +77,9 @@ def listens_beyond(address: str | None) -> bool:
 
 
 def may_work(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether this server starts processes and reads and writes folders of its machine."""
-    told = (os.environ if environ is None else environ).get("ALLOW_TRAINING", "")
-    return told == "1" or not listens_beyond(st.get_option("server.address"))
+    """Tell whether this server starts processes and reads and writes folders of its machine."""
+    allowed = (os.environ if environ is None else environ).get("ALLOW_TRAINING", "")
+    return allowed == "1" or not listens_beyond(st.get_option("server.address"))
 
 
 def require_work() -> None:
@@ -89,7 +89,7 @@ def require_work() -> None:
 
 
 def for_work(view: Callable[..., None]) -> Callable[..., None]:
-    """A page that reads or writes folders of the machine: where it may not, it says so instead."""
+    """Guard a page that reads or writes folders of the machine: where it may not, it says so instead."""
 
     def guarded(*arguments: Any) -> None:
         if may_work():
@@ -101,7 +101,8 @@ def for_work(view: Callable[..., None]) -> Callable[..., None]:
 
 
 def reachable_address(address: str) -> str:
-    """The address others open: `address` itself, or this machine's own where it stands for all.
+    """Return the address that others open: `address` itself, or this machine's own where it stands for
+    all.
 
     Nothing is sent: a datagram socket only looks up which way it would go.
     """
@@ -116,7 +117,7 @@ def reachable_address(address: str) -> str:
 
 
 def own_names(address: str) -> list[str]:
-    """The names that a server at an address answers to: its own, this machine's, and from the machine
+    """List the names that a server at an address answers to: its own, this machine's, and from the machine
     itself; a name that somebody else has point here is none of them."""
     machine = socket.gethostname()
     found = [reachable_address(address), machine, f"{machine}.local", socket.getfqdn()]
@@ -127,8 +128,8 @@ def own_names(address: str) -> list[str]:
 
 
 def options(address: str) -> list[str]:
-    """Words for `streamlit run` at an address that others can reach; names that whoever starts it lists in
-    STREAMLIT_SERVER_ALLOWED_HOSTS come to its own."""
+    """Write the words for `streamlit run` at an address that others can reach; names in
+    STREAMLIT_SERVER_ALLOWED_HOSTS, which whoever starts it sets, are added to its own."""
     names = [*own_names(address), *os.environ.get("STREAMLIT_SERVER_ALLOWED_HOSTS", "").split()]
     hosts = [word for name in names for word in ("--server.allowedHosts", name)]
     return ["--browser.serverAddress", reachable_address(address), *hosts]

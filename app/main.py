@@ -4,6 +4,7 @@ Each page is a folder in `app/views/`; `app/server.py` serves this.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # Streamlit puts this file's folder on the path; the packages are one above.
@@ -16,9 +17,11 @@ from dino.system.threads import wait_politely
 wait_politely()
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
 from app import access
 from app.components.drawer.component import close_on_choice
+from app.state.selection import Choice
 from app.ui import sidebar, start
 from app.views.annotate import page as annotate_page
 from app.views.attention import page as attention_page
@@ -32,6 +35,7 @@ from app.views.learn import page as learn_page
 from app.views.masks import page as masks_page
 from app.views.training import page as training_page
 from app.views.video import page as video_page
+from dino.model.backbone import Backbone
 
 APP = Path(__file__).parent
 # Pictures of our own: Streamlit would fetch a Material icon for the tab from the internet.
@@ -45,7 +49,7 @@ st.logo(str(APP / "logo.svg"), size="large", icon_image=str(APP / "icon.svg"))
 
 
 # Without icons, so that all titles fit beside an open sidebar at 1440 px.
-def _page(view, title: str, path: str) -> st.Page:
+def _page(view: Callable[[Choice, Backbone], None], title: str, path: str) -> Page:
     return st.Page(lambda: start.guarded(view, selection), title=title, url_path=path)
 
 
@@ -53,14 +57,15 @@ def _page(view, title: str, path: str) -> st.Page:
 SIDEBAR_WIDGETS = ("size",)
 
 
-def _look(weights: str) -> None:
+def _open_weights(weights: str) -> None:
     """Open the Attention page with weights of a name, on the photo that is chosen."""
     kept = {key: st.query_params[key] for key in ("photo",) if key in st.query_params}
     st.switch_page(pages[0], query_params={**kept, "weights": weights})
 
 
 def _go_home() -> None:
-    """The root address has no page of its own, so that /attention works as a link too."""
+    """Open the first page from the root address, which has none of its own, so that /attention works as a
+    link too."""
     asked = st.query_params.to_dict()
     kept = {key: value for key, value in asked.items() if key not in SIDEBAR_WIDGETS}
     st.switch_page(pages[0], query_params=kept)
@@ -71,12 +76,12 @@ def _open_attention(**query_params: str) -> None:
     st.switch_page(pages[0], query_params=query_params)
 
 
-def _attention(choice, backbone) -> None:
+def _attention(choice: Choice, backbone: Backbone) -> None:
     attention_page.show(choice, backbone, lessons=pages[1])
 
 
-def _learn(choice, backbone) -> None:
-    learn_page.show(choice, backbone, look=_open_attention)
+def _learn(choice: Choice, backbone: Backbone) -> None:
+    learn_page.show(choice, backbone, open_attention=_open_attention)
 
 
 pages = [
@@ -96,12 +101,12 @@ pages = [
         url_path="evaluation",
     ),
     st.Page(
-        lambda: training_page.show(selection, _look),
+        lambda: training_page.show(selection, _open_weights),
         title="Training",
         url_path="training",
     ),
 ]
-selection = sidebar.choose(training_page=pages[-1])
+selection: sidebar.Selection = sidebar.choose(training_page=pages[-1])
 
 home = st.Page(
     _go_home,

@@ -5,7 +5,7 @@ from streamlit import runtime
 
 
 def address(data: bytes, mime: str, name: str) -> str | None:
-    """Where a browser finds the bytes; None where no server runs, as in tests of a page alone.
+    """Return where a browser finds the bytes; None where no server runs, as in tests of a page alone.
 
     Args:
         name: says where on a page they are shown; the same name replaces what was there.

@@ -1,4 +1,4 @@
-"""The app behind a door of its own: `streamlit run app/server.py` (or `make app`).
+"""The app behind a check of who asks: `streamlit run app/server.py` (or `make app`).
 
 Streamlit looks at Host and Origin of a session alone, and lets in pages of another port of this machine.
 Here every request must name this server and come from one of its own pages, or nothing is answered.
@@ -82,20 +82,22 @@ async def _refuse(refusal: str, scope: Scope, receive: Receive, send: Send) -> N
 
 
 def _refusal(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Why a request is not answered, in a sentence; None if it is."""
-    told: dict[str, str] = {}
+    """Say why a request is not answered, in a sentence; None if it is."""
+    values: dict[str, str] = {}
     for name, value in ((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in headers):
-        if name in _READ and told.setdefault(name, value) != value:
+        if name in _READ and values.setdefault(name, value) != value:
             return f"{name} was sent twice, and not the same."
-    host = told.get("host", "")
+    host = values.get("host", "")
     if not named(host, st.get_option("server.allowedHosts")):
         return _UNNAMED
     if not st.get_option("server.enableCORS"):
         return None
-    origin, site = told.get("origin"), told.get("sec-fetch-site", "none")
+    origin, site = values.get("origin"), values.get("sec-fetch-site", "none")
     if origin is not None:
         return None if origin in _allowed_origins() or same_place(origin, host) else _FOREIGN
-    followed = told.get("sec-fetch-mode") == "navigate" and told.get("sec-fetch-dest") == "document"
+    followed = (
+        values.get("sec-fetch-mode") == "navigate" and values.get("sec-fetch-dest") == "document"
+    )
     return None if site in ("none", "same-origin") or followed else _FOREIGN
 
 
@@ -104,8 +106,8 @@ def _allowed_origins() -> list[str]:
 
 
 def _as_own(scope: Scope) -> Scope:
-    """A session's request as Streamlit lets it in without asking a server on the internet for this
-    machine's address, which it does for every Origin that differs from Host."""
+    """Rewrite a session's request so that Streamlit lets it in without asking a server on the internet for
+    this machine's address, which it does for every Origin that differs from Host."""
     headers = dict(scope["headers"])
     if b"origin" in headers:
         headers[b"origin"] = b"http://" + headers[b"host"]
@@ -113,21 +115,21 @@ def _as_own(scope: Scope) -> Scope:
 
 
 def _unframed(send: Send) -> Send:
-    """Answers that browsers show within pages of the app's own alone."""
+    """Add to answers that browsers show them within the app's own pages alone."""
     sources = " ".join(["'self'", *_allowed_origins()])
-    told = (b"content-security-policy", f"frame-ancestors {sources}".encode("latin-1"))
+    frames = (b"content-security-policy", f"frame-ancestors {sources}".encode("latin-1"))
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start" and st.get_option("server.enableCORS"):
-            message = {**message, "headers": [*message.get("headers", ()), told]}
+            message = {**message, "headers": [*message.get("headers", ()), frames]}
         await send(message)
 
     return sending
 
 
 def named(host: str, names: Iterable[str]) -> bool:
-    """Whether a Host header ("name:port") is one of `names`; "*.site" stands for all names below, "*" and
-    an empty list for every name."""
+    """Tell whether a Host header ("name:port") is one of `names`; "*.site" stands for all names below, "*"
+    and an empty list for every name."""
     names = [name.strip().lower().rstrip(".") for name in names]
     place = _place(f"//{host}")
     if place is None:
@@ -140,15 +142,15 @@ def named(host: str, names: Iterable[str]) -> bool:
 
 
 def same_place(origin: str, host: str) -> bool:
-    """Whether an Origin header and a Host header are of one host and port."""
+    """Tell whether an Origin header and a Host header are of one host and port."""
     asking = _place(origin)
     scheme = urlsplit(origin).scheme if asking else ""
     return asking is not None and asking == _place(f"{scheme}://{host}")
 
 
 def _place(address: str) -> tuple[str, int | None] | None:
-    """Host and port of "scheme://host:port", the scheme's own port where none is given; None if it is not
-    exactly that."""
+    """Split "scheme://host:port" into host and port, the scheme's own port where none is given; None if it
+    is not exactly that."""
     try:
         parts = urlsplit(address)
         name, port = parts.hostname, parts.port

@@ -7,7 +7,7 @@ _BREAK = "\u200b"
 
 
 def plain_text(text: str) -> str:
-    """Text as Streamlit's Markdown shows it literally: no link, no picture, no markup."""
+    """Escape text so that Streamlit's Markdown shows it literally: no link, no picture, no markup."""
     unlinked = (
         text.replace("://", f":{_BREAK}//")
         .replace("www.", f"www{_BREAK}.")
@@ -17,5 +17,5 @@ def plain_text(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a full stop at its end."""
+    """End a text with a full stop."""
     return text if text.endswith((".", "!", "?")) else f"{text}."

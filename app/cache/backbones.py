@@ -1,17 +1,14 @@
 """Open weights once for all sessions: those of the menu, uploaded ones, and both networks of a checkpoint."""
 
-import tempfile
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from app import access
 from app.state import weights_menu
-from app.state.selection import plain_stem
+from app.state.selection import Session, plain_stem
+from app.state.uploads import temporary_file
 from app.state.weights_fetch import WeightsFetch
 from app.state.weights_menu import OPENED, RUN, stamp, weights_location
 from dino.errors import WeightsError
@@ -37,22 +34,10 @@ def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
     """Read weights from a browser; errors and the name speak of the file that was uploaded."""
     from dino.weights import load
 
-    with _written(_data) as path:
-        try:
-            backbone = load(path)
-        except WeightsError as error:
-            raise WeightsError(str(error).replace(path, file_name)) from error
-    unnamed = backbone.name == Path(path).stem
+    with temporary_file(_data, file_name) as path:
+        backbone = load(path)
+    unnamed = backbone.name == path.stem
     return replace(backbone, name=Path(file_name).stem) if unnamed else backbone
-
-
-@contextmanager
-def _written(data: bytes) -> Iterator[str]:
-    """Give the path of a temporary file with `data`, which has nothing of an uploaded name."""
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        yield file.name
 
 
 @st.cache_resource(show_spinner=False)
@@ -61,7 +46,7 @@ def weights_fetch() -> WeightsFetch:
     return WeightsFetch(checkpoints_folder() / "downloads" / "fetch.log")
 
 
-def open_weights(name: str, session: MutableMapping[str, Any]) -> Backbone:
+def open_weights(name: str, session: Session) -> Backbone:
     """Open the backbone of a name from `weights_options`.
 
     Raises:
@@ -89,7 +74,7 @@ def _start_sizes(init: str, stamp: str) -> dict[str, int]:
     return {name: getattr(config, name) for name in ("patch_size", "global_size", "local_size")}
 
 
-def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) -> str:
+def add_weights(session: Session, file_name: str, data: bytes) -> str:
     """Load uploaded weights, keep them in the session, and give their name in the menu.
 
     Raises:
@@ -112,7 +97,7 @@ def add_weights(session: MutableMapping[str, Any], file_name: str, data: bytes) 
     return name
 
 
-def checkpoint_of(name: str, session: MutableMapping[str, Any]) -> str | None:
+def checkpoint_of(name: str, session: Session) -> str | None:
     """Find the checkpoint that holds both student and teacher of chosen weights.
 
     Returns:
@@ -128,7 +113,7 @@ def checkpoint_of(name: str, session: MutableMapping[str, Any]) -> str | None:
     )
 
 
-def open_network(name: str, key: str, session: MutableMapping[str, Any]) -> Backbone:
+def open_network(name: str, key: str, session: Session) -> Backbone:
     """Open the "student" or "teacher" of weights for which `checkpoint_of` names a checkpoint.
 
     Raises:
@@ -155,7 +140,7 @@ def _network(path: str, stamp: str, key: str) -> Backbone:
 def _uploaded_network(sha256: str, key: str, _file_name: str, _data: bytes) -> Backbone:
     from dino.weights import load
 
-    with _written(_data) as path:
+    with temporary_file(_data, _file_name) as path:
         return replace(load(path, key=key), name=f"{Path(_file_name).stem} ({key})")
 
 
@@ -166,5 +151,5 @@ def _file_holds_both(path: str, stamp: str) -> bool:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _holds_both(sha256: str, _data: bytes) -> bool:
-    with _written(_data) as path:
+    with temporary_file(_data, "the upload") as path:
         return holds_student_and_teacher(path)

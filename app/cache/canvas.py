@@ -68,7 +68,7 @@ def panel(
     alt: str = "",
     compares: bool = True,
 ) -> Panel:
-    """A panel of the chosen photo.
+    """Make a panel of the chosen photo.
 
     Args:
         name: of its place on the page; another place needs another.
@@ -98,16 +98,17 @@ def panel(
 
 
 def mirrored(photo: Photo) -> Photo:
-    """The photo's mirror image, as a photo of its own."""
+    """Mirror a photo, as a photo of its own."""
     return _mirrored(photo.id, photo)
 
 
 def foreground(choice: Choice, backbone: Backbone, share: float) -> np.ndarray:
-    """The patches [h,w] bool that hold a share of the attention, heads averaged."""
+    """Find the patches [h,w] bool that hold a share of the attention, heads averaged."""
     return foreground_mask(pictures.attention(choice, backbone)[0], share)
 
 
 def matches(first: Choice, second: Choice, backbone: Backbone, share: float | None) -> Matches:
-    """Mutual neighbours of two photos' patches; `share` of attention held keeps the foreground only."""
+    """Find the mutual neighbours among two photos' patches; `share` of attention held keeps the foreground
+    only."""
     keys = pictures.key_of(first, backbone), pictures.key_of(second, backbone)
     return _matches(*keys, share, (first, second), backbone)

@@ -25,8 +25,8 @@ class Results:
 
 
 def results_folders(environ: Mapping[str, str] | None = None) -> list[Path]:
-    """Where results are looked for: `DINO_RESULTS` alone where it is set, else the command line's
-    default below the working folder, and results/ in the checkpoints folder."""
+    """List the folders that results are looked for in: `DINO_RESULTS` alone where it is set, else the
+    command line's default below the working folder, and results/ in the checkpoints folder."""
     environ = os.environ if environ is None else environ
     if named := environ.get("DINO_RESULTS"):
         return [Path(named).expanduser()]
@@ -34,7 +34,7 @@ def results_folders(environ: Mapping[str, str] | None = None) -> list[Path]:
 
 
 def results() -> Results | None:
-    """The first folder that holds measurements; else those that came with the code; else None.
+    """Read the first folder that holds measurements; else those that came with the code; else None.
 
     Raises:
         UserError: a history that cannot be read.
@@ -50,27 +50,27 @@ def results() -> Results | None:
 
 
 def sections(reports: tuple[Report, ...]) -> tuple[Section, ...]:
-    """The report's sections of some measurements."""
+    """Build the report's sections of some measurements."""
     return build_sections(reports)
 
 
 def report_html(history: History) -> bytes:
-    """The whole report as one HTML file."""
+    """Write the whole report as one HTML file."""
     return html_page(build_sections(history.reports), describe_history(history)).encode()
 
 
 def report_markdown(history: History) -> bytes:
-    """The whole report as Markdown."""
+    """Write the whole report as Markdown."""
     return markdown(build_sections(history.reports), describe_history(history)).encode()
 
 
 def report_csv(history: History) -> bytes:
-    """Every row of every measurement."""
+    """Write every row of every measurement."""
     return results_csv(*history.reports).encode()
 
 
 def _stamp(files: list[Path]) -> str:
-    """Changes when a measurement is added."""
+    """Return what changes when a measurement is added."""
     status = [(str(file), (s := file.stat()).st_mtime_ns, s.st_size) for file in files]
     return content_id(repr(status).encode())
 

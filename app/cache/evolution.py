@@ -15,7 +15,7 @@ BUNDLED = "the bundled weights"
 
 
 def filmstrips() -> dict[str, Path]:
-    """Folders of filmstrips by the name of whose training they show, the newest run first."""
+    """Find the folders of filmstrips by the name of whose training they show, the newest run first."""
     found = {}
     bundled = checkpoints_folder() / "filmstrip"
     if any(bundled.glob("epoch-*")):
@@ -27,7 +27,7 @@ def filmstrips() -> dict[str, Path]:
 
 
 def photos(folder: Path) -> list[Filmstrip]:
-    """The filmstrips of a folder, one a photo; read again when an epoch is added."""
+    """Read the filmstrips of a folder, one a photo; read again when an epoch is added."""
     epochs = sorted(path.name for path in folder.glob("epoch-*"))
     newest = stamp(str(folder / epochs[-1] / "attention.npz")) if epochs else ""
     return _photos(str(folder), len(epochs), newest)
@@ -39,7 +39,7 @@ def _photos(folder: str, epochs: int, newest: str) -> list[Filmstrip]:
 
 
 def measured(folder: Path) -> dict[int, float]:
-    """k-NN accuracy in percent by epoch, of a run that measured it."""
+    """Read the k-NN accuracy in percent by epoch, of a run that measured it."""
     found = {}
     for line in read_lines(folder.parent / PROBES).lines:
         epoch, accuracy = line.get("epoch"), line.get("knn")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 from PIL import Image
-from streamlit import runtime
 
+from app import media
 from app.components.hover.component import SHEET_COLUMNS
 from app.state.selection import Photo
 from dino.errors import UserError
@@ -48,9 +48,9 @@ class Gallery:
 
 
 def gallery(folder: Path, weights: str, backbone: Backbone, size: int) -> Gallery:
-    """Where the features of a folder are kept, below the cache in the checkpoints folder."""
-    told = f"{folder.absolute()}\n{backbone.fingerprint}\n{size}"
-    out = (checkpoints_folder() / "cache" / "folders" / content_id(told.encode())[:16]).absolute()
+    """Find where the features of a folder are kept, below the cache in the checkpoints folder."""
+    named = f"{folder.absolute()}\n{backbone.fingerprint}\n{size}"
+    out = (checkpoints_folder() / "cache" / "folders" / content_id(named.encode())[:16]).absolute()
     path = out / FEATURES
     stamp = ""
     if path.exists():
@@ -75,12 +75,12 @@ def _thumbnails(out: str, stamp: str) -> list[bytes]:
 
 
 def thumbnail(of: Gallery, row: int) -> bytes:
-    """JPEG bytes of a photo, a square of 96 px."""
+    """Return the JPEG bytes of a photo, a square of 96 px."""
     return _thumbnails(str(of.out), of.stamp)[row]
 
 
 def photo(of: Gallery, row: int) -> Photo:
-    """A photo of the folder as it is on disk now.
+    """Read a photo of the folder as it is on disk now.
 
     Raises:
         UserError: it cannot be read any more.
@@ -96,15 +96,10 @@ def photo(of: Gallery, row: int) -> Photo:
 
 
 def sheet_addresses(of: Gallery) -> list[str]:
-    """Addresses of the thumbnails' sheets; the browser fetches those it needs."""
-    if not runtime.exists():  # in tests of the page alone
-        return []
-    files = runtime.get_instance().media_file_mgr
-    sheets = _sheets(str(of.out), of.stamp)
-    return [
-        files.add(sheet, "image/jpeg", f"{of.stamp}-{number}")
-        for number, sheet in enumerate(sheets)
-    ]
+    """Return the addresses of the thumbnails' sheets; the browser fetches those it needs."""
+    sheets = enumerate(_sheets(str(of.out), of.stamp))
+    found = (media.address(sheet, "image/jpeg", f"{of.stamp}-{number}") for number, sheet in sheets)
+    return [address for address in found if address is not None]
 
 
 @st.cache_resource(max_entries=2, show_spinner="Laying out the thumbnails …")
@@ -129,7 +124,7 @@ def _sheet(thumbnails: Sequence[bytes]) -> bytes:
 def points(
     of: Gallery, *, progress: Callable[[float, str], None] | None = None, **options: Any
 ) -> Projection:
-    """Points of the photos, as `dino.project`; kept in the session, since t-SNE draws its progress."""
+    """Project the photos to points as `dino.project`; kept in the session, since t-SNE draws its progress."""
     kept = st.session_state.setdefault(_POINTS, {})
     key = (of.stamp, *sorted(options.items()))
     if key not in kept:
@@ -140,12 +135,12 @@ def points(
 
 
 def has_points(of: Gallery, **options: Any) -> bool:
-    """Whether `points` would answer at once."""
+    """Tell whether `points` would answer at once."""
     return (of.stamp, *sorted(options.items())) in st.session_state.get(_POINTS, {})
 
 
 def clusters(of: Gallery, k: int) -> Clusters:
-    """k-means of the photos."""
+    """Group the photos by k-means."""
     return _clusters(str(of.out), of.stamp, k)
 
 
@@ -155,7 +150,7 @@ def _clusters(out: str, stamp: str, k: int) -> Clusters:
 
 
 def duplicates(of: Gallery, threshold: float) -> list[DuplicateGroup]:
-    """Groups of near-duplicates."""
+    """Find groups of near-duplicates."""
     return _duplicates(str(of.out), of.stamp, threshold)
 
 
@@ -165,7 +160,7 @@ def _duplicates(out: str, stamp: str, threshold: float) -> list[DuplicateGroup]:
 
 
 def accuracy(of: Gallery, k: int) -> FolderAccuracy:
-    """k-NN accuracy of the folder.
+    """Measure the folder's k-NN accuracy.
 
     Raises:
         UserError: it has no classes.
@@ -179,7 +174,7 @@ def _accuracy(out: str, stamp: str, k: int) -> FolderAccuracy:
 
 
 def comparison(before: Gallery, after: Gallery, k: int) -> Comparison:
-    """The same photos under both weights."""
+    """Compare the same photos under both weights."""
     return _comparison(str(before.out), before.stamp, str(after.out), after.stamp, k)
 
 
@@ -189,10 +184,10 @@ def _comparison(out_a: str, stamp_a: str, out_b: str, stamp_b: str, k: int) -> C
 
 
 def rows_by_path(of: Gallery) -> dict[str, int]:
-    """Row of each photo by its path."""
+    """Map the path of each photo to its row."""
     return {path: row for row, path in enumerate(of.photos.paths)}
 
 
 def dates_known(of: Gallery) -> float:
-    """Share of the photos whose date is from the camera."""
-    return float(np.mean([source == "exif" for source in of.photos.dated_by] or [0.0]))
+    """Return the share of the photos whose date is from the camera."""
+    return float(np.mean([float(source == "exif") for source in of.photos.dated_by] or [0.0]))

@@ -70,19 +70,19 @@ class Neighbours:
     pixels: np.ndarray
 
     def accuracy(self, features: np.ndarray, k: int) -> float:
-        """Leave-one-out k-NN, in percent."""
+        """Measure leave-one-out k-NN, in percent."""
         labels = torch.from_numpy(self.labels)
         return leave_one_out_accuracy(torch.from_numpy(features), labels, k=k).top1
 
 
 def row(choice: Choice, backbone: Backbone, *, layer: int, query: Query, head: int) -> AttentionRow:
-    """The numbers of one query in one head on the chosen photo."""
+    """Compute the numbers of one query in one head on the chosen photo."""
     kept, _ = attention.stream(choice, backbone)
     return attention_row(backbone, kept, layer=layer, query=query, head=head)
 
 
 def grid_picture(photo: Photo, geometry: Geometry, width: int) -> np.ndarray:
-    """The photo at most `width` px wide with the edges of its patches."""
+    """Draw the photo at most `width` px wide with the edges of its patches."""
     picture = cached_pictures.shown(photo, width).copy()
     frame = scaled(geometry, width)
     rows, columns = frame.grid
@@ -95,14 +95,14 @@ def grid_picture(photo: Photo, geometry: Geometry, width: int) -> np.ndarray:
     return picture
 
 
-def cut(photo: Photo, size: int, patch_size: int) -> Geometry:
-    """How a photo would become patches of another size."""
+def plan_cut(photo: Photo, size: int, patch_size: int) -> Geometry:
+    """Plan how a photo would become patches of another size."""
     height, width = cached_pictures.pixels(photo).shape[:2]
     return plan((height, width), size=size, patch_size=patch_size)
 
 
 def patch_pixels(choice: Choice, backbone: Backbone, row: int, column: int) -> np.ndarray:
-    """One patch as the network is given it, before normalisation: uint8 [patch,patch,3]."""
+    """Cut one patch as the network is given it, before normalisation: uint8 [patch,patch,3]."""
     geometry = cached_pictures.geometry(choice, backbone)
     height, width = geometry.resized
     resized = cv2.resize(
@@ -120,7 +120,7 @@ def _crops(photo_sha256: str, seed: int, _photo: Photo) -> list[Crop]:
 
 
 def multi_crops(rgb: np.ndarray, seed: int) -> list[Crop]:
-    """What `MultiCrop()` draws of a photo uint8 [H,W,3], and where each crop lies."""
+    """Draw the crops that `MultiCrop()` draws of a photo uint8 [H,W,3], with where each lies."""
     recipe, random = MultiCrop(), np.random.default_rng(seed)
     found = []
     for number, view in enumerate(recipe.views):
@@ -131,12 +131,12 @@ def multi_crops(rgb: np.ndarray, seed: int) -> list[Crop]:
 
 
 def crops(photo: Photo, seed: int) -> list[Crop]:
-    """Two global and eight local views of a photo, by the training engine's own augmentation."""
+    """Draw two global and eight local views of a photo, by the training engine's own augmentation."""
     return _crops(photo.id, seed, photo)
 
 
 def framed(photo: Photo, found: list[Crop]) -> np.ndarray:
-    """The photo with the frames of its crops: global ones orange, local ones white."""
+    """Draw the photo with the frames of its crops: global ones orange, local ones white."""
     picture = shrink(cached_pictures.pixels(photo), _CROPPED_PX).copy()
     for crop in sorted(found, key=lambda one: one.is_global):
         top, left, height, width = crop.box
@@ -182,13 +182,13 @@ def _neighbours(
 
 
 def neighbours(choice: Choice, backbone: Backbone, seed: int) -> Neighbours:
-    """Crops of the chosen photo and of all bundled ones, as the network describes them."""
+    """Cut crops of the chosen photo and of all bundled ones, and describe them by the network."""
     return _neighbours(choice.photo.id, backbone.fingerprint, seed, choice.photo, backbone)
 
 
 def demonstration(settings: Demonstration, on_point: Callable[[list[Point]], None]) -> Outcome:
-    """A tiny DINO trained now, or what the session has kept of it; `on_point` is told of each point
-    while it trains."""
+    """Train a tiny DINO now, or return what the session has kept of it; `on_point` is called with the
+    points so far while it trains."""
     kept: dict[Demonstration, Outcome] = st.session_state.setdefault(_DEMONSTRATIONS, {})
     if settings not in kept:
         points: list[Point] = []
@@ -204,7 +204,7 @@ def demonstration(settings: Demonstration, on_point: Callable[[list[Point]], Non
 
 
 def drawings(seed: int) -> np.ndarray:
-    """What a demonstration learns from: two views of two drawings of each kind, uint8 [H,W] enlarged."""
+    """Draw what a demonstration learns from: two views of two drawings of each kind, uint8 [H,W] enlarged."""
     random = torch.Generator().manual_seed(seed)
     pictures, _ = draw_pictures(2 * len(KINDS), random)
     views = [disturb(pictures, random)[:, 0] for _ in range(2)]
@@ -216,7 +216,7 @@ def drawings(seed: int) -> np.ndarray:
 
 
 def demonstrations() -> dict[Demonstration, Outcome]:
-    """What this session has trained, oldest first."""
+    """Return what this session has trained, oldest first."""
     return dict(st.session_state.get(_DEMONSTRATIONS, {}))
 
 

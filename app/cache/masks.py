@@ -1,7 +1,6 @@
 """What the Masks page keeps: clusters, keys, objects and finished masks by sha256 and settings, and
 references."""
 
-from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app.cache import pictures
-from app.state.selection import MAX_PHOTO_BYTES, Choice, Photo
+from app.state.selection import MAX_PHOTO_BYTES, Choice, Photo, Session
 from dino.errors import UserError
 from dino.masks import proposals
 from dino.masks.discovery import keys
@@ -168,9 +167,7 @@ def refine_pointed(
     return np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
 
 
-def add_reference(
-    session: MutableMapping[str, Any], photo: Photo, file_name: str, data: bytes
-) -> None:
+def add_reference(session: Session, photo: Photo, file_name: str, data: bytes) -> None:
     """Check a reference mask and keep it in the session, one for each photo.
 
     Raises:
@@ -191,12 +188,12 @@ def add_reference(
     session[_REFERENCES] = {photo.id: (file_name, data), **dict(kept)}
 
 
-def drop_reference(session: MutableMapping[str, Any], photo: Photo) -> None:
+def drop_reference(session: Session, photo: Photo) -> None:
     """Forget the reference mask of a photo."""
     session[_REFERENCES] = {k: v for k, v in session.get(_REFERENCES, {}).items() if k != photo.id}
 
 
-def reference(session: MutableMapping[str, Any], photo: Photo) -> NamedReference | None:
+def reference(session: Session, photo: Photo) -> NamedReference | None:
     """Find the reference mask this session has for a photo."""
     if photo.id not in (kept := session.get(_REFERENCES, {})):
         return None

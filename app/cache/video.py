@@ -5,7 +5,6 @@ folder a film, named by what it is of; a film that was made once is found again.
 """
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 
 from app.cache import pictures
 from app.state.selection import Choice, Photo
+from app.state.uploads import temporary_file
 from dino.attention.mass import attention_mask
 from dino.errors import UserError
 from dino.media import draw
@@ -51,12 +51,12 @@ class Clip:
 
 
 def video_folder() -> Path:
-    """Where all of this page is kept."""
+    """Return the folder that all of this page is kept in."""
     return (checkpoints_folder() / "cache" / "video").absolute()
 
 
 def clip_of_photo(photo: Photo) -> Clip:
-    """A moving crop of a still photo, drawn when it is first asked for."""
+    """Draw a moving crop of a still photo, when it is first asked for."""
     path = video_folder() / "clips" / f"{photo.id[:16]}-v{_CLIP_VERSION}.mp4"
     if not path.exists():
         write_mp4(moving_crop(pictures.pixels(photo)), path, fps=CLIP_FPS)
@@ -86,30 +86,25 @@ def keep_upload(file_name: str, data: bytes) -> Clip:
 
 
 def first_frame(clip: Clip) -> Photo:
-    """The clip's first frame as a photo, which pages of photos can look at."""
+    """Read the clip's first frame as a photo, which pages of photos can look at."""
     return _first_frame(clip.sha256, str(clip.path), clip.name)
 
 
 def attended(choice: Choice, backbone: Backbone, mass: float) -> np.ndarray:
-    """Labels [H,W] of the patches that hold a share of the mean attention on the chosen photo."""
+    """Label the patches that hold a share of the mean attention on the chosen photo, uint8 [H,W]."""
     found, _ = pictures.attention(choice, backbone)
     mask = attention_mask(torch.from_numpy(found.heads), mass, combine="mean")
     return found.geometry.to_photo(mask.numpy()).astype(np.uint8)
 
 
 def uploaded_mask(file_name: str, data: bytes, size: tuple[int, int]) -> np.ndarray:
-    """Labels of a mask picture from a browser at a frame's size (H, W).
+    """Read the labels of a mask picture from a browser at a frame's size (H, W).
 
     Raises:
         UserError: no mask, or one of another shape than the frame.
     """
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        try:
-            labels = read_first_mask(Path(file.name))
-        except UserError as error:
-            raise UserError(str(error).replace(file.name, file_name)) from error
+    with temporary_file(data, file_name) as path:
+        labels = read_first_mask(path)
     height, width = labels.shape
     if abs(width * size[0] / (height * size[1]) - 1) > _ASPECT_TOLERANCE:
         raise UserError(
@@ -120,13 +115,13 @@ def uploaded_mask(file_name: str, data: bytes, size: tuple[int, int]) -> np.ndar
 
 
 def mask_file(labels: np.ndarray) -> tuple[Path, bytes]:
-    """A first mask as a PNG, and where `prepare` puts it."""
+    """Encode a first mask as a PNG, and say where `prepare` puts it."""
     data = indexed_png(labels)
     return video_folder() / "masks" / f"first-{content_id(data)[:16]}.png", data
 
 
 def prepare(out: Path, mask: tuple[Path, bytes] | None) -> None:
-    """Before a film is made: write its first mask, and let the oldest films make room."""
+    """Write a film's first mask before it is made, and let the oldest films make room."""
     if mask is not None and not mask[0].exists():
         write_atomically(mask[1], mask[0])
     films = [one for one in out.parent.glob("*/") if one != out and not read_job(one).active]
@@ -136,7 +131,7 @@ def prepare(out: Path, mask: tuple[Path, bytes] | None) -> None:
 
 
 def film_folder(clip: Clip, backbone: Backbone, settings: Mapping[str, Any]) -> Path:
-    """Where the film of a clip is kept, whether it was made yet or not."""
+    """Return where the film of a clip is kept, whether it was made yet or not."""
     return video_folder() / "films" / film_id(clip.sha256, backbone.fingerprint, settings)
 
 

@@ -6,6 +6,7 @@ that would be a home folder or the whole disk, the folder it was started in.
 """
 
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -24,13 +25,14 @@ from dino.training.runs.jobs import PROJECT_FOLDER, runs_folder
 UPLOAD = "upload:"
 _MAX_FOUND = 200
 _NUM_EXAMPLES = 3
+_MAX_STEM = 48
 # A look around that stays quick on a large disk.
 _MAX_FOLDERS, _MAX_ENTRIES, _MAX_DEPTH, _MAX_SECONDS = 4000, 2000, 6, 1.0
 _SKIPPED = {"__pycache__", "node_modules", "site-packages"}
 
 
 def data_root(environ: Mapping[str, str] | None = None) -> Path:
-    """The folder that all photos to train on must lie in."""
+    """Return the folder that all photos to train on must lie in."""
     named = (os.environ if environ is None else environ).get("DINO_DATA_ROOT")
     if named:
         return Path(named).expanduser().absolute()
@@ -39,13 +41,28 @@ def data_root(environ: Mapping[str, str] | None = None) -> Path:
     return here if here.parent in private else here.parent
 
 
+def free_name(parent: Path, text: str, *, otherwise: str, numbered: bool = False) -> str:
+    """Make a folder's name that nothing below `parent` has, of a text.
+
+    Args:
+        otherwise: the name where nothing of the text can be in one.
+        numbered: begin at -1; else the first has no number.
+    """
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:_MAX_STEM] or otherwise
+    number, name = 1, f"{stem}-1" if numbered else stem
+    while (parent / name).exists():
+        number += 1
+        name = f"{stem}-{number}"
+    return name
+
+
 def uploads_folder() -> Path:
-    """Where uploaded photos are unpacked."""
+    """Return the folder that uploaded photos are unpacked in."""
     return checkpoints_folder() / "data"
 
 
 def resolve(text: str, root: Path) -> Path:
-    """The folder that a path below the root, or "upload:NAME", means.
+    """Find the folder that a path below the root, or "upload:NAME", means.
 
     Raises:
         UserError: no such folder, one outside, or a server that reads none.
@@ -71,7 +88,7 @@ def resolve(text: str, root: Path) -> Path:
 
 
 def name_of(folder: Path, root: Path) -> str | None:
-    """The inverse of `resolve`; None for a folder outside."""
+    """Name a folder as `resolve` takes it; None for a folder outside."""
     if folder.parent == uploads_folder().absolute():
         return f"{UPLOAD}{folder.name}"
     return str(folder.relative_to(root)) if folder.is_relative_to(root) else None
@@ -128,7 +145,8 @@ class _Folder:
 
 
 def find_photo_folders(root: Path) -> list[str]:
-    """Folders with photos, or with classes of photos, below the root; uploads first, then the nearest.
+    """List the folders with photos, or with classes of photos, below the root; uploads first, then the
+    nearest.
 
     None on a server that reads no folders.
     """
@@ -138,7 +156,7 @@ def find_photo_folders(root: Path) -> list[str]:
     mine = sorted(p.name for p in uploads.iterdir() if p.is_dir()) if uploads.is_dir() else []
     mine = [f"{UPLOAD}{name}" for name in mine if not name.startswith(".")]
     ours = {PROJECT_FOLDER / "app", PROJECT_FOLDER / "docs"}  # pictures, but none to learn from
-    seen = _look_around(root, ours | {runs_folder().absolute(), checkpoints_folder().absolute()})
+    seen = _walk(root, ours | {runs_folder().absolute(), checkpoints_folder().absolute()})
     classes = {child.path for folder in seen if folder.has_classes for child in folder.children}
     shown = [
         str(folder.path.relative_to(root))
@@ -150,8 +168,8 @@ def find_photo_folders(root: Path) -> list[str]:
     return [*mine, *shown][:_MAX_FOUND]
 
 
-def _look_around(root: Path, left_out: set[Path]) -> list[_Folder]:
-    """Folders below the root, level by level; hidden and linked ones are not entered."""
+def _walk(root: Path, left_out: set[Path]) -> list[_Folder]:
+    """Walk the folders below the root, level by level; hidden and linked ones are not entered."""
     top = _Folder(root, 0)
     queue, seen = deque([top]), [top]
     deadline = time.monotonic() + _MAX_SECONDS
@@ -169,7 +187,7 @@ def _look_around(root: Path, left_out: set[Path]) -> list[_Folder]:
 
 
 def _entries(folder: Path) -> list[tuple[Path, bool]]:
-    """Files and folders in a folder that are not hidden, sorted; nothing where it may not be read."""
+    """List the files and folders in a folder that are not hidden, sorted; none where it may not be read."""
     try:
         with os.scandir(folder) as entries:
             found = [entry for entry, _ in zip(entries, range(_MAX_ENTRIES), strict=False)]

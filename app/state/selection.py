@@ -25,6 +25,9 @@ MAX_OWN_PHOTOS = 8
 
 _OWN = "own_photos"
 
+# What Streamlit keeps of a browser session, or a dict in its place.
+Session = MutableMapping[Any, Any]
+
 
 @dataclass(frozen=True)
 class Photo:
@@ -50,7 +53,7 @@ class Choice:
 
 @cache
 def bundled_photos() -> dict[str, Photo]:
-    """The photos that come with the app, in the order they are offered."""
+    """Return the photos that come with the app, in the order they are offered."""
     photos = {}
     for entry in json.loads((PHOTOS / "credits.json").read_text()):
         source = entry["source"].split(",")[0]
@@ -67,12 +70,12 @@ def bundled_photos() -> dict[str, Photo]:
     return photos
 
 
-def own_photos(session: MutableMapping[str, Any]) -> dict[str, Photo]:
-    """The photos this session has added, newest first."""
+def own_photos(session: Session) -> dict[str, Photo]:
+    """Return the photos this session has added, newest first."""
     return session.setdefault(_OWN, {})
 
 
-def add_photo(session: MutableMapping[str, Any], file_name: str, data: bytes) -> Photo:
+def add_photo(session: Session, file_name: str, data: bytes) -> Photo:
     """Check a photo and keep it in the session, in front of the others.
 
     Raises:
@@ -101,17 +104,11 @@ def add_photo(session: MutableMapping[str, Any], file_name: str, data: bytes) ->
 
 
 def plain_stem(file_name: str, length: int) -> str:
-    """Letters, digits and dashes of a file's name without its ending: fit for a link and for a path."""
+    """Keep the letters, digits and dashes of a file's name without its ending: fit for a link and for a
+    path."""
     return "".join(c if c.isalnum() else "-" for c in Path(file_name).stem)[:length].strip("-")
 
 
-def all_photos(session: MutableMapping[str, Any]) -> dict[str, Photo]:
-    """Own photos, then the bundled ones, by name."""
+def all_photos(session: Session) -> dict[str, Photo]:
+    """Return own photos, then the bundled ones, by name."""
     return {**own_photos(session), **bundled_photos()}
-
-
-def uploaded(session: MutableMapping[str, Any], key: str) -> Any | None:
-    """The file that an uploader's or camera's key holds, for callbacks; None also for one that the server
-    no longer has, as after a restart with the page still open."""
-    file = session.get(key)
-    return file if hasattr(file, "getvalue") else None

@@ -51,7 +51,7 @@ class WeightsFetch:
         return self._process is not None and self._process.poll() not in (None, 0)
 
     def lines(self) -> list[str]:
-        """What it has said so far."""
+        """Return what it has printed so far."""
         if self._process is None or not self._log.exists():
             return []
         return self._log.read_text(errors="replace").replace("\r", "\n").splitlines()

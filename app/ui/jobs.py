@@ -1,10 +1,52 @@
-"""What the pages that start processes of their own share."""
+"""What pages that start processes of their own share: threads, and a job drawn anew while it works."""
 
 import os
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import streamlit as st
+
+from app.text import plain_text
+
+POLL_S = 1.0
+
+
+class Job(Protocol):
+    """A process at work for a page, as its folder has it."""
+
+    @property
+    def status(self) -> str:
+        """Name its state: "none", "starting", "running", "stopping", "stopped", "finished" or "failed"."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it is at work."""
+
+
+J = TypeVar("J", bound=Job)
 
 
 def default_threads() -> int:
-    """All cores but one, which the app keeps for itself."""
+    """Count all cores but one, which the app keeps for itself."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(cores - 1, 1)
+
+
+def watch(read: Callable[[], J], draw: Callable[[J], None]) -> None:
+    """Draw a job, and again every second while it is at work; the page around it is drawn anew when it
+    begins or ends."""
+    first = read()
+
+    def follow() -> None:
+        job = read()
+        if (job.active, job.status == "finished") != (first.active, first.status == "finished"):
+            st.rerun()
+        draw(job)
+
+    st.fragment(follow, run_every=POLL_S if first.active else None)()
+
+
+def progress_bar(done: int, total: int, words: str) -> None:
+    """Draw how far a job is; nothing yet where the `total` is 0 for unknown."""
+    st.progress(min(done / total, 1.0) if total else 0.0, plain_text(words))

@@ -1,9 +1,8 @@
-"""What the pages share: header, footer, galleries, the colour bar, and the command of a picture."""
+"""What the pages share: header, footer, galleries, the colour bar, downloads."""
 
 import base64
 import html
 import mimetypes
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app.cache import pictures
-from app.state import weights_menu
-from app.state.selection import DEFAULT_SIZE, Choice
+from app.state.selection import Choice, Photo
 from app.text import plain_text
 from dino.media import draw
 from dino.media.geometry import Geometry
@@ -57,45 +55,56 @@ class Tile:
 
 
 def header(title: str, choice: Choice, backbone: Backbone) -> Geometry:
-    """Draw the page's title, the photo and its way to patches, and the weights; give that way."""
+    """Show the page's title, the photo and its way to patches, and the weights; give that way."""
     geometry = pictures.geometry(choice, backbone)
     height, width = geometry.original
     grid_h, grid_w = geometry.grid
     patch = backbone.patch_size
-    heading(
+    heading_with_weights(
         title,
         f"<b>{html.escape(choice.photo.file_name)}</b> "
         f"{width}×{height} px → {grid_w * patch}×{grid_h * patch} px → "
         f"{grid_w}×{grid_h} patches of {patch} px",
-        f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}",
+        backbone,
+        if_random="every picture here is noise",
     )
-    if backbone.is_random:
-        st.warning(
-            "These are random weights: nothing was learned, so every picture here is noise.",
-            icon=":material/casino:",
-        )
     return geometry
 
 
+def heading_with_weights(title: str, line: str, backbone: Backbone, *, if_random: str) -> None:
+    """Show a page's title, a line of HTML and what the weights are; of random ones what that means."""
+    described = f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}"
+    heading(title, line, described)
+    if backbone.is_random:
+        st.warning(
+            f"These are random weights: nothing was learned, so {if_random}.",
+            icon=":material/casino:",
+        )
+
+
 def heading(title: str, *lines: str) -> None:
-    """A page's title with lines of HTML below it."""
+    """Show a page's title with lines of HTML below it."""
     below = "".join(f"<div>{line}</div>" for line in lines)
     st.html(f'{_CSS}<div class="dx-head"><h1>{html.escape(title)}</h1>{below}</div>')
 
 
 def footer(choice: Choice, backbone: Backbone, seconds: float) -> None:
-    """Time, device, precision and digest, so that a picture can be traced."""
+    """Show time, device, precision and digest, so that a picture can be traced."""
     st.divider()
     st.caption(
         f"forward {seconds:.2f} s on {backbone.device}, {backbone.precision} · "
         f"weights sha256 `{backbone.weights_sha256[:16]}` · "
-        f"photo sha256 `{choice.photo.id[:16]}`"
-        + (f"  \nPhoto: {plain_text(choice.photo.credit)}" if choice.photo.credit else "")
+        f"photo sha256 `{choice.photo.id[:16]}`" + credit(choice.photo)
     )
 
 
+def credit(photo: Photo | None) -> str:
+    """Write a caption's line of whose photo it is; empty for one of a user's own."""
+    return f"  \nPhoto: {plain_text(photo.credit)}" if photo and photo.credit else ""
+
+
 def gallery(tiles: Sequence[Tile]) -> None:
-    """Pictures in a grid that keeps two columns on a phone."""
+    """Show pictures in a grid that keeps two columns on a phone."""
     figures = "".join(
         f'<figure class="{"chosen" if tile.chosen else ""}">'
         f'<img src="{_data_uri(tile.picture)}" alt="{html.escape(tile.alt, quote=True)}">'
@@ -106,12 +115,12 @@ def gallery(tiles: Sequence[Tile]) -> None:
 
 
 def picture(pixels: np.ndarray, *, alt: str, caption: str | None = None) -> None:
-    """One picture as wide as its place."""
+    """Show one picture as wide as its place."""
     st.image(draw.encode_jpeg(pixels), caption=caption, width="stretch", alt=alt)
 
 
 def colour_bar(colormap: str, low: float, high: float, unit: str) -> None:
-    """The colour map with the values of its ends, middle included."""
+    """Show the colour map with the values of its ends, middle included."""
     stops = draw.colorize(np.linspace(0, 1, 16)[None], colormap)[0]
     ramp = ",".join(f"rgb({r},{g},{b})" for r, g, b in stops)
     values = [_short(value, high) for value in (low, (low + high) / 2, high)]
@@ -124,37 +133,18 @@ def colour_bar(colormap: str, low: float, high: float, unit: str) -> None:
 
 
 def _short(value: float, scale: float) -> str:
-    """Three digits; 0 where a value is nothing beside `scale`."""
+    """Write three digits; 0 where a value is nothing beside `scale`."""
     return "0" if abs(value) < 5e-4 * abs(scale) else f"{value:.3g}"
 
 
 def downloads(*files: tuple[str, str, str, Callable[[], bytes]]) -> None:
-    """Buttons in a row: (label, file name, icon, what makes the bytes once it is clicked)."""
+    """Show buttons in a row: (label, file name, icon, what makes the bytes once it is clicked)."""
     with st.container(horizontal=True):
         for label, file_name, icon, make in files:
             mime = mimetypes.guess_type(file_name)[0] or "application/octet-stream"
             st.download_button(
                 label, make, file_name, mime, on_click="ignore", icon=f":material/{icon}:"
             )
-
-
-def command(verb: str, choice: Choice, options: Sequence[str]) -> None:
-    """The line that makes the same files again, with a copy button.
-
-    (Without a language, here as for all commands: the colours of one are too pale to read.)
-    """
-    weights = weights_menu.weights_location(choice.weights, st.session_state)
-    words = ["python", "-m", "dino", verb, _photo_argument(choice), "--weights", weights]
-    if choice.size != DEFAULT_SIZE:
-        words += ["--size", str(choice.size)]
-    with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, *options, "--out", "out"]), language=None, wrap_lines=True)
-
-
-def _photo_argument(choice: Choice) -> str:
-    if choice.photo.credit:
-        return f"app/photos/{choice.photo.file_name}"
-    return choice.photo.file_name
 
 
 def _data_uri(pixels: np.ndarray) -> str:

@@ -1,6 +1,5 @@
-"""The photos of a run: a folder below the data root, or a ZIP from the browser."""
+"""Choosing photos to work on: a folder below the data root, or a ZIP from the browser."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import streamlit as st
 from app.cache import folders
 from app.state import data_root
 from app.state.data_root import PhotoFacts
+from app.state.problems import show_error
+from app.state.uploads import uploaded
 from app.text import plain_text, sentence
 from dino.errors import UserError
 from dino.media.archive import unpack_photos
@@ -17,23 +18,25 @@ from dino.system.jobs import MAX_NAME, check_name
 DATA, KNN, MASKS = "train_data", "train_knn", "train_masks"
 # The photos that the labelled ones were suggested for.
 KNN_FOR = "train_knn_for"
-_MAX_ZIP_MB = 2048
+MAX_ZIP_MB = 2048
 _ZIP, _ZIP_NAME, _ZIP_SAID = "train_zip", "train_zip_name", "train_zip_said"
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenFolder:
     """A folder of photos and what it holds, or the `problem` with it; nothing of all where none was
-    chosen. `told` says in words what it holds."""
+    chosen. `contents` says in words what it holds."""
 
     folder: Path | None = None
     facts: PhotoFacts | None = None
     problem: str = ""
-    told: str = ""
+    contents: str = ""
 
 
-def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = "") -> Chosen:
-    """A select box of folders that also takes a typed path, and below it what is in there.
+def choose_folder(
+    label: str, key: str, *, help: str, placeholder: str, measure: str = ""
+) -> ChosenFolder:
+    """Draw a select box of folders that also takes a typed path, and below it what is in there.
 
     Args:
         measure: take only what can be measured on, by "knn" or by "masks".
@@ -51,25 +54,25 @@ def choose(label: str, key: str, *, help: str, placeholder: str, measure: str = 
         accept_new_options=True,
         persist_state="session",
     )
-    result = _open(text, root, measure=measure) if text else Chosen()
+    result = _open(text, root, measure=measure) if text else ChosenFolder()
     if result.problem:
-        st.error(plain_text(sentence(result.problem)), icon=":material/folder_off:")
-    elif result.told:
-        st.caption(result.told)
+        show_error(result.problem, "folder_off")
+    elif result.contents:
+        st.caption(result.contents)
     return result
 
 
-def _open(text: str, root: Path, *, measure: str) -> Chosen:
+def _open(text: str, root: Path, *, measure: str) -> ChosenFolder:
     try:
         folder = data_root.resolve(text, root)
         if measure == "masks":
             count = folders.count_masked(str(folder))
-            return Chosen(folder, told=f"{count:,} photos with masks")
+            return ChosenFolder(folder, contents=f"{count:,} photos with masks")
         facts = folders.photo_facts(str(folder))
     except UserError as error:
-        return Chosen(problem=str(error))
+        return ChosenFolder(problem=str(error))
     problem = facts.unfit_for_knn if measure == "knn" else ""
-    return Chosen(folder, facts, problem, _counted(facts))
+    return ChosenFolder(folder, facts, problem, _counted(facts))
 
 
 def _counted(facts: PhotoFacts) -> str:
@@ -84,9 +87,9 @@ def suggest_first() -> None:
         st.session_state[DATA] = found[0] if found else None
 
 
-def suggest_labelled(data: Chosen) -> None:
-    """Where photos were chosen anew, choose what k-NN can be measured on: the train/ and val/ they lie
-    in, or the photos themselves, or nothing."""
+def suggest_labelled(data: ChosenFolder) -> None:
+    """Choose what k-NN can be measured on where photos were chosen anew: the train/ and val/ they lie in,
+    or the photos themselves, or nothing."""
     if data.folder is None or st.session_state.get(KNN_FOR) == str(data.folder):
         return
     st.session_state[KNN_FOR] = str(data.folder)
@@ -94,7 +97,7 @@ def suggest_labelled(data: Chosen) -> None:
 
 
 def labelled_for(data: Path) -> str | None:
-    """The name of a folder that k-NN can be measured on, for photos to learn from."""
+    """Name a folder that k-NN can be measured on, for photos to learn from."""
     root = data_root.data_root()
     for folder in ([data.parent] if data.name == "train" else []) + [data]:
         name = data_root.name_of(folder, root)
@@ -104,18 +107,25 @@ def labelled_for(data: Path) -> str | None:
 
 
 def upload(chosen: str = DATA) -> None:
-    """Widgets that unpack a ZIP of photos and choose it, in the session under the key `chosen`."""
+    """Draw the widgets that unpack a ZIP of photos and choose it, in the session under the key `chosen`."""
     with st.expander("Upload a ZIP of photos", icon=":material/upload:"):
         file = st.file_uploader(
             "ZIP",
             type=["zip"],
             key=_ZIP,
-            max_upload_size=_MAX_ZIP_MB,
+            max_upload_size=MAX_ZIP_MB,
             help="Up to 2 GB and 20,000 photos. Sub-folders become classes. The photos stay on the "
             "machine that runs this app, in checkpoints/data.",
         )
         if file is not None:
-            st.text_input("Name", _free_name(file.name), max_chars=MAX_NAME, key=_ZIP_NAME)
+            st.text_input(
+                "Name",
+                data_root.free_name(
+                    data_root.uploads_folder(), Path(file.name).stem, otherwise="photos"
+                ),
+                max_chars=MAX_NAME,
+                key=_ZIP_NAME,
+            )
             st.button("Unpack", icon=":material/unarchive:", on_click=_unpack, args=(chosen,))
         kind, said = st.session_state.pop(_ZIP_SAID, (None, ""))
         if kind:
@@ -123,7 +133,9 @@ def upload(chosen: str = DATA) -> None:
 
 
 def _unpack(chosen: str) -> None:
-    file, name = st.session_state[_ZIP], st.session_state[_ZIP_NAME]
+    file, name = uploaded(st.session_state, _ZIP), st.session_state[_ZIP_NAME]
+    if file is None:
+        return
     try:
         done = unpack_photos(file, data_root.uploads_folder() / check_name(name))
     except UserError as error:
@@ -133,12 +145,3 @@ def _unpack(chosen: str) -> None:
     st.session_state[_ZIP_SAID] = ("success", f"{done.num_photos:,} photos unpacked{left_out}")
     st.session_state[chosen] = f"{data_root.UPLOAD}{name}"
     folders.photo_folders.clear()
-
-
-def _free_name(file_name: str) -> str:
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(file_name).stem).strip("-")[:40] or "photos"
-    number, name = 1, stem
-    while (data_root.uploads_folder() / name).exists():
-        number += 1
-        name = f"{stem}-{number}"
-    return name

@@ -1,6 +1,12 @@
 """Masks by pointing: + and − points, scribbles and a box, several objects, answered by feature
-similarity."""
+similarity.
 
+What was pointed at is in the link as "12:7:+,3:4:-,b2:1:9:8,p21:28:120_3+77_4-|5:5:+". Objects stand
+between bars: points (row:column:sign), a box (b, top:left:bottom:right) and what was painted (p,
+rows:columns: of the grid, then patches in runs, each with its sign or _ for none).
+"""
+
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,25 +16,31 @@ from app.cache import canvas as cached_canvas
 from app.cache import masks as cached_masks
 from app.cache import pictures
 from app.components.canvas.component import Brush, Prompts, canvas
+from app.state import url
 from app.state.selection import Choice
 from app.ui import layout
-from app.ui.pointing_link import MOST_OBJECTS, link, read_link
+from app.ui.mask_methods import REFINEMENTS
 from dino.masks.coco import coco_json
 from dino.masks.files import mask_files
 from dino.masks.prompts import DEFAULT_LIKENESS, Prompt, prompted_objects
 from dino.masks.settings import Mask
 from dino.media import draw
 from dino.media.draw import objects_overlay
-from dino.media.regions import from_label_runs
+from dino.media.regions import LabelRuns, check_label_runs, from_label_runs
 from dino.model.backbone import Backbone
 from dino.system.files import File, results_name, zip_files
 
-REFINEMENTS = {"patches": "none", "guided filter": "guided", "GrabCut": "grabcut"}
+MOST_OBJECTS = 8
 BRUSHES = (
     Brush("+ brush", "#16813a", "Scribble on the object (B)"),
     Brush("− brush", "#b3261e", "Scribble off the object (B again)"),
 )
-_SIGNS = np.array([0, 1, -1], dtype=np.int8)  # of the brushes' labels
+_BRUSH_SIGNS = np.array([0, 1, -1], dtype=np.int8)  # of the brushes' labels
+_SIGNS = "_+-"  # of the labels of paint, in links
+_POINT = re.compile(r"(\d{1,3}):(\d{1,3}):([+-])")
+_BOX = re.compile(r"b(\d{1,3}):(\d{1,3}):(\d{1,3}):(\d{1,3})")
+_PAINTED = re.compile(r"p(\d{1,3}):(\d{1,3}):((?:\d{1,6}[_+-])+)")
+_RUN = re.compile(r"(\d+)([_+-])")
 _HINT = (
     "Click the object or scribble on it; − point and − brush say what does not belong; Box holds the mask "
     "back. A click on a point takes it away."
@@ -49,16 +61,19 @@ class Drawn:
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The canvas, what was pointed at, and downloads."""
+    """Draw the canvas, what was pointed at, and downloads."""
     _downloads(choice, backbone, pointed(choice, backbone))
 
 
 def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
-    """The canvas and what was pointed at; the objects' masks at the photo's own size, bool [n,H,W]."""
+    """Draw the canvas and what was pointed at; return the objects' masks at the photo's own size, bool
+    [n,H,W]."""
     large, side = st.columns([6, 5], gap="medium")
     grid = pictures.geometry(choice, backbone).grid
     key = f"objects_{choice.photo.id}_{grid}"
-    objects: list[Prompts] = st.session_state.setdefault(key, read_link(_asked(), grid))
+    objects: list[Prompts] = st.session_state.setdefault(
+        key, read_marks(st.query_params.get("points", ""), grid)
+    )
     with side:
         number = _object(key, grid, objects)
         likeness = st.slider(
@@ -72,20 +87,16 @@ def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
     prompts = _prompts(objects, grid)
     grids = _grid_masks(choice, backbone, prompts, likeness)
     with large:
-        drawn = Drawn(REFINEMENTS[refine], f"{likeness} {link(objects, grid)}")
+        drawn = Drawn(REFINEMENTS[refine], f"{likeness} {marks_text(objects, grid)}")
         masks = _finished(choice, backbone, grids, prompts, drawn)
         _canvas(choice, backbone, key, number, masks)
     with side:
-        _told(objects, masks)
+        _show_objects(objects, masks)
     return masks
 
 
-def _asked() -> str:
-    return st.query_params.get("points", "")
-
-
 def _object(key: str, grid: tuple[int, int], objects: list[Prompts]) -> int:
-    """Which object is pointed at; buttons for another and for less."""
+    """Choose which object is pointed at; buttons for another and for less."""
     chosen = f"{key}_chosen"
     st.session_state[chosen] = min(st.session_state.get(chosen, 0), len(objects) - 1)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -110,7 +121,7 @@ def _object(key: str, grid: tuple[int, int], objects: list[Prompts]) -> int:
             on_click=_remove,
             args=(key, grid, number),
         )
-    return number
+    return number or 0
 
 
 def _add(key: str, grid: tuple[int, int]) -> None:
@@ -136,20 +147,17 @@ def _prompt(key: str, grid: tuple[int, int], number: int, prompts: Prompts) -> N
 
 
 def _keep(objects: list[Prompts], grid: tuple[int, int]) -> None:
-    text = link(objects, grid)
-    if text:
-        st.query_params["points"] = text
-    elif "points" in st.query_params:
-        del st.query_params["points"]
+    url.link("points", marks_text(objects, grid) or None)
 
 
 def _prompts(objects: list[Prompts], grid: tuple[int, int]) -> list[Prompt]:
-    """What was pointed at, as far as it lies on the grid: a link may have been made at another size."""
+    """Collect what was pointed at, as far as it lies on the grid: a link may have been made at another
+    size."""
     prompts = []
     for one in objects:
         points = [p for p in one.points if p[0] < grid[0] and p[1] < grid[1]]
         fits = one.box and one.box[0] < one.box[2] <= grid[0] and one.box[1] < one.box[3] <= grid[1]
-        painted = _SIGNS[from_label_runs(one.painted, grid)] if one.painted else None
+        painted = _BRUSH_SIGNS[from_label_runs(one.painted, grid)] if one.painted else None
         prompts.append(Prompt(points, one.box if fits else None, painted))
     return prompts
 
@@ -157,22 +165,22 @@ def _prompts(objects: list[Prompts], grid: tuple[int, int]) -> list[Prompt]:
 def _grid_masks(
     choice: Choice, backbone: Backbone, prompts: list[Prompt], likeness: float
 ) -> np.ndarray:
-    """The patches of each object, bool [n,h,w]; none of one that is not pointed at yet."""
+    """Find the patches of each object, bool [n,h,w]; none of one that is not pointed at yet."""
     features, _ = pictures.features(choice, backbone)
     return prompted_objects(features.patches, features.geometry.grid, prompts, likeness=likeness)
 
 
-def _said(prompts: list[Prompt], grid: tuple[int, int], sign: int) -> np.ndarray:
-    """The patches somebody said are on (+1) or off (−1) each object, bool [n,h,w]."""
-    said = np.zeros((len(prompts), grid[0] * grid[1]), dtype=bool)
+def _patches_of(prompts: list[Prompt], grid: tuple[int, int], sign: int) -> np.ndarray:
+    """Mark the patches somebody said are on (+1) or off (−1) each object, bool [n,h,w]."""
+    marked = np.zeros((len(prompts), grid[0] * grid[1]), dtype=bool)
     for number, one in enumerate(prompts):
-        said[number, one.patches(sign, grid[1])] = True
-    return said.reshape(-1, *grid)
+        marked[number, one.patches(sign, grid[1])] = True
+    return marked.reshape(-1, *grid)
 
 
-def of_their_own(masks: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Masks [n,H,W] that share no pixel: what several have goes to the one that had it in `first`,
-    [n,H,W] without doubles, else to the earliest of them."""
+def without_overlap(masks: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Part masks [n,H,W] so that they share no pixel: what several have goes to the one that had it in
+    `first`, [n,H,W] without doubles, else to the earliest of them."""
     shared = masks.sum(axis=0) > 1
     claims = masks & (first | ~first.any(axis=0))
     claims = np.where(claims.any(axis=0), claims, masks)
@@ -183,7 +191,7 @@ def of_their_own(masks: np.ndarray, first: np.ndarray) -> np.ndarray:
 def _finished(
     choice: Choice, backbone: Backbone, grids: np.ndarray, prompts: list[Prompt], drawn: Drawn
 ) -> np.ndarray:
-    """The masks at the photo's own size, bool [n,H,W]."""
+    """Refine the masks at the photo's own size, bool [n,H,W]."""
     geometry = pictures.geometry(choice, backbone)
     enlarged = geometry.to_photo(grids)
     if drawn.refine == "none" or not grids.any():
@@ -194,10 +202,10 @@ def _finished(
         drawn.refine,
         drawn.marks,
         masks=enlarged,
-        on=geometry.to_photo(_said(prompts, grids.shape[1:], 1)),
-        off=geometry.to_photo(_said(prompts, grids.shape[1:], -1)),
+        on=geometry.to_photo(_patches_of(prompts, grids.shape[1:], 1)),
+        off=geometry.to_photo(_patches_of(prompts, grids.shape[1:], -1)),
     )
-    return of_their_own(refined, enlarged)
+    return without_overlap(refined, enlarged)
 
 
 def _canvas(choice: Choice, backbone: Backbone, key: str, number: int, masks: np.ndarray) -> None:
@@ -228,7 +236,7 @@ def _canvas(choice: Choice, backbone: Backbone, key: str, number: int, masks: np
     )
 
 
-def _told(objects: list[Prompts], masks: np.ndarray) -> None:
+def _show_objects(objects: list[Prompts], masks: np.ndarray) -> None:
     lines = []
     for index, (one, mask) in enumerate(zip(objects, masks, strict=True), start=1):
         on, off = (_count(one, sign) for sign in (1, -1))
@@ -245,8 +253,8 @@ def _told(objects: list[Prompts], masks: np.ndarray) -> None:
 
 
 def _count(one: Prompts, sign: int) -> int:
-    """Points and painted patches of a sign."""
-    painted = zip(one.painted[::2], _SIGNS[list(one.painted[1::2])], strict=True)
+    """Count the points and painted patches of a sign."""
+    painted = zip(one.painted[::2], _BRUSH_SIGNS[list(one.painted[1::2])], strict=True)
     return sum(s == sign for _, _, s in one.points) + sum(n for n, s in painted if s == sign)
 
 
@@ -274,3 +282,46 @@ def _downloads(choice: Choice, backbone: Backbone, masks: np.ndarray) -> None:
         ("All files (ZIP)", f"{stem}-points.zip", "folder_zip",
          lambda: zip_files([*files(), ("coco.json", coco())])),
     )  # fmt: skip
+
+
+def marks_text(objects: list[Prompts], grid: tuple[int, int]) -> str:
+    """Write the objects, pointed at on a grid (h, w) of patches, as text."""
+    parts = []
+    for one in objects:
+        words = [f"{row}:{column}:{'+' if sign > 0 else '-'}" for row, column, sign in one.points]
+        words += ["b" + ":".join(map(str, one.box))] if one.box else []
+        if one.painted:
+            runs = zip(one.painted[::2], one.painted[1::2], strict=True)
+            text = "".join(f"{count}{_SIGNS[label]}" for count, label in runs)
+            words.append(f"p{grid[0]}:{grid[1]}:{text}")
+        parts.append(",".join(words))
+    return "|".join(parts)
+
+
+def read_marks(text: str, grid: tuple[int, int]) -> list[Prompts]:
+    """Read the objects of a `marks_text`; what is not readable in it, or was painted on another grid, is
+    left out. There is one empty object at least."""
+    objects = []
+    for part in text.split("|")[:MOST_OBJECTS]:
+        words = part.split(",")
+        points = [
+            (int(m[1]), int(m[2]), 1 if m[3] == "+" else -1)
+            for m in map(_POINT.fullmatch, words)
+            if m
+        ]
+        boxes = [m for m in map(_BOX.fullmatch, words) if m]
+        box = tuple(int(value) for value in boxes[0].groups()) if boxes else None
+        painted = next((runs for runs in (_painted(word, grid) for word in words) if runs), ())
+        objects.append(Prompts(tuple(points), box, painted))  # type: ignore[arg-type]
+    return objects
+
+
+def _painted(word: str, grid: tuple[int, int]) -> LabelRuns:
+    found = _PAINTED.fullmatch(word)
+    if not found or (int(found[1]), int(found[2])) != grid:
+        return ()
+    runs = [(int(count), _SIGNS.index(sign)) for count, sign in _RUN.findall(found[3])]
+    try:
+        return check_label_runs([value for run in runs for value in run], grid, len(_SIGNS) - 1)
+    except ValueError:
+        return ()

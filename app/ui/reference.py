@@ -1,28 +1,27 @@
 """Comparing masks with one somebody drew: upload, scores of the mask, of each head, of an oracle."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
 from app.cache import masks
 from app.cache.masks import NamedReference
+from app.state.problems import show_error
 from app.state.selection import MAX_PHOTO_BYTES, Photo
-from app.text import plain_text, sentence
-from dino.errors import UserError
+from app.state.uploads import take_upload
+from app.text import plain_text
 from dino.masks.reference import HeadScores
 from dino.media.images import IMAGE_SUFFIXES
-
-_PROBLEM = "reference_problem"
 
 
 def choose(photo: Photo) -> NamedReference | None:
     """Draw the uploader, or the name of what was uploaded for this photo with a way to remove it."""
     named = masks.reference(st.session_state, photo)
-    problem_of, problem = st.session_state.get(_PROBLEM, (None, ""))
-    if problem_of == photo.id:
-        st.error(plain_text(sentence(problem)), icon=":material/broken_image:")
+    key = f"reference_{photo.id[:16]}"
+    if problem := st.session_state.get(f"{key}_problem"):
+        show_error(problem, "broken_image")
     if named is None:
-        key = f"reference_{photo.id[:16]}"
         st.file_uploader(
             "Reference mask",
             type=[suffix.lstrip(".") for suffix in IMAGE_SUFFIXES],
@@ -52,7 +51,7 @@ def choose(photo: Photo) -> NamedReference | None:
 def show_scores(
     present: Sequence[tuple[str, float]], scores: HeadScores | None, *, kind: str = "Head"
 ) -> None:
-    """A sorted table of J: masks at hand by name, the best union of heads, and each head.
+    """Show a sorted table of J: masks at hand by name, the best union of heads, and each head.
 
     Args:
         scores: of the heads' masks, or where `kind` is "Object" of the objects'; None without any.
@@ -72,31 +71,24 @@ def show_scores(
             "J": st.column_config.ProgressColumn(format="%.3f", min_value=0.0, max_value=1.0),
         },
     )
-    told = "J: what mask and reference share, over what either covers; 1 is the same."
+    caption = "J: what mask and reference share, over what either covers; 1 is the same."
     if scores is not None:
         numbers = [_name(kind, index).split()[-1] for index in sorted(scores.union_heads)]
         plural = f"{kind.lower()}s"
         union = f"{plural} {', '.join(numbers)}" if len(numbers) > 1 else ""
-        told += (
+        caption += (
             f" {plural.capitalize()} are scored by their patches, before clean-up and refinement. "
             f"The best union is of {union or f'{kind.lower()} {numbers[0]} alone'}: an oracle, since "
             f"{plural} are taken by looking at the reference, as long as each raises J."
         )
-    st.caption(told)
+    st.caption(caption)
 
 
 def _name(kind: str, index: int) -> str:
-    """Heads are counted from 0, objects from 1."""
+    """Name a head, counted from 0, or an object, counted from 1."""
     return f"{kind} {index + (kind == 'Object')}"
 
 
 def _take(photo: Photo, key: str) -> None:
     """Keep an uploaded reference, or what is wrong with it for display."""
-    file = st.session_state.get(key)
-    st.session_state.pop(_PROBLEM, None)
-    if file is None:
-        return
-    try:
-        masks.add_reference(st.session_state, photo, file.name, file.getvalue())
-    except UserError as error:
-        st.session_state[_PROBLEM] = (photo.id, str(error))
+    take_upload(key, f"{key}_problem", partial(masks.add_reference, st.session_state, photo))

@@ -8,7 +8,8 @@ from streamlit.navigation.page import Page
 from app import access
 from app.cache import backbones, pictures
 from app.components.paste.component import paste_photo
-from app.state import weights_menu
+from app.state import url, weights_menu
+from app.state.problems import show_error
 from app.state.selection import (
     DEFAULT_SIZE,
     MAX_PHOTO_BYTES,
@@ -17,11 +18,11 @@ from app.state.selection import (
     add_photo,
     all_photos,
     bundled_photos,
-    uploaded,
 )
-from app.text import plain_text, sentence
+from app.state.uploads import take_upload, uploaded
+from app.text import sentence
 from app.ui import training_sidebar
-from dino.errors import ImageError, UserError
+from dino.errors import ImageError
 from dino.media.images import IMAGE_SUFFIXES
 
 _WANTED = "weights_wanted"
@@ -93,39 +94,33 @@ def _photo() -> str:
 def _linked(
     key: str, options: list[str], default: str | None, placeholder: str | None
 ) -> str | None:
-    """A select box whose choice is in the URL, also where it was made by an upload.
-
-    (Streamlit's own binding leaves the URL behind when a choice is made from the session.)
-    """
-    asked = st.query_params.get(key)
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = asked if asked in options else default
-    name = st.selectbox(
-        key.title(),
+    """Draw a select box whose choice is in the link, also where it was made by an upload."""
+    return url.linked(
+        key,
         options,
-        key=key,
-        label_visibility="collapsed",
-        persist_state="session",
-        placeholder=placeholder,
-        on_change=lambda: st.session_state.pop(f"{key}_problem", None),
+        default,
+        lambda: st.selectbox(
+            key.title(),
+            options,
+            key=key,
+            label_visibility="collapsed",
+            persist_state="session",
+            placeholder=placeholder,
+            on_change=lambda: st.session_state.pop(f"{key}_problem", None),
+        ),
+        keeps_default=True,
     )
-    if name != asked and (name != default or asked):
-        if name is None:
-            st.query_params.pop(key, None)
-        else:
-            st.query_params[key] = name
-    return name
 
 
 def show_problems() -> None:
-    """What went wrong in the sidebar, said on the page, where a phone shows it too."""
+    """Show what went wrong in the sidebar on the page, where a phone has it too."""
     for key, icon in (("photo_problem", "broken_image"), ("weights_problem", "error")):
         if problem := st.session_state.get(key):
-            st.error(plain_text(sentence(problem)), icon=f":material/{icon}:")
+            show_error(problem, icon)
 
 
 def _explain_foreign_link(photos: dict) -> None:
-    """A link to a photo that another session added cannot be followed: say so once."""
+    """Say once that a link to a photo which another session added cannot be followed."""
     asked = st.query_params.get("photo")
     if asked and asked not in photos:
         for mark in _ON_THE_PHOTO:
@@ -176,7 +171,7 @@ def _weights() -> str | None:
 
 
 def weights_uploader(key: str = "weights_file") -> None:
-    """Widget that takes a checkpoint from the browser and selects it."""
+    """Draw a widget that takes a checkpoint from the browser and selects it."""
     st.file_uploader(
         "Open a checkpoint",
         type=["pth", "pt", "bin", "ckpt", "safetensors", "onnx"],
@@ -189,13 +184,8 @@ def weights_uploader(key: str = "weights_file") -> None:
 
 
 def _take_weights(key: str) -> None:
-    file = uploaded(st.session_state, key)
-    if file is None:
-        return
-    try:
-        name = backbones.add_weights(st.session_state, file.name, file.getvalue())
-    except UserError as error:
-        st.session_state["weights_problem"] = str(error)
-        return
-    st.session_state.pop("weights_problem", None)
-    st.session_state["weights"] = name
+    take_upload(key, "weights_problem", _add_weights)
+
+
+def _add_weights(file_name: str, data: bytes) -> None:
+    st.session_state["weights"] = backbones.add_weights(st.session_state, file_name, data)

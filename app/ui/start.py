@@ -7,8 +7,9 @@ import streamlit as st
 from app import access
 from app.cache import backbones, pictures
 from app.state import weights_menu
+from app.state.problems import show_error
 from app.state.selection import Choice
-from app.text import plain_text, sentence
+from app.text import plain_text
 from app.ui import sidebar
 from app.ui.sidebar import Selection
 from dino.errors import TooLargeError, UserError
@@ -29,7 +30,7 @@ def guarded(view: Callable[[Choice, Backbone], None], selection: Selection) -> N
     except TooLargeError as error:
         st.error(f"Too large: {plain_text(str(error))}.", icon=":material/memory:")
     except UserError as error:
-        st.error(plain_text(sentence(str(error))), icon=":material/error:")
+        show_error(error)
 
 
 def _no_weights() -> None:

@@ -1,14 +1,13 @@
 """From what a user chose to a running process: names, weights to start from, sizes that fit them."""
 
-import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from app.cache import backbones
-from app.state import weights_menu
-from app.state.selection import PHOTOS, Photo
+from app.state import data_root, weights_menu
+from app.state.selection import PHOTOS, Photo, Session
 from dino.system.jobs import DEFAULT_NICE
 from dino.training.build import build_schedules
 from dino.training.config import TrainConfig
@@ -33,7 +32,7 @@ class Request:
     nice: int = DEFAULT_NICE
 
     def start(self) -> None:
-        """Start it.
+        """Start the run.
 
         Raises:
             UserError: a name that cannot be or is taken, no photos.
@@ -56,9 +55,10 @@ def make_config(
     num_photos: int,
     weights: str | None,
     changes: dict[str, Any],
-    session: MutableMapping[str, Any],
+    session: Session,
 ) -> TrainConfig:
-    """The preset, with crops of whole patches of the weights to start from, and then the changes.
+    """Make the preset's settings, with crops of whole patches of the weights to start from, and then the
+    changes.
 
     Args:
         weights: a name from `weights_menu.weights_options`, or a path; None: from scratch.
@@ -75,7 +75,7 @@ def make_config(
 
 
 def differences(config: TrainConfig, num_photos: int) -> tuple[str, dict[str, Any]]:
-    """A config as the nearest preset for so many photos and what differs from it."""
+    """Write a config as the nearest preset for so many photos and what differs from it."""
     start = {"init": config.init, **(backbones.start_sizes(config.init) if config.init else {})}
 
     def changed(name: str) -> dict[str, Any]:
@@ -89,15 +89,11 @@ def differences(config: TrainConfig, num_photos: int) -> tuple[str, dict[str, An
 
 
 def free_name(*words: str) -> str:
-    """A name that no run has, made of words."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(words)).strip("-")[:48] or "run"
-    number = 1
-    while (runs_folder() / f"{stem}-{number}").exists():
-        number += 1
-    return f"{stem}-{number}"
+    """Make a name that no run has, of words."""
+    return data_root.free_name(runs_folder(), "-".join(words), otherwise="run", numbered=True)
 
 
 def film_photos(photo: Photo | None, examples: Sequence[str]) -> tuple[str, ...]:
-    """Photos for the filmstrip: the one in the sidebar, if it came with the app, and the examples."""
+    """Choose photos for the filmstrip: the one in the sidebar, if it came with the app, and the examples."""
     bundled = [str(PHOTOS / photo.file_name)] if photo is not None and photo.credit else []
     return (*bundled, *examples)

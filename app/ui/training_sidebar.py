@@ -6,8 +6,9 @@ from streamlit.navigation.page import Page
 from app import access
 from app.cache import folders as cached_folders
 from app.state import data_root
+from app.state.problems import show_error
 from app.state.selection import Photo
-from app.text import plain_text, sentence
+from app.text import plain_text
 from app.ui import jobs, photo_folders, training_request
 from dino.errors import UserError
 from dino.training.presets import PRESETS
@@ -20,7 +21,7 @@ _OPEN, _DATA, _PRESET, _STARTED = "tune_open", "tune_data", "tune_preset", "tune
 
 
 def show(weights: str | None, photo: Photo, page: Page | None) -> None:
-    """The section; runs link to the Training `page`. None on a server that trains nothing."""
+    """Draw the section; runs link to the Training `page`. Nothing on a server that trains nothing."""
     if not access.may_work():
         return
     st.subheader("Training", anchor=False)
@@ -33,7 +34,7 @@ def show(weights: str | None, photo: Photo, page: Page | None) -> None:
 
 
 def _running(known: list[str], page: Page | None) -> None:
-    """Runs at work with their progress; when one ends, the page is drawn anew."""
+    """Show the runs at work with their progress; when one ends, the page is drawn anew."""
     runs = active_runs(runs_folder())
     if [run.name for run in runs] != known:
         st.rerun()
@@ -45,12 +46,12 @@ def _running(known: list[str], page: Page | None) -> None:
                 icon=":material/monitoring:",
                 query_params={"part": "runs", "runs": run.name},
             )
-        st.progress(run.progress, _told(run))
+        st.progress(run.progress, _progress_words(run))
     if not runs:
         st.caption("Nothing is running.")
 
 
-def _told(run: RunSummary) -> str:
+def _progress_words(run: RunSummary) -> str:
     if run.status != "running":
         return run.status
     loss = f" · loss {run.loss:.2f}" if run.loss is not None else ""
@@ -58,7 +59,7 @@ def _told(run: RunSummary) -> str:
 
 
 def _fine_tune(weights: str | None, photo: Photo) -> None:
-    """Photos, a preset and a button; the folders are looked for once it is opened."""
+    """Offer photos, a preset and a button; the folders are looked for once it is opened."""
     expander = st.expander(
         "Fine-tune", icon=":material/model_training:", key=_OPEN, on_change="rerun"
     )
@@ -85,7 +86,7 @@ def _fine_tune(weights: str | None, photo: Photo) -> None:
                 request = _request(weights, photo, folder, preset)
                 request.start()
             except UserError as error:
-                st.error(plain_text(sentence(str(error))))
+                show_error(error)
                 return
             st.session_state[_STARTED] = request.name
             st.rerun()

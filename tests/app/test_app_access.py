@@ -79,7 +79,7 @@ def test_the_training_page_of_an_open_server_says_how_to_turn_it_on(open_server)
     assert not at.selectbox
 
 
-def test_the_address_told_to_others_is_not_a_wildcard():
+def test_the_address_given_to_others_is_not_a_wildcard():
     assert access.reachable_address("192.168.1.20") == "192.168.1.20"
     assert access.reachable_address("0.0.0.0") not in ("0.0.0.0", "")
 

@@ -22,13 +22,13 @@ print(gc.get_freeze_count(), len(gc.get_objects()), "app.views.training.page" in
 
 def test_what_is_loaded_is_not_looked_at_after_every_run_of_a_page():
     """Streamlit collects garbage after each: with all of torch in it, that was 0.25 s for everyone."""
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", READY], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    frozen, left = int(told[0]), int(told[1])
+    frozen, left = int(printed[0]), int(printed[1])
     assert frozen > 200_000
     assert left < 20_000
-    assert told[2:] == ["True", "True"]
+    assert printed[2:] == ["True", "True"]
 
 
 @pytest.mark.parametrize(("headless", "opened"), [(True, []), (False, ["http://192.0.2.7:8600"])])

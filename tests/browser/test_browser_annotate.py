@@ -70,7 +70,7 @@ def wait_until(page, holds, timeout_s: float = 20) -> None:
 
 
 def paint(page, start: tuple[int, int], end: tuple[int, int]) -> None:
-    """A stroke between two points (x, y) in px of the photo."""
+    """Paint a stroke between two points (x, y) in px of the photo."""
     box = page.locator("#canvas").bounding_box()
     scale = box["width"] / SIZE[1]
     (x0, y0), (x1, y1) = [(box["x"] + x * scale, box["y"] + y * scale) for x, y in (start, end)]

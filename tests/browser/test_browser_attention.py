@@ -17,13 +17,13 @@ pytestmark = IN_CHROMIUM
 
 
 def asked(page) -> str:
-    """The query in the address, "cls" where there is none."""
+    """Read the query in the address, "cls" where there is none."""
     found = re.search(r"[?&]query=([^&]+)", page.url)
     return found[1].replace("%3A", ":") if found else "cls"
 
 
 def picker(page):
-    """The picture that patches are picked from, once its script has run."""
+    """Find the picture that patches are picked from, once its script has run."""
     frame = page.locator(".frame")
     page.wait_for_function(
         "() => [...document.querySelectorAll('*')].some(e =>"

@@ -11,7 +11,7 @@ from helpers.prompt_cases import prompted_mask
 import dino
 from app.components.canvas.component import Prompts
 from app.state.selection import PHOTOS
-from app.ui.pointing_link import read_link
+from app.ui.pointing import read_marks
 from dino.attention import photo
 from dino.media.regions import from_label_runs
 
@@ -23,7 +23,7 @@ TOLD = re.compile(r"Object 1: (\d+) on it, (\d+) off it; (\d+)% of the photo")
 
 
 def opened(page):
-    """The frame of the canvas, once its script has run and the page is still."""
+    """Find the frame of the canvas, once its script has run and the page is still."""
     page.locator("#brushes button").first.wait_for(timeout=60_000)
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
     page.wait_for_timeout(1000)
@@ -54,13 +54,13 @@ def size_of_brush(page, px: int) -> None:
 
 
 def asked(page) -> Prompts:
-    """What the address says was painted."""
+    """Read what the address says was painted."""
     text = parse_qs(urlparse(page.url).query).get("points", [""])[0]
-    return read_link(text, GRID)[0]
+    return read_marks(text, GRID)[0]
 
 
-def told(page, on: int, off: int) -> int:
-    """Waits until so much is said to be on and off the object; the share of the photo in percent."""
+def wait_for_counts(page, on: int, off: int) -> int:
+    """Wait until so much is said to be on and off the object; return the share of the photo in percent."""
     line = page.get_by_text(re.compile(rf"Object 1: {on} on it, {off} off it;"))
     line.wait_for(timeout=20_000)
     return int(TOLD.search(line.inner_text())[3])
@@ -68,7 +68,8 @@ def told(page, on: int, off: int) -> int:
 
 @pytest.fixture
 def shares(server, small_weights):
-    """`shares(page)`: the share of the photo, in percent, of the library's mask of what is in the address."""
+    """Measure by `shares(page)` the share of the photo, in percent, of the library's mask of what is in
+    the address."""
     backbone = dino.load(small_weights)
     features = photo.features(backbone, dino.decode((PHOTOS / "cat.jpg").read_bytes()), size=224)
 
@@ -85,7 +86,7 @@ def test_strokes_change_the_mask_and_are_undone(tab, shares):
     page.get_by_role("button", name="+ brush").click()
     size_of_brush(page, 2)  # a patch wide
     stroke(page, frame, (10, 8), (10, 15))
-    few = told(page, 8, 0)
+    few = wait_for_counts(page, 8, 0)
     page.wait_for_function("() => location.search.includes('points')")
     assert np.argwhere(from_label_runs(asked(page).painted, GRID) == 1).tolist() == [
         [10, column] for column in range(8, 16)
@@ -94,24 +95,24 @@ def test_strokes_change_the_mask_and_are_undone(tab, shares):
 
     page.get_by_role("button", name="− brush").click()
     stroke(page, frame, (1, 1), (1, 26))
-    less = told(page, 8, 26)
+    less = wait_for_counts(page, 8, 26)
     page.wait_for_timeout(300)
     assert less == shares(page) < few
 
     stroke(page, frame, (1, 14), (1, 26), button="right")  # takes away, whatever the tool
-    told(page, 8, 13)
+    wait_for_counts(page, 8, 13)
     page.get_by_role("button", name="Erase").click()
     stroke(page, frame, (10, 8), (10, 11))
-    told(page, 4, 13)
+    wait_for_counts(page, 4, 13)
     for expected in ((8, 13), (8, 26), (8, 0)):
         page.keyboard.press("Control+z")
-        share = told(page, *expected)
+        share = wait_for_counts(page, *expected)
     assert share == few
     page.keyboard.press("Control+Shift+z")
-    assert told(page, 8, 26) == less
+    assert wait_for_counts(page, 8, 26) == less
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Undo").click()
-    told(page, 0, 0)
+    wait_for_counts(page, 0, 0)
     page.get_by_text("Point at an object to make a mask").wait_for()
 
 
@@ -123,10 +124,10 @@ def test_a_fast_scribble_is_kept_whole_while_the_page_answers(tab):
     size_of_brush(page, 2)
     for row in range(3, 18):
         stroke(page, frame, (row, 4), (row, 9))
-    told(page, 15 * 6, 0)
+    wait_for_counts(page, 15 * 6, 0)
     for _ in range(5):
         page.get_by_role("button", name="Undo").click()
-    told(page, 10 * 6, 0)
+    wait_for_counts(page, 10 * 6, 0)
 
 
 @pytest.mark.slow
@@ -142,27 +143,27 @@ def test_it_paints_by_keyboard_alone(tab):
         frame.press("ArrowRight")
     frame.press("Space")
     frame.press("ArrowDown")
-    told(page, 6, 0)
+    wait_for_counts(page, 6, 0)
     frame.press("b")
     frame.press("Enter")
-    told(page, 6, 1)
+    wait_for_counts(page, 6, 1)
     frame.press("e")
     frame.press("Enter")
-    told(page, 6, 0)
+    wait_for_counts(page, 6, 0)
     frame.press("Escape")
-    told(page, 0, 0)
+    wait_for_counts(page, 0, 0)
     frame.press("Control+z")
-    told(page, 6, 0)
+    wait_for_counts(page, 6, 0)
 
 
 def test_a_link_brings_the_scribble_back(tab):
     page = tab(POINTING + "&points=p21:28:300_5%2B100_3-")
     opened(page)
-    told(page, 5, 3)
+    wait_for_counts(page, 5, 3)
     page.get_by_role("button", name="Clear").click()
-    told(page, 0, 0)
+    wait_for_counts(page, 0, 0)
     page.get_by_role("button", name="Undo").click()
-    told(page, 5, 3)
+    wait_for_counts(page, 5, 3)
 
 
 def test_a_finger_paints_and_two_fingers_do_not(tab):
@@ -185,13 +186,13 @@ def test_a_finger_paints_and_two_fingers_do_not(tab):
     for x in range(9, 16):
         touch("touchMove", (x + 0.5, 10.5))
     touch("touchEnd")
-    told(page, 8, 0)
+    wait_for_counts(page, 8, 0)
     touch("touchStart", (8.5, 5.5))
     touch("touchStart", (8.5, 5.5), (15.5, 5.5))
     touch("touchMove", (4.5, 5.5), (19.5, 5.5))
     touch("touchEnd")
     page.wait_for_timeout(1000)
-    told(page, 8, 0)
+    wait_for_counts(page, 8, 0)
     assert "scale" in page.locator(".stage").get_attribute("style")
 
 

@@ -48,7 +48,7 @@ def test_what_is_clicked_is_heard(tab):
 
 
 def moved(photo: np.ndarray) -> np.ndarray:
-    """The mirror image, moved by `MOVED`; the edge is repeated where it came from."""
+    """Make the mirror image, moved by `MOVED`; the edge is repeated where it came from."""
     height, width = photo.shape[:2]
     rows = np.clip(np.arange(height) - MOVED[0], 0, height - 1)
     columns = np.clip(np.arange(width) - MOVED[1], 0, width - 1)
@@ -98,8 +98,10 @@ def test_patches_find_themselves_in_a_copy_that_was_mirrored_and_moved(
         y, x = (np.array([row, column]) + 0.5) * cell - MOVED  # before it was moved, in px
         if not (0 <= y < photo.shape[0] and 0 <= x < photo.shape[1]):
             continue  # of the repeated edge
-        told = point(page, frame, row, column, (rows, columns))
-        found = np.array(re.search(r"best match row (\d+), column (\d+)", told).groups(), dtype=int)
+        status = point(page, frame, row, column, (rows, columns))
+        found = np.array(
+            re.search(r"best match row (\d+), column (\d+)", status).groups(), dtype=int
+        )
         there = np.array([y, photo.shape[1] - x]) / cell - 0.5
         asked += 1
         planted += bool(np.abs(found - there).max() <= 1.5)

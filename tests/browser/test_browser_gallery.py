@@ -35,7 +35,7 @@ ALL_ROUND = ((0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02
 
 @pytest.fixture(scope="module")
 def photos(server):
-    """A folder of colourful photos that the server has."""
+    """Write a folder of colourful photos that the server has."""
     folder = server.folder / "data" / "reds-and-blues"
     rng = np.random.default_rng(0)
     for label, colour in (("cat", (200, 60, 60)), ("dog", (60, 60, 200))):
@@ -116,7 +116,7 @@ RINGS = """() => { const g = document.querySelector(".st-key-patch_scatter .js-p
 
 
 def ringed(page, count: int) -> list[list[int]]:
-    """The patches (row, column) with rings in the plot, once it was drawn anew with so many."""
+    """Read the patches (row, column) with rings in the plot, once it was drawn again with so many."""
     page.wait_for_function(
         f"(n) => JSON.parse(({RINGS})()).length === n", arg=count, timeout=30_000
     )
@@ -124,7 +124,7 @@ def ringed(page, count: int) -> list[list[int]]:
 
 
 def lit(page) -> np.ndarray:
-    """The patches of the photo that are painted, bool [h,w]."""
+    """Read the patches of the photo that are painted, bool [h,w]."""
     return np.array(
         page.locator(".paint").evaluate(
             """(picture) => { const c = picture.getContext("2d"), s = picture.width / 28, found = [];

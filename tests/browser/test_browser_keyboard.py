@@ -81,7 +81,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def keys(profile, server):
-    """`keys("masks?photo=cat")` opens a page, done, with nothing focused yet."""
+    """Open a page by `keys("masks?photo=cat")`, done, with nothing focused yet."""
     pages = []
 
     def open_page(path: str) -> "Keys":
@@ -111,11 +111,11 @@ class Keys:
         self.page.keyboard.type(text)
 
     def now(self) -> dict | None:
-        """What is focused."""
+        """Describe what is focused."""
         return self.page.evaluate(_WHAT)
 
     def go(self, name: str, role: str | None = None) -> None:
-        """Tab until something with a name like this is focused."""
+        """Press Tab until something with a name like this is focused."""
         seen = []
         for _ in range(MOST_STOPS):
             self.press("Tab")

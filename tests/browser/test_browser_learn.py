@@ -15,7 +15,8 @@ def heading(page, text: str) -> None:
 
 
 def ready_for_keys(page, step: int) -> None:
-    """Once the component that listens to them is there for this step, which is after the step is drawn."""
+    """Wait until the component that listens to keys is there for this step, which is after the step is
+    drawn."""
     page.wait_for_selector(f"[data-page='{step - 1}']", state="attached")
     settle(page)
 

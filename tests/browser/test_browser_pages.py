@@ -146,7 +146,7 @@ def heard(opened: Opened, said) -> None:
 
 
 def violations(page, theme: str) -> list[dict]:
-    """What axe-core finds of impact serious or critical, with the excuses that hold for it."""
+    """Collect what axe-core finds of impact serious or critical, with the excuses that hold for it."""
     page.emulate_media(color_scheme=theme)
     page.wait_for_function(
         "theme => getComputedStyle(document.querySelector('[data-testid=stApp]')).colorScheme === theme",
@@ -163,7 +163,7 @@ def violations(page, theme: str) -> list[dict]:
 
 
 def lasting(page, theme: str) -> list[dict]:
-    """Violations that are there a second time: what is drawn anew by the clock is pale for a moment."""
+    """Collect violations that are there a second time: what is redrawn by the clock is pale for a moment."""
     found = violations(page, theme)
     if all(one["excused"] for one in found):
         return found
@@ -199,7 +199,7 @@ def test_it_fits_a_phone(view, theme):
 
 
 def overhanging(page) -> list[str]:
-    """What sticks out of the window to the right, in no box that scrolls by itself or cuts off."""
+    """Find what sticks out of the window to the right, in no box that scrolls by itself or cuts off."""
     return page.evaluate(
         """() => {
         const out = [];

@@ -20,7 +20,7 @@ SIZE = "224"
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory) -> Path:
-    """Eight frames of 64×128 px in which a red square goes right."""
+    """Write eight frames of 64×128 px in which a red square goes right."""
     path = tmp_path_factory.mktemp("walk") / "walk.mp4"
     rng = np.random.default_rng(0)
     write_mp4((colored(scene(number), rng) for number in range(FRAMES)), path, fps=10)
@@ -34,7 +34,7 @@ def add_video(page, path: Path) -> None:
 
 
 def plays(page) -> bool:
-    """Whether the film's time goes on, and pictures are decoded."""
+    """Tell whether the film's time goes on, and pictures are decoded."""
     page.locator("video").wait_for(timeout=30_000)
     return page.evaluate(
         """async () => { const v = document.querySelector("video"); v.muted = true; await v.play();

@@ -12,7 +12,7 @@ manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_componen
 
 
 def page(name: str) -> None:
-    """The script AppTest runs: the sidebar and one page, as app/main.py does."""
+    """Run as AppTest's script: the sidebar and one page, as app/main.py does."""
     import importlib
 
     from app.ui import sidebar, start
@@ -22,7 +22,7 @@ def page(name: str) -> None:
 
 
 def open_page(name: str, **params: str) -> AppTest:
-    """A page opened by a link with these parameters."""
+    """Open a page by a link with these parameters."""
     at = AppTest.from_function(page, args=(name,), default_timeout=TIMEOUT_S)
     for key, value in params.items():
         at.query_params[key] = value
@@ -32,7 +32,7 @@ def open_page(name: str, **params: str) -> AppTest:
 
 
 def start_afresh(monkeypatch, tmp_path, small_weights) -> None:
-    """Empty caches, small weights by default, and an empty checkpoints folder."""
+    """Set up empty caches, small weights by default, and an empty checkpoints folder."""
     import streamlit as st
 
     st.cache_data.clear()
@@ -42,7 +42,7 @@ def start_afresh(monkeypatch, tmp_path, small_weights) -> None:
 
 
 def count_calls(monkeypatch, *functions: tuple[Any, str]) -> list[str]:
-    """Names of these (module, name) as they are called from now on."""
+    """Collect the names of these (module, name) as they are called from now on."""
     made: list[str] = []
     for module, name in functions:
         real = getattr(module, name)
@@ -56,7 +56,7 @@ def count_calls(monkeypatch, *functions: tuple[Any, str]) -> list[str]:
 
 
 def text(at: AppTest) -> str:
-    """Everything the page says, as it reads."""
+    """Collect everything the page says, as it reads."""
     kinds = ("markdown", "caption", "error", "warning", "info", "success", "html")
     said = [str(element.value) for kind in kinds for element in at.get(kind)]
     said += [bar.proto.text for bar in at.get("progress")]

@@ -12,7 +12,8 @@ from helpers.app_cases import open_page, start_afresh, text
 from PIL import Image
 
 from app.cache import video
-from app.state.selection import PHOTOS, uploaded
+from app.state.selection import PHOTOS
+from app.state.uploads import uploaded
 from dino.media.images import MAX_PIXELS
 from dino.video import VideoLimits, write_mp4
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app.text import plain_text, sentence
+from app.state.problems import attempt, show_kept
 from dino.canvas import scripts
 from dino.errors import UserError
 from dino.media.draw import colorize
@@ -122,14 +122,14 @@ def canvas(
     def picked() -> None:
         found = st.session_state[key].picked
         if found is not None and on_pick:
-            _attempt(problem, lambda: on_pick(read_pick(found, panels)))
+            attempt(problem, lambda: on_pick(read_pick(found, panels)))
 
     def prompted() -> None:
         found = st.session_state[key].prompts
         if found is None or on_prompts is None:
             return
         st.session_state[heard] = _number(found)
-        _attempt(problem, lambda: on_prompts(read_prompts(found, panels[0], size, len(brushes))))
+        attempt(problem, lambda: on_prompts(read_prompts(found, panels[0], size, len(brushes))))
 
     palette = colorize(np.linspace(0, 1, 256)[None], colormap)[0]
     shown = prompts or Prompts()
@@ -157,33 +157,24 @@ def canvas(
         "help": help_text,
     }
     _component(key=key, data=data, on_picked_change=picked, on_prompts_change=prompted)
-    if said := st.session_state.pop(problem, None):
-        st.error(plain_text(sentence(said)), icon=":material/error:")
+    show_kept(problem)
 
 
-def _attempt(problem: str, call: Callable[[], None]) -> None:
-    """For the callbacks: what cannot be taken is told below the canvas."""
-    try:
-        call()
-    except UserError as error:
-        st.session_state[problem] = str(error)
-
-
-def _number(told: Any) -> int:
-    """The number of a message: the browser waits for the answer to its last."""
-    number = told.get("number") if isinstance(told, Mapping) else None
+def _number(sent: Any) -> int:
+    """Read the number of a message: the browser waits for the answer to its last."""
+    number = sent.get("number") if isinstance(sent, Mapping) else None
     return number if type(number) is int else 0
 
 
-def read_pick(told: Any, panels: Sequence[Panel]) -> Picked | None:
-    """What a browser sent as a pick, believed in nothing; None clears.
+def read_pick(sent: Any, panels: Sequence[Panel]) -> Picked | None:
+    """Check what a browser sent as a pick, of which nothing is taken for granted; None clears.
 
     Raises:
         UserError: it is no patch of these panels.
     """
-    if told == "clear":
+    if sent == "clear":
         return None
-    match = _PICK.fullmatch(told) if isinstance(told, str) else None
+    match = _PICK.fullmatch(sent) if isinstance(sent, str) else None
     if match:
         number, row, column = map(int, match.groups())
         if number < len(panels) and row < panels[number].rows and column < panels[number].columns:
@@ -192,9 +183,9 @@ def read_pick(told: Any, panels: Sequence[Panel]) -> Picked | None:
 
 
 def read_prompts(
-    told: Any, panel: Panel, paint_size: tuple[int, int] = (0, 0), num_brushes: int = 0
+    sent: Any, panel: Panel, paint_size: tuple[int, int] = (0, 0), num_brushes: int = 0
 ) -> Prompts:
-    """What a browser sent as points, a box and paint on a panel, believed in nothing.
+    """Check what a browser sent as points, a box and paint on a panel; nothing of it is taken for granted.
 
     Args:
         paint_size: (rows, columns) that can be painted.
@@ -202,10 +193,10 @@ def read_prompts(
         UserError: it is not within the panel, or too many points.
     """
     try:
-        points, box = list(told["points"]), told["box"]
+        points, box = list(sent["points"]), sent["box"]
         found = None if box is None else _box(box, panel)
         kept = tuple(_point(point, panel) for point in points[: MAX_POINTS + 1])
-        painted = check_label_runs(told["painted"], paint_size, num_brushes)
+        painted = check_label_runs(sent["painted"], paint_size, num_brushes)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("the browser sent points that are not there; reload the page") from error
     if len(points) > MAX_POINTS:
@@ -215,23 +206,23 @@ def read_prompts(
     return Prompts(kept, found, painted)
 
 
-def _point(told: Sequence[Any], panel: Panel) -> tuple[int, int, int]:
-    row, column, sign = _whole(told, 3)
+def _point(sent: Sequence[Any], panel: Panel) -> tuple[int, int, int]:
+    row, column, sign = _whole(sent, 3)
     if not (0 <= row < panel.rows and 0 <= column < panel.columns and sign in (-1, 1)):
         raise ValueError
     return row, column, sign
 
 
-def _box(told: Sequence[Any], panel: Panel) -> tuple[int, int, int, int]:
-    top, left, bottom, right = _whole(told, 4)
+def _box(sent: Sequence[Any], panel: Panel) -> tuple[int, int, int, int]:
+    top, left, bottom, right = _whole(sent, 4)
     if not (0 <= top < bottom <= panel.rows and 0 <= left < right <= panel.columns):
         raise ValueError
     return top, left, bottom, right
 
 
-def _whole(told: Sequence[Any], count: int) -> list[int]:
-    if not isinstance(told, Sequence) or len(told) != count:
+def _whole(sent: Sequence[Any], count: int) -> list[int]:
+    if not isinstance(sent, Sequence) or len(sent) != count:
         raise ValueError
-    if any(type(value) is not int for value in told):
+    if any(type(value) is not int for value in sent):
         raise TypeError
-    return list(told)
+    return list(sent)

@@ -2,20 +2,13 @@
 
 import base64
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import streamlit as st
 
+from app.components.registration import register
 from dino.media.draw import colorize, normalize
 
-_PARTS = Path(__file__).parent
-_component = st.components.v2.component(
-    "dino_film",
-    html=(_PARTS / "film.html").read_text(),
-    css=(_PARTS / "film.css").read_text(),
-    js=(_PARTS / "film.js").read_text(),
-)
+_component = register("dino_film", __file__)
 
 
 def film(

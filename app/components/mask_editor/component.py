@@ -8,11 +8,11 @@ seconds. Its own buttons do all that its keys do.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from app.components.registration import register
 from dino.annotation.editing import Painted
 from dino.annotation.session import MAX_OBJECTS
 from dino.canvas import scripts
@@ -22,18 +22,9 @@ from dino.media.regions import from_row_runs
 
 ACTIONS = ("save", "accept", "reject", "next", "previous")
 
-_PARTS = Path(__file__).parent
-_component = st.components.v2.component(
-    "dino_mask_editor",
-    html=(_PARTS / "editor.html").read_text(),
-    css=(_PARTS / "editor.css").read_text(),
-    js="\n".join(
-        [
-            scripts.BRUSH,
-            f"const COLORS = {json.dumps([hex_color(color) for color in OBJECT_COLORS])};",
-            *(part.read_text() for part in sorted(_PARTS.glob("*.js"))),
-        ]
-    ),
+_COLORS = f"const COLORS = {json.dumps([hex_color(color) for color in OBJECT_COLORS])};"
+_component = register(
+    "dino_mask_editor", __file__, scripts_before="\n".join([scripts.BRUSH, _COLORS])
 )
 
 

@@ -1,12 +1,11 @@
 """What was accepted, as downloads that are built when they are asked for, and as a command."""
 
-import shlex
 from collections.abc import Callable
 
 import streamlit as st
 
 from app.cache.annotation import Opened
-from app.ui import layout
+from app.ui import command, layout
 from dino.annotation.exports import FORMATS, export_files
 from dino.annotation.session import ACCEPTED, Session
 from dino.system.files import zip_files
@@ -16,7 +15,7 @@ MAX_CUTOUT_PHOTOS = 200
 
 
 def show(opened: Opened) -> None:
-    """The formats, with the choice of outlines."""
+    """Offer the formats, with the choice of outlines."""
     session, accepted = opened.session, opened.overview.counts()[ACCEPTED]
     with st.expander("Export", icon=":material/download:", expanded=bool(accepted)):
         if not accepted:
@@ -46,7 +45,7 @@ def show(opened: Opened) -> None:
 
 
 def _outlines() -> float | None:
-    """Tolerance of polygons in px; None for COCO's run lengths."""
+    """Choose the tolerance of polygons in px; None for COCO's run lengths."""
     kind = st.segmented_control(
         "COCO masks as",
         ["polygons", "run lengths"],
@@ -84,7 +83,7 @@ def _zipped(
 
 
 def _command(session: Session, tolerance: float | None) -> None:
-    with st.expander("Copy as command", icon=":material/terminal:"):
+    with command.expander():
         kind = st.segmented_control(
             "Format",
             FORMATS,
@@ -93,9 +92,9 @@ def _command(session: Session, tolerance: float | None) -> None:
             key="annotate_format",
             label_visibility="collapsed",
         )
-        words = ["python", "-m", "dino", "annotate", "export", session.name, "--format", kind]
-        if kind == "coco":
-            words += ["--rle"] if tolerance is None else ["--polygons", f"{tolerance:g}"]
-        if kind == "yolo" and tolerance is not None:
-            words += ["--polygons", f"{tolerance:g}"]
-        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)
+        options = command.flags(
+            format=kind,
+            rle=kind == "coco" and tolerance is None,
+            polygons=tolerance if kind in ("coco", "yolo") else None,
+        )
+        command.code(command.line("annotate export", session.name, options=options))

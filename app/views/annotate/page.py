@@ -4,12 +4,13 @@ import streamlit as st
 
 from app.cache import annotation, backbones
 from app.cache.annotation import Opened
-from app.state import weights_menu
+from app.state import url, weights_menu
+from app.state.problems import attempt, show_error, show_kept
 from app.state.selection import Choice
-from app.text import plain_text, sentence
+from app.text import plain_text
 from app.ui import layout
 from app.views.annotate import export, queue, start
-from dino.annotation.session import annotations_folder, list_sessions
+from dino.annotation.session import Session, annotations_folder, list_sessions
 from dino.errors import UserError
 from dino.model.backbone import Backbone
 
@@ -18,7 +19,7 @@ _CLASS_PROBLEM = "annotate_class_problem"
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: choose or begin a session; its queue, classes and exports."""
+    """Draw the page: choose or begin a session; its queue, classes and exports."""
     names = list_sessions(annotations_folder())
     name = _chosen(names)
     layout.heading("Annotate", "Masks are proposed; accept, edit or reject them, then export.")
@@ -32,15 +33,15 @@ def show(choice: Choice, backbone: Backbone) -> None:
             st.rerun()
     if name is None:
         return
-    st.query_params["session"] = name
+    url.link("session", name)
     opened = annotation.open_named(name)
     proposer = _proposer(opened, choice, backbone)
-    queue.give_anew()
+    queue.read_masks_again()
     _work(name, proposer)
 
 
 def _chosen(names: list[str]) -> str | None:
-    """The session begun just now, else the one chosen, else the link's, else the newest."""
+    """Find the session begun just now, else the one chosen, else the link's, else the newest."""
     asked = st.query_params.get("session")
     begun = st.session_state.pop(start.BEGUN, None)
     if begun in names:
@@ -49,14 +50,16 @@ def _chosen(names: list[str]) -> str | None:
     elif st.session_state.get(SESSION) not in names:
         st.session_state[SESSION] = asked if asked in names else next(iter(names), None)
         if asked and asked not in names:
-            told = f"The link names the session “{asked}”, which is not on this machine."
-            st.warning(plain_text(told), icon=":material/link_off:")
+            st.warning(
+                plain_text(f"The link names the session “{asked}”, which is not on this machine."),
+                icon=":material/link_off:",
+            )
     return st.session_state[SESSION]
 
 
 @st.fragment
 def _work(name: str, proposer: Backbone | None) -> None:
-    """Everything that one photo after another changes."""
+    """Draw everything that one photo after another changes."""
     try:
         opened = annotation.open_named(name)
         queue.show(opened, proposer)
@@ -66,11 +69,11 @@ def _work(name: str, proposer: Backbone | None) -> None:
         with right:
             export.show(opened)
     except UserError as error:
-        st.error(plain_text(sentence(str(error))), icon=":material/error:")
+        show_error(error)
 
 
 def _proposer(opened: Opened, choice: Choice, backbone: Backbone) -> Backbone | None:
-    """The weights a session's proposals are made with; None, and what to do, where they are not here."""
+    """Open the weights a session's proposals are made with; None, and what to do, where they are not here."""
     session = opened.session
     if backbone.weights_sha256 == session.weights_sha256:
         return backbone
@@ -88,18 +91,21 @@ def _proposer(opened: Opened, choice: Choice, backbone: Backbone) -> Backbone | 
     location = weights_menu.start_weights(choice.weights, st.session_state)
     st.button(
         f"Go on with {choice.weights}",
-        on_click=session.with_weights,
-        args=(location, backbone.weights_sha256),
+        on_click=_go_on_with,
+        args=(session, location, backbone.weights_sha256),
     )
     return None
+
+
+def _go_on_with(session: Session, weights: str, weights_sha256: str) -> None:
+    session.with_weights(weights, weights_sha256)
 
 
 def _classes(opened: Opened) -> None:
     """Rename classes, or add one; objects stay with their class."""
     session = opened.session
     with st.expander("Classes", icon=":material/label:"):
-        if problem := st.session_state.pop(_CLASS_PROBLEM, ""):
-            st.error(plain_text(sentence(problem)), icon=":material/error:")
+        show_kept(_CLASS_PROBLEM)
         for number, current in enumerate((*session.classes, "")):
             key = f"annotate_class:{session.name}:{number}:{current}"
             st.text_input(
@@ -113,7 +119,7 @@ def _classes(opened: Opened) -> None:
 
 
 def _set_class(name: str, number: int, key: str) -> None:
-    try:
+    def set_class() -> None:
         annotation.open_named(name).session.with_class(number, st.session_state[key])
-    except UserError as error:
-        st.session_state[_CLASS_PROBLEM] = str(error)
+
+    attempt(_CLASS_PROBLEM, set_class)

@@ -11,6 +11,8 @@ import streamlit as st
 from app.cache import annotation, pictures
 from app.cache.annotation import Opened
 from app.components.mask_editor.component import Edit, mask_editor, read_edit
+from app.state import url
+from app.state.problems import attempt, show_error, show_kept
 from app.text import plain_text, sentence
 from dino.annotation.editing import apply_paintings, edit_size, reduce
 from dino.annotation.session import ACCEPTED, REJECTED, TODO, PhotoState, Session
@@ -28,40 +30,41 @@ _WORDS = {TODO: "to do", ACCEPTED: "accepted", REJECTED: "rejected"}
 
 
 def show(opened: Opened, proposer: Backbone | None) -> None:
-    """Progress, the editor with the photo that is due, and the way to any other photo."""
+    """Draw progress, the editor with the photo that is due, and the way to any other photo."""
     index = _place(opened)
     _progress(opened)
     _problems(opened)
     try:
         _editor(opened, index, proposer)
     except UserError as error:
-        st.error(plain_text(sentence(str(error))), icon=":material/broken_image:")
+        show_error(error, "broken_image")
         _without_photo(opened, index)
     _beside(opened, index, proposer)
 
 
-def give_anew() -> None:
+def read_masks_again() -> None:
     """Have the editor's masks read from their files, as a new editor needs them."""
     st.session_state.pop(_GIVEN, None)
 
 
 def forget_place() -> None:
-    """Another session: begin at what is due there."""
+    """Begin at what is due, for another session."""
     st.session_state.pop(_AT, None)
-    st.query_params.pop("at", None)
+    url.link("at", None)
 
 
 def handle(name: str, event: Any) -> None:
     """Keep what the editor sent, and go where it says; what is wrong is kept for display."""
-    try:
+
+    def take() -> None:
         opened = annotation.open_named(name)
         edit = read_edit(event, lambda index: edit_size(_size(opened.session, index)))
         _keep(opened.session, edit)
         if edit.action != "save":
             opened.overview.refresh()
             _go(opened, edit)
-    except UserError as error:
-        st.session_state[_PROBLEM] = str(error)
+
+    attempt(_PROBLEM, take)
 
 
 def _keep(session: Session, edit: Edit) -> None:
@@ -90,7 +93,7 @@ def _go(opened: Opened, edit: Edit) -> None:
 
 
 def _size(session: Session, index: int) -> tuple[int, int]:
-    """(H, W) of a photo, from its state where it was opened before."""
+    """Find (H, W) of a photo, from its state where it was opened before."""
     if not 0 <= index < len(session.photos):
         raise UserError(f"there is no photo {index + 1}; reload the page")
     state, _ = session.load(index)
@@ -101,7 +104,7 @@ def _size(session: Session, index: int) -> tuple[int, int]:
 
 
 def _place(opened: Opened) -> int:
-    """Number from 0 of the photo to show: where one was, else the link's, else the first to do."""
+    """Find the number from 0 of the photo to show: where one was, else the link's, else the first to do."""
     last = len(opened.session.photos) - 1
     index = st.session_state.get(_AT)
     if index is None:
@@ -110,25 +113,24 @@ def _place(opened: Opened) -> int:
         index = int(asked) - 1 if asked.isascii() and asked.isdigit() else due or 0
     index = min(last, max(0, index))
     st.session_state[_AT] = index
-    st.query_params["at"] = str(index + 1)
+    url.link("at", str(index + 1))
     return index
 
 
 def _progress(opened: Opened) -> None:
     counts, total = opened.overview.counts(), len(opened.session.photos)
-    told = " · ".join(f"{counts[status]:,} {word}" for status, word in _WORDS.items())
-    st.progress(1 - counts[TODO] / total, f"{told}, of {total:,} photos")
+    counted = " · ".join(f"{counts[status]:,} {word}" for status, word in _WORDS.items())
+    st.progress(1 - counts[TODO] / total, f"{counted}, of {total:,} photos")
     if not counts[TODO]:
         st.success("Every photo is done; export them below.", icon=":material/check_circle:")
 
 
 def _problems(opened: Opened) -> None:
-    """What is wrong, until the session is opened anew: a file that was mended stays told."""
-    if problem := st.session_state.pop(_PROBLEM, ""):
-        st.error(plain_text(sentence(problem)), icon=":material/error:")
-    told = st.session_state.setdefault(f"annotate_told:{opened.session.name}", {})
-    told.update(opened.overview.problems)
-    lines = [*told.values(), *opened.missing.values()]
+    """List what is wrong, until the session is opened anew: a file that was mended stays listed."""
+    show_kept(_PROBLEM)
+    known = st.session_state.setdefault(f"annotate_problems:{opened.session.name}", {})
+    known.update(opened.overview.problems)
+    lines = [*known.values(), *opened.missing.values()]
     if lines:
         with st.expander(f"{len(lines)} photos with a problem", icon=":material/warning:"):
             for line in lines[:50]:
@@ -164,7 +166,7 @@ def _editor(opened: Opened, index: int, proposer: Backbone | None) -> None:
 
 
 def _objects(state: PhotoState, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """Objects as the editor takes them, at the size (h, w) that is painted on."""
+    """Write objects as the editor takes them, at the size (h, w) that is painted on."""
     assert state.size is not None
     return [
         {
@@ -177,7 +179,7 @@ def _objects(state: PhotoState, size: tuple[int, int]) -> list[dict[str, Any]]:
 
 
 def _state(session: Session, index: int, proposer: Backbone | None) -> PhotoState:
-    """The state of a photo, with a proposal where it is opened for the first time."""
+    """Load the state of a photo, with a proposal where it is opened for the first time."""
     state, _ = session.load(index)
     if state.size is not None:
         return state
@@ -189,15 +191,16 @@ def _state(session: Session, index: int, proposer: Backbone | None) -> PhotoStat
         with st.spinner("Proposing a mask …"):
             state = pictures.proposed(proposer, rgb, MaskSettings.from_dict(session.settings))
     except UserError as error:
-        told = f"No mask could be proposed: {error}"
-        st.warning(plain_text(sentence(told)), icon=":material/warning:")
+        st.warning(
+            plain_text(sentence(f"No mask could be proposed: {error}")), icon=":material/warning:"
+        )
         return empty
     session.save(index, state)
     return state
 
 
 def _without_photo(opened: Opened, index: int) -> None:
-    """The verdicts that are left where a photo cannot be shown."""
+    """Offer the verdicts that are left where a photo cannot be shown."""
     name = opened.session.name
     with st.container(horizontal=True):
         for action, label, shortcut in (
@@ -215,7 +218,7 @@ def _without_photo(opened: Opened, index: int) -> None:
 
 
 def _beside(opened: Opened, index: int, proposer: Backbone | None) -> None:
-    """Go to any photo; begin a photo anew."""
+    """Offer to go to any photo, and to begin one again."""
     total = len(opened.session.photos)
     st.session_state[NUMBER] = index + 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -248,8 +251,5 @@ def _to_next(opened: Opened, index: int) -> None:
 
 
 def _propose_again(session: Session, index: int) -> None:
-    try:
-        session.save(index, PhotoState())
-    except UserError as error:
-        st.session_state[_PROBLEM] = str(error)
+    attempt(_PROBLEM, session.save, index, PhotoState())
     st.session_state[_VERSION] = st.session_state.get(_VERSION, 0) + 1

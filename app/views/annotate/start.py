@@ -1,14 +1,14 @@
 """A session begins: photos from a folder below the data root or from a ZIP, and how to propose."""
 
-import re
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from app.state import weights_menu
+from app.state import data_root, weights_menu
+from app.state.problems import show_error
 from app.state.selection import Choice
-from app.text import plain_text, sentence
-from app.ui import photo_folders as training_photos
+from app.ui import photo_folders
 from app.ui.mask_methods import METHODS, REFINEMENTS
 from dino.annotation.creation import create
 from dino.annotation.session import annotations_folder
@@ -19,17 +19,16 @@ from dino.model.backbone import Backbone
 
 BEGUN = "annotate_begun"
 SOURCES = ("folder", "ZIP")
-_MAX_NAME = 40
-_MAX_ZIP_MB = 2048
 
 
 def form(choice: Choice, backbone: Backbone) -> str | None:
-    """The widgets; the name of the session where one was begun in this run."""
+    """Draw the widgets; return the name of the session where one was begun in this run."""
     source = st.segmented_control(
         "Photos from", SOURCES, default=SOURCES[0], required=True, key="annotate_from"
     )
     photos, found = _folder() if source == "folder" else _zip()
-    name = st.text_input("Name", _free_name(found), max_chars=64, key=f"annotate_name:{found}")
+    suggested = data_root.free_name(annotations_folder(), found, otherwise="photos")
+    name = st.text_input("Name", suggested, max_chars=64, key=f"annotate_name:{found}")
     classes = st.text_input(
         "Classes",
         "object",
@@ -37,11 +36,16 @@ def form(choice: Choice, backbone: Backbone) -> str | None:
         help="With commas between. They can be renamed, and more added, at any time.",
     )
     settings = _settings(choice)
-    if not st.button(
+    begun = st.button(
         "Begin", type="primary", icon=":material/play_arrow:", disabled=photos is None
-    ):
+    )
+    if not begun or photos is None:
         return None
     bar = st.progress(0.0, "Reading the photos …")
+
+    def progress(done: int, total: int) -> None:
+        bar.progress(done / total, f"Reading the photos: {done:,} of {total:,}")
+
     try:
         create(
             annotations_folder() / name,
@@ -50,19 +54,18 @@ def form(choice: Choice, backbone: Backbone) -> str | None:
             settings=settings,
             weights=weights_menu.start_weights(choice.weights, st.session_state),
             weights_sha256=backbone.weights_sha256,
-            progress=lambda done, total: bar.progress(
-                done / total, f"Reading the photos: {done:,} of {total:,}"
-            ),
+            progress=progress,
         )
     except UserError as error:
         bar.empty()
-        st.error(plain_text(sentence(str(error))), icon=":material/error:")
+        show_error(error)
         return None
     return name
 
 
-def _folder():
-    chosen = training_photos.choose(
+def _folder() -> tuple[Path | None, str]:
+    """Choose a folder; return it and its name."""
+    chosen = photo_folders.choose_folder(
         "Folder of photos",
         "annotate_folder",
         help="The photos stay where they are; sub-folders are searched too.",
@@ -72,12 +75,13 @@ def _folder():
     return usable, usable.name if usable else ""
 
 
-def _zip():
+def _zip() -> tuple[UploadedFile | None, str]:
+    """Take a ZIP; return it and its name without the ending."""
     file = st.file_uploader(
         "ZIP of photos",
         type=["zip"],
         key="annotate_zip",
-        max_upload_size=_MAX_ZIP_MB,
+        max_upload_size=photo_folders.MAX_ZIP_MB,
         help="Up to 2 GB and 20,000 photos. They stay on the machine that runs this app, in the "
         "session's folder.",
     )
@@ -85,7 +89,7 @@ def _zip():
 
 
 def _settings(choice: Choice) -> MaskSettings:
-    """How masks are proposed; what the choices mean is told and tried on the Masks page."""
+    """Choose how masks are proposed; the Masks page explains the choices, where they can be tried."""
     mass = st.slider(
         "Attention held by a proposed mask, %",
         1,
@@ -113,12 +117,3 @@ def _settings(choice: Choice) -> MaskSettings:
         fill_holes=fill_holes,
         refine=REFINEMENTS[edge],
     )
-
-
-def _free_name(found: str) -> str:
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", found).strip("-")[:_MAX_NAME] or "photos"
-    number, name = 1, stem
-    while (annotations_folder() / name).exists():
-        number += 1
-        name = f"{stem}-{number}"
-    return name

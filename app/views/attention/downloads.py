@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from app.ui import layout
+from app.ui import command, layout
 from app.views.attention.scene import Scene
 from dino.attention.files import (
     Style,
@@ -34,7 +34,7 @@ def show(scene: Scene, index: int, *, every_block: bool, flags: list[str]) -> No
     else:
         _any_block(scene, index, every_block)
         options = _row_options(scene, every_block)
-    layout.command("attend", scene.choice, [*options, *_style_options(scene.style), *flags])
+    command.show_of_photo("attend", scene.choice, [*options, *_style_options(scene.style), *flags])
 
 
 def _last_block(scene: Scene, index: int) -> None:

@@ -9,7 +9,7 @@ import torch
 from app.cache import backbones, pictures
 from app.cache import canvas as cached_canvas
 from app.components.canvas.component import Panel, canvas
-from app.state import weights_menu
+from app.state import url, weights_menu
 from app.state.selection import Choice
 from app.text import plain_text
 from app.ui import layout
@@ -42,22 +42,21 @@ class Side:
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: which weights, one canvas, a table."""
+    """Draw the page: which weights, one canvas, a table."""
     layout.header("Compare", choice, backbone)
     names = _names(choice)
     first, *others = [choice, *(replace(choice, weights=name) for name in names)]
     looking = [(first, backbone)]
     for other in others:
         looking.append((other, backbones.open_weights(other.weights, st.session_state)))
-    sides = [_look(one, network) for one, network in looking]
+    sides = [_side(one, network) for one, network in looking]
     _explore(sides)
     layout.footer(choice, backbone, sum(side.seconds for side in sides))
 
 
 def _names(choice: Choice) -> list[str]:
     options = [n for n in weights_menu.weights_options(st.session_state) if n != choice.weights]
-    if any(name not in options for name in st.session_state.get("with", [])):
-        st.session_state.pop("with", None)  # these are the first now
+    url.forget_unknown("with", options)
     return st.multiselect(
         "Beside it",
         options,
@@ -69,7 +68,7 @@ def _names(choice: Choice) -> list[str]:
     )
 
 
-def _look(choice: Choice, backbone: Backbone) -> Side:
+def _side(choice: Choice, backbone: Backbone) -> Side:
     if backbone.has_attention:
         attention, seconds = pictures.attention(choice, backbone)
         return Side(choice, backbone, attention, seconds)
@@ -78,7 +77,7 @@ def _look(choice: Choice, backbone: Backbone) -> Side:
 
 @st.fragment
 def _explore(sides: list[Side]) -> None:
-    """What the controls change; every network has seen the photo already."""
+    """Draw what the controls change; every network has seen the photo already."""
     place = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = st.segmented_control(
@@ -118,7 +117,7 @@ def _scored(side: Side, reference: np.ndarray, mass: float) -> Side:
 
 def _panel(side: Side, number: int, shown: str) -> Panel:
     name = side.backbone.name
-    drawn, told = _drawn(side, shown)
+    drawn, name_of_map = _drawn(side, shown)
     if drawn is not None and side.backbone.is_random:
         drawn = draw.mark_random(drawn)
     score = "" if side.best_j is None else f" · J {side.best_j:.3f}"
@@ -127,13 +126,13 @@ def _panel(side: Side, number: int, shown: str) -> Panel:
         side.backbone,
         f"compare-{number}",
         map_picture=drawn,
-        caption=f"{name}: {told}{score}",
-        alt=f"{told} of {name} over: {side.choice.photo.alt}",
+        caption=f"{name}: {name_of_map}{score}",
+        alt=f"{name_of_map} of {name} over: {side.choice.photo.alt}",
     )
 
 
 def _drawn(side: Side, shown: str) -> tuple[np.ndarray | None, str]:
-    """The picture over the photo, and what it is in words."""
+    """Draw the picture over the photo; return it, and what it is in words."""
     photo = pictures.shown(side.choice.photo, layout.SHOWN_PX)
     if shown == COLOURS:
         features, _ = pictures.features(side.choice, side.backbone)

@@ -1,6 +1,5 @@
 """Correspondence: which patches of two photos the network takes for the same."""
 
-import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +8,9 @@ import streamlit as st
 from app.cache import canvas as cached_canvas
 from app.cache import pictures
 from app.components.canvas.component import canvas
-from app.state import weights_menu
-from app.state.selection import DEFAULT_SIZE, Choice, Photo, all_photos
-from app.ui import layout
+from app.state import url
+from app.state.selection import Choice, all_photos
+from app.ui import command, layout
 from dino.features.correspondence import Matches, matches_csv, matches_picture
 from dino.features.files import JointPhoto, joint_picture, paint_jointly
 from dino.media import draw
@@ -25,7 +24,7 @@ _PARTNERS = {"macaw": "kingfisher", "kingfisher": "macaw", "cat": "lemurs", "lem
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: two photos on one canvas, lines between them, downloads."""
+    """Draw the page: two photos on one canvas, lines between them, downloads."""
     layout.header("Correspondence", choice, backbone)
     other = _other(choice)
     seconds = sum(pictures.features(one, backbone)[1] for one in (choice, other))
@@ -34,12 +33,11 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 
 def _other(choice: Choice) -> Choice:
-    """The same weights and size on the second photo."""
+    """Choose the second photo, for the same weights and size."""
     photos = all_photos(st.session_state)
     names = [MIRROR, *(name for name in photos if name != choice.photo.name)]
     wanted = _PARTNERS.get(choice.photo.name, MIRROR)
-    if st.session_state.get("other") not in names:
-        st.session_state.pop("other", None)
+    url.forget_unknown("other", names)
     name = st.selectbox(
         "Second photo",
         names,
@@ -54,7 +52,7 @@ def _other(choice: Choice) -> Choice:
 
 @st.fragment
 def _explore(first: Choice, second: Choice, backbone: Backbone) -> None:
-    """What the controls below the canvas change; the backbone has seen both photos already."""
+    """Draw what the controls below the canvas change; the backbone has seen both photos already."""
     place = st.container()
     keep, share, shown = _controls(backbone)
     matches = cached_canvas.matches(first, second, backbone, share)
@@ -125,7 +123,7 @@ def _controls(backbone: Backbone) -> tuple[int, float | None, str]:
 
 
 def _lines(matches: Matches, keep: int, first: int, second: int) -> list[list[float]]:
-    """(row, column, row, column, cosine) of the best; `first` and `second` are columns of the grids."""
+    """List (row, column, row, column, cosine) of the best; `first` and `second` are columns of the grids."""
     return [
         [*divmod(int(a), first), *divmod(int(b), second), round(float(cosine), 4)]
         for a, b, cosine in zip(
@@ -137,7 +135,7 @@ def _lines(matches: Matches, keep: int, first: int, second: int) -> list[list[fl
 def _joint(
     first: Choice, second: Choice, backbone: Backbone, share: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both photos in the colours of one basis."""
+    """Draw both photos in the colours of one basis."""
     looks = []
     for one in (first, second):
         features, _ = pictures.features(one, backbone)
@@ -167,14 +165,6 @@ def _picture(
 
 
 def _command(first: Choice, second: Choice, keep: int, share: float | None) -> None:
-    files = [_file(first.photo), _file(second.photo)]
-    weights = weights_menu.weights_location(first.weights, st.session_state)
-    words = ["python", "-m", "dino", "match", *files, "--weights", weights, "--keep", str(keep)]
-    words += ["--size", str(first.size)] if first.size != DEFAULT_SIZE else []
-    words += ["--foreground", f"{share:g}"] if share is not None else []
-    with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)
-
-
-def _file(photo: Photo) -> str:
-    return f"app/photos/{photo.file_name}" if photo.credit else photo.file_name
+    photos = (command.photo_argument(one.photo) for one in (first, second))
+    options = command.flags(keep=keep, size=first.size, foreground=share)
+    command.show("match", *photos, weights=first.weights, options=options)

@@ -17,7 +17,7 @@ _MAX_LABEL = 34
 
 
 def show(charts: Sequence[Chart], *, key: str) -> None:
-    """All charts, two in a row where there is room."""
+    """Show all charts, two in a row where there is room."""
     for first in range(0, len(charts), 2):
         pair = charts[first : first + 2]
         for offset, (chart, place) in enumerate(
@@ -37,7 +37,7 @@ def _show(chart: Chart, key: str) -> None:
 
 
 def lines(chart: Lines) -> go.Figure:
-    """Lines with their names below, where a phone has room for them."""
+    """Draw lines with their names below, where a phone has room for them."""
     figure = _figure(_LINES_PX + 22 * ((len(chart.series) + 1) // 2))
     for series in chart.series:
         xs, ys = zip(*series.points, strict=True)
@@ -66,7 +66,7 @@ def lines(chart: Lines) -> go.Figure:
 
 
 def bars(chart: Bars) -> go.Figure:
-    """Bars from the top in their order, ours in a colour of their own."""
+    """Draw bars from the top in their order, ours in a colour of their own."""
     figure = _figure(_BAR_PX * len(chart.bars) + _AROUND_PX)
     rows = list(range(len(chart.bars)))
     for number, name, colour in ((0, "ours", _OURS), (1, "published", _PUBLISHED)):
@@ -110,5 +110,5 @@ def _cut(label: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Plotly reads HTML tags and placeholders in texts; foreign ones shall not be any."""
+    """Take from foreign texts what Plotly reads as HTML tags and placeholders."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("%{", "% {")

@@ -4,15 +4,16 @@ URL parameters: `task`, one of the measured ones, and `of`, the name of the weig
 """
 
 import html
-import shlex
 from collections.abc import Callable
 
 import streamlit as st
 
 from app.cache import evaluation as services
 from app.cache.evaluation import Results
-from app.text import plain_text, sentence
-from app.ui import layout, sidebar
+from app.state import url
+from app.state.problems import show_error
+from app.text import plain_text
+from app.ui import command, layout, sidebar
 from app.views.evaluation import charts
 from dino.errors import UserError
 from dino.evaluation.summary.contents import Group, Measured
@@ -46,13 +47,13 @@ python -m dino eval cost"""
 
 
 def show() -> None:
-    """The page; it needs no weights, only what was measured."""
+    """Draw the page; it needs no weights, only what was measured."""
     sidebar.show_problems()
     layout.heading("Evaluation", "What was measured here, beside what others published.")
     try:
         found = services.results()
     except UserError as error:
-        st.error(plain_text(sentence(str(error))), icon=":material/error:")
+        show_error(error)
         return
     if found is None:
         _nothing()
@@ -71,7 +72,7 @@ def show() -> None:
 
 
 def _nothing() -> None:
-    """What to do where nothing was measured."""
+    """Say what to do where nothing was measured."""
     st.markdown("## Nothing was measured yet")
     folder = plain_text(str(services.results_folders()[0]))
     st.markdown(
@@ -79,12 +80,12 @@ def _nothing() -> None:
         f"figures in the folder {folder}, and this page shows all of them beside the paper's. "
         "Photos lie in a folder with a sub-folder a class; masks in images/ and masks/."
     )
-    with st.expander("Copy as command", icon=":material/terminal:", expanded=True):
-        st.code(_FIRST_COMMANDS, language=None, wrap_lines=True)
+    with command.expander(expanded=True):
+        command.code(_FIRST_COMMANDS)
 
 
 def _report(found: Results) -> None:
-    """One task at a time, of all weights or of some."""
+    """Show one task at a time, of all weights or of some."""
     reports = found.history.reports
     tasks = [section.task for section in services.sections(reports)]
     with st.container(horizontal=True):
@@ -104,25 +105,18 @@ def _report(found: Results) -> None:
 
 
 def _linked(label: str, options: list[str], *, param: str, words: Callable[[str], str]) -> str:
-    """A choice that the address has as it is, not in the words it is shown in; the first by default.
-
-    (Streamlit's own binding writes those words.)
-    """
-    key, asked = f"evaluation_{param}", st.query_params.get(param)
-    if asked in options and asked != st.session_state.get(f"{key}_link"):
-        st.session_state[key] = asked
-    elif st.session_state.get(key) not in options:
-        st.session_state[key] = options[0]
-    chosen = st.selectbox(
-        label, options, key=key, format_func=words, width=280, persist_state="session"
+    """Draw a choice that the address has as it is, not in the words it is shown in."""
+    key = f"evaluation_{param}"
+    return url.linked(
+        key,
+        options,
+        options[0],
+        lambda: st.selectbox(
+            label, options, key=key, format_func=words, width=280, persist_state="session"
+        ),
+        param=param,
+        follows=True,
     )
-    assert chosen is not None
-    st.session_state[f"{key}_link"] = chosen
-    if chosen != options[0]:
-        st.query_params[param] = chosen
-    else:
-        st.query_params.pop(param, None)
-    return chosen
 
 
 def _group(group: Group, *, key: str) -> None:
@@ -149,13 +143,11 @@ def _one_line(name: str) -> str:
 
 
 def _take_away(found: Results) -> None:
-    """The whole report as files, and the command that writes the same."""
+    """Offer the whole report as files, and the command that writes the same."""
     history = found.history
     layout.downloads(
         ("Report, HTML", "report.html", "draft", lambda: services.report_html(history)),
         ("Report, Markdown", "report.md", "notes", lambda: services.report_markdown(history)),
         ("All rows, CSV", "results.csv", "table", lambda: services.report_csv(history)),
     )
-    words = ["python", "-m", "dino", "eval", "report", str(found.folder), "--out", "report"]
-    with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join(words), language=None, wrap_lines=True)
+    command.show("eval report", str(found.folder), out="report")

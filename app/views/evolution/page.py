@@ -5,13 +5,14 @@ from PIL import Image
 
 from app.cache import evolution
 from app.components.film.component import film
+from app.state import url
 from app.text import plain_text
 from app.ui import layout
 from dino.media.draw import COLORMAPS
 
 
 def show() -> None:
-    """The page: whose training, which photo, and the film."""
+    """Draw the page: whose training, which photo, and the film."""
     layout.heading(
         "Evolution",
         "How attention came about: the CLS token's attention in the last block, head by head, from random "
@@ -59,8 +60,7 @@ def _photo(count: int) -> int:
     if count < 2:
         return 0
     options = [str(number + 1) for number in range(count)]
-    if st.session_state.get("film_photo", "1") not in options:
-        st.session_state.pop("film_photo", None)
+    url.forget_unknown("film_photo", options)
     chosen = st.segmented_control(
         "Photo", options, default="1", required=True, key="film_photo", bind="query-params"
     )

@@ -1,6 +1,5 @@
 """The patches of several photos in one basis: one colour means one thing in all of them."""
 
-import shlex
 from dataclasses import replace
 
 import streamlit as st
@@ -8,9 +7,8 @@ import streamlit as st
 from app.cache import canvas as cached_canvas
 from app.cache import pictures
 from app.components.canvas.component import canvas
-from app.state import weights_menu
-from app.state.selection import DEFAULT_SIZE, Choice, all_photos, bundled_photos
-from app.ui import layout
+from app.state.selection import Choice, all_photos, bundled_photos
+from app.ui import command, layout
 from dino.attention.figures import standalone_html
 from dino.features.figures import joint_scatter
 from dino.features.files import (
@@ -36,7 +34,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
         st.info("Choose photos to paint in one basis.", icon=":material/touch_app:")
         return
     photos = [replace(choice, photo=all_photos(st.session_state)[name]) for name in names]
-    looks, seconds = _look(photos, backbone, share)
+    looks, seconds = _see(photos, backbone, share)
     joint = paint_jointly(looks)
     _pictures(photos, looks, joint, backbone)
     mark = draw.RANDOM_MARK if backbone.is_random else ""
@@ -86,10 +84,10 @@ def _controls(choice: Choice, backbone: Backbone) -> tuple[list[str], float | No
     return names, share / 100 if front and backbone.has_attention else None
 
 
-def _look(
+def _see(
     photos: list[Choice], backbone: Backbone, share: float | None
 ) -> tuple[list[JointPhoto], float]:
-    """The photos as the network sees them, and the seconds of the forwards when they were made."""
+    """See the photos as the network does, and the seconds of the forwards when they were made."""
     looks, total = [], 0.0
     for one in photos:
         features, seconds = pictures.features(one, backbone)
@@ -151,11 +149,6 @@ def _downloads(looks: list[JointPhoto], joint: JointPca, backbone: Backbone) -> 
 
 
 def _command(choice: Choice, names: list[str], share: float | None) -> None:
-    photos = [all_photos(st.session_state)[name] for name in names]
-    files = [f"app/photos/{p.file_name}" if p.credit else p.file_name for p in photos]
-    weights = weights_menu.weights_location(choice.weights, st.session_state)
-    words = ["python", "-m", "dino", "joint", *files, "--weights", weights]
-    words += ["--size", str(choice.size)] if choice.size != DEFAULT_SIZE else []
-    words += ["--foreground", f"{share:g}"] if share is not None else []
-    with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)
+    photos = (command.photo_argument(all_photos(st.session_state)[name]) for name in names)
+    options = command.flags(size=choice.size, foreground=share)
+    command.show("joint", *photos, weights=choice.weights, options=options)

@@ -10,8 +10,8 @@ import streamlit as st
 
 from app.cache import canvas as cached_canvas
 from app.components.canvas.component import Brush, Picked, Prompts, canvas
+from app.state.problems import show_error
 from app.state.selection import Choice
-from app.text import plain_text, sentence
 from app.ui import layout
 from dino.attention.figures import LIT_COLOUR
 from dino.attention.photo import PatchFeatures
@@ -42,14 +42,14 @@ class Linked:
 
     @property
     def lit(self) -> tuple[int, ...]:
-        """The chosen patches, row by row; those of another photo or size are forgotten."""
+        """Return the chosen patches, row by row; those of another photo or size are forgotten."""
         key, patches = st.session_state.get(_LIT, (None, ()))
         return patches if key == self.key else ()
 
 
 def photo(scene: Linked) -> None:
-    """The photo under its components: patches are compared under the pointer, and chosen by click, box
-    or brush."""
+    """Draw the photo under its components: patches are compared under the pointer, and chosen by click,
+    box or brush."""
     choice, backbone, features = scene.choice, scene.backbone, scene.features
     grid = features.geometry.grid
     canvas(
@@ -75,7 +75,7 @@ def photo(scene: Linked) -> None:
         prompts=Prompts(painted=label_runs(_labels(scene))),
         follow_picks=False,
         on_pick=lambda picked: _take_patch(scene, picked),
-        on_prompts=lambda told: _light(scene, np.flatnonzero(from_label_runs(told.painted, grid))),
+        on_prompts=lambda sent: _light(scene, np.flatnonzero(from_label_runs(sent.painted, grid))),
     )
     if scene.lit:
         st.caption(f"{len(scene.lit)} of {len(features.patches)} patches chosen.")
@@ -92,18 +92,18 @@ def photo(scene: Linked) -> None:
         help="By keyboard: the row and column of a patch, or of two opposite corners, counted from 0.",
     )
     if problem := st.session_state.get(_PROBLEM):
-        st.error(plain_text(sentence(problem)), icon=":material/grid_on:")
+        show_error(problem, "grid_on")
 
 
 def _labels(scene: Linked) -> np.ndarray:
-    """1 for each chosen patch, else 0: [h,w]."""
+    """Mark each chosen patch with 1, others with 0: [h,w]."""
     labels = np.zeros(scene.features.geometry.grid, dtype=np.uint8)
     labels.ravel()[list(scene.lit)] = 1
     return labels
 
 
 def chart(scene: Linked, figure: Any, *, key: str, alt: str) -> None:
-    """A chart whose selection becomes the choice of patches."""
+    """Draw a chart whose selection becomes the choice of patches."""
     st.plotly_chart(
         figure,
         width="stretch",
@@ -116,7 +116,7 @@ def chart(scene: Linked, figure: Any, *, key: str, alt: str) -> None:
 
 
 def _take(scene: Linked, key: str) -> None:
-    """For the callback: the patches that a chart's selection holds, whichever trace they are of."""
+    """Choose the patches that a chart's selection holds, whichever trace they are of; for the callback."""
     points = st.session_state[key].selection.points
     height, width = scene.features.geometry.grid
     found = set()
@@ -128,7 +128,7 @@ def _take(scene: Linked, key: str) -> None:
 
 
 def _take_patch(scene: Linked, picked: Picked | None) -> None:
-    """For the callback: a patch that was clicked is chosen alone."""
+    """Choose a patch that was clicked alone; for the callback."""
     if picked is not None:
         _light(scene, [picked.row * scene.features.geometry.grid[1] + picked.column])
 
@@ -138,8 +138,8 @@ def _light(scene: Linked, patches: Iterable[int]) -> None:
 
 
 def _take_named(scene: Linked) -> None:
-    """For the callback: the patches of a typed box, none where it was emptied; what cannot be one leaves
-    the choice as it is."""
+    """Choose the patches of a typed box, none where it was emptied; what cannot be one leaves the choice
+    as it is. For the callback."""
     st.session_state.pop(_PROBLEM, None)
     text = st.session_state[_NAMED].strip()
     if not text:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from app.cache import pictures
 from app.state.selection import Choice
-from app.ui import layout
+from app.ui import command, layout
 from app.views.features import joint, linked
 from dino.attention.figures import standalone_html
 from dino.attention.photo import PatchFeatures
@@ -23,7 +23,7 @@ PARTS = ("One photo", "Several photos")
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: the patches of one photo, or those of several in one basis."""
+    """Draw the page: the patches of one photo, or those of several in one basis."""
     layout.header("Features", choice, backbone)
     part = st.segmented_control(
         "Patches of",
@@ -44,7 +44,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 @st.fragment
 def _explore(choice: Choice, backbone: Backbone, features: PatchFeatures) -> None:
-    """Pictures beside the scatter; patches that are chosen in one light up in both."""
+    """Draw pictures beside the scatter; patches that are chosen in one light up in both."""
     scene = linked.Linked(choice, backbone, features)
     left, right = st.columns([5, 6], gap="medium")
     with left:
@@ -114,7 +114,7 @@ def _scatter(scene: linked.Linked) -> None:
 def _project(
     choice: Choice, backbone: Backbone, features: PatchFeatures, **options: Any
 ) -> Projection:
-    """The points, with a progress bar while t-SNE is at work."""
+    """Project to points, with a progress bar while t-SNE is at work."""
     if options["method"] == "pca":
         return pictures.projection(choice, backbone, features, **options)
     place = st.empty()
@@ -184,9 +184,11 @@ def _downloads(
         ),
         ("All files (ZIP)", f"{stem}-features.zip", "folder_zip", everything),
     )
-    options = ["--method", projection.method, "--dims", str(projection.points.shape[1])]
-    if projection.method == "tsne":
-        options += ["--perplexity", f"{projection.parameters['perplexity']:g}"]
-    if by_components:
-        options += ["--points", "components"]
-    layout.command("project", choice, options)
+    tsne = projection.method == "tsne"
+    options = command.flags(
+        method=projection.method,
+        dims=projection.points.shape[1],
+        perplexity=float(projection.parameters["perplexity"]) if tsne else None,
+        points="components" if by_components else None,
+    )
+    command.show_of_photo("project", choice, options)

@@ -6,7 +6,7 @@ from app.cache import gallery as services
 from app.cache.gallery import Gallery
 from app.state.selection import Choice
 from app.ui import layout
-from app.views.gallery import enlarged, pictures
+from app.views.gallery import pictures
 from dino.features.neighbours import DuplicateGroup, nearest
 from dino.model.backbone import Backbone
 
@@ -16,7 +16,7 @@ _MAX_GROUPS = 25
 
 
 def choose_photo(of: Gallery) -> int:
-    """The row of a chosen photo."""
+    """Choose a photo; return its row."""
     paths = of.photos.paths
     path = st.selectbox("Photo to compare with", paths, key=LIKE, bind="query-params")
     return services.rows_by_path(of)[path]
@@ -24,7 +24,7 @@ def choose_photo(of: Gallery) -> int:
 
 @st.fragment
 def neighbours(of: Gallery, choice: Choice, backbone: Backbone) -> None:
-    """The photos nearest to one, with their cosines; it and one of them large."""
+    """Show the photos nearest to one, with their cosines; it and one of them large."""
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
     with left:
         row = choose_photo(of)
@@ -42,14 +42,14 @@ def neighbours(of: Gallery, choice: Choice, backbone: Backbone) -> None:
             key=BESIDE,
         )
         captions = [of.photos.paths[row], f"{of.photos.paths[beside]}: {cosines[beside]}"]
-        enlarged.show("gallery_pair", of, [row, beside], choice, backbone, captions=captions)
+        pictures.enlarged("gallery_pair", of, [row, beside], choice, backbone, captions=captions)
     with small:
         pictures.grid(of, [row, *rows], ["this photo", *cosines.values()], chosen=row)
 
 
 @st.fragment
 def near_duplicates(of: Gallery, choice: Choice, backbone: Backbone) -> None:
-    """Groups of photos that are nearly the same, most alike first; one of them large."""
+    """Show groups of photos that are nearly the same, most alike first; one of them large."""
     threshold = st.slider(
         "Cosine above",
         0.70,
@@ -78,7 +78,7 @@ def near_duplicates(of: Gallery, choice: Choice, backbone: Backbone) -> None:
             format_func=lambda group: " · ".join(of.photos.paths[row] for row in group.rows[:2]),
             key=GROUP,
         )
-        enlarged.show("gallery_group", of, opened.rows, choice, backbone)
+        pictures.enlarged("gallery_group", of, opened.rows, choice, backbone)
     with small:
         for number, group in enumerate(groups[:_MAX_GROUPS], start=1):
             st.caption(f"Group {number}: {len(group.rows)} photos, cosine up to {group.cosine:.3f}")

@@ -10,6 +10,7 @@ from app.text import plain_text
 from app.views.gallery import job, pictures
 from app.views.gallery.alike import LIKE
 from dino.errors import UserError
+from dino.features.folder.comparison import FolderAccuracy
 from dino.features.neighbours import nearest
 
 AGAINST, K = "against", "k"
@@ -44,11 +45,12 @@ def show(before: Gallery, num_photos: int) -> None:
 
 def _figures(before: Gallery, after: Gallery, k: int) -> None:
     compared = services.comparison(before, after, 10)
+    first: FolderAccuracy | None = None
+    second: FolderAccuracy | None = None
     try:
         first, second = services.accuracy(before, k), services.accuracy(after, k)
     except UserError as error:
         st.caption(f"No k-NN accuracy: {plain_text(str(error))}.")
-        first = second = None
     with st.container(horizontal=True, gap="large"):
         if first and second:
             change = second.accuracy.top1 - first.accuracy.top1

@@ -1,50 +1,41 @@
 """The embedding of a folder: started, watched, paused and resumed; a process that outlives the page."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from app.cache.gallery import Gallery
 from app.state import weights_menu
-from app.text import plain_text, sentence
-from app.ui.jobs import default_threads
-from dino.errors import UserError
+from app.state.problems import attempt, show_error, show_kept
+from app.text import plain_text
+from app.ui.jobs import default_threads, progress_bar, watch
 from dino.features.folder import jobs
 from dino.features.folder.jobs import Job
 from dino.system.words import in_words
 
 _PROBLEM = "gallery_problem"
-_POLL_S = 1.0
 # What a forward of a batch of photos may hold at once, in photos at 224 px.
 _BATCH = 32
 
 
 def show(of: Gallery, num_photos: int, *, key: str = "embed") -> bool:
-    """The state of the folder's features and what can be done; whether there are features to show."""
-    if problem := st.session_state.pop(_PROBLEM, None):
-        st.error(plain_text(sentence(problem)), icon=":material/error:")
-    job = jobs.read_job(of.out)
-    poll = _POLL_S if job.active else None
-    st.fragment(_watch, run_every=poll)(of, num_photos, job.active, key)
+    """Show the state of the folder's features and what can be done; return whether there are any."""
+    show_kept(_PROBLEM)
+
+    def draw(job: Job) -> None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _state(job, of, num_photos)
+            _buttons(job, of, num_photos, key)
+
+    watch(lambda: jobs.read_job(of.out), draw)
     return bool(of.stamp)
-
-
-def _watch(of: Gallery, num_photos: int, was_active: bool, key: str) -> None:
-    job = jobs.read_job(of.out)
-    if job.active != was_active:
-        st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        _state(job, of, num_photos)
-        _buttons(job, of, num_photos, key)
 
 
 def _state(job: Job, of: Gallery, num_photos: int) -> None:
     progress = job.progress
     if job.active:
-        share = progress.done / max(progress.total, 1) if progress else 0.0
-        st.progress(share, plain_text(_told(job)))
+        done, total = (progress.done, progress.total) if progress else (0, 0)
+        progress_bar(done, total, _progress_words(job))
     elif job.status == "failed":
-        st.error(plain_text(sentence(job.reason)), icon=":material/error:")
+        show_error(job.reason)
     elif job.status == "stopped" and progress:
         st.info(
             f"Paused at {progress.done:,} of {progress.total:,} photos; what is done is kept.",
@@ -62,7 +53,7 @@ def _state(job: Job, of: Gallery, num_photos: int) -> None:
         st.caption(f"{len(of.photos):,} photos as {plain_text(of.weights)} sees them{left_out}.")
 
 
-def _told(job: Job) -> str:
+def _progress_words(job: Job) -> str:
     if job.status == "stopping":
         return "Keeps what is done and stops …"
     progress = job.progress
@@ -83,8 +74,8 @@ def _buttons(job: Job, of: Gallery, num_photos: int, key: str) -> None:
             icon=":material/pause:",
             key=f"{key}_pause",
             disabled=job.status == "stopping",
-            on_click=_attempt,
-            args=(jobs.stop, of.out),
+            on_click=attempt,
+            args=(_PROBLEM, jobs.stop, of.out),
         )
         return
     changed = bool(of.stamp) and len(of.photos) != num_photos
@@ -106,7 +97,8 @@ def _buttons(job: Job, of: Gallery, num_photos: int, key: str) -> None:
 
 
 def _start(of: Gallery) -> None:
-    _attempt(
+    attempt(
+        _PROBLEM,
         jobs.start,
         of.folder,
         of.out,
@@ -116,11 +108,3 @@ def _start(of: Gallery) -> None:
         batch_size=max(4, _BATCH * 224**2 // max(of.size, 224) ** 2),
         threads=default_threads(),
     )
-
-
-def _attempt(action, *args: Path, **options: object) -> None:
-    """For callbacks: what a user can cause is told on the page."""
-    try:
-        action(*args, **options)
-    except UserError as error:
-        st.session_state[_PROBLEM] = str(error)

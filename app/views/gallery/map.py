@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from app.cache import gallery as services
@@ -12,7 +14,7 @@ from app.components.hover.component import hovered_photo
 from app.state.selection import Choice
 from app.text import plain_text
 from app.ui import layout
-from app.views.gallery import enlarged, pictures, sorting
+from app.views.gallery import pictures, sorting
 from dino.attention.figures import standalone_html
 from dino.features.figures import photo_scatter
 from dino.features.projections import Projection, has_umap
@@ -40,7 +42,7 @@ class Map:
 
 
 def show(of: Gallery, choice: Choice, backbone: Backbone) -> None:
-    """Controls, the chart, the photo under the pointer, and the chosen photos."""
+    """Draw controls, the chart, the photo under the pointer, and the chosen photos."""
     if len(of.photos) < _MIN_PHOTOS:
         st.info(f"A map needs {_MIN_PHOTOS} photos or more.", icon=":material/info:")
         return
@@ -106,9 +108,9 @@ def _groups(of: Gallery, tint: str, k: int) -> tuple[str, ...]:
 
 
 def _project(of: Gallery, method: str, nearby: int) -> Projection | None:
-    """The points; where they take long, with progress, outside any fragment, so that Cancel (as any
-    other control) ends the work."""
-    options = {"method": method, "perplexity": 30 if method == "pca" else nearby}
+    """Project to points; where that takes long, with progress, outside any fragment, so that Cancel (as
+    any other control) ends the work."""
+    options: dict[str, Any] = {"method": method, "perplexity": 30 if method == "pca" else nearby}
     if method == "pca" or services.has_points(of, **options):
         return services.points(of, **options)
     place = st.empty()
@@ -116,9 +118,11 @@ def _project(of: Gallery, method: str, nearby: int) -> Projection | None:
         bar = st.empty()
         bar.progress(0.0, "Starts …")
         st.button("Cancel", icon=":material/close:", key="gallery_cancel", on_click=_cancel)
-    projection = services.points(
-        of, progress=lambda done, said: bar.progress(min(done, 1.0), text=said) and None, **options
-    )
+
+    def progress(done: float, message: str) -> None:
+        bar.progress(min(done, 1.0), text=message)
+
+    projection = services.points(of, progress=progress, **options)
     place.empty()
     return projection
 
@@ -129,7 +133,7 @@ def _cancel() -> None:
 
 @st.fragment
 def _chart(drawn: Map) -> None:
-    """The chart and what was chosen in it; choosing redraws this alone."""
+    """Draw the chart and what was chosen in it; choosing redraws this alone."""
     event = st.plotly_chart(
         _figure(drawn),
         key=CHART,
@@ -157,19 +161,19 @@ def _chart(drawn: Map) -> None:
 
 
 def _chosen(drawn: Map, rows: list[int]) -> None:
-    """One of the chosen photos large, beside all of them."""
+    """Show one of the chosen photos large, beside all of them."""
     st.markdown(f"**{len(rows):,} photos chosen**")
     large, small = st.columns([3, 2], gap="medium")
     with large:
         opened = st.selectbox(
             "Opened large", rows, format_func=lambda row: drawn.of.photos.paths[row], key=OPENED
         )
-        enlarged.show("gallery_photo", drawn.of, [opened], drawn.choice, drawn.backbone)
+        pictures.enlarged("gallery_photo", drawn.of, [opened], drawn.choice, drawn.backbone)
     with small:
         pictures.first(drawn.of, rows, [drawn.groups[row] for row in rows])
 
 
-def _figure(drawn: Map, title: str = ""):
+def _figure(drawn: Map, title: str = "") -> go.Figure:
     photos, by_date = drawn.of.photos, drawn.tint == "date"
     mark = draw.RANDOM_MARK if drawn.backbone.is_random else ""
     figure = photo_scatter(
@@ -186,12 +190,12 @@ def _figure(drawn: Map, title: str = ""):
 def _describe(drawn: Map) -> str:
     projection, shares = drawn.projection, drawn.projection.explained_variance
     if projection.method == "pca" and shares is not None:
-        said = f"The axes hold {sum(shares[:2]):.0%} of the variance."
+        text = f"The axes hold {sum(shares[:2]):.0%} of the variance."
     else:
-        said = f"Seed {projection.seed}; groups mean much, distances between them little."
+        text = f"Seed {projection.seed}; groups mean much, distances between them little."
     if drawn.tint == "date":
-        said += f" {services.dates_known(drawn.of):.0%} of the dates are from the cameras, the others of files."
-    return said
+        text += f" {services.dates_known(drawn.of):.0%} of the dates are from the cameras, the others of files."
+    return text
 
 
 def _downloads(drawn: Map, rows: Sequence[int]) -> None:
@@ -206,7 +210,7 @@ def _downloads(drawn: Map, rows: Sequence[int]) -> None:
 
 
 def photos_csv(drawn: Map, rows: np.ndarray) -> bytes:
-    """One line a photo: path, label, group, date and where it is from, sha256, coordinates."""
+    """Write one line a photo: path, label, group, date and where it is from, sha256, coordinates."""
     photos = drawn.of.photos
     lines = ["path,label,group,date,dated_by,sha256,x,y"]
     for row in rows.tolist():

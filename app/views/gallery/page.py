@@ -1,17 +1,19 @@
 """Gallery: a folder of photos as a network sees it: a map, neighbours, near-duplicates, comparisons."""
 
-import html
-import shlex
+from pathlib import Path
 
 import streamlit as st
 
+from app.cache import folders
 from app.cache import gallery as services
 from app.cache.gallery import Gallery
-from app.state import weights_menu
+from app.state import data_root
+from app.state.data_root import PhotoFacts
+from app.state.problems import show_error
 from app.state.selection import Choice
-from app.ui import layout
+from app.ui import command, layout, photo_folders
 from app.views.gallery import alike, compare, job, map
-from app.views.gallery import folder as data
+from dino.errors import UserError
 from dino.model.backbone import Backbone
 
 PARTS = ("Map", "Neighbours", "Near-duplicates", "Before and after")
@@ -19,24 +21,21 @@ PART = "see"
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: choose a folder, embed it, look around in it."""
-    layout.heading(
+    """Draw the page: choose a folder, embed it, look around in it."""
+    layout.heading_with_weights(
         "Gallery",
         "What a network finds alike in a whole folder of photos.",
-        f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}",
+        backbone,
+        if_random="what is near means nothing",
     )
-    if backbone.is_random:
-        st.warning(
-            "These are random weights: nothing was learned, so what is near means nothing.",
-            icon=":material/casino:",
-        )
-    folder, facts, crop = data.choose()
+    folder, facts, crop = _choose_photos()
     if folder is None or facts is None:
         return
     of = services.gallery(folder, choice.weights, backbone, crop)
     if job.show(of, facts.num_photos):
         _parts(of, facts.num_photos, choice, backbone)
-    _command(of)
+    options = ["--size", str(of.size)]
+    command.show("embed", str(of.folder), weights=of.weights, options=options)
     st.caption(f"weights sha256 `{backbone.weights_sha256[:16]}` · {backbone.precision}")
 
 
@@ -60,9 +59,45 @@ def _parts(of: Gallery, num_photos: int, choice: Choice, backbone: Backbone) -> 
         compare.show(of, num_photos)
 
 
-def _command(of: Gallery) -> None:
-    weights = weights_menu.weights_location(of.weights, st.session_state)
-    words = ["python", "-m", "dino", "embed", str(of.folder), "--weights", weights]
-    with st.expander("Copy as command", icon=":material/terminal:"):
-        line = shlex.join([*words, "--size", str(of.size), "--out", "out"])
-        st.code(line, language=None, wrap_lines=True)
+FOLDER, CROP = "folder", "crop"
+CROPS = (96, 128, 160, 192, 224, 280, 336, 448, 518)
+
+
+def _choose_photos() -> tuple[Path | None, PhotoFacts | None, int]:
+    """Draw widgets for the photos and the size they are seen at; None where nothing usable is chosen."""
+    root = data_root.data_root()
+    found = folders.photo_folders(str(root))
+    left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
+    with left:
+        asked = st.session_state.get(FOLDER) or st.query_params.get(FOLDER)
+        text = st.selectbox(
+            "Photos",
+            list(dict.fromkeys([*found, *([asked] if asked else [])])),
+            index=0 if found else None,
+            key=FOLDER,
+            bind="query-params",
+            accept_new_options=True,
+            placeholder="A folder of photos",
+            help=f"Choose, or type the path of any folder below `{root}`. `make app DATA=…` or the "
+            "variable DINO_DATA_ROOT make that another place. Sub-folders are labels.",
+        )
+    with right:
+        crop = st.selectbox(
+            "Seen at, px",
+            CROPS,
+            index=CROPS.index(224),
+            key=CROP,
+            bind="query-params",
+            help="The middle of each photo at this size goes through the network. Less is quicker: half "
+            "the size is a quarter of the patches.",
+        )
+    photo_folders.upload(FOLDER)
+    if not text:
+        st.info("Choose a folder of photos, or upload a ZIP.", icon=":material/photo_library:")
+        return None, None, crop
+    try:
+        folder = data_root.resolve(text, root)
+        return folder, folders.photo_facts(str(folder)), crop
+    except UserError as error:
+        show_error(error, "folder_off")
+        return None, None, crop

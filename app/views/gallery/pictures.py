@@ -1,13 +1,21 @@
-"""Photos of a folder as small pictures in a grid, with a line below each."""
+"""Photos of a folder: small ones in a grid with a line below each, and a few opened large on the canvas,
+whole, where patches are compared under the pointer."""
 
 import base64
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
+from app.cache import canvas as cached_canvas
 from app.cache import gallery as services
 from app.cache.gallery import Gallery
+from app.components.canvas.component import canvas
+from app.state.problems import show_error
+from app.state.selection import Choice
+from dino.errors import UserError
+from dino.model.backbone import Backbone
 
 MAX_SHOWN = 60
 
@@ -27,7 +35,7 @@ def grid(
     *,
     chosen: int | None = None,
 ) -> None:
-    """Thumbnails of photos by row, each with its name and a note; `chosen` is framed."""
+    """Show thumbnails of photos by row, each with its name and a note; `chosen` is framed."""
     paths = of.photos.paths
     lines = notes or [""] * len(rows)
     figures = []
@@ -44,8 +52,52 @@ def grid(
 
 
 def first(of: Gallery, rows: Sequence[int], notes: Sequence[str] | None = None) -> None:
-    """As `grid`, the first so many, and how many are not shown."""
+    """Show the first of them as `grid` does, and how many are not shown."""
     shown = list(rows)[:MAX_SHOWN]
     grid(of, shown, list(notes)[:MAX_SHOWN] if notes else None)
     if len(rows) > MAX_SHOWN:
         st.caption(f"… and {len(rows) - MAX_SHOWN:,} more; the CSV lists all.")
+
+
+MOST = 4
+_ALONE = "Point at a patch to see which are like it."
+_TOGETHER = "Point at a patch: what is like it lights up in every photo, the best of the others framed in blue."
+
+
+def enlarged(
+    key: str,
+    of: Gallery,
+    rows: Sequence[int],
+    choice: Choice,
+    backbone: Backbone,
+    *,
+    captions: Sequence[str] | None = None,
+) -> None:
+    """Show the first photos by row, at the size in the sidebar; a sentence in place of what cannot be
+    read."""
+    panels = []
+    for number, row in enumerate(rows[:MOST]):
+        try:
+            panels.append(
+                cached_canvas.panel(
+                    replace(choice, photo=services.photo(of, row)),
+                    backbone,
+                    f"{key}-{number}",
+                    caption=captions[number] if captions else of.photos.paths[row],
+                )
+            )
+        except UserError as error:
+            show_error(error, "broken_image")
+    if not panels:
+        return
+    canvas(
+        key,
+        panels,
+        hint=_ALONE if len(panels) == 1 else _TOGETHER,
+        help_text="Arrow keys move over the patches, plus and minus zoom, Escape ends.",
+        link="match",
+    )
+    st.caption(
+        f"Whole, at {choice.size} px (the sidebar's size); the folder was embedded by the middle of each "
+        f"photo at {of.size} px."
+    )

@@ -16,7 +16,7 @@ _TARGET, _SAID = "gallery_target", "gallery_sorted"
 
 
 def show(of: Gallery, rows: Sequence[int], groups: Sequence[str]) -> None:
-    """What can be done with photos by row, each going to its group's folder."""
+    """Offer what can be done with photos by row, each going to its group's folder."""
     with st.expander("Sort into folders by group", icon=":material/drive_file_move:"):
         wanted = choose_places([of.photos.paths[r] for r in rows], [groups[r] for r in rows])
         num_groups = len({groups[row] for row in rows})
@@ -56,7 +56,7 @@ def _copy(folder: Path, wanted: Mapping[str, str]) -> None:
 
 
 def target_below(root: Path, text: str) -> Path:
-    """A folder that may be made below the data root.
+    """Find a folder that may be made below the data root.
 
     Raises:
         UserError: a path that leads elsewhere, or the root itself.

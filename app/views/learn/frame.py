@@ -1,13 +1,13 @@
-"""What the steps of the Learn page share: what they are shown, a prediction to make, values in links."""
+"""What the steps of the Learn page share: what they are shown, a prediction to make, a seed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.state import url as attention_controls
+from app.state import url
 from app.state.selection import Choice
 from dino.model.backbone import Backbone
 
@@ -20,13 +20,13 @@ SHOWN_PX, TILE_PX = 720, 320
 @dataclass(frozen=True)
 class Lesson:
     """What a step is shown on: photo and weights; `answers` shows all answers at once, `projector` is
-    large type; `look` opens the Attention page with parameters, None where there is no such page."""
+    large type; `open_attention` opens the Attention page with parameters, None where there is no such page."""
 
     choice: Choice
     backbone: Backbone
     answers: bool = False
     projector: bool = False
-    look: Callable[..., None] | None = None
+    open_attention: Callable[..., None] | None = None
 
     @property
     def has_cls(self) -> bool:
@@ -60,14 +60,14 @@ class Question:
     why: str
 
 
-def told(text: str) -> None:
-    """The step's own text, in type that can be read from further away."""
+def explain(text: str) -> None:
+    """Show the step's own text, in type that can be read from further away."""
     with st.container(key="learn_text"):
         st.markdown(text)
 
 
 def predict(lesson: Lesson, question: Question, *, name: str) -> bool:
-    """Ask; after "Check" say what is right. Whether the answer may be shown.
+    """Ask; after "Check" say what is right. Return whether the answer may be shown.
 
     Args:
         name: of the question; what was answered is kept by it, photo and weights.
@@ -114,51 +114,25 @@ def forget_answers(name: str) -> None:
         st.session_state.pop(f"guess-{key}", None)
 
 
-def linked(key: str, options: Sequence[Any], default: Any, draw: Callable[[], Any]) -> Any:
-    """A control whose value is in the link, also where starting over has set it.
-
-    (A bound one leaves the link behind then, and its parameter may not be taken out.)
-
-    Args:
-        draw: draws the widget of that key, with `persist_state`, and returns its value.
-    """
-    if st.session_state.get(key) not in options:
-        asked = st.query_params.get(key, "")
-        st.session_state[key] = next((one for one in options if _word(one) == asked), default)
-    value = draw()
-    attention_controls.link(key, _word(value), _word(default))
-    return value
-
-
-def _word(value: Any) -> str:
-    return str(value).lower()
-
-
-def number(label: str, key: str, *, help_text: str = "") -> int:
-    """A seed that is in the link, also where a button has changed it."""
-    if not isinstance(st.session_state.get(key), int):
-        asked = st.query_params.get(key, "0")
-        valid = asked.isascii() and asked.isdigit() and int(asked[:9]) <= MAX_SEED
-        st.session_state[key] = int(asked) if valid else 0
-    value = int(
-        st.number_input(
+def seed_input(label: str, key: str, *, help_text: str = "") -> int:
+    """Choose a seed that is in the link, also where a button has changed it."""
+    return url.linked(
+        key,
+        range(MAX_SEED + 1),
+        0,
+        lambda: st.number_input(
             label, 0, MAX_SEED, step=1, key=key, persist_state="session", help=help_text, width=150
-        )
+        ),
     )
-    if value:
-        st.query_params[key] = str(value)
-    elif key in st.query_params:
-        del st.query_params[key]
-    return value
 
 
-def another(key: str) -> None:
-    """The next seed, for a button."""
+def next_seed(key: str) -> None:
+    """Take the next seed, for a button."""
     st.session_state[key] = (int(st.session_state.get(key, 0)) + 1) % (MAX_SEED + 1)
 
 
 def figure(lesson: Lesson, *, x: str, y: str, height: int = 300) -> go.Figure:
-    """An empty chart in the page's type."""
+    """Make an empty chart in the page's type."""
     return go.Figure(
         layout={
             "height": height + 8 * (lesson.font_px - 14),
@@ -173,5 +147,5 @@ def figure(lesson: Lesson, *, x: str, y: str, height: int = 300) -> go.Figure:
 
 
 def chart(drawn: go.Figure, key: str, alt: str) -> None:
-    """The chart as wide as its place."""
+    """Show the chart as wide as its place."""
     st.plotly_chart(drawn, width="stretch", key=key, config={"displayModeBar": False}, alt=alt)

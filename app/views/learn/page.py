@@ -6,6 +6,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.step_keys.component import step_keys
+from app.state import url
 from app.state.selection import Choice
 from app.text import plain_text, sentence
 from app.ui import layout
@@ -50,20 +51,24 @@ html { font-size: 22px !important; }
 </style>"""
 
 
-def show(choice: Choice, backbone: Backbone, *, look: Callable[..., None] | None = None) -> None:
-    """The page; `look` opens Attention with the parameters it is given."""
+def show(
+    choice: Choice, backbone: Backbone, *, open_attention: Callable[..., None] | None = None
+) -> None:
+    """Draw the page; `open_attention` opens Attention with the parameters it is given."""
     layout.header("Learn", choice, backbone)
     number = _asked()
     answers, projector = _navigation(number)
     st.html(_CSS + (_PROJECTOR_CSS if projector else ""))
-    lesson = Lesson(choice, backbone, answers=answers, projector=projector, look=look)
+    lesson = Lesson(
+        choice, backbone, answers=answers, projector=projector, open_attention=open_attention
+    )
     _body(number, lesson)
     _turning(number, lesson)
     _traces(choice, backbone)
 
 
 def _asked() -> int:
-    """The number of the step, from 0, by the session or the link."""
+    """Find the number of the step, from 0, by the session or the link."""
     names = _names()
     if st.session_state.get(_KEY) not in names:
         text = st.query_params.get(_KEY, "1")
@@ -77,11 +82,11 @@ def _names() -> list[str]:
 
 
 def _navigation(number: int) -> tuple[bool, bool]:
-    """The row above a step; whether all answers are shown, and whether type is large."""
+    """Draw the row above a step; return whether all answers are shown, and whether type is large."""
     large = st.session_state.get("projector", st.query_params.get("projector") == "true")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _turner("learn_back", -1, number)
-        chosen = st.selectbox(
+        st.selectbox(
             f"Step {number + 1} of {len(STEPS)}",
             _names(),
             key=_KEY,
@@ -99,10 +104,7 @@ def _navigation(number: int) -> tuple[bool, bool]:
             help="Large type, no sidebar. Arrow keys and a presenter's clicker turn the steps.",
         )
     _drop_links(number)
-    if chosen == _names()[0]:
-        st.query_params.pop(_KEY, None)
-    else:
-        st.query_params[_KEY] = str(number + 1)
+    url.link(_KEY, str(number + 1), "1")
     return answers, projector
 
 
@@ -110,13 +112,12 @@ def _drop_links(number: int) -> None:
     """Take parameters of other steps out of the link; what they were set to is kept."""
     own = STEPS[number].controls
     for key in {key for step in STEPS for key in step.controls} - set(own):
-        if key in st.query_params:
-            del st.query_params[key]
+        st.query_params.pop(key, None)
 
 
 @st.fragment
 def _body(number: int, lesson: Lesson) -> None:
-    """The step; its controls run nothing but itself."""
+    """Draw the step; its controls run nothing but itself."""
     step = STEPS[number]
     with st.container(key="learn_head"):
         st.subheader(f"{number + 1}. {step.title}", anchor=False)
@@ -127,7 +128,7 @@ def _body(number: int, lesson: Lesson) -> None:
 
 
 def _turning(number: int, lesson: Lesson) -> None:
-    """Back, on, start the step over, and the way to Attention."""
+    """Offer to go back, on, to start the step over, and the way to Attention."""
     if number == len(STEPS) - 1:
         st.success(
             "That was all of it. Now try a photo of your own: **Attention** to look around, **Masks** for a "
@@ -147,15 +148,15 @@ def _turning(number: int, lesson: Lesson) -> None:
             "Start this step over", on_click=partial(_reset, number, lesson.backbone), key="learn_reset",
             icon=":material/restart_alt:",
         )  # fmt: skip
-        if lesson.look and st.button(
+        if lesson.open_attention and st.button(
             "Open this in Attention", key="learn_open", icon=":material/visibility:"
         ):
-            lesson.look(**_view(lesson, STEPS[number]))
+            lesson.open_attention(**_view(lesson, STEPS[number]))
     step_keys("learn_keys", _turn, page=number)
 
 
 def _turner(key: str, by: int, number: int) -> None:
-    """A small button above a step."""
+    """Draw a small button above a step."""
     st.button(
         "",
         key=key,
@@ -184,12 +185,12 @@ def _reset(number: int, backbone: Backbone) -> None:
 
 
 def _module(step: Step) -> str:
-    """The name a step's question is kept by: that of its module."""
+    """Return the name a step's question is kept by: that of its module."""
     return step.show.__module__.rpartition(".")[2]
 
 
 def _view(lesson: Lesson, step: Step) -> dict[str, str]:
-    """Photo, weights, and what this step looks at; the size goes along by itself."""
+    """Collect photo, weights, and what this step looks at; the size goes along by itself."""
     kept = {
         name: str(st.session_state[key])
         for name, key in step.handed.items()
@@ -208,6 +209,5 @@ def _traces(choice: Choice, backbone: Backbone) -> None:
     st.caption(
         f"After Caron et al. 2021, “Emerging Properties in Self-Supervised Vision Transformers” (arXiv "
         f"2104.14294) · weights sha256 `{backbone.weights_sha256[:16]}` · photo sha256 "
-        f"`{choice.photo.id[:16]}`"
-        + (f"  \nPhoto: {plain_text(choice.photo.credit)}" if choice.photo.credit else "")
+        f"`{choice.photo.id[:16]}`" + layout.credit(choice.photo)
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from app.ui import command
 from app.ui.mask_methods import METHODS, REFINEMENTS
 from dino.attention.mass import DEFAULT_MASS
 from dino.attention.thresholds import DEFAULT_CLUSTERS
@@ -39,7 +40,7 @@ EXPLAINED = {
 
 
 def settings(num_heads: int, size: int) -> MaskSettings | None:
-    """Draw the controls; the settings they make, or None while no head is chosen."""
+    """Draw the controls; return the settings they make, or None while no head is chosen."""
     method = METHODS[_method()]
     st.caption(EXPLAINED[method])
     discovers = method in methods.METHODS
@@ -71,28 +72,27 @@ def settings(num_heads: int, size: int) -> MaskSettings | None:
 
 
 def of_head(made: MaskSettings, head: int) -> MaskSettings:
-    """The same of one head alone."""
+    """Make the same settings for one head alone."""
     return replace(made, heads=(head,))
 
 
 def flags(settings: MaskSettings, num_heads: int) -> list[str]:
-    """Options of `segment` that make the same mask; weights, photo and size are named elsewhere."""
-    options = ["--mass", f"{settings.mass:g}"] if settings.method == "mass" else []
-    options += [] if settings.discovers else ["--combine", settings.combine]
-    if settings.heads is not None and len(settings.heads) < num_heads:
-        options += ["--heads", ",".join(map(str, settings.heads))]
-    if settings.method != "mass":
-        options += ["--method", settings.method]
-    if settings.method == "kmeans":
-        options += ["--clusters", str(settings.clusters)]
-    if settings.method == "maskcut":
-        options += ["--objects", str(settings.objects)]
-    if settings.discovers and settings.keys != "auto":
-        options += ["--keys", settings.keys]
-    if settings.min_area:
-        options += ["--min-area", f"{settings.min_area:g}"]
-    options += ["--largest"] * settings.largest + ["--fill-holes"] * settings.fill_holes
-    return options + (["--refine", settings.refine] if settings.refine != "none" else [])
+    """Write the options of `segment` that make the same mask; weights, photo and size are named
+    elsewhere."""
+    method, heads = settings.method, settings.heads
+    return command.flags(
+        mass=settings.mass if method == "mass" else None,
+        combine=None if settings.discovers else settings.combine,
+        heads=heads if heads is not None and len(heads) < num_heads else None,
+        method=method if method != "mass" else None,
+        clusters=settings.clusters if method == "kmeans" else None,
+        objects=settings.objects if method == "maskcut" else None,
+        keys=settings.keys if settings.discovers and settings.keys != "auto" else None,
+        min_area=settings.min_area or None,
+        largest=settings.largest,
+        fill_holes=settings.fill_holes,
+        refine=settings.refine if settings.refine != "none" else None,
+    )
 
 
 def _combine() -> str:
@@ -181,7 +181,8 @@ def _clusters() -> int:
 
 
 def _cleanup() -> tuple[bool, bool, float]:
-    """Largest piece only, holes filled, and the least share of the photo a piece must have."""
+    """Choose whether to keep the largest piece only, to fill holes, and the least share of the photo a
+    piece must have."""
     with st.container(horizontal=True, gap="medium"):
         largest = st.toggle("Largest piece only", key="largest", bind="query-params")
         holes = st.toggle("Fill holes", key="holes", bind="query-params")
@@ -206,6 +207,6 @@ def _refine() -> str:
         key="refine",
         bind="query-params",
         help="patches: as the network sees the photo. guided filter: the edge moves to the photo's "
-        "nearby. GrabCut: object and background are told apart by colour around the mask, which "
+        "nearby. GrabCut: object and background are parted by colour around the mask, which "
         "also finds what the mask missed.",
     )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.cache import pictures
-from app.ui import layout
+from app.ui import command, layout
 from app.views.masks import controls
 from app.views.masks.scene import Scene
 from dino.attention.files import attention_npz
@@ -15,7 +15,7 @@ from dino.system.files import File, results_name, zip_files
 
 
 def show(scene: Scene) -> None:
-    """Buttons of downloads, made once they are clicked, and the command."""
+    """Show buttons of downloads, made once they are clicked, and the command."""
     choice, attention, settings = scene.choice, scene.attention, scene.settings
     stem = results_name(choice.photo.file_name, choice.photo.id)
     found = scene.found
@@ -47,11 +47,11 @@ def show(scene: Scene) -> None:
         ),
     )
     _objects(scene, stem)
-    layout.command("segment", choice, controls.flags(settings, attention.num_heads))
+    command.show_of_photo("segment", choice, controls.flags(settings, attention.num_heads))
 
 
 def _objects(scene: Scene, stem: str) -> None:
-    """A button an object, where there are several."""
+    """Show a button an object, where there are several."""
     if scene.found is None or len(scene.found.masks) < 2:
         return
     count = len(scene.found.masks if scene.is_patches else scene.masks())
@@ -91,10 +91,10 @@ def _zip(scene: Scene) -> bytes:
 
 
 def _every_head(scene: Scene) -> bytes:
-    """The mask and each head's own, tidied and refined likewise."""
+    """Pack the mask and each head's own, tidied and refined likewise."""
     photo = pictures.pixels(scene.choice.photo)
     collected = _files(scene)
-    for head, patches in enumerate(scene.each):
+    for head, patches in enumerate(scene.compared_masks):
         collected += _head_files(scene, head, photo, patches)
     return zip_files(collected)
 

@@ -30,7 +30,7 @@ POINTING = WAYS[1]
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: how masks are made; the mask, each head's or object's own, scores, downloads."""
+    """Draw the page: how masks are made; the mask, each head's or object's own, scores, downloads."""
     layout.header("Masks", choice, backbone)
     by = st.segmented_control(
         "Masks by", WAYS, default=WAYS[0], required=True, key="by", bind="query-params",
@@ -52,7 +52,7 @@ def _point(choice: Choice, backbone: Backbone) -> None:
 
 @st.fragment
 def _explore(choice: Choice, backbone: Backbone, attention: PhotoAttention) -> None:
-    """Everything a control changes; attention is here already, features and keys are where asked."""
+    """Draw everything a control changes; attention is here already, features and keys are where asked."""
     large, side = st.columns([6, 5], gap="medium")
     with side:
         settings = controls.settings(attention.num_heads, choice.size)
@@ -82,7 +82,7 @@ def _explore(choice: Choice, backbone: Backbone, attention: PhotoAttention) -> N
 
 
 def _view(settings: MaskSettings) -> tuple[str, bool]:
-    """How the mask is drawn, and whether it is shown before refinement."""
+    """Choose how the mask is drawn, and whether it is shown before refinement."""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         view = st.segmented_control(
             "View",
@@ -118,7 +118,7 @@ def _large(scene: Scene) -> None:
 
 
 def _steps(settings: MaskSettings) -> str:
-    """What is done to the patches, in words."""
+    """Say what is done to the patches, in words."""
     steps = []
     if settings.min_area:
         steps.append(f"pieces below {100 * settings.min_area:g} % dropped")
@@ -128,7 +128,7 @@ def _steps(settings: MaskSettings) -> str:
 
 
 def _gallery(scene: Scene, scores: HeadScores | None) -> None:
-    """Each head's own mask; or each object's, beside the map it was cut from."""
+    """Show each head's own mask; or each object's, beside the map it was cut from."""
     if scene.found is not None and not len(scene.found.masks):
         return
     title = (
@@ -136,7 +136,7 @@ def _gallery(scene: Scene, scores: HeadScores | None) -> None:
     )
     st.markdown(f"**{title}**" + ("" if scene.is_patches else " · patches as kept"))
     geometry, tiles = draw.scaled(scene.attention.geometry, TILE_PX), []
-    for index, mask in enumerate(scene.each):
+    for index, mask in enumerate(scene.compared_masks):
         note = f"{mask.mean():.0%} of the photo"
         note += f" · J {scores.heads[index]:.2f}" if scores else ""
         is_object = scene.found is not None
@@ -158,7 +158,7 @@ def _gallery(scene: Scene, scores: HeadScores | None) -> None:
 
 
 def _cut(scene: Scene, index: int) -> Tile:
-    """The map an object was cut from."""
+    """Draw the map an object was cut from."""
     assert scene.found is not None
     photo = pictures.shown(scene.choice.photo, TILE_PX)
     pixels, _ = diverging_heat(scene.found.scores[index], scene.attention.geometry, photo)
@@ -173,23 +173,23 @@ def _cut(scene: Scene, index: int) -> Tile:
 
 
 def _reference(scene: Scene) -> HeadScores | None:
-    """Upload of a reference mask and, where there is one, what masks score on it."""
+    """Take a reference mask and, where there is one, show what masks score on it."""
     known = cached_masks.reference(st.session_state, scene.choice.photo) is not None
     with st.expander("Compare with a reference mask", expanded=known, icon=":material/rule:"):
         named = reference.choose(scene.choice.photo)
         if named is None:
             return None
         scores = None
-        if len(scene.each):
+        if len(scene.compared_masks):
             truth = named.reference.pixels
-            scores = score_heads(scene.each, truth, scene.attention.geometry)
+            scores = score_heads(scene.compared_masks, truth, scene.attention.geometry)
         kind = "Head" if scene.found is None else "Object"
         reference.show_scores(_present(scene, named), scores, kind=kind)
     return scores
 
 
 def _present(scene: Scene, named: NamedReference) -> list[tuple[str, float]]:
-    """J of the mask at hand, and of the same before it was refined."""
+    """Measure J of the mask at hand, and of the same before it was refined."""
     truth = named.reference.pixels
     present = [("This mask", jaccard(scene.mask(), truth))]
     if scene.settings.refine != "none":
@@ -204,18 +204,18 @@ def _histogram(scene: Scene) -> None:
     shares = (mean / mean.sum()).flatten().numpy()
     which = f"head {scene.heads[0]}" if len(scene.heads) == 1 else "the mean of the chosen heads"
     if scene.settings.combine == "union" and len(scene.heads) > 1:
-        told = "the mask keeps what any single head's mask keeps, whatever its place here"
+        kept_ones = "the mask keeps what any single head's mask keeps, whatever its place here"
     elif scene.settings.method == "kmeans":
-        told = "the mask keeps whole groups, whatever the place of their patches here"
+        kept_ones = "the mask keeps whole groups, whatever the place of their patches here"
     elif kept.any():
-        told = f"the mask keeps the strongest, from {shares[kept].min():.2%} up"
+        kept_ones = f"the mask keeps the strongest, from {shares[kept].min():.2%} up"
     else:
-        told = "the mask keeps none"
+        kept_ones = "the mask keeps none"
     st.plotly_chart(
         attention_histogram(shares, kept),
         width="stretch",
         key="mass_histogram",
         config={"displayModeBar": False},
-        alt=f"Histogram of attention per patch for {which}; {told}.",
+        alt=f"Histogram of attention per patch for {which}; {kept_ones}.",
     )
-    st.caption(f"Patches by attention, {which}; {told}.")
+    st.caption(f"Patches by attention, {which}; {kept_ones}.")

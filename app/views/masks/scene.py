@@ -38,13 +38,13 @@ class Scene:
 
     @property
     def heads(self) -> tuple[int, ...]:
-        """The chosen heads."""
+        """Return the chosen heads."""
         assert self.settings.heads is not None
         return self.settings.heads
 
     @cached_property
     def grid_masks(self) -> np.ndarray:
-        """The patches of each object, or those the chosen heads keep, bool [n,h,w], before clean-up
+        """Find the patches of each object, or those the chosen heads keep, bool [n,h,w], before clean-up
         and refinement."""
         if self.found is not None:
             return self.found.masks
@@ -52,12 +52,12 @@ class Scene:
 
     @cached_property
     def grid_mask(self) -> np.ndarray:
-        """All of these together, bool [h,w]."""
+        """Join all of these, bool [h,w]."""
         return np.logical_or.reduce(self.grid_masks, axis=0)
 
     @cached_property
-    def each(self) -> np.ndarray:
-        """Masks of patches to compare, bool [n,h,w]: of each object, or of each head by itself."""
+    def compared_masks(self) -> np.ndarray:
+        """Make the masks of patches to compare, bool [n,h,w]: of each object, or of each head by itself."""
         if self.found is not None:
             return self.found.masks
         return proposals.patch_masks(self.attention.heads, self.settings, labels=self.labels)
@@ -68,21 +68,21 @@ class Scene:
         return not self.settings.cleans and self.settings.refine == "none"
 
     def masks(self) -> np.ndarray:
-        """The mask, or that of each object, at the photo's size, bool [n,H,W]."""
+        """Make the mask, or that of each object, at the photo's size, bool [n,H,W]."""
         enlarged = self.attention.geometry.to_photo(self.grid_masks)
         return cached_masks.finish_masks(self.choice, self.backbone, self.settings, enlarged)
 
     def mask(self) -> np.ndarray:
-        """All of these together, bool [H,W]."""
+        """Join all of these, bool [H,W]."""
         return np.logical_or.reduce(self.masks(), axis=0)
 
     def described(self) -> list[Mask]:
-        """The masks at the photo's size, saying how they were made."""
+        """Return the masks at the photo's size, saying how they were made."""
         masks = self.masks()
         return [proposals.describe_mask(mask, self.attention, self.settings) for mask in masks]
 
     def shown_masks(self, width: int) -> np.ndarray:
-        """The masks over the photo at most `width` px wide."""
+        """Make the masks over the photo at most `width` px wide."""
         if self.is_patches:
             return draw.scaled(self.attention.geometry, width).to_photo(self.grid_masks)
         masks = self.masks()
@@ -92,7 +92,7 @@ class Scene:
         return np.zeros((0, *pictures.shown(self.choice.photo, width).shape[:2]), dtype=bool)
 
     def draw(self, masks: np.ndarray, width: int, *, first: int = 0) -> np.ndarray:
-        """Masks [n,h,w] drawn over the photo at most `width` px wide, as the view says.
+        """Draw masks [n,h,w] over the photo at most `width` px wide, as the view says.
 
         `first` is the number of the first of them, which says its colour.
         """
@@ -110,7 +110,7 @@ class Scene:
 
     @property
     def name(self) -> str:
-        """The mask in words."""
+        """Name the mask in words."""
         settings, heads = self.settings, self.heads
         if self.found is not None:
             number = len(self.found.masks)

@@ -17,15 +17,17 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 # More points than a chart is wide only cost time.
 _MAX_POINTS = 600
 _HEIGHT_PX = 250
+# Runs write entropies in nats.
+_NATS_A_BIT = math.log(2)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A run as the charts draw it; `look` is the number of its colour and symbol, `damaged` how many
+    """A run as the charts draw it; `style` is the number of its colour and symbol, `damaged` how many
     lines could not be read."""
 
     name: str
-    look: int
+    style: int
     metrics: Sequence[Mapping[str, Any]]
     probes: Sequence[Mapping[str, Any]]
     out_dim: int
@@ -33,17 +35,17 @@ class Curve:
 
     @property
     def colour(self) -> str:
-        return COLOURS[self.look]
+        return COLOURS[self.style]
 
 
 def show(curves: Sequence[Curve]) -> None:
-    """All charts that have something to show, two in a row."""
+    """Show all charts that have something to show, two in a row."""
     drawn = [
-        ("Loss", _LOSS_TOLD, _lines(curves, {"loss": "loss"})),
-        ("k-NN, %", _KNN_TOLD, _knn(curves)),
-        ("Entropy and KL, bits", _ENTROPY_TOLD, _entropy(curves)),
-        ("Learning rate", _LR_TOLD, _lines(curves, {"lr": "rate"})),
-        ("Photos a second", _SPEED_TOLD, _lines(curves, {"images_per_s": "photos/s"})),
+        ("Loss", _LOSS_HELP, _lines(curves, {"loss": "loss"})),
+        ("k-NN, %", _KNN_HELP, _knn(curves)),
+        ("Entropy and KL, bits", _ENTROPY_HELP, _entropy(curves)),
+        ("Learning rate", _LR_HELP, _lines(curves, {"lr": "rate"})),
+        ("Photos a second", _SPEED_HELP, _lines(curves, {"images_per_s": "photos/s"})),
     ]
     shown = [chart for chart in drawn if chart[2].data]
     names = ", ".join(curve.name for curve in curves)
@@ -51,9 +53,9 @@ def show(curves: Sequence[Curve]) -> None:
         for chart, place in zip(
             shown[first : first + 2], st.columns(2, gap="medium"), strict=False
         ):
-            title, told, figure = chart
+            title, help_text, figure = chart
             with place:
-                st.markdown(f"**{title}**", help=told)
+                st.markdown(f"**{title}**", help=help_text)
                 st.plotly_chart(
                     figure,
                     key=f"train_chart_{title}",
@@ -62,32 +64,30 @@ def show(curves: Sequence[Curve]) -> None:
                 )
 
 
-_LOSS_TOLD = (
+_LOSS_HELP = (
     "How far the student's answers are from the teacher's. Both move, so a lower loss alone does not "
     "mean better features: k-NN tells that."
 )
-_KNN_TOLD = (
+_KNN_HELP = (
     "Share of labelled photos whose class is that of their nearest neighbours, by the features learned "
     "so far; the first point is before any learning."
 )
-_ENTROPY_TOLD = (
+_ENTROPY_HELP = (
     "Solid: entropy of the teacher's answer to one photo. Dashed: of its mean answer over a batch. "
     "Dotted: KL of student and teacher. Collapsed is a run whose solid line lies at log₂ K (K prototypes), "
     "or whose dashed line lies at 0."
 )
-_LR_TOLD = "Rises in the warm-up, then falls along a cosine."
-_SPEED_TOLD = "How many photos are learned from in a second, all their crops included."
+_LR_HELP = "Rises in the warm-up, then falls along a cosine."
+_SPEED_HELP = "How many photos are learned from in a second, all their crops included."
 
 
-def _lines(
-    curves: Sequence[Curve], columns: Mapping[str, str], *, factor: float = 1.0
-) -> go.Figure:
-    """Draw a line for each run and column, values times `factor`; what a run lacks is left out."""
+def _lines(curves: Sequence[Curve], columns: Mapping[str, str], *, unit: float = 1.0) -> go.Figure:
+    """Draw a line for each run and column, in multiples of a unit; columns that a run lacks are left out."""
     figure = _figure("step", legend=len(curves) > 1)
     for curve in curves:
         for (column, label), dash in zip(columns.items(), _DASHES, strict=False):
             points = [
-                (m["step"], factor * m[column]) for m in curve.metrics if m.get(column) is not None
+                (m["step"], m[column] / unit) for m in curve.metrics if m.get(column) is not None
             ]
             if not points:
                 continue
@@ -110,7 +110,7 @@ def _entropy(curves: Sequence[Curve]) -> go.Figure:
     figure = _lines(
         curves,
         {"teacher_entropy": "entropy", "batch_mean_entropy": "batch mean", "kl": "KL"},
-        factor=1 / math.log(2),  # runs record nats
+        unit=_NATS_A_BIT,
     )
     if figure.data:
         for count in sorted({curve.out_dim for curve in curves}):
@@ -134,7 +134,7 @@ def _knn(curves: Sequence[Curve]) -> go.Figure:
                 name=curve.name,
                 mode="lines+markers",
                 line={"color": curve.colour, "width": 2},
-                marker={"symbol": _SYMBOLS[curve.look], "size": 8},
+                marker={"symbol": _SYMBOLS[curve.style], "size": 8},
                 hovertemplate=f"{curve.name}<br>k-NN %{{y:.1f}} %, epoch %{{x}}<extra></extra>",
             )
     return figure
@@ -155,14 +155,14 @@ def _figure(x: str, *, legend: bool) -> go.Figure:
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """Every n-th point and the last."""
+    """Keep every n-th point and the last."""
     stride = -(-len(points) // _MAX_POINTS)
     kept = points[::stride]
     return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
 def _latest(figure: go.Figure) -> str:
-    """The last value of each line, for those who do not see the chart."""
+    """Name the last value of each line, for those who do not see the chart."""
     ends = [
         f"{trace.name} {trace.y[-1]:.4g}" for trace in figure.data if trace.showlegend is not False
     ]

@@ -8,9 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from app.state import data_root, weights_menu
-from app.text import plain_text, sentence
+from app.state.problems import show_error
 from app.ui import photo_folders, training_request
-from app.ui.photo_folders import Chosen
+from app.ui.photo_folders import ChosenFolder
 from app.ui.sidebar import Selection
 from app.ui.training_request import SCRATCH, Request
 from app.views.training import settings
@@ -26,7 +26,7 @@ PRESET, WEIGHTS, NAME = "train_preset", "train_weights", "train_name"
 _SUGGESTED, _CHECKED = "train_suggested", "train_checked"
 _DEFAULT_PRESET = "small"
 _SOME_PHOTOS = 1000  # what presets are fitted to while none are chosen
-_PRESETS_TOLD = {
+_ABOUT_PRESETS = {
     "small": "ViT-Tiny, small crops: for some thousand photos on a CPU or a small GPU",
     "finetune": "goes on from trained weights, in small steps",
     "vanilla": "the paper's ViT-S/16, 100 epochs: for a GPU and many photos",
@@ -43,10 +43,10 @@ def show(selection: Selection, started: Callable[[str], None]) -> None:
         config, problem = _config(preset, weights, data), ""
     except UserError as error:
         config, problem = TrainConfig.from_dict(PRESETS[preset]), str(error)
-    threads, nice = settings.all_of(config, from_scratch=weights is None)
+    threads, nice = settings.draw_settings(config, from_scratch=weights is None)
     problem = problem or _name_problem(name)
     if problem:
-        st.error(plain_text(sentence(problem)), icon=":material/rule:")
+        show_error(problem, "rule")
     if data.folder is None or data.facts is None:
         st.info("Choose the photos to learn from.", icon=":material/photo_library:")
         return
@@ -96,12 +96,12 @@ def fill_from(run: Path) -> None:
     st.session_state[NAME] = training_request.free_name(re.sub(r"-\d+$", "", run.name))
 
 
-def _photos() -> tuple[Chosen, Chosen, Chosen]:
-    """What to learn from, and what to measure features and attention on."""
+def _photos() -> tuple[ChosenFolder, ChosenFolder, ChosenFolder]:
+    """Choose what to learn from, and what to measure features and attention on."""
     photo_folders.suggest_first()
     left, right = st.columns(2, gap="medium")
     with left:
-        data = photo_folders.choose(
+        data = photo_folders.choose_folder(
             "Photos to learn from",
             photo_folders.DATA,
             help="A folder of photos, searched with its sub-folders.",
@@ -109,7 +109,7 @@ def _photos() -> tuple[Chosen, Chosen, Chosen]:
         )
     with right:
         photo_folders.suggest_labelled(data)
-        knn = photo_folders.choose(
+        knn = photo_folders.choose_folder(
             "Labelled photos to measure on (optional)",
             photo_folders.KNN,
             help="With them, every epoch is measured by k-NN: the share of photos whose class their "
@@ -119,7 +119,7 @@ def _photos() -> tuple[Chosen, Chosen, Chosen]:
             measure="knn",
         )
     with st.expander("Photos with masks to measure attention on", icon=":material/content_cut:"):
-        masks = photo_folders.choose(
+        masks = photo_folders.choose_folder(
             "Photos with masks (optional)",
             photo_folders.MASKS,
             help="With them, J of the attention masks is measured too: how well the best head's mask "
@@ -131,10 +131,10 @@ def _photos() -> tuple[Chosen, Chosen, Chosen]:
     return data, knn, masks
 
 
-def _recipe(data: Chosen) -> tuple[str, str | None, str]:
-    """Preset, weights to start from (None: from scratch) and name."""
+def _recipe(data: ChosenFolder) -> tuple[str, str | None, str]:
+    """Choose preset, weights to start from (None: from scratch) and name."""
     left, middle, right = st.columns(3, gap="medium")
-    names = [name for name in _PRESETS_TOLD if name in PRESETS]
+    names = [name for name in _ABOUT_PRESETS if name in PRESETS]
     names += [name for name in PRESETS if name not in names]
     st.session_state.setdefault(PRESET, _DEFAULT_PRESET)
     preset = left.selectbox(
@@ -144,7 +144,7 @@ def _recipe(data: Chosen) -> tuple[str, str | None, str]:
         on_change=lambda: st.session_state.pop(settings.CHANGES, None),
         persist_state="session",
         help="Settings that belong together:  \n"
-        + "  \n".join(f"**{name}**: {_PRESETS_TOLD.get(name, '')}" for name in names),
+        + "  \n".join(f"**{name}**: {_ABOUT_PRESETS.get(name, '')}" for name in names),
     )
     options = [SCRATCH, *_learned_weights()]
     st.session_state.setdefault(WEIGHTS, SCRATCH)
@@ -171,13 +171,13 @@ def _recipe(data: Chosen) -> tuple[str, str | None, str]:
 
 
 def _learned_weights() -> list[str]:
-    """Weights that something was learned in."""
+    """List the weights that something was learned in."""
     session = st.session_state
     return [name for name in weights_menu.weights_options(session) if not name.startswith("random")]
 
 
-def _config(preset: str, weights: str | None, data: Chosen) -> TrainConfig:
-    """The settings as they stand."""
+def _config(preset: str, weights: str | None, data: ChosenFolder) -> TrainConfig:
+    """Make the settings as they stand."""
     facts = data.facts
     config = training_request.make_config(
         preset,
@@ -206,7 +206,7 @@ def _name_problem(name: str) -> str:
 def _actions(
     request: Request, num_photos: int, *, ready: bool, started: Callable[[str], None]
 ) -> None:
-    """Check and Start, and what they said."""
+    """Offer Check and Start, and show what they said."""
     steps = num_photos // request.config.batch_size
     total = min(steps * request.config.epochs, request.config.max_steps or sys.maxsize)
     st.caption(f"{steps:,} steps an epoch, {total:,} in all.")
@@ -222,7 +222,7 @@ def _actions(
         try:
             request.start()
         except UserError as error:
-            st.error(plain_text(sentence(str(error))), icon=":material/error:")
+            show_error(error)
             return
         for key in (NAME, _SUGGESTED, _CHECKED):
             st.session_state.pop(key, None)
@@ -232,7 +232,7 @@ def _actions(
         st.session_state[_CHECKED] = (asked, _check(request))
     known, (problem, lines) = st.session_state.get(_CHECKED, (None, ("", [])))
     if known == asked and problem:
-        st.error(plain_text(sentence(problem)), icon=":material/error:")
+        show_error(problem)
     elif known == asked:
         st.code("\n".join(lines), language=None, wrap_lines=True)
 

@@ -1,15 +1,17 @@
 """How chosen runs are doing: progress, verdict, warnings, charts, what the attention became, the log."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import streamlit as st
 
+from app.state.problems import show_error
 from app.text import plain_text, sentence
-from app.views.training import charts, film
+from app.views.training import charts
 from app.views.training.charts import COLOURS, Curve
-from app.views.training.verdict import verdict
 from dino.system.files import read_json
 from dino.system.words import in_words
 from dino.training.runs.folder import METRICS, PROBES
@@ -17,18 +19,18 @@ from dino.training.runs.jobs import runs_folder
 from dino.training.runs.lines import read_lines
 from dino.training.runs.listing import RunSummary, is_run, summarize
 
-_LOOKS = "train_looks"
+_STYLES = "train_looks"
 _LOG_LINES = 200
-_SPEEDS = 10  # lines of metrics that the time left is told from
+_SPEEDS = 10  # lines of metrics that the time left is estimated from
 _COLLAPSE = re.compile(r"^(\S+ \S+) ((?:uniform|one-dimensional) collapse: .*)$", re.MULTILINE)
 
 
 def show(names: Sequence[str], focus: str) -> None:
-    """Draw it; polled while one of the runs is at work."""
+    """Draw how runs are doing; polled while one of them is at work."""
     folders = [runs_folder() / name for name in names]
     runs = [summarize(folder) for folder in folders if is_run(folder)]
-    looks = _choose_looks(names)
-    curves = [_curve(run, looks[run.name]) for run in runs]
+    styles = _choose_styles(names)
+    curves = [_curve(run, styles[run.name]) for run in runs]
     for run, curve in zip(runs, curves, strict=True):
         if run.active:
             _progress(run, curve)
@@ -42,12 +44,12 @@ def show(names: Sequence[str], focus: str) -> None:
     charts.show(curves)
     for run in runs:
         if run.name == focus:
-            film.show(run.folder)
+            _filmstrip(run.folder)
             _log(run)
 
 
 def time_left(run: RunSummary, curve: Curve) -> str:
-    """How long a run still takes at its speed, in words; empty where it cannot be known."""
+    """Estimate how long a run still takes at its speed, in words; empty where it cannot be known."""
     speeds = [m["images_per_s"] for m in curve.metrics[-_SPEEDS:] if m.get("images_per_s")]
     if not speeds or not run.total_steps:
         return ""
@@ -56,29 +58,29 @@ def time_left(run: RunSummary, curve: Curve) -> str:
     return f"{in_words(photos / median(speeds))} left"
 
 
-def told(run: RunSummary, *further: str) -> str:
-    """A run at work in a line of words."""
+def progress_words(run: RunSummary, *further: str) -> str:
+    """Describe a run at work in a line."""
     words = {"starting": "starting: reads photos and weights", "stopping": "saves and stops"}
     return " · ".join([run.name, words.get(run.status, steps_of(run)), *filter(None, further)])
 
 
 def steps_of(run: RunSummary) -> str:
-    """Where a run is."""
+    """Say where a run is."""
     return f"step {run.step:,}" + (f" of {run.total_steps:,}" if run.total_steps else "")
 
 
 def _progress(run: RunSummary, curve: Curve) -> None:
     epoch = f"epoch {run.epoch + 1} of {run.epochs}" if run.step else ""
-    st.progress(run.progress, plain_text(told(run, epoch, time_left(run, curve))))
+    st.progress(run.progress, plain_text(progress_words(run, epoch, time_left(run, curve))))
 
 
 def _outcome(run: RunSummary, curve: Curve) -> None:
-    """How a run ended, and what came of it."""
+    """Say how a run ended, and what came of it."""
     said = f"{run.name} {run.status}" + (
         f": {run.reason}" if run.reason else f" at {steps_of(run)}"
     )
     if run.status == "failed":
-        st.error(plain_text(sentence(said)), icon=":material/error:")
+        show_error(said)
     if not run.step:
         return
     result = verdict(curve.probes)
@@ -89,20 +91,20 @@ def _outcome(run: RunSummary, curve: Curve) -> None:
 
 
 def _collapse(run: RunSummary) -> None:
-    """The latest collapse in the log."""
+    """Show the latest collapse in the log."""
     path = run.folder / "log.txt"
     found = _COLLAPSE.findall(path.read_text(errors="replace")) if path.exists() else []
     if found:
         when, said = found[-1]
-        st.error(plain_text(sentence(f"{run.name}, {when}: {said}")), icon=":material/warning:")
+        show_error(f"{run.name}, {when}: {said}", "warning")
 
 
-def _curve(run: RunSummary, look: int) -> Curve:
+def _curve(run: RunSummary, style: int) -> Curve:
     config = read_json(run.folder / "config.json") or {}
     metrics, probes = (read_lines(run.folder / name) for name in (METRICS, PROBES))
     return Curve(
         name=run.name,
-        look=look,
+        style=style,
         metrics=metrics.lines,
         probes=probes.lines,
         damaged=metrics.damaged + probes.damaged,
@@ -110,15 +112,15 @@ def _curve(run: RunSummary, look: int) -> Curve:
     )
 
 
-def _choose_looks(names: Sequence[str]) -> dict[str, int]:
-    """A colour for each chosen run; it keeps the one it had, unless another has that now."""
-    had: dict[str, int] = st.session_state.setdefault(_LOOKS, {})
-    looks: dict[str, int] = {}
+def _choose_styles(names: Sequence[str]) -> dict[str, int]:
+    """Choose a colour for each chosen run; it keeps the one it had, unless another has that now."""
+    had: dict[str, int] = st.session_state.setdefault(_STYLES, {})
+    styles: dict[str, int] = {}
     for name in sorted(names, key=lambda name: name not in had):
-        free = [look for look in range(len(COLOURS)) if look not in looks.values()]
-        looks[name] = had[name] if had.get(name) in free else free[0]
-    st.session_state[_LOOKS] = {**had, **looks}
-    return looks
+        free = [style for style in range(len(COLOURS)) if style not in styles.values()]
+        styles[name] = had[name] if had.get(name) in free else free[0]
+    st.session_state[_STYLES] = {**had, **styles}
+    return styles
 
 
 def _log(run: RunSummary) -> None:
@@ -133,3 +135,98 @@ def _log(run: RunSummary) -> None:
                 shown = True
         if not shown:
             st.caption("Nothing was said yet.")
+
+
+_MEASURES = {"knn": "k-NN", "jaccard": "J of the attention masks"}
+# 1,000 test photos give ±1.5 points: less than that is no difference.
+_NOTICEABLE_POINTS = 1.5
+
+
+def verdict(probes: Sequence[Mapping[str, Any]]) -> str:
+    """Say whether what was measured got better than at the start, and by how many points."""
+    found = [line for name in _MEASURES if (line := _compare(probes, name))]
+    if found:
+        return " ".join(found)
+    if any(probe.get("knn") is not None for probe in probes):
+        return "k-NN was measured once only, so nothing says yet whether it got better."
+    return "No labelled folder was given, so nothing says whether it got better."
+
+
+def _compare(probes: Sequence[Mapping[str, Any]], name: str) -> str:
+    values = [(p["step"], _percent(name, p[name])) for p in probes if p.get(name) is not None]
+    if len(values) < 2 or values[0][0] != 0:
+        return ""
+    (_, start), (step, end) = values[0], values[-1]
+    label = _MEASURES[name]
+    points = end - start
+    if abs(points) < _NOTICEABLE_POINTS:
+        return (
+            f"{label} is no different from the start: {start:.1f} % before, {end:.1f} % at step "
+            f"{step:,}, and less than {_NOTICEABLE_POINTS:g} points may be chance."
+        )
+    better = "better" if points > 0 else "worse"
+    return (
+        f"{label} got {better} by {abs(points):.1f} points: from {start:.1f} % at the start to "
+        f"{end:.1f} % at step {step:,}."
+    )
+
+
+def _percent(name: str, value: float) -> float:
+    """Turn a measure into percent: J is written as a share."""
+    return 100 * value if name == "jaccard" and value <= 1 else value
+
+
+_EPOCH = re.compile(r"epoch-(\d+)$")
+
+
+def _filmstrip(run: Path) -> None:
+    """Show a slider over epochs and a choice of photos; nothing where the run drew none."""
+    strip = run / "filmstrip"
+    epochs = sorted(int(m[1]) for p in strip.glob("epoch-*") if (m := _EPOCH.match(p.name)))
+    photos = sorted(strip.glob("photo-*.png"), key=lambda p: int(p.stem.removeprefix("photo-")))
+    if not epochs or not photos:
+        return
+    st.markdown("**Attention** :small[each head's map, over the epochs]")
+    left, right = st.columns([1, 3], gap="medium")
+    with left:
+        number = _photo(run, len(photos))
+        st.image(photos[number].read_bytes(), width="stretch", alt=_name(run, number))
+    with right:
+        epoch = _epoch(run, epochs)
+        picture = strip / f"epoch-{epoch:04d}" / f"photo-{number}.png"
+        if picture.exists():
+            st.image(
+                picture.read_bytes(),
+                width="stretch",
+                alt=f"Attention maps of all heads, side by side, at epoch {epoch}",
+            )
+        st.caption(f"Last block, from the first head to the last, at epoch {epoch}.")
+
+
+def _photo(run: Path, count: int) -> int:
+    key = f"train_film_photo_{run.name}"
+    label = "Photo"
+    options = [str(number + 1) for number in range(count)]
+    return int(st.pills(label, options, default="1", key=key, required=True)) - 1
+
+
+def _epoch(run: Path, epochs: list[int]) -> int:
+    """Choose an epoch; the newest, as more of them come, until another is chosen."""
+    chosen = f"train_film_chosen_{run.name}"
+    key = f"train_film_epoch_{run.name}_{len(epochs)}"
+
+    def note() -> None:
+        epoch = st.session_state[key]
+        st.session_state[chosen] = None if epoch == epochs[-1] else epoch
+
+    shown = st.session_state.get(chosen)
+    shown = shown if shown in epochs else epochs[-1]
+    if len(epochs) == 1:
+        return shown
+    return st.select_slider("Epoch", epochs, value=shown, key=key, on_change=note)
+
+
+def _name(run: Path, number: int) -> str:
+    files = (read_json(run / "data.json") or {}).get("film") or []
+    name = Path(files[number]).name if number < len(files) else f"photo {number + 1}"
+    return plain_text(f"The photo {name}, as the network sees it")

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import access
-from app.text import plain_text, sentence
+from app.state import url
+from app.state.problems import show_error
+from app.text import sentence
 from app.ui import layout, sidebar
 from app.ui.sidebar import Selection
 from app.views.training import form, runs
@@ -20,11 +22,11 @@ _PARTS = {"new": "New run", "runs": "Runs"}
 _PART, _GO_TO = "train_part", "train_go_to"
 
 
-def show(selection: Selection, look: Callable[[str], None]) -> None:
-    """The page; it needs no weights.
+def show(selection: Selection, open_weights: Callable[[str], None]) -> None:
+    """Draw the page; it needs no weights.
 
     Args:
-        look: opens the Attention page with weights of a name.
+        open_weights: opens the Attention page with weights of a name.
     """
     sidebar.show_problems()
     layout.heading("Training", "Teach a network on your own photos, with DINO, without labels.")
@@ -36,22 +38,22 @@ def show(selection: Selection, look: Callable[[str], None]) -> None:
         if part == "new":
             form.show(selection, _started)
         else:
-            runs.show(look, _write_anew)
+            runs.show(open_weights, _show_form)
     except UserError as error:
-        st.error(plain_text(sentence(str(error))), icon=":material/error:")
-    _into_link("part", part)
+        show_error(error)
+    url.link("part", part)
     chosen = st.session_state.get(runs.SELECTED) if part == "runs" else None
-    _into_link("runs", ",".join(chosen) if chosen else None)
+    url.link("runs", ",".join(chosen) if chosen else None)
 
 
 def _choose_part() -> str:
-    """The part to show: what was just started, what the link says, or what was chosen."""
+    """Choose the part to show: what was just started, what the link says, or what was chosen."""
     if (name := st.session_state.pop(_GO_TO, None)) is not None:
         st.session_state[_PART] = "runs"
         runs.select([name])
-    elif (asked := _from_link("part")) in _PARTS:
+    elif (asked := url.brought("part")) in _PARTS:
         st.session_state[_PART] = asked
-    if asked := _from_link("runs"):
+    if asked := url.brought("runs"):
         runs.select(asked.split(","))
     if _PART not in st.session_state:
         st.session_state[_PART] = "runs" if list_runs(runs_folder()) else "new"
@@ -75,21 +77,6 @@ def _started(name: str) -> None:
     st.rerun()
 
 
-def _write_anew() -> None:
+def _show_form() -> None:
     """Show the form; for callbacks."""
     st.session_state[_PART] = "new"
-
-
-def _from_link(name: str) -> str | None:
-    """What a link brought: a parameter that is not as this page left it."""
-    asked = st.query_params.get(name)
-    return asked if asked != st.session_state.get(f"train_link_{name}") else None
-
-
-def _into_link(name: str, value: str | None) -> None:
-    """Keep the address in step with the page, so that it can be shared."""
-    st.session_state[f"train_link_{name}"] = value
-    if value is None:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != value:
-        st.query_params[name] = value

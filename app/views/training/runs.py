@@ -7,7 +7,8 @@ from typing import Any
 import streamlit as st
 
 from app.state import weights_menu
-from app.text import plain_text, sentence
+from app.state.problems import attempt, show_kept
+from app.text import plain_text
 from app.ui import sidebar
 from app.ui.jobs import default_threads
 from app.views.training import form, monitor
@@ -31,16 +32,15 @@ _STATES = {
 }
 
 
-def show(look: Callable[[str], None], write_anew: Callable[[], None]) -> None:
+def show(open_weights: Callable[[str], None], show_form: Callable[[], None]) -> None:
     """Draw the part.
 
     Args:
-        look: opens the Attention page with weights of a name.
-        write_anew: shows the form, in a callback.
+        open_weights: opens the Attention page with weights of a name.
+        show_form: shows the form, in a callback.
     """
     runs = list_runs(runs_folder())
-    if problem := st.session_state.pop(_PROBLEM, None):
-        st.error(plain_text(sentence(problem)), icon=":material/error:")
+    show_kept(_PROBLEM)
     if not runs:
         st.info(f"There are no runs in `{runs_folder()}` yet.", icon=":material/science:")
         return
@@ -51,7 +51,7 @@ def show(look: Callable[[str], None], write_anew: Callable[[], None]) -> None:
         st.info("Choose a run in the table to see how it is doing.", icon=":material/touch_app:")
         return
     focus = _focus(chosen)
-    _actions(focus, look, write_anew)
+    _actions(focus, open_weights, show_form)
     poll = POLL_S if any(run.active for run in chosen) else None
     names = [run.name for run in chosen]
     st.fragment(monitor.show, run_every=poll)(names, focus.name)
@@ -64,7 +64,7 @@ def select(names: Sequence[str]) -> None:
 
 
 def choose(runs: Sequence[RunSummary]) -> list[RunSummary]:
-    """The chosen runs that exist; the newest where nobody has chosen yet."""
+    """Find the chosen runs that exist; the newest where nobody has chosen yet."""
     names = st.session_state.get(SELECTED)
     if names is None:
         names = [runs[0].name]
@@ -79,7 +79,7 @@ def _states(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
 
 
 def _table(known: list[tuple[str, str]], chosen: list[str]) -> None:
-    """The table; a run that appears, goes or changes its state redraws the page around it."""
+    """Draw the table; a run that appears, goes or changes its state redraws the page around it."""
     runs = list_runs(runs_folder())
     names = [run.name for run in runs]
     key = f"{_TABLE}_{st.session_state.get(f'{_TABLE}_turn', 0)}_{hash(tuple(names))}"
@@ -144,7 +144,7 @@ def _knn(run: RunSummary) -> str:
 
 
 def _focus(chosen: Sequence[RunSummary]) -> RunSummary:
-    """The one run that buttons, pictures and log are of."""
+    """Choose the one run that buttons, pictures and log are of."""
     if len(chosen) == 1:
         return chosen[0]
     names = [run.name for run in chosen]
@@ -157,11 +157,13 @@ def _focus(chosen: Sequence[RunSummary]) -> RunSummary:
         key="train_focus",
         required=True,
     )
-    return chosen[names.index(name)]
+    return chosen[names.index(name or names[0])]
 
 
-def _actions(run: RunSummary, look: Callable[[str], None], write_anew: Callable[[], None]) -> None:
-    """What can be done with a run in its state."""
+def _actions(
+    run: RunSummary, open_weights: Callable[[str], None], show_form: Callable[[], None]
+) -> None:
+    """Offer what can be done with a run in its state."""
     with st.container(horizontal=True):
         weights = f"{weights_menu.RUN}{run.name}"
         if st.button(
@@ -171,12 +173,12 @@ def _actions(run: RunSummary, look: Callable[[str], None], write_anew: Callable[
             help="Looks at your photo with what this run has learned so far.",
         ):
             sidebar.choose_weights(weights)
-            look(weights)
+            open_weights(weights)
         st.button(
             "Duplicate with changes",
             icon=":material/content_copy:",
             on_click=_duplicate,
-            args=(run, write_anew),
+            args=(run, show_form),
             help="Fills the form with this run's settings.",
         )
         _stop_or_resume(run)
@@ -185,13 +187,13 @@ def _actions(run: RunSummary, look: Callable[[str], None], write_anew: Callable[
 
 
 def _stop_or_resume(run: RunSummary) -> None:
-    """One button or the other; they come last, so that nothing moves below a pointer."""
+    """Show one button or the other; they come last, so that nothing moves below a pointer."""
     if run.active:
         st.button(
             "Stop",
             icon=":material/stop:",
-            on_click=_attempt,
-            args=(jobs.stop, run),
+            on_click=attempt,
+            args=(_PROBLEM, jobs.stop, run.folder),
             disabled=run.status == "stopping",
             help="Saves first, after the step it is in; Resume goes on from there.",
         )
@@ -199,8 +201,8 @@ def _stop_or_resume(run: RunSummary) -> None:
     st.button(
         "Resume",
         icon=":material/play_arrow:",
-        on_click=_attempt,
-        args=(jobs.resume, run),
+        on_click=attempt,
+        args=(_PROBLEM, jobs.resume, run.folder),
         kwargs={"threads": default_threads()},
         disabled=run.status == "finished" or not has_checkpoint(run.folder),
         help="Goes on from the newest checkpoint, where there is one and the run is not finished.",
@@ -223,7 +225,7 @@ def _delete(run: RunSummary) -> None:
 
 
 def _delete_for_good(run: RunSummary) -> None:
-    _attempt(jobs.delete, run)
+    attempt(_PROBLEM, jobs.delete, run.folder)
     # The sidebar would miss the weights that its link names.
     if (
         st.query_params.get("weights") == f"{weights_menu.RUN}{run.name}"
@@ -232,18 +234,10 @@ def _delete_for_good(run: RunSummary) -> None:
         del st.query_params["weights"]
 
 
-def _attempt(action: Callable[..., None], run: RunSummary, **options: Any) -> None:
-    """Do something to a run, and keep what went wrong for the page that follows."""
-    try:
-        action(run.folder, **options)
-    except UserError as error:
-        st.session_state[_PROBLEM] = str(error)
-
-
-def _duplicate(run: RunSummary, write_anew: Callable[[], None]) -> None:
+def _duplicate(run: RunSummary, show_form: Callable[[], None]) -> None:
     try:
         form.fill_from(run.folder)
     except UserError as error:
         st.session_state[_PROBLEM] = f"{run.name} cannot be duplicated: {error}"
     else:
-        write_anew()
+        show_form()

@@ -50,12 +50,12 @@ _HINTS = get_type_hints(TrainConfig)
 
 
 def changes() -> dict[str, Any]:
-    """What was changed from the preset."""
+    """Return what was changed from the preset."""
     return st.session_state.setdefault(CHANGES, {})
 
 
-def all_of(config: TrainConfig, *, from_scratch: bool) -> tuple[int, int]:
-    """The settings that matter most, all others behind an expander; threads and niceness."""
+def draw_settings(config: TrainConfig, *, from_scratch: bool) -> tuple[int, int]:
+    """Draw the settings that matter most, all others behind an expander; return threads and niceness."""
     main = (*_MAIN, "arch") if from_scratch else _MAIN
     _grid(main, config, columns=len(main))
     with st.expander("Advanced", icon=":material/tune:"):
@@ -68,8 +68,8 @@ def all_of(config: TrainConfig, *, from_scratch: bool) -> tuple[int, int]:
             result = _machine()
     if changed := changes():
         with st.container(horizontal=True, vertical_alignment="center"):
-            told = " · ".join(_label_of(name) for name in changed)
-            st.caption(plain_text(f"Changed from the preset: {told}"))
+            labels = " · ".join(_label_of(name) for name in changed)
+            st.caption(plain_text(f"Changed from the preset: {labels}"))
             st.button(
                 "Back to the preset",
                 type="tertiary",
@@ -103,8 +103,8 @@ def _machine() -> tuple[int, int]:
     return threads, nice
 
 
-def _one(name: str, config: TrainConfig) -> None:
-    """The widget of one setting, showing the user's value, or else the config's."""
+def _widget(name: str, config: TrainConfig) -> None:
+    """Draw the widget of one setting, showing the user's value, or else the config's."""
     field, value = _FIELDS[name], changes().get(name, getattr(config, name))
     if isinstance(getattr(config, name), tuple):
         _range(field, value)
@@ -115,7 +115,12 @@ def _one(name: str, config: TrainConfig) -> None:
     elif isinstance(value, int) and float in types:
         value = float(value)
     st.session_state[key] = value
-    common = {"key": key, "help": _help(field), "on_change": _changed, "args": (name,)}
+    common: dict[str, Any] = {
+        "key": key,
+        "help": _help(field),
+        "on_change": _changed,
+        "args": (name,),
+    }
     if name in CHOICES:
         st.selectbox(label, CHOICES[name], **common)
     elif bool in types:
@@ -127,22 +132,22 @@ def _one(name: str, config: TrainConfig) -> None:
 
 
 def _grid(names: Sequence[str], config: TrainConfig, *, columns: int = _COLUMNS) -> None:
-    """Widgets side by side, in order also where they fall below each other on a phone."""
+    """Draw widgets side by side, in order also where they fall below each other on a phone."""
     for first in range(0, len(names), columns):
         for name, place in zip(names[first : first + columns], st.columns(columns), strict=False):
             with place:
-                _one(name, config)
+                _widget(name, config)
 
 
 def _by_group(*, without: Sequence[str]) -> dict[str, list[str]]:
-    """The other settings, by group; groups without any are left out."""
+    """Sort the other settings by group; groups without any are left out."""
     names = [name for name in _FIELDS if name not in without]
     grouped = {g: [n for n in names if _FIELDS[n].metadata["group"] == g] for g in GROUPS}
     return {group: members for group, members in grouped.items() if members}
 
 
 def _label_of(name: str) -> str:
-    """A setting's name in words."""
+    """Write a setting's name in words."""
     return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
@@ -179,10 +184,11 @@ def _number(types: tuple[type, ...]) -> dict[str, Any]:
 
 
 def _step(field: Field[Any]) -> float:
-    """One for whole numbers; for others a digit of the place the default begins at."""
+    """Return the step of a number: one for whole numbers, for others a digit of the place the default
+    begins at."""
     if float not in _types(field.name):
         return 1
-    default = abs(field.default or 0.001)
+    default = abs(float(getattr(TrainConfig, field.name, None) or 0.001))
     return 10.0 ** math.floor(math.log10(default)) if default < 1 else 0.1
 
 

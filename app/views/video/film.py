@@ -8,10 +8,9 @@ import streamlit as st
 from app.cache import video
 from app.cache.video import Clip
 from app.state import weights_menu
-from app.text import plain_text, sentence
+from app.state.problems import attempt, show_error, show_kept
 from app.ui import layout
-from app.ui.jobs import default_threads
-from dino.errors import UserError
+from app.ui.jobs import default_threads, progress_bar, watch
 from dino.media.draw import COLORMAPS
 from dino.model.backbone import Backbone
 from dino.system.words import in_words
@@ -21,7 +20,6 @@ from dino.video.film.making import FILM, MASKS, read_result
 from dino.video.film.progress import PREVIEW
 
 _PROBLEM = "film_problem"
-_POLL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,18 +38,16 @@ class Order:
 
 
 def work(order: Order) -> bool:
-    """What can be done about the film, and how far it is; whether it is there."""
-    if problem := st.session_state.pop(_PROBLEM, None):
-        st.error(plain_text(sentence(problem)), icon=":material/error:")
-    job = jobs.read_job(order.out)
-    if job.status != "finished":
-        poll = _POLL_S if job.active else None
-        st.fragment(_watch, run_every=poll)(order, job.active)
-    return job.status == "finished"
+    """Show what can be done about the film, and how far it is; return whether it is there."""
+    show_kept(_PROBLEM)
+    finished = jobs.read_job(order.out).status == "finished"
+    if not finished:
+        watch(lambda: jobs.read_job(order.out), lambda job: _state(job, order))
+    return finished
 
 
 def show(order: Order) -> None:
-    """The film."""
+    """Play the film."""
     st.video(
         str(order.out / FILM),
         loop=True,
@@ -62,14 +58,14 @@ def show(order: Order) -> None:
 
 
 def facts(order: Order, backbone: Backbone) -> None:
-    """What is known of a finished film: its scale, its length, downloads; nothing before."""
+    """Show what is known of a finished film: its scale, its length, downloads; nothing before."""
     result = read_result(order.out)
     if result is None or jobs.read_job(order.out).status != "finished":
         return
     if len(result.tops) == 1:
         layout.colour_bar(next(iter(COLORMAPS)), 0, result.tops[0], "× even")
     if result.tops:
-        each = (
+        own_scales = (
             ", each head by its own: "
             + ", ".join(f"head {number} to {top:.3g}" for number, top in enumerate(result.tops))
             if len(result.tops) > 1
@@ -77,7 +73,7 @@ def facts(order: Order, backbone: Backbone) -> None:
         )
         st.caption(
             "Attention of a patch in multiples of what it would get, were all alike. One scale for the whole "
-            f"film, up to the value that 0.5 % of all patches exceed{each}."
+            f"film, up to the value that 0.5 % of all patches exceed{own_scales}."
         )
     st.caption(
         f"{result.num_frames} frames, made in {in_words(result.seconds)} on {backbone.device}."
@@ -98,24 +94,23 @@ def _title(order: Order) -> str:
     return "Attention" if "--attention" in order.options else "Followed mask"
 
 
-def _watch(order: Order, was_active: bool) -> None:
-    job = jobs.read_job(order.out)
-    if job.active != was_active or job.status == "finished":
-        st.rerun()
+def _state(job: Job, order: Order) -> None:
+    progress = job.progress
     if job.active:
-        st.progress(_share(job), plain_text(_told(job)))
+        done, total = (progress.done, progress.total) if progress else (0, 0)
+        progress_bar(done, total, _progress_words(job))
         st.button(
             "Cancel",
             icon=":material/close:",
             key="film_cancel",
             disabled=job.status == "stopping",
-            on_click=_attempt,
-            args=(jobs.cancel, order.out),
+            on_click=attempt,
+            args=(_PROBLEM, jobs.cancel, order.out),
         )
         _preview(order)
         return
     if job.status == "failed":
-        st.error(plain_text(sentence(job.reason)), icon=":material/error:")
+        show_error(job.reason)
     elif job.status == "stopped":
         st.info("Cancelled; nothing was kept.", icon=":material/cancel:")
     st.button(
@@ -138,14 +133,7 @@ def _preview(order: Order) -> None:
     st.image(picture, width="stretch", alt=f"{_title(order)} so far: {order.clip.name}")
 
 
-def _share(job: Job) -> float:
-    progress = job.progress
-    if progress is None or not progress.total:
-        return 0.0
-    return min(progress.done / progress.total, 1.0)
-
-
-def _told(job: Job) -> str:
+def _progress_words(job: Job) -> str:
     if job.status == "stopping":
         return "Ends after this frame …"
     progress = job.progress
@@ -160,7 +148,8 @@ def _told(job: Job) -> str:
 
 def _start(order: Order) -> None:
     video.prepare(order.out, order.mask)
-    _attempt(
+    attempt(
+        _PROBLEM,
         jobs.start,
         order.clip.path,
         order.out,
@@ -170,11 +159,3 @@ def _start(order: Order) -> None:
         precision=order.precision,
         threads=default_threads(),
     )
-
-
-def _attempt(action, *args: Path, **options: object) -> None:
-    """For callbacks: what a user can cause is told on the page."""
-    try:
-        action(*args, **options)
-    except UserError as error:
-        st.session_state[_PROBLEM] = str(error)

@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from app.cache import canvas as cached_canvas
 from app.cache import pictures as photos
 from app.cache import video as services
+from app.components.canvas.component import Brush, Prompts, canvas
 from app.state.selection import MAX_PHOTO_BYTES, Choice
 from app.ui import layout, pointing
-from app.views.video import drawing
 from dino.attention.mass import DEFAULT_MASS
-from dino.media.label_maps import label_overlay
+from dino.media.draw import OBJECT_COLORS, hex_color
+from dino.media.label_maps import label_overlay, resized_labels
+from dino.media.regions import from_label_runs
 from dino.model.backbone import Backbone
 
 WAYS = ("by pointing", "by drawing", "from attention", "a picture of the mask")
@@ -19,7 +22,7 @@ POINTING, DRAWING, ATTENTION, _ = WAYS
 
 
 def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
-    """Labels [H,W] of the first frame, uint8; None while there are none.
+    """Choose the labels [H,W] of the first frame, uint8; None while there are none.
 
     Raises:
         UserError: a picture that is no mask of this frame.
@@ -29,7 +32,7 @@ def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
         help="What is followed: drawn on the first frame, and carried to the others.",
     )  # fmt: skip
     if way == DRAWING:
-        return drawing.drawn(frame, backbone)
+        return _drawn(frame, backbone)
     if way == POINTING:
         masks = pointing.pointed(frame, backbone)
         if not masks.any():
@@ -38,7 +41,7 @@ def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
                 icon=":material/touch_app:",
             )
             return None
-        return _labels(masks)
+        return number_masks(masks)
     large, side = st.columns([6, 5], gap="medium")
     with side:
         labels = _attended(frame, backbone) if way == ATTENTION else _uploaded(frame)
@@ -49,12 +52,12 @@ def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
 
 
 def download(path: Path, data: bytes) -> None:
-    """The first mask, which the command needs."""
+    """Offer the first mask, which the command needs."""
     layout.downloads(("First mask (PNG)", path.name, "contrast", lambda: data))
 
 
-def _labels(masks: np.ndarray) -> np.ndarray:
-    """Masks [n,H,W] that share nothing as labels 1 to n."""
+def number_masks(masks: np.ndarray) -> np.ndarray:
+    """Number masks [n,H,W] that share nothing as labels 1 to n."""
     numbers = np.arange(1, len(masks) + 1, dtype=np.uint8)
     return (masks * numbers[:, None, None]).max(axis=0)
 
@@ -90,3 +93,68 @@ def _show(frame: Choice, labels: np.ndarray) -> None:
         alt=f"The first frame with its mask, {share:.0%} of the picture",
         caption=f"First frame; {objects}, {share:.0%} of the picture.",
     )
+
+
+# Cells along the longer side that are painted; a finer frame takes its labels from the nearest.
+_CELLS = 960
+_MAX_OBJECTS = 8
+_HINT = (
+    "Paint over what is to be followed, each object with a brush of its own; the right button or Erase takes "
+    "paint away."
+)
+_HELP = (
+    "B takes the next brush, E the eraser, the square brackets size it. Arrow keys move over the frame, "
+    "Enter paints a spot, Space sets the brush down and lifts it. Control and Z undoes."
+)
+
+
+def _drawn(frame: Choice, backbone: Backbone) -> np.ndarray | None:
+    """Take the labels [H,W] of the first frame, uint8, as they are painted; None while there are none."""
+    height, width = photos.pixels(frame.photo).shape[:2]
+    shrunk = min(1.0, _CELLS / max(height, width))
+    size = max(1, round(height * shrunk)), max(1, round(width * shrunk))
+    key = f"drawn_{frame.photo.id}"
+    prompts: Prompts = st.session_state.setdefault(key, Prompts())
+    large, side = st.columns([6, 5], gap="medium")
+    with large:
+        canvas(
+            "drawing",
+            [
+                cached_canvas.panel(
+                    frame, backbone, "video-drawing", alt=frame.photo.alt, compares=False
+                )
+            ],
+            hint=_HINT,
+            help_text=_HELP,
+            tools=(),
+            brushes=_brushes(prompts),
+            paint_size=size,
+            prompts=prompts,
+            on_prompts=lambda painted: st.session_state.update({key: painted}),
+        )
+    labels = from_label_runs(prompts.painted, size)
+    with side:
+        _show_shares(labels)
+    return resized_labels(labels, (height, width)) if labels.any() else None
+
+
+def _brushes(prompts: Prompts) -> list[Brush]:
+    """Make one brush for each object that is painted, and one for the next."""
+    count = min(max(prompts.painted[1::2], default=0) + 1, _MAX_OBJECTS)
+    return [
+        Brush(f"Object {number}", hex_color(color), f"Paints object {number} (B)")
+        for number, color in enumerate(OBJECT_COLORS[:count], start=1)
+    ]
+
+
+def _show_shares(labels: np.ndarray) -> None:
+    if not labels.any():
+        st.info(
+            "Paint over an object in the first frame, and it is followed.", icon=":material/brush:"
+        )
+        return
+    shares = [(number, (labels == number).mean()) for number in np.unique(labels[labels > 0])]
+    st.markdown(
+        "\n".join(f"- Object {number}: {share:.1%} of the frame" for number, share in shares)
+    )
+    st.caption("A drawing stays in this session; *First mask* below keeps it as a picture.")

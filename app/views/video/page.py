@@ -1,17 +1,14 @@
 """Video: a film of what a network attends to, or of a mask that it follows, made by a process."""
 
-import html
-import shlex
 from dataclasses import replace
 
 import streamlit as st
 
 from app.cache import video as services
 from app.cache.video import Clip
-from app.state import weights_menu
-from app.state.selection import DEFAULT_SIZE, Choice
-from app.text import plain_text
-from app.ui import layout
+from app.state import url
+from app.state.selection import Choice
+from app.ui import command, layout
 from app.views.video import film, mask, source
 from app.views.video.film import Order
 from dino.model.backbone import Backbone
@@ -23,17 +20,13 @@ FOLLOW = KINDS[1]
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
-    """The page: a video, what is made of it, and the film."""
-    layout.heading(
+    """Draw the page: a video, what is made of it, and the film."""
+    layout.heading_with_weights(
         "Video",
         "What a network attends to over time, or where a mask goes that is drawn on the first frame.",
-        f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}",
+        backbone,
+        if_random="every film here is noise",
     )
-    if backbone.is_random:
-        st.warning(
-            "These are random weights: nothing was learned, so every film here is noise.",
-            icon=":material/casino:",
-        )
     clip = source.choose(choice.photo)
     if clip is None:
         return
@@ -43,12 +36,12 @@ def show(choice: Choice, backbone: Backbone) -> None:
     )  # fmt: skip
     order = _follow(choice, backbone, clip) if kind == FOLLOW else _attend(choice, backbone, clip)
     if order is not None:
-        _command(order, choice)
+        _command(order)
     _footer(clip, backbone)
 
 
 def _attend(choice: Choice, backbone: Backbone, clip: Clip) -> Order:
-    """Controls of an attention film beside the film."""
+    """Draw the controls of an attention film beside the film."""
     backbone.check_attention()
     large, side = st.columns([6, 5], gap="medium")
     with side:
@@ -70,8 +63,7 @@ def _attend(choice: Choice, backbone: Backbone, clip: Clip) -> Order:
 
 def _style(num_heads: int) -> AttentionStyle:
     heads = [MEAN, EACH, *map(str, range(num_heads))]
-    if st.session_state.get("film_head") not in (None, *heads):  # of weights with more heads
-        del st.session_state["film_head"]
+    url.forget_unknown("film_head", heads)  # of weights with more heads
     names = {MEAN: "mean of the heads", EACH: "each head, side by side"}
     head = st.selectbox(
         "Head", heads, format_func=lambda one: names.get(one, f"head {one}"), key="film_head",
@@ -85,7 +77,7 @@ def _style(num_heads: int) -> AttentionStyle:
 
 
 def _follow(choice: Choice, backbone: Backbone, clip: Clip) -> Order | None:
-    """The first frame's mask, then the film."""
+    """Draw the first frame's mask, then the film."""
     frame = replace(choice, photo=services.first_frame(clip))
     labels = mask.choose(frame, backbone)
     if labels is None:
@@ -109,25 +101,17 @@ def _order(choice: Choice, backbone: Backbone, clip: Clip, options: list[str]) -
     return Order(clip, choice.weights, choice.size, backbone.precision, tuple(options), out)
 
 
-def _command(order: Order, choice: Choice) -> None:
-    weights = weights_menu.weights_location(choice.weights, st.session_state)
+def _command(order: Order) -> None:
     video = str(order.clip.path) if order.clip.photo else order.clip.name
     # The mask by the name it is downloaded with.
     options = ["--mask", order.mask[0].name] if order.mask else order.options
-    words = ["python", "-m", "dino", "film", video, "--weights", weights, *options]
-    words += ["--size", str(order.size)] if order.size != DEFAULT_SIZE else []
-    with st.expander("Copy as command", icon=":material/terminal:"):
-        st.code(shlex.join([*words, "--out", "out"]), language=None, wrap_lines=True)
+    options = [*options, *command.flags(size=order.size)]
+    command.show("film", video, weights=order.weights, options=options)
 
 
 def _footer(clip: Clip, backbone: Backbone) -> None:
     st.divider()
     st.caption(
         f"{backbone.device}, {backbone.precision} · weights sha256 `{backbone.weights_sha256[:16]}` · "
-        f"video sha256 `{clip.sha256[:16]}`"
-        + (
-            f"  \nPhoto: {plain_text(clip.photo.credit)}"
-            if clip.photo and clip.photo.credit
-            else ""
-        )
+        f"video sha256 `{clip.sha256[:16]}`" + layout.credit(clip.photo)
     )

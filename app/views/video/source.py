@@ -5,14 +5,15 @@ import streamlit as st
 from app.cache import pictures as photos
 from app.cache import video as services
 from app.cache.video import LIMITS, Clip
-from app.state.selection import Photo, bundled_photos, uploaded
-from app.text import plain_text, sentence
+from app.state.problems import show_error
+from app.state.selection import Photo, bundled_photos
+from app.state.uploads import take_upload
+from app.text import plain_text
 from app.ui import layout
-from dino.errors import UserError
 
 SOURCES = ("Moving crop of the photo", "Your own video")
 OWN = SOURCES[1]
-_UPLOAD, _KEPT = "video_upload", "video_kept"
+_UPLOAD, _KEPT, _PROBLEM = "video_upload", "video_kept", "video_problem"
 
 
 def choose(photo: Photo) -> Clip | None:
@@ -30,7 +31,7 @@ def choose(photo: Photo) -> Clip | None:
 
 
 def show(clip: Clip) -> None:
-    """The clip, or the first frame of one that browsers might not play."""
+    """Show the clip, or the first frame of one that browsers might not play."""
     if clip.photo:
         st.video(str(clip.path), loop=True, muted=True, alt=f"A {clip.name}: {clip.photo.alt}")
     else:
@@ -41,8 +42,8 @@ def show(clip: Clip) -> None:
 
 
 def _moving_crop(photo: Photo) -> Clip:
-    """A clip of the photo in the sidebar if it came with the app: clips are kept on disk, and photos of
-    one's own are not."""
+    """Draw a clip of the photo in the sidebar if it came with the app: clips are kept on disk, and photos
+    of one's own are not."""
     shown = photo if photo.credit else next(iter(bundled_photos().values()))
     clip = services.clip_of_photo(shown)
     whose = "the one in the sidebar"
@@ -68,10 +69,10 @@ def _own() -> Clip | None:
         f"MP4, MOV or GIF; up to {LIMITS.max_bytes // 2**20} MB, {LIMITS.max_frames} frames (24 s at 25 "
         "frames a second) and 1920×1080 px. Sound is left out."
     )
-    kept = st.session_state.get(_KEPT)
-    if isinstance(kept, str):
-        st.error(plain_text(sentence(kept)), icon=":material/error:")
+    if problem := st.session_state.get(_PROBLEM):
+        show_error(problem)
         return None
+    kept: Clip | None = st.session_state.get(_KEPT)
     if kept is not None and not kept.path.exists():  # others made it leave
         st.info("The video is no longer kept here; add it again.", icon=":material/upload:")
         return None
@@ -79,14 +80,11 @@ def _own() -> Clip | None:
 
 
 def _take() -> None:
-    """Keep the video that was added, or the problem with it."""
-    file = uploaded(st.session_state, _UPLOAD)
-    if file is None:
-        return
-    try:
-        st.session_state[_KEPT] = services.keep_upload(file.name, file.getvalue())
-    except UserError as error:
-        st.session_state[_KEPT] = str(error)
+    take_upload(_UPLOAD, _PROBLEM, _keep)
+
+
+def _keep(file_name: str, data: bytes) -> None:
+    st.session_state[_KEPT] = services.keep_upload(file_name, data)
 
 
 def _size(clip: Clip) -> str:

@@ -28,16 +28,16 @@ def test_a_pick_names_a_panel_and_a_patch():
 
 
 @pytest.mark.parametrize(
-    "told", ["0:4:0", "0:0:6", "2:0:0", "1:0:3", "-1:0:0", "0:0", "0:0:0:0", "", None, 3, ["0:0:0"]]
+    "sent", ["0:4:0", "0:0:6", "2:0:0", "1:0:3", "-1:0:0", "0:0", "0:0:0:0", "", None, 3, ["0:0:0"]]
 )
-def test_a_patch_that_is_not_there_is_refused(told):
+def test_a_patch_that_is_not_there_is_refused(sent):
     with pytest.raises(UserError, match="not there"):
-        read_pick(told, PANELS)
+        read_pick(sent, PANELS)
 
 
 def test_points_and_a_box_are_read():
-    told = {"points": [[0, 0, 1], [3, 5, -1]], "box": [0, 1, 4, 6], "painted": []}
-    assert read_prompts(told, PANELS[0]) == Prompts(((0, 0, 1), (3, 5, -1)), (0, 1, 4, 6))
+    sent = {"points": [[0, 0, 1], [3, 5, -1]], "box": [0, 1, 4, 6], "painted": []}
+    assert read_prompts(sent, PANELS[0]) == Prompts(((0, 0, 1), (3, 5, -1)), (0, 1, 4, 6))
     assert read_prompts(NOTHING, PANELS[0]) == Prompts()
 
 
@@ -75,7 +75,7 @@ def test_paint_that_does_not_fit_is_refused(painted):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "sent",
     [
         {"points": [[4, 0, 1]], "box": None, "painted": []},
         {"points": [[0, 6, 1]], "box": None, "painted": []},
@@ -95,12 +95,12 @@ def test_paint_that_does_not_fit_is_refused(painted):
         [],
     ],
 )
-def test_points_outside_are_refused(told):
+def test_points_outside_are_refused(sent):
     with pytest.raises(UserError, match="not there"):
-        read_prompts(told, PANELS[0])
+        read_prompts(sent, PANELS[0])
 
 
 def test_too_many_points_are_said():
-    told = {**NOTHING, "points": [[0, 0, 1]] * (MAX_POINTS + 1)}
+    sent = {**NOTHING, "points": [[0, 0, 1]] * (MAX_POINTS + 1)}
     with pytest.raises(UserError, match="undo some"):
-        read_prompts(told, PANELS[0])
+        read_prompts(sent, PANELS[0])

@@ -33,7 +33,7 @@ def opened(**params: str) -> AppTest:
 
 @pytest.fixture(autouse=True)
 def folders(monkeypatch, tmp_path, small_weights):
-    """Small weights, photos below the data root, and an empty checkpoints folder."""
+    """Set up small weights, photos below the data root, and an empty checkpoints folder."""
     start_afresh(monkeypatch, tmp_path, small_weights)
     monkeypatch.setenv("DINO_DATA_ROOT", str(tmp_path / "data"))
     write_photos(tmp_path / "data" / "pets", 3)
@@ -41,7 +41,7 @@ def folders(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def session(tmp_path, small_weights):
-    """A session whose proposals come from the small weights."""
+    """Begin a session whose proposals come from the small weights."""
     digest = dino.load(small_weights).weights_sha256
     folder = annotations_folder() / "pets"
     return begin(
@@ -50,7 +50,7 @@ def session(tmp_path, small_weights):
 
 
 def event(action: str, index: int, *masks: np.ndarray) -> dict:
-    """What the editor sends, by way of JSON."""
+    """Write what the editor sends, by way of JSON."""
     objects = [
         {"id": number, "class": 0, "runs": regions.row_runs(mask)}
         for number, mask in enumerate(masks, start=1)
@@ -126,7 +126,7 @@ def test_a_link_opens_its_photo_and_a_strange_one_says_so(session):
 
 @pytest.fixture
 def page_state(monkeypatch):
-    """The page's session state, for `handle` outside of a run."""
+    """Return the page's session state, for `handle` outside of a run."""
     kept: dict = {}
     monkeypatch.setattr(queue.st, "session_state", kept)
     return kept
@@ -170,7 +170,7 @@ def test_what_comes_back_is_kept_and_the_next_photo_due(session, page_state):
         {"action": "accept", "index": 0, "objects": [{"id": 1}] * 10},
     ],
 )
-def test_a_message_that_is_none_changes_nothing_and_is_told(session, page_state, message):
+def test_a_message_that_is_none_changes_nothing_and_is_said(session, page_state, message):
     before = state_of(disc((60, 40), 20), status="todo")
     session.save(0, before)
     queue.handle("pets", message)
@@ -187,7 +187,7 @@ def test_read_edit_takes_masks_at_the_size_that_was_painted_on():
         read_edit(event("save", 4, mask.T[:3]), lambda index: (6, 8))
 
 
-def test_problems_with_files_and_photos_are_told_and_the_rest_goes_on(session):
+def test_problems_with_files_and_photos_are_listed_and_the_rest_goes_on(session):
     session.state_path(1).write_text("{")
     session.photo_path(0).unlink()
     at = opened(session="pets")
@@ -218,11 +218,11 @@ def test_exports_are_offered_once_something_is_accepted(session):
     labels = [button.proto.label for button in at.get("download_button")]
     assert labels == ["COCO (JSON)", "YOLO (ZIP)", "Label PNGs (ZIP)", "Cut-outs (ZIP)"]
     (command,) = (code.value for code in at.code)
-    told = "python -m dino annotate export pets --format coco --polygons 1 --out out"
-    assert command == told
+    expected = "python -m dino annotate export pets --format coco --polygons 1 --out out"
+    assert command == expected
     at.segmented_control(key="annotate_outlines").set_value("run lengths").run()
     (command,) = (code.value for code in at.code)
-    assert command == told.replace("--polygons 1", "--rle")
+    assert command == expected.replace("--polygons 1", "--rle")
 
 
 def test_other_weights_are_not_taken_unasked(tmp_path, small_weights, forwards):

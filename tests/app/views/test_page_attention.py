@@ -38,7 +38,7 @@ def opened(**params: str) -> AppTest:
 
 @pytest.fixture
 def kept(small_weights):
-    """The network the app runs and the macaw's tokens in it."""
+    """Return the network the app runs and the macaw's tokens in it."""
     backbone = dino.load(small_weights)
     rgb = dino.decode(bundled_photos()["macaw"].data)
     return backbone, layers.trace(backbone, rgb, size=SIZE)
@@ -50,7 +50,7 @@ def command(at: AppTest) -> str:
 
 
 def figures_of(at: AppTest) -> str:
-    """The gallery's HTML."""
+    """Return the gallery's HTML."""
     return next(element.value for element in at.get("html") if "figcaption><b>" in element.value)
 
 
@@ -213,7 +213,8 @@ def test_a_mask_that_does_not_fit_is_one_sentence(data, says):
 
 
 def upload_key() -> str:
-    """The uploader of a reference mask is the photo's own, and the Masks page's too."""
+    """Return the key of the uploader of a reference mask, which is the photo's own and the Masks page's
+    too."""
     return f"reference_{bundled_photos()['macaw'].id[:16]}"
 
 
@@ -261,7 +262,8 @@ def test_one_network_offers_no_choice():
 
 
 def checkpoint(path, *, both: bool = True):
-    """A checkpoint as a training run saves it, of a small ViT and its teacher; and that teacher."""
+    """Save a checkpoint as a training run does, of a small ViT and its teacher; return it and that
+    teacher."""
     from timm.models.vision_transformer import VisionTransformer
 
     shape = {"img_size": 32, "patch_size": 8, "embed_dim": 128, "depth": 2, "num_heads": 2}

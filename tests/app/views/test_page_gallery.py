@@ -35,7 +35,7 @@ def opened(name: str = "gallery", **params: str) -> AppTest:
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path, small_weights):
-    """Small weights, empty folders, and 18 photos of three classes below the data root."""
+    """Set up small weights, empty folders, and 18 photos of three classes below the data root."""
     start_afresh(monkeypatch, tmp_path, small_weights)
     monkeypatch.setenv("DINO_DATA_ROOT", str(tmp_path / "data"))
     rng = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def paint(tmp_path) -> Path:
 
 @pytest.fixture
 def embedded(paint, small_weights):
-    """The folder of photos, its features where the page looks for them."""
+    """Embed the folder of photos where the page looks for its features."""
     return embed(paint, small_weights)
 
 

@@ -235,7 +235,7 @@ def test_the_comparison_is_blind_until_it_is_answered(monkeypatch, tmp_path, sma
 
 
 def watched() -> None:
-    """The page with a way to Attention that only notes where it would lead."""
+    """Draw the page with a way to Attention that only notes where it would lead."""
     import streamlit as st
 
     from app.ui import sidebar, start
@@ -244,7 +244,7 @@ def watched() -> None:
     def look(**params: str) -> None:
         st.session_state["led_to"] = params
 
-    start.guarded(lambda *given: page.show(*given, look=look), sidebar.choose())
+    start.guarded(lambda *given: page.show(*given, open_attention=look), sidebar.choose())
 
 
 def test_attention_opens_on_the_same_photo_and_weights(small_weights):

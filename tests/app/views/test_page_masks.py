@@ -37,7 +37,7 @@ def opened(**params: str) -> AppTest:
 
 @pytest.fixture
 def offered(monkeypatch) -> dict:
-    """What the page offers for download: file name → what makes its bytes."""
+    """Collect what the page offers for download: file name → what makes its bytes."""
     files: dict = {}
 
     def kept(*given):

@@ -42,7 +42,7 @@ def forwards(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def offered(monkeypatch) -> dict:
-    """What the page offers for download: file name → what makes its bytes."""
+    """Collect what the page offers for download: file name → what makes its bytes."""
     files: dict = {}
     monkeypatch.setattr(
         layout, "downloads", lambda *given: files.update({name: make for _, name, _, make in given})
@@ -69,14 +69,14 @@ def expected_masks(small_weights, settings=SETTINGS):
 
 def test_methods_share_one_forward_and_say_what_they_do(forwards):
     at = opened()
-    for shown, told in (
+    for shown, caption in (
         ("LOST", "Siméoni et al. 2021"),
         ("TokenCut", "Wang et al. 2022"),
         ("MaskCut", "MaskCut of CutLER, Wang et al. 2023"),
     ):
         at.segmented_control(key="method").set_value(shown).run()
         assert not at.exception
-        assert told in text(at)
+        assert caption in text(at)
         assert f"--method {shown.lower()}" in command(at)
         assert "--mass" not in command(at)
         assert "--combine" not in command(at)
@@ -192,7 +192,7 @@ def test_objects_too_small_are_left_out_of_every_file(offered, small_weights):
     assert len(document["images"]) == 1
 
 
-def test_nothing_found_is_told(monkeypatch, offered):
+def test_nothing_found_is_said(monkeypatch, offered):
     from app.cache import masks
     from dino.masks.discovery.methods import build_discovery
 
@@ -209,7 +209,7 @@ def test_nothing_found_is_told(monkeypatch, offered):
     assert json.loads(offered[f"{STEM}-coco.json"]())["annotations"] == []
 
 
-def test_too_many_patches_are_told_in_a_sentence():
+def test_too_many_patches_are_refused_in_a_sentence():
     at = opened(method="TokenCut", size="1024")
     assert not at.exception
     assert f"sought among up to {MAX_PATCHES:,}" in text(at)

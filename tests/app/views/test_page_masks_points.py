@@ -8,8 +8,7 @@ from helpers.prompt_cases import prompted_mask
 import dino
 from app.components.canvas.component import Prompts
 from app.state.selection import bundled_photos
-from app.ui.pointing import of_their_own
-from app.ui.pointing_link import link, read_link
+from app.ui.pointing import marks_text, read_marks, without_overlap
 from dino.attention import photo
 from dino.masks.prompts import Prompt, prompted_objects
 from dino.masks.refine import refine_mask
@@ -66,16 +65,18 @@ def test_two_objects_share_nothing(small_weights):
     assert not at.exception
 
 
-def test_edges_follow_the_points_and_the_told_share_is_of_what_is_drawn(small_weights):
+def test_edges_follow_the_points_and_the_share_said_is_of_what_is_drawn(small_weights):
     """As the library draws them, for one set of points and then for another."""
     rgb = dino.decode(bundled_photos()["cat"].data)
     features = photo.features(dino.load(small_weights), rgb, size=224)
     shares = []
     for points in ([(8, 10, 1)], [(2, 3, 1), (10, 14, -1)]):
-        told = ",".join(
+        painted = ",".join(
             f"{row}:{column}:{'+' if sign > 0 else '-'}" for row, column, sign in points
         )
-        at = open_page("masks", photo="cat", size="224", by=POINTING, points=told, edges="GrabCut")
+        at = open_page(
+            "masks", photo="cat", size="224", by=POINTING, points=painted, edges="GrabCut"
+        )
         grids = prompted_mask(features.patches, GRID, points=points)[None]
         said = {sign: np.zeros((1, *GRID), dtype=bool) for sign in (1, -1)}
         for row, column, sign in points:
@@ -97,16 +98,16 @@ def test_a_link_to_a_photo_of_another_session_does_not_bring_its_points_to_this_
 
 def test_points_go_to_a_link_and_back():
     objects = [Prompts(((12, 7, 1), (3, 4, -1)), (2, 1, 9, 8)), Prompts(((5, 5, 1),))]
-    assert link(objects, GRID) == "12:7:+,3:4:-,b2:1:9:8|5:5:+"
-    assert read_link(link(objects, GRID), GRID) == objects
-    assert read_link("", GRID) == [Prompts()]
+    assert marks_text(objects, GRID) == "12:7:+,3:4:-,b2:1:9:8|5:5:+"
+    assert read_marks(marks_text(objects, GRID), GRID) == objects
+    assert read_marks("", GRID) == [Prompts()]
 
 
 def test_paint_goes_to_a_link_and_back_on_its_own_grid():
     objects = [Prompts(((5, 5, 1),), painted=(30, 0, 3, 1, 7, 0, 2, 2))]
-    assert link(objects, GRID) == "5:5:+,p21:28:30_3+7_2-"
-    assert read_link(link(objects, GRID), GRID) == objects
-    assert read_link(link(objects, GRID), (28, 21)) == [Prompts(((5, 5, 1),))]
+    assert marks_text(objects, GRID) == "5:5:+,p21:28:30_3+7_2-"
+    assert read_marks(marks_text(objects, GRID), GRID) == objects
+    assert read_marks(marks_text(objects, GRID), (28, 21)) == [Prompts(((5, 5, 1),))]
 
 
 def test_a_link_s_paint_makes_the_librarys_mask(small_weights):
@@ -127,7 +128,7 @@ def test_a_link_s_paint_makes_the_librarys_mask(small_weights):
     ],
 )
 def test_what_a_link_garbles_is_left_out(damaged):
-    assert read_link(f"{damaged},1:2:+", GRID) == [Prompts(((1, 2, 1),))]
+    assert read_marks(f"{damaged},1:2:+", GRID) == [Prompts(((1, 2, 1),))]
 
 
 def test_a_link_may_point_outside_the_grid_of_another_size():
@@ -139,5 +140,5 @@ def test_a_link_may_point_outside_the_grid_of_another_size():
 def test_what_two_refined_objects_have_goes_to_whose_patch_it_is():
     first = np.array([[[1, 1, 0, 0]], [[0, 0, 1, 0]]], dtype=bool)
     masks = np.array([[[1, 1, 1, 1]], [[0, 1, 1, 1]]], dtype=bool)
-    alone = of_their_own(masks, first)
+    alone = without_overlap(masks, first)
     assert alone.astype(int).tolist() == [[[1, 1, 0, 1]], [[0, 0, 1, 0]]]

@@ -20,7 +20,7 @@ TIMEOUT_S = 60
 
 
 def page() -> None:
-    """The script AppTest runs: the sidebar and the page, as app/main.py does."""
+    """Run as AppTest's script: the sidebar and the page, as app/main.py does."""
     import streamlit as st
 
     from app.ui import sidebar
@@ -31,7 +31,7 @@ def page() -> None:
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path, small_weights):
-    """Small weights, empty folders, and photos of two classes below the data root."""
+    """Set up small weights, empty folders, and photos of two classes below the data root."""
     import streamlit as st
 
     st.cache_data.clear()
@@ -59,7 +59,7 @@ def photos(tmp_path, photo_file) -> Path:
 
 @pytest.fixture
 def engine(monkeypatch, tmp_path, root):
-    """A stand-in for the engine that starts at once and runs until it is stopped."""
+    """Stand in for the engine: start at once and run until stopped."""
     script = tmp_path / "stand_in.py"
     script.write_text(STAND_IN)
     monkeypatch.setattr(jobs, "COMMAND", (sys.executable, "-I", "-S", str(script)))
@@ -84,7 +84,7 @@ def button(at: AppTest, label: str, where: str = "main"):
 
 
 def charts(at: AppTest) -> dict[str, dict]:
-    """Plotly figures by their accessible name."""
+    """Find the Plotly figures by their accessible name."""
     return {e.proto.alt: json.loads(e.proto.spec) for e in at.main.get("plotly_chart")}
 
 
@@ -143,7 +143,7 @@ def test_the_verdict_claims_no_more_than_was_measured(root, knn, says):
 
 
 def test_the_verdict_tells_j_as_well():
-    from app.views.training.verdict import verdict
+    from app.views.training.monitor import verdict
 
     probes = [
         {"step": 0, "epoch": 0, "knn": 20.0, "jaccard": 0.30},
@@ -331,7 +331,7 @@ def test_the_sidebar_does_not_miss_the_weights_of_a_run_that_is_deleted(root, sm
 
 
 def outlined_beside(photos: Path) -> Path:
-    """Two photos with masks, in a folder of the data root."""
+    """Write two photos with masks, in a folder of the data root."""
     from PIL import Image
 
     folder = photos.parent / "outlined"
@@ -345,8 +345,8 @@ def outlined_beside(photos: Path) -> Path:
 def test_a_duplicate_fills_the_form(root, photos):
     run = make_run(root, "first-1")
     masks = outlined_beside(photos)
-    told = {"data": str(photos), "knn": str(photos), "masks": str(masks), "film": []}
-    (run / "data.json").write_text(json.dumps(told))
+    inputs = {"data": str(photos), "knn": str(photos), "masks": str(masks), "film": []}
+    (run / "data.json").write_text(json.dumps(inputs))
     at = opened()
     button(at, "Duplicate with changes").click().run()
     assert not at.exception

@@ -15,7 +15,7 @@ import dino
 from app.cache import video as cached_video
 from app.cache.video import LIMITS, clip_of_photo, keep_upload, mask_file, uploaded_mask
 from app.state.selection import bundled_photos
-from app.views.video.mask import _labels
+from app.views.video.mask import number_masks
 from dino.errors import UserError, VideoError
 from dino.media.label_maps import indexed_png
 from dino.video import read_frames, write_gif, write_mp4
@@ -32,7 +32,7 @@ def weights(monkeypatch, tmp_path, small_weights):
 
 @pytest.fixture
 def clip_bytes(tmp_path) -> bytes:
-    """Seven frames of 64×128 px."""
+    """Write seven frames of 64×128 px."""
     path = tmp_path / "walk.mp4"
     rng = np.random.default_rng(0)
     write_mp4((colored(scene(number), rng) for number in range(7)), path, fps=10)
@@ -182,13 +182,13 @@ def test_mask_pictures_are_fitted_or_refused():
 
 def test_objects_become_labels_and_oldest_films_make_room(tmp_path, monkeypatch):
     masks = np.array([[[1, 0, 0]], [[0, 0, 1]]], dtype=bool)
-    assert _labels(masks).tolist() == [[1, 0, 2]]
+    assert number_masks(masks).tolist() == [[1, 0, 2]]
     monkeypatch.setattr(cached_video, "_MAX_FILMS", 2)
     folder = films(tmp_path)
     for name in ("old", "new"):
         (folder / name).mkdir(parents=True)
         time.sleep(0.02)
-    mask = mask_file(_labels(masks))
+    mask = mask_file(number_masks(masks))
     cached_video.prepare(folder / "next", mask)
     assert mask[0].read_bytes() == mask[1]
     assert [path.name for path in folder.iterdir()] == ["new"]

@@ -5,6 +5,7 @@ import streamlit as st
 import torch
 
 from app.cache import attention, pictures
+from app.state import url
 from app.ui import layout
 from app.views.learn.frame import (
     SHOWN_PX,
@@ -12,10 +13,9 @@ from app.views.learn.frame import (
     Question,
     Step,
     chart,
+    explain,
     figure,
-    linked,
     predict,
-    told,
 )
 from dino.attention.mass import entropy
 from dino.errors import UserError
@@ -24,7 +24,7 @@ from dino.model.backbone import Backbone
 
 
 def show(lesson: Lesson) -> None:
-    """Where CLS looks in each block, and how widely."""
+    """Show where CLS looks in each block, and how widely."""
     choice, backbone = lesson.choice, lesson.backbone
     if not lesson.has_cls:
         raise UserError(f"{backbone.name} has no CLS token; choose other weights for this step")
@@ -32,7 +32,7 @@ def show(lesson: Lesson) -> None:
     looked, _ = attention.rows(choice, backbone, blocks=every, query="cls", rolled=False)
     maps = looked.weights[:, 0]  # [L,A,h,w]
     bits = entropy(torch.from_numpy(maps)).mean(dim=1).numpy()
-    told(
+    explain(
         "One token has no patch of its own: **CLS**. It asks all patches in every block, collects what they "
         "hand over, and leaves as the description of the whole photo; in DINO it is what two networks in "
         "training, student and teacher, are compared by (steps 5 and 6). In DINO's own training nothing tells "
@@ -42,10 +42,10 @@ def show(lesson: Lesson) -> None:
     with right:
         shown = predict(lesson, _question(bits), name="cls_token")
         if shown:
-            layer = _layer(backbone.depth)
-            _curve(lesson, bits, layer)
+            block = _block(backbone.depth)
+            _curve(lesson, bits, block)
     with left:
-        _picture(lesson, maps[layer if shown else 0].mean(axis=0), layer if shown else 0)
+        _picture(lesson, maps[block if shown else 0].mean(axis=0), block if shown else 0)
 
 
 def _question(bits: np.ndarray) -> Question:
@@ -70,16 +70,16 @@ def _meaning(first: float, last: float) -> str:
 
 
 def _tuned(backbone: Backbone) -> str:
-    """A word of caution where the weights were not trained by DINO alone."""
+    """Write a word of caution where the weights were not trained by DINO alone."""
     if "saliency" not in backbone.name:
         return ""
     return " (The weights chosen here were tuned to show objects afterwards: choose others to see what emerges.)"
 
 
-def _layer(depth: int) -> int:
+def _block(depth: int) -> int:
     if depth == 1:
         return 0
-    return linked(
+    return url.linked(
         "learn_layer",
         range(depth),
         depth - 1,
@@ -94,23 +94,23 @@ def _layer(depth: int) -> int:
     )
 
 
-def _curve(lesson: Lesson, bits: np.ndarray, layer: int) -> None:
+def _curve(lesson: Lesson, bits: np.ndarray, block: int) -> None:
     drawn = figure(lesson, x="block", y="entropy, bits", height=240)
     drawn.add_scatter(x=list(range(len(bits))), y=bits, mode="lines+markers", name="mean of heads")
-    drawn.add_vline(x=layer, line={"color": "rgba(128,128,128,0.7)", "dash": "dot"})
+    drawn.add_vline(x=block, line={"color": "rgba(128,128,128,0.7)", "dash": "dot"})
     ends = f"{bits[0]:.1f} bits in the first block, {bits[-1]:.1f} in the last"
     chart(drawn, "learn_entropies", f"Entropy of CLS attention by block: {ends}.")
 
 
-def _picture(lesson: Lesson, values: np.ndarray, layer: int) -> None:
+def _picture(lesson: Lesson, values: np.ndarray, block: int) -> None:
     choice, backbone = lesson.choice, lesson.backbone
     scaled, _ = draw.normalize(values[None])
     colours = draw.heat(scaled[0], pictures.geometry(choice, backbone), width=SHOWN_PX)
     picture = draw.overlay(pictures.shown(choice.photo, SHOWN_PX), colours, 0.8)
     layout.picture(
         draw.mark_random(picture) if backbone.is_random else picture,
-        alt=f"Where CLS looks in block {layer}, over: {choice.photo.alt}",
-        caption=f"CLS in block {layer} of {backbone.depth - 1}, mean of heads, on its own scale",
+        alt=f"Where CLS looks in block {block}, over: {choice.photo.alt}",
+        caption=f"CLS in block {block} of {backbone.depth - 1}, mean of heads, on its own scale",
     )
 
 

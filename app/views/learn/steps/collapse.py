@@ -8,17 +8,17 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app.cache import learn
+from app.state import url
 from app.views.learn.frame import (
     Lesson,
     Question,
     Step,
-    another,
     chart,
+    explain,
     figure,
-    linked,
-    number,
+    next_seed,
     predict,
-    told,
+    seed_input,
 )
 from dino.media.draw import CHART_COLORS
 from dino.training.teaching.demonstration import KINDS, OUT_DIM, Demonstration, Outcome, Point
@@ -31,13 +31,13 @@ _DRAWN_EVERY = 6
 
 
 def show(lesson: Lesson) -> None:
-    """The switches, the curves while they grow, and what all runs so far came to."""
-    told(
+    """Show the switches, the curves while they grow, and what all runs so far came to."""
+    explain(
         f"Nothing so far stops both networks from saying the same of every photo, which would be a perfect "
         f"score. Two ways lead there: **one of the {OUT_DIM} outputs wins always**, or **all outputs are "
         "always equal**. Centring subtracts the teacher's running mean and works against the first; "
         "sharpening, a low teacher temperature, works against the second. The curves are entropies: 0 is "
-        "one output certain, the top all alike. Here a real DINO of two layers "
+        "one output certain, the top all alike. Here a real DINO of two blocks "
         "trains on drawings of 12×12 px, with the loss and the metrics of our training engine."
     )
     left, right = st.columns([2, 3], gap="medium")
@@ -63,14 +63,14 @@ def show(lesson: Lesson) -> None:
 
 
 def _switches() -> Demonstration:
-    """What is on, and the seed."""
+    """Choose what is on, and the seed."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         centering, sharpening = _switch("Centring"), _switch("Sharpening")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        seed = number("Seed", "training_seed", help_text="Of the weights and the pictures.")
+        seed = seed_input("Seed", "training_seed", help_text="Of the weights and the pictures.")
         st.button(
             "Another seed",
-            on_click=partial(another, "training_seed"),
+            on_click=partial(next_seed, "training_seed"),
             icon=":material/casino:",
             key="learn_train_again",
         )
@@ -79,7 +79,7 @@ def _switches() -> Demonstration:
 
 def _switch(label: str) -> bool:
     key = label.lower()
-    return linked(
+    return url.linked(
         key,
         (True, False),
         _AT_FIRST[key],
@@ -88,7 +88,7 @@ def _switch(label: str) -> bool:
 
 
 def _train(lesson: Lesson, settings: Demonstration) -> Outcome:
-    """The curve, redrawn while it grows; at once where the session has it."""
+    """Draw the curve while it grows; at once where the session has it."""
     place = st.empty()
     bar = st.empty()
 
@@ -105,13 +105,13 @@ def _train(lesson: Lesson, settings: Demonstration) -> Outcome:
 
     outcome = learn.demonstration(settings, grow)
     bar.empty()
-    last = outcome.points[-1].values
+    last = outcome.points[-1]
     with place:
         chart(
             _curves(lesson, outcome.points, settings),
             "learn_curves",
-            f"At the end: entropy of one answer {_bits(last['teacher_entropy']):.2f} bits, of the mean "
-            f"answer {_bits(last['batch_mean_entropy']):.2f}, at most {math.log2(OUT_DIM):.2f}.",
+            f"At the end: entropy of one answer {_bits(last, 'teacher_entropy'):.2f}, of the mean answer "
+            f"{_bits(last, 'batch_mean_entropy'):.2f} bits, at most {math.log2(OUT_DIM):.2f}.",
         )
     return outcome
 
@@ -126,7 +126,7 @@ def _curves(lesson: Lesson, points: Sequence[Point], settings: Demonstration) ->
     ):
         drawn.add_scatter(
             x=steps,
-            y=[_bits(point.values[key]) for point in points],
+            y=[_bits(point, key) for point in points],
             name=name,
             mode="lines",
             line={"color": colour, "width": 3, "dash": dash},
@@ -144,9 +144,9 @@ def _curves(lesson: Lesson, points: Sequence[Point], settings: Demonstration) ->
     return drawn
 
 
-def _bits(nats: float) -> float:
-    """Convert what a run records."""
-    return nats / math.log(2)
+def _bits(point: Point, key: str) -> float:
+    """Turn an entropy, which the engine measures in nats, into bits."""
+    return point.values[key] / math.log(2)
 
 
 def _verdict(outcome: Outcome) -> None:
@@ -165,7 +165,7 @@ def _verdict(outcome: Outcome) -> None:
 
 
 def _table() -> None:
-    """All runs of this session."""
+    """List all runs of this session."""
     made = learn.demonstrations()
     if len(made) < 2:
         st.caption("Flip a switch: another run starts, and the runs are listed here.")
@@ -176,8 +176,8 @@ def _table() -> None:
                 "Centring": settings.centering,
                 "Sharpening": settings.sharpening,
                 "Seed": settings.seed,
-                "One answer, bits": _bits(outcome.points[-1].values["teacher_entropy"]),
-                "Mean answer, bits": _bits(outcome.points[-1].values["batch_mean_entropy"]),
+                "One answer, bits": _bits(outcome.points[-1], "teacher_entropy"),
+                "Mean answer, bits": _bits(outcome.points[-1], "batch_mean_entropy"),
                 "k-NN, %": outcome.knn_after,
                 "Ended in": (outcome.points[-1].verdict or "no collapse").split(":")[0],
             }

@@ -7,13 +7,13 @@ import streamlit as st
 from app.cache import learn
 from app.ui import layout
 from app.ui.layout import Tile
-from app.views.learn.frame import Lesson, Question, Step, another, number, predict, told
+from app.views.learn.frame import Lesson, Question, Step, explain, next_seed, predict, seed_input
 
 
 def show(lesson: Lesson) -> None:
-    """The crops of one draw, who sees which, and where they lie."""
+    """Show the crops of one draw, who sees which, and where they lie."""
     photo = lesson.choice.photo
-    told(
+    explain(
         "Without labels, DINO learns from the photo itself: **two large crops and several small ones** of one "
         "photo should be described alike, by a **student** that learns and a **teacher** that shows the way "
         "(step 6). Each crop is also flipped, recoloured, blurred or turned grey by "
@@ -23,10 +23,10 @@ def show(lesson: Lesson) -> None:
     left, right = st.columns([2, 3], gap="medium")
     with left:
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            seed = number("Seed", "crop_seed", help_text="The same seed draws the same crops.")
+            seed = seed_input("Seed", "crop_seed", help_text="The same seed draws the same crops.")
             st.button(
                 "Re-roll",
-                on_click=partial(another, "crop_seed"),
+                on_click=partial(next_seed, "crop_seed"),
                 icon=":material/casino:",
                 key="learn_reroll",
             )

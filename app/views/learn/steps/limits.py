@@ -5,7 +5,7 @@ import streamlit as st
 
 from app.cache import attention, pictures
 from app.ui import layout
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, predict, told
+from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
 from dino.media import draw
 
 # As the norms panel of the Attention page counts them.
@@ -13,9 +13,9 @@ _TOWERS = 2.0
 
 
 def show(lesson: Lesson) -> None:
-    """What to be careful about, and the patches whose tokens tower over the others."""
+    """Show what to be careful about, and the patches whose tokens tower over the others."""
     choice, backbone = lesson.choice, lesson.backbone
-    told(
+    explain(
         "- Attention is **where values come from, not why**: a head may look at a patch and take little from "
         "it. *Head off* on the Attention page shows what a head changes.\n"
         "- A mask from attention is **no segmentation**: the best head is often picked by looking at the "

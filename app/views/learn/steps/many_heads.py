@@ -6,18 +6,18 @@ import torch
 from app.cache import pictures
 from app.ui import layout
 from app.ui.layout import Tile
-from app.views.learn.frame import TILE_PX, Lesson, Question, Step, predict, told
+from app.views.learn.frame import TILE_PX, Lesson, Question, Step, explain, predict
 from dino.attention import files
 from dino.attention.mass import entropy
 from dino.media import draw
 
 
 def show(lesson: Lesson) -> None:
-    """All heads of the last block; after the prediction, how widely each spreads."""
+    """Show all heads of the last block; after the prediction, how widely each spreads."""
     choice, backbone = lesson.choice, lesson.backbone
     attention, _ = pictures.attention(choice, backbone)
     bits = entropy(torch.from_numpy(attention.heads)).tolist()
-    told(
+    explain(
         f"A block has several heads, {backbone.num_heads} in these weights, each with queries, keys and values of "
         "its own. They all get the same tokens and may look for different things; what they bring back is "
         "joined, and one more learned matrix mixes it. How widely a head spreads is its **entropy**: "

@@ -3,7 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from app.views.learn.frame import Lesson, Question, Step, chart, figure, linked, predict, told
+from app.state import url
+from app.views.learn.frame import Lesson, Question, Step, chart, explain, figure, predict
 from dino.training.teaching.lag import example_path, memory_steps, teacher_path
 
 _STEPS = 2000
@@ -13,8 +14,8 @@ _STUDENT, _TEACHER = "#8a8f98", "#ff8c00"
 
 
 def show(lesson: Lesson) -> None:
-    """One weight of a student that shakes on its way, and a teacher that lags behind."""
-    told(
+    """Show one weight of a student that shakes on its way, and a teacher that lags behind."""
+    explain(
         "Student and teacher are the same network with different weights. The **student** learns by gradient; "
         "the **teacher** never does: after each step it becomes m parts of itself and 1 − m parts of the "
         "student. The momentum m rises from 0.996 to 1 in the paper's training. The teacher is steadier than "
@@ -25,7 +26,7 @@ def show(lesson: Lesson) -> None:
     with left:
         st.latex(_FORMULA)
         if predict(lesson, _QUESTION, name="momentum"):
-            momentum = linked(
+            momentum = url.linked(
                 "momentum",
                 _MOMENTA,
                 0.996,
@@ -38,7 +39,7 @@ def show(lesson: Lesson) -> None:
 
 
 def _paths(lesson: Lesson, momentum: float | None) -> None:
-    """The student's weight, and the teacher's once it is predicted."""
+    """Draw the student's weight, and the teacher's once it is predicted."""
     student = example_path(_STEPS, seed=0)
     drawn = figure(lesson, x="step", y="one weight")
     drawn.add_scatter(y=student, name="student", mode="lines", line={"color": _STUDENT, "width": 1})

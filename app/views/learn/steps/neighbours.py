@@ -4,27 +4,28 @@ import numpy as np
 import streamlit as st
 
 from app.cache import learn
+from app.state import url
 from app.ui import layout
 from app.ui.layout import Tile
-from app.views.learn.frame import Lesson, Question, Step, linked, predict, told
+from app.views.learn.frame import Lesson, Question, Step, explain, predict
 
 _SEED = 0
 _SHOWN = 5
 
 
 def show(lesson: Lesson) -> None:
-    """A crop and those the network takes for most alike; after the prediction, the vote's accuracy."""
+    """Show a crop and those the network takes for most alike; after the prediction, the vote's accuracy."""
     found = learn.neighbours(lesson.choice, lesson.backbone, _SEED)
-    count, each = len(found.labels), learn.CROPS_OF_A_PHOTO
-    told(
+    count, num_crops = len(found.labels), learn.CROPS_OF_A_PHOTO
+    explain(
         "How good are features nobody has trained a classifier on? **k-NN** asks the k nearest others to vote. "
-        f"As a small test, {each} crops of each of {len(found.names)} photos, {count} in all, look for each "
+        f"As a small test, {num_crops} crops of each of {len(found.names)} photos, {count} in all, look for each "
         "other; the class is the photo a crop was cut from. It is a demonstration, not a benchmark: the "
         "paper's k-NN votes over the classes of ImageNet, for which there is `python -m dino eval knn`."
     )
     shown = predict(lesson, _question(found), name="neighbours")
     if shown:
-        k = linked(
+        k = url.linked(
             "neighbours",
             range(1, 11),
             5,
@@ -37,7 +38,7 @@ def show(lesson: Lesson) -> None:
         left.metric("k-NN of the CLS token", f"{ours:.0f}%")
         middle.metric("k-NN of 8×8 px", f"{plain:.0f}%")
         right.metric(
-            "Share of right neighbours by chance", f"{100 * (each - 1) / (count - 1):.0f}%"
+            "Share of right neighbours by chance", f"{100 * (num_crops - 1) / (count - 1):.0f}%"
         )
     _examples(found, shown=shown)
 
@@ -55,7 +56,7 @@ def _question(found: learn.Neighbours) -> Question:
 
 
 def _examples(found: learn.Neighbours, *, shown: bool) -> None:
-    """One crop of the chosen photo and its nearest others."""
+    """Show one crop of the chosen photo and its nearest others."""
     near = found.features @ found.features.T
     np.fill_diagonal(near, -np.inf)
     order = np.argsort(-near[0])[:_SHOWN]

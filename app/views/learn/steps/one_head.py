@@ -7,7 +7,7 @@ from app.cache import learn, pictures
 from app.components.canvas.component import Picked, canvas
 from app.state import asked as state_asked
 from app.state import url
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
+from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
 from dino.attention.arithmetic import AttentionRow, strongest, token_name, weakest
 from dino.media import draw
 from dino.model.queries import Query, query_name
@@ -16,13 +16,13 @@ _KEYS_SHOWN = 4
 
 
 def show(lesson: Lesson) -> None:
-    """The formula, a table of a few keys, and the map that all of them make."""
+    """Show the formula, a table of a few keys, and the map that all of them make."""
     choice, backbone = lesson.choice, lesson.backbone
     backbone.check_attention()
     asked = state_asked.read_asked(backbone, pictures.geometry(choice, backbone).grid)
     url.link("query", query_name(asked.query), state_asked.default_query(backbone))
     width = learn.row(choice, backbone, layer=-1, query=asked.query, head=0).width
-    told(
+    explain(
         f"The network is a pile of **blocks**, and each compares all tokens with each other in several **heads**, "
         f"side by side. In a head every token makes three vectors of d = {width} numbers: a **query** q (what it looks "
         "for), a **key** k (what it offers) and a **value** v (what it hands over). How well they fit is the "
@@ -34,7 +34,7 @@ def show(lesson: Lesson) -> None:
     left, right = st.columns(2, gap="medium")
     with right:
         heads = range(backbone.num_heads)
-        head = linked(
+        head = url.linked(
             "one_head",
             heads,
             0,
@@ -58,7 +58,7 @@ def _question(row: AttentionRow) -> Question:
 
 
 def _table(row: AttentionRow) -> None:
-    """Few keys of many: CLS and registers, the best patches, the query itself, the worst."""
+    """Show few keys of many: CLS and registers, the best patches, the query itself, the worst."""
     indices = [*range(row.num_prefix), *strongest(row, _KEYS_SHOWN), row.position, weakest(row)]
     kept = list(dict.fromkeys(indices))
     st.dataframe(
@@ -83,7 +83,7 @@ def _table(row: AttentionRow) -> None:
 
 
 def _map(lesson: Lesson, query: Query, row: AttentionRow, head: int) -> None:
-    """All shares over the photo; a click asks for another query."""
+    """Show all shares over the photo; a click asks for another query."""
     choice, backbone = lesson.choice, lesson.backbone
     shares = row.shares[row.num_prefix :].reshape(row.grid)
     scaled, _ = draw.normalize(shares[None])

@@ -11,7 +11,7 @@ from app.cache import learn, pictures
 from app.components.canvas.component import Picked, canvas
 from app.state import asked, url
 from app.ui import layout
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
+from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
 from dino.media.geometry import Geometry
 
 _SIZES_PX = (8, 14, 16, 32)
@@ -19,12 +19,12 @@ _ENLARGED_PX = 288
 
 
 def show(lesson: Lesson) -> None:
-    """The grid, one patch's pixels, and what another patch size would cost."""
+    """Show the grid, one patch's pixels, and what another patch size would cost."""
     choice, backbone = lesson.choice, lesson.backbone
     geometry = pictures.geometry(choice, backbone)
     rows, columns = geometry.grid
     patch, count = backbone.patch_size, rows * columns
-    told(
+    explain(
         f"A vision transformer does not see pixels one by one. Your photo is cut into squares of "
         f"{patch}×{patch} px, here {rows} rows of {columns}: **{count:,} patches**. The {3 * patch**2:,} "
         f"numbers of each are multiplied by one learned matrix and become a **token**, {backbone.embed_dim} "
@@ -82,16 +82,16 @@ _QUESTION = Question(
 
 
 def _other_size(lesson: Lesson) -> None:
-    """The same photo, cut otherwise."""
+    """Show the same photo, cut otherwise."""
     own = lesson.backbone.patch_size
     sizes = sorted({*_SIZES_PX, own})
-    size = linked(
+    size = url.linked(
         "cut",
         sizes,
         own,
         lambda: st.select_slider("Patches of, px", sizes, key="cut", persist_state="session"),
     )
-    geometry = learn.cut(lesson.choice.photo, lesson.choice.size, size)
+    geometry = learn.plan_cut(lesson.choice.photo, lesson.choice.size, size)
     rows, columns = geometry.grid
     layout.picture(
         learn.grid_picture(lesson.choice.photo, geometry, SHOWN_PX),
@@ -101,7 +101,7 @@ def _other_size(lesson: Lesson) -> None:
 
 
 def _chosen(geometry: Geometry) -> tuple[int, int]:
-    """The patch in the link, or the middle one."""
+    """Find the patch in the link, or the middle one."""
     rows, columns = geometry.grid
     parts = url.seeded("patch", "").split(":")
     if len(parts) == 2 and all(part.isascii() and part.isdigit() for part in parts):

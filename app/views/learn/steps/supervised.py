@@ -7,11 +7,11 @@ import streamlit as st
 import torch
 
 from app.cache import backbones, pictures
-from app.state import weights_menu
+from app.state import url, weights_menu
 from app.state.selection import Choice, all_photos
 from app.text import plain_text
 from app.ui import layout
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, linked, predict, told
+from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
 from dino.attention import files
 from dino.attention.mass import entropy
 from dino.attention.photo import PhotoAttention
@@ -30,8 +30,8 @@ _PROOF = (
 
 
 def show(lesson: Lesson) -> None:
-    """Two maps without names; after the prediction, which is which and what each has learned from."""
-    told(
+    """Show two maps without names; after the prediction, which is which and what each has learned from."""
+    explain(
         "The paper's surprise: attention of a transformer trained **without** labels lies on objects, that of "
         "the same transformer trained **with** labels much less so (section 4.2). The two here are small: one "
         "network, trained on the same photos of 10 classes, once without their labels and once with them. Do "
@@ -51,7 +51,7 @@ def show(lesson: Lesson) -> None:
         # Which stands first depends on the photo, so that a blind test stays one.
         first = int(lesson.choice.photo.id[-1], 16) % 2
         names = [DINO, SUPERVISED] if first else [SUPERVISED, DINO]
-        sides = [_look(lesson.choice, name) for name in names]
+        sides = [_attend(lesson.choice, name) for name in names]
         shown = predict(lesson, _question(names, sides), name="supervised")
     for column, letter, name, (backbone, attention) in zip(
         columns, "AB", names, sides, strict=True
@@ -65,11 +65,11 @@ def show(lesson: Lesson) -> None:
 
 
 def _on_photo(lesson: Lesson) -> Lesson:
-    """The lesson on one of two photos with something to see, or on the sidebar's."""
+    """Set the lesson on one of two photos with something to see, or on the sidebar's."""
     photos = all_photos(st.session_state)
     own = lesson.choice.photo.name
     options = list(dict.fromkeys((*_PHOTOS, own)))
-    chosen = linked(
+    chosen = url.linked(
         "pair_on",
         options,
         _PHOTOS[0],
@@ -97,7 +97,7 @@ def _question(names: list[str], sides: list[tuple[Backbone, PhotoAttention]]) ->
     )
 
 
-def _look(choice: Choice, name: str) -> tuple[Backbone, PhotoAttention]:
+def _attend(choice: Choice, name: str) -> tuple[Backbone, PhotoAttention]:
     backbone = backbones.open_weights(name, st.session_state)
     return backbone, pictures.attention(replace(choice, weights=name), backbone)[0]
 
