@@ -10,9 +10,9 @@ import statistics
 import time
 from pathlib import Path
 
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
-wait_politely()
+let_idle_threads_sleep()
 
 import dino  # noqa: E402
 from dino.masks.discovery.keys import discover_in, photo_keys  # noqa: E402

@@ -12,9 +12,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
-wait_politely()
+let_idle_threads_sleep()
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402

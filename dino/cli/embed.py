@@ -20,7 +20,7 @@ from dino.cli.measurement import Threads, say
 from dino.cli.options import Device, Key, Photos, Precision, PrecisionOption, Size, Weights
 
 if TYPE_CHECKING:
-    from dino.features.folder.progress import Progress
+    from dino.features.folder.progress import EmbeddingProgress
     from dino.model.backbone import Backbone
 
 _RENEW_S, _SPARSE_S = 0.2, 20.0  # on a terminal, and elsewhere
@@ -74,16 +74,14 @@ def embed(
 
     Writes features.npz, features.parquet and thumbnails.npz; only what is new or changed is computed.
     """
-    import os
-
     import torch
 
     from dino.features.folder.engine import embed_photos
     from dino.features.folder.place import kept_precision
     from dino.features.folder.preparation import Preparation
+    from dino.system.processes import lower_priority
 
-    if nice:
-        os.nice(nice)
+    lower_priority(nice)
     if threads is not None:
         torch.set_num_threads(threads)
     preparation = Preparation(size=size, fit=fit.value, resize=resize)
@@ -169,13 +167,13 @@ def _load(weights: str | None, key: str, device: str, precision: Precision) -> "
     return backbone
 
 
-def _shown() -> "Callable[[Progress], None]":
+def _shown() -> "Callable[[EmbeddingProgress], None]":
     """A line about the progress: renewed in place on a terminal, else one now and then."""
     from dino.system.words import in_words
 
     terminal, last = sys.stderr.isatty(), [time.monotonic()]
 
-    def show(progress: "Progress") -> None:
+    def show(progress: "EmbeddingProgress") -> None:
         now, end = time.monotonic(), progress.status != "running"
         if (now - last[0] < (_RENEW_S if terminal else _SPARSE_S) and not (terminal and end)) or (
             progress.images_per_s is None

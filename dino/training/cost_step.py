@@ -7,12 +7,11 @@ import json
 import platform
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
-wait_politely()
+let_idle_threads_sleep()
 
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
@@ -37,12 +36,12 @@ def measure_here(
     chosen = choose_device(device)
     precision = choose_precision(config.precision, chosen)
     load_libraries()
-    base = resident_peak() if chosen.type == "cpu" else 0
+    base = peak_memory(chosen) if chosen.type == "cpu" else 0
     times = step_times(config, device=chosen, precision=precision, warmup=warmup, steps=steps)
     return {
         "times": times,
         "batch_size": config.batch_size,
-        "peak_bytes": resident_peak() if chosen.type == "cpu" else peak_memory(chosen),
+        "peak_bytes": peak_memory(chosen),
         "base_bytes": base,
         "device": str(chosen),
         "device_name": torch.cuda.get_device_name(chosen)
@@ -103,20 +102,6 @@ def load_libraries() -> None:
     parameter = torch.zeros(1, requires_grad=True)
     parameter.sum().backward()
     torch.optim.AdamW([parameter], fused=True).step()
-
-
-def resident_peak() -> int:
-    """Most bytes of memory this process has held.
-
-    What `getrusage` tells may be its parent's, whose memory it had until it became another program.
-    """
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:  # not Linux
-        pass
-    return peak_memory(torch.device("cpu"))
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ def test_a_process_of_its_own_tells_its_own_memory():
     larger = measure_apart(big, steps=5, device="cpu", threads=1)
     assert larger.peak_bytes > found.peak_bytes
     assert larger.seconds > found.seconds
-    script = "from dino.training.cost_step import resident_peak; print(resident_peak())"
+    script = "from dino.system.processes import peak_memory; print(peak_memory())"
     holder = (
         "import subprocess, sys\n"
         "ballast = bytearray(b'x') * 1_500_000_000\n"

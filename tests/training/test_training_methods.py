@@ -26,10 +26,10 @@ from dino.training.loop import fit
 from dino.training.methods import build_method
 from dino.training.presets import preset_config
 from dino.training.runs import checkpoint
-from dino.training.runs.events import open_events
 from dino.training.runs.exports import read_head
 from dino.training.runs.folder import read_run
 from dino.training.runs.preflight import checkpoint_bytes, preflight
+from dino.training.runs.reporter import open_events
 
 CPU = torch.device("cpu")
 SMALL = replace(TINY, drop_path=0.0, probe_size=32, film_size=32)
@@ -422,7 +422,7 @@ def test_the_supervised_twin_comes_second_and_is_another_network():
 )
 def test_a_run_in_a_session_of_its_own_stands_back_as_a_session():
     script = (
-        "from dino.cli.train import _be_modest; _be_modest(None, 7); "
+        "from dino.system.processes import lower_priority; lower_priority(7); "
         "print(open('/proc/self/autogroup').read())"
     )
     root = Path(__file__).resolve().parents[2]

@@ -18,15 +18,14 @@ import dino
 from dino.errors import UserError, WeightsError
 from dino.media.crops import MultiCrop, random_box
 from dino.media.photo_folders import open_folder
-from dino.system.jobs import process_start_time
+from dino.system.processes import process_start_time
 from dino.training.config import TrainConfig
 from dino.training.data import StepSampler, collate, loader, start_reading
 from dino.training.loop import fit, resume_run
 from dino.training.metrics import collapse
 from dino.training.runs import checkpoint
 from dino.training.runs.exports import export_weights
-from dino.training.runs.folder import METRICS, read_run
-from dino.training.runs.lines import Lines, read_lines
+from dino.training.runs.folder import METRICS, Lines, read_lines, read_run
 from dino.weights import info
 
 ROOT = Path(__file__).resolve().parents[2]

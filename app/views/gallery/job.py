@@ -10,7 +10,8 @@ from app.text import plain_text, sentence
 from app.ui.jobs import default_threads
 from dino.errors import UserError
 from dino.features.folder import jobs
-from dino.features.folder.jobs import Job
+from dino.features.folder.progress import EmbeddingProgress
+from dino.system.jobs import Job
 from dino.system.words import in_words
 
 _PROBLEM = "gallery_problem"
@@ -38,7 +39,7 @@ def _watch(of: Gallery, num_photos: int, was_active: bool, key: str) -> None:
         _buttons(job, of, num_photos, key)
 
 
-def _state(job: Job, of: Gallery, num_photos: int) -> None:
+def _state(job: Job[EmbeddingProgress], of: Gallery, num_photos: int) -> None:
     progress = job.progress
     if job.active:
         share = progress.done / max(progress.total, 1) if progress else 0.0
@@ -62,7 +63,7 @@ def _state(job: Job, of: Gallery, num_photos: int) -> None:
         st.caption(f"{len(of.photos):,} photos as {plain_text(of.weights)} sees them{left_out}.")
 
 
-def _told(job: Job) -> str:
+def _told(job: Job[EmbeddingProgress]) -> str:
     if job.status == "stopping":
         return "Keeps what is done and stops …"
     progress = job.progress
@@ -76,7 +77,7 @@ def _told(job: Job) -> str:
     return " · ".join(words)
 
 
-def _buttons(job: Job, of: Gallery, num_photos: int, key: str) -> None:
+def _buttons(job: Job[EmbeddingProgress], of: Gallery, num_photos: int, key: str) -> None:
     if job.active:
         st.button(
             "Pause",

@@ -12,9 +12,8 @@ from app.views.training.charts import COLOURS, Curve
 from app.views.training.verdict import verdict
 from dino.system.files import read_json
 from dino.system.words import in_words
-from dino.training.runs.folder import METRICS, PROBES
+from dino.training.runs.folder import METRICS, PROBES, read_lines
 from dino.training.runs.jobs import runs_folder
-from dino.training.runs.lines import read_lines
 from dino.training.runs.listing import RunSummary, is_run, summarize
 
 _LOOKS = "train_looks"

@@ -14,11 +14,11 @@ from app.ui.jobs import default_threads
 from dino.errors import UserError
 from dino.media.draw import COLORMAPS
 from dino.model.backbone import Backbone
+from dino.system.jobs import Job
 from dino.system.words import in_words
 from dino.video.film import exports, jobs
-from dino.video.film.jobs import Job
 from dino.video.film.making import FILM, MASKS, read_result
-from dino.video.film.progress import PREVIEW
+from dino.video.film.progress import PREVIEW, FilmProgress
 
 _PROBLEM = "film_problem"
 _POLL_S = 1.0
@@ -138,14 +138,14 @@ def _preview(order: Order) -> None:
     st.image(picture, width="stretch", alt=f"{_title(order)} so far: {order.clip.name}")
 
 
-def _share(job: Job) -> float:
+def _share(job: Job[FilmProgress]) -> float:
     progress = job.progress
     if progress is None or not progress.total:
         return 0.0
     return min(progress.done / progress.total, 1.0)
 
 
-def _told(job: Job) -> str:
+def _told(job: Job[FilmProgress]) -> str:
     if job.status == "stopping":
         return "Ends after this frame …"
     progress = job.progress

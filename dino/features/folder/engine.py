@@ -20,7 +20,7 @@ from dino.features.folder.files import NO_PARQUET, write_features
 from dino.features.folder.place import folder_of, only_writer, settle
 from dino.features.folder.planning import Plan, list_photos, make_plan
 from dino.features.folder.preparation import Lens, Preparation, Prepared, read_prepared
-from dino.features.folder.progress import Progress, Reporter
+from dino.features.folder.progress import EmbeddingProgress, EmbeddingProgressWriter
 from dino.features.folder.store import PartStore, Row
 from dino.model.backbone import Backbone
 from dino.model.limits import check_fits
@@ -55,7 +55,7 @@ def embed_photos(
     preparation: Preparation | None = None,
     batch_size: int = 32,
     workers: int = 2,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[EmbeddingProgress], None] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> EmbedResult:
     """CLS features of all photos below a folder or in a ZIP, into `out`.
@@ -84,7 +84,7 @@ def embed_photos(
         plan = make_plan(list_photos(root), known)
         _tell(plan, say)
         done = len(plan.names) - len(plan.todo)
-        reporter = Reporter(out, done=done, total=len(plan.names), listener=progress)
+        reporter = EmbeddingProgressWriter(out, done=done, total=len(plan.names), listener=progress)
         try:
             reading = {"batch_size": batch_size, "workers": min(workers, len(plan.todo))}
             batches = _batches(backbone, plan, preparation, stop, **reading)
@@ -92,7 +92,7 @@ def embed_photos(
             for batch in batches if plan.todo else ():
                 store.append(batch)
                 rows |= {row.name: row for row in batch}
-                reporter.batch(len(batch), sum(bool(row.problem) for row in batch))
+                reporter.add_batch(len(batch), sum(bool(row.problem) for row in batch))
                 if stop[0]:
                     break
             if len(rows) == len(plan.names):

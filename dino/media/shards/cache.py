@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dino.errors import UserError
 from dino.media.shards.indexing import COLUMNS, build_index
-from dino.system.files import written_whole
+from dino.system.files import open_atomically
 
 _CACHE_VERSION = 1
 
@@ -28,6 +27,8 @@ def cached_index(shards: Sequence[Path], cache: Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in COLUMNS}
     except Exception:  # absent, or damaged: zip, zlib and numpy raise about as many types
         columns = build_index(shards)
-    with suppress(UserError), written_whole(path) as file:
-        np.savez(file, allow_pickle=False, **columns)
+    with suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+        with open_atomically(path) as file:
+            np.savez(file, allow_pickle=False, **columns)
     return columns

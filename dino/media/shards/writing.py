@@ -8,7 +8,7 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.media.photo_folders import PhotoFolder
-from dino.system.files import written_whole
+from dino.system.files import open_atomically, write_error
 
 
 def write_shards(
@@ -42,12 +42,16 @@ def write_shards(
     width = max(3, len(str(len(starts) - 1)))  # so that sorted names are in order
     shards = [out / f"shard-{number:0{width}}.tar" for number in range(len(starts))]
     for path, start in zip(shards, starts, strict=True):
-        with (
-            written_whole(path) as file,
-            tarfile.open(fileobj=file, mode="w", encoding="utf-8") as tar,
-        ):
-            for index in order[start : start + samples_per_shard].tolist():
-                _add_photo(tar, folder, index)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            with (
+                open_atomically(path) as file,
+                tarfile.open(fileobj=file, mode="w", encoding="utf-8") as tar,
+            ):
+                for index in order[start : start + samples_per_shard].tolist():
+                    _add_photo(tar, folder, index)
+        except OSError as error:
+            raise write_error(path, error) from error
     return shards
 
 

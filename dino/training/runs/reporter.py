@@ -1,7 +1,5 @@
 """What a run writes down while it runs: metrics, log, checkpoints, weights, probes, events."""
 
-import resource
-import sys
 import time
 import traceback
 from pathlib import Path
@@ -10,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dino.errors import UserError
+from dino.system import processes
 from dino.system.distributed import World, wait_for_all
 from dino.training.config import TrainConfig
 from dino.training.data import Batch, Photos
 from dino.training.methods import Method, frozen_copy
 from dino.training.probes.probing import open_probe
 from dino.training.runs import checkpoint
-from dino.training.runs.events import Events, open_events
 from dino.training.runs.exports import drop_unfinished, export_head, export_weights
 from dino.training.runs.folder import PROBES, Inputs, RunFolder
 from dino.training.step import StepResult
@@ -28,6 +26,29 @@ if TYPE_CHECKING:
 
 # Unreadable photos named in the log; the rest are counted.
 _NAMED = 20
+
+
+class Events:
+    """TensorBoard events of a run, where tensorboard is installed: `tensorboard --logdir RUN`."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Write every number of a line of metrics, at its `step`."""
+        for name, value in values.items():
+            if name != "step":
+                self._writer.add_scalar(name, value, values["step"])
+        self._writer.flush()
+
+
+def open_events(run: Path) -> Events | None:
+    """Open a writer into RUN/tensorboard; None without the package."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return Events(SummaryWriter(str(run / "tensorboard")))
 
 
 class Reporter:
@@ -70,7 +91,7 @@ class Reporter:
         for line in (*problems, f"resumed at step {step}"):
             self._note(line)
         self._folder.truncate(step)
-        drop_unfinished(self._folder.folder / "weights")
+        drop_unfinished(self._folder.folder)
 
     def count(self, batch: Batch, photos: Photos, waited: float) -> None:
         """Count a batch, the seconds it was waited for, and the photos it could not read."""
@@ -178,11 +199,10 @@ def progress_line(values: dict[str, Any], end: int) -> str:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes held so far: on the GPU, or by this process."""
+    """Measure the most bytes held so far: on the GPU, or by this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return processes.peak_memory()
 
 
 def _progress(training: "Training") -> dict[str, Any]:

@@ -33,7 +33,7 @@ from dino.video.film.attention import (
     looked_at,
 )
 from dino.video.film.masks import tracked
-from dino.video.film.progress import Progress, Reporter
+from dino.video.film.progress import FilmProgress, FilmProgressWriter
 
 FILM, MASKS, RESULT = "film.mp4", "masks", "result.json"
 # What there is only while a film is made.
@@ -67,7 +67,7 @@ def make_film(
     look: AttentionStyle | np.ndarray,
     size: int = 480,
     limits: VideoLimits | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[FilmProgress], None] | None = None,
 ) -> FilmResult:
     """Draw the attention over a video, or follow a mask through it.
 
@@ -88,7 +88,7 @@ def make_film(
         check_style(backbone, look)
     info = probe(str(video), limits=limits)
     _clear(out)
-    reporter = Reporter(out, total=info.num_frames or 0, listener=progress)
+    reporter = FilmProgressWriter(out, total=info.num_frames or 0, listener=progress)
     fps = min(max(info.fps, _FPS[0]), _FPS[1])
     with stop_on_signal() as stop:
         work = _Work(backbone, video, limits, out, size, fps, reporter, stop)
@@ -111,7 +111,7 @@ def make_film(
             ) from error
         finally:
             _clear(out)
-    result = FilmResult(False, reporter.done, fps, round(time.monotonic() - started, 2), tops)
+    result = FilmResult(False, reporter.now.done, fps, round(time.monotonic() - started, 2), tops)
     _write_result(out, result, backbone, look, size)
     reporter.end("finished")
     return result
@@ -137,7 +137,7 @@ class _Work:
     out: Path
     size: int
     fps: float
-    reporter: Reporter
+    reporter: FilmProgressWriter
     stop: list[bool]
 
     def frames(self) -> Iterator[np.ndarray]:
@@ -159,9 +159,9 @@ class _Work:
             for picture in pictures:
                 shown = self.finished(picture)
                 yield shown
-                self.reporter.frame()
+                self.reporter.add_frame()
                 if self.reporter.wants_preview:
-                    self.reporter.preview(shown)
+                    self.reporter.write_preview(shown)
 
         write_mp4(told(), self.out / FILM, fps=self.fps)
         # The film is whole: what belongs to an earlier one goes.
@@ -175,12 +175,12 @@ def _attention(work: _Work, style: AttentionStyle) -> tuple[float, ...]:
     look = partial(attention_maps, work.backbone, size=work.size, head=style.head)
     try:
         for rgb, maps, geometry in looked_at(work.frames(), look, kept):
-            work.reporter.frame()
+            work.reporter.add_frame()
             if work.reporter.wants_preview:  # by the scale so far
                 drawn = draw_attention(rgb, maps, geometry, kept.tops(), style)
-                work.reporter.preview(work.finished(drawn))
+                work.reporter.write_preview(work.finished(drawn))
         tops = kept.tops()
-        work.reporter.phase("drawing", kept.num_frames)
+        work.reporter.start_phase("drawing", kept.num_frames)
         work.write(
             draw_attention(rgb, maps, geometry, tops, style)
             for rgb, maps in zip(work.frames(), kept.frames(), strict=True)
