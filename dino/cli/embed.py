@@ -169,7 +169,7 @@ def _load(weights: str | None, key: str, device: str, precision: Precision) -> "
 
 def _shown() -> "Callable[[EmbeddingProgress], None]":
     """A line about the progress: renewed in place on a terminal, else one now and then."""
-    from dino.system.words import in_words
+    from dino.system.words import duration
 
     terminal, last = sys.stderr.isatty(), [time.monotonic()]
 
@@ -180,7 +180,7 @@ def _shown() -> "Callable[[EmbeddingProgress], None]":
         ):
             return
         last[0] = now
-        left = f", {in_words(progress.left_s)} left" if progress.left_s and not end else ""
+        left = f", {duration(progress.left_s)} left" if progress.left_s and not end else ""
         line = f"{progress.done:,} of {progress.total:,} photos, {progress.images_per_s:.1f} photos/s{left}"
         close = "\r" if terminal and not end else "\n"
         print(f"{line:<78}" if terminal else line, end=close, file=sys.stderr, flush=True)

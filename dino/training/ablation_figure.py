@@ -18,24 +18,24 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def ablation_charts(report: Report) -> list[Chart]:
-    """k-NN at the end as bars, and the curves on the way."""
+    """Chart k-NN at the end as bars, and the curves on the way."""
     bars = tuple(
         Bar(str(row["variant"]), row["knn"], 0)
         for row in ends(report)
         if row.get("knn") is not None
     )
-    told = "; ".join(f"{bar.label} {number(bar.value, 1)}" for bar in bars)
-    first: list[Chart] = [Bars("k-NN at the end, %", told, "%", 1, bars)] if bars else []
+    alt_text = "; ".join(f"{bar.label} {number(bar.value, 1)}" for bar in bars)
+    first: list[Chart] = [Bars("k-NN at the end, %", alt_text, "%", 1, bars)] if bars else []
     return [*first, *ablation_curves(report)]
 
 
 def ablation_svg(report: Report) -> str:
-    """All charts one below the other."""
+    """Draw all charts, one below the other."""
     return svg_file(ablation_charts(report), _TITLE)
 
 
 def ablation_html(report: Report) -> str:
-    """The same with Plotly, which comes along in the file: it needs no network."""
+    """Draw the same with Plotly, which comes along in the file: it needs no network."""
     from plotly import io
 
     figure = ablation_figure(ablation_charts(report))
@@ -44,7 +44,7 @@ def ablation_html(report: Report) -> str:
 
 
 def ablation_figure(charts: Sequence[Chart]) -> Any:
-    """A `plotly.graph_objects.Figure` with a row a chart; a variant has its colour in all of them."""
+    """Make a `plotly.graph_objects.Figure` with a row a chart; a variant has its colour in all of them."""
     from plotly.subplots import make_subplots
 
     titles = [

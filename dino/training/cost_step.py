@@ -30,7 +30,7 @@ from dino.training.step import StepOptions  # noqa: E402
 def measure_here(
     config: TrainConfig, *, steps: int, warmup: int, device: str, threads: int | None
 ) -> dict[str, Any]:
-    """Fields of a `StepCost`, measured in this process on crops of noise."""
+    """Measure the fields of a `StepCost` in this process, on crops of noise."""
     if threads is not None:
         torch.set_num_threads(threads)
     chosen = choose_device(device)
@@ -56,7 +56,7 @@ def measure_here(
 def step_times(
     config: TrainConfig, *, device: torch.device, precision: str, warmup: int, steps: int
 ) -> list[float]:
-    """Seconds of each step after the warm-up: the engine's own, from crops of bytes on the device."""
+    """Time each step after the warm-up: the engine's own, from crops of bytes on the device."""
     low = precision != "fp32"
     method = build_method(
         config, device=device, world=World(), num_classes=0, plain=low and device.type == "cpu"
@@ -81,7 +81,7 @@ def step_times(
 
 
 def noise(config: TrainConfig, device: torch.device) -> list[Tensor]:
-    """Crops of bytes as the loader hands them over, uint8 [B,3,side,side] each."""
+    """Draw crops of bytes as the loader hands them over, uint8 [B,3,side,side] each."""
     generator = torch.Generator().manual_seed(config.seed)
     return [
         torch.randint(

@@ -36,14 +36,14 @@ def cost_of(*times: float) -> StepCost:
     )
 
 
-def test_the_median_counts_and_the_spread_is_told():
+def test_the_median_counts_and_the_spread_is_shown():
     found = cost_of(2.0, 1.0, 9.0, 3.0, 2.5)
     assert found.seconds == 2.5
     assert found.spread == pytest.approx((9 - 1) / 2.5)
     assert found.images_per_s == pytest.approx(6 / 2.5)
 
 
-def test_times_of_a_busy_machine_are_told_as_such():
+def test_times_of_a_busy_machine_are_called_so():
     assert "idle" not in note(cost_of(1.0), [{"spread": 0.05}, {"spread": 0.2}])
     assert "measure again when the machine is idle" in note(cost_of(1.0), [{"spread": 0.6}])
 
@@ -80,7 +80,7 @@ def test_noise_is_bytes_and_the_same_every_time():
 
 
 @pytest.mark.slow
-def test_a_process_of_its_own_tells_its_own_memory():
+def test_a_process_of_its_own_measures_its_own_memory():
     """However much its parent holds."""
     found = measure_apart(TINY, steps=5, device="cpu", threads=1)
     assert len(found.times) == 5

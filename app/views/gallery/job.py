@@ -12,7 +12,7 @@ from dino.errors import UserError
 from dino.features.folder import jobs
 from dino.features.folder.progress import EmbeddingProgress
 from dino.system.jobs import Job
-from dino.system.words import in_words
+from dino.system.words import duration
 
 _PROBLEM = "gallery_problem"
 _POLL_S = 1.0
@@ -73,7 +73,7 @@ def _told(job: Job[EmbeddingProgress]) -> str:
     if progress.images_per_s:
         words.append(f"{progress.images_per_s:.1f} a second")
     if progress.left_s:
-        words.append(f"{in_words(progress.left_s)} left")
+        words.append(f"{duration(progress.left_s)} left")
     return " · ".join(words)
 
 

@@ -11,7 +11,7 @@ from app.views.training import charts, film
 from app.views.training.charts import COLOURS, Curve
 from app.views.training.verdict import verdict
 from dino.system.files import read_json
-from dino.system.words import in_words
+from dino.system.words import duration
 from dino.training.runs.folder import METRICS, PROBES, read_lines
 from dino.training.runs.jobs import runs_folder
 from dino.training.runs.listing import RunSummary, is_run, summarize
@@ -52,7 +52,7 @@ def time_left(run: RunSummary, curve: Curve) -> str:
         return ""
     last = curve.metrics[-1]
     photos = (run.total_steps - run.step) * last.get("images_seen", 0) / max(last["step"], 1)
-    return f"{in_words(photos / median(speeds))} left"
+    return f"{duration(photos / median(speeds))} left"
 
 
 def told(run: RunSummary, *further: str) -> str:

@@ -15,7 +15,7 @@ from dino.errors import UserError
 from dino.media.draw import COLORMAPS
 from dino.model.backbone import Backbone
 from dino.system.jobs import Job
-from dino.system.words import in_words
+from dino.system.words import duration
 from dino.video.film import exports, jobs
 from dino.video.film.making import FILM, MASKS, read_result
 from dino.video.film.progress import PREVIEW, FilmProgress
@@ -80,7 +80,7 @@ def facts(order: Order, backbone: Backbone) -> None:
             f"film, up to the value that 0.5 % of all patches exceed{each}."
         )
     st.caption(
-        f"{result.num_frames} frames, made in {in_words(result.seconds)} on {backbone.device}."
+        f"{result.num_frames} frames, made in {duration(result.seconds)} on {backbone.device}."
     )
     stem = f"{Path(order.clip.name.replace(' ', '-')).stem}-{order.out.name[:8]}"
     files = [
@@ -154,7 +154,7 @@ def _told(job: Job[FilmProgress]) -> str:
     of = f" of {progress.total}" if progress.total else ""
     words = ["Draws" if progress.phase == "drawing" else "Looks", f"frame {progress.done}{of}"]
     if progress.left_s is not None and progress.done:
-        words.append(f"{in_words(progress.left_s)} left")
+        words.append(f"{duration(progress.left_s)} left")
     return " · ".join(words)
 
 

@@ -15,7 +15,7 @@ from dino.errors import ImageError, UserError
 from dino.model.device import choose_device, choose_precision, dtype_of
 from dino.model.limits import free_bytes
 from dino.system.distributed import World
-from dino.system.words import in_words
+from dino.system.words import duration
 from dino.training.build import ARCHITECTURES, build_crops, build_schedules
 from dino.training.config import TrainConfig
 from dino.training.data import Photos, normalize
@@ -23,13 +23,13 @@ from dino.training.methods import Method, build_method
 from dino.training.step import StepOptions, unwrapped
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 
-# Photos read to tell sizes, unreadable ones and the time a photo takes.
+# Photos read for their sizes, for unreadable ones and for the time a photo takes.
 _SAMPLE = 16
 # Values a block keeps for the backward pass, for each token and channel, fused attention.
 _KEPT_PER_BLOCK = 18
 _FEW_PHOTOS, _FEW_STEPS = 500, 300
 # Times the free memory at which a run is refused rather than warned of: the estimate is a rough one.
-_HOPELESS = 2
+_REFUSED_FROM = 2
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,16 @@ class Preflight:
     too_large: str = ""
 
     def lines(self) -> list[str]:
-        """The estimate, ready to print."""
-        told = [
+        """Write the estimate, ready to print."""
+        lines = [
             f"photos   {self.num_photos:,} ({self.sizes})",
             f"steps    {self.total_steps:,}, {self.steps_per_epoch:,} an epoch",
             f"memory   about {self.memory_bytes / 2**30:.1f} GB",
             f"disk     about {self.disk_bytes / 2**30:.2f} GB",
         ]
         if self.seconds is not None:
-            told.append(f"time     about {in_words(self.seconds)} on this machine, when idle")
-        return [*told, *[f"note: {problem}" for problem in self.problems]]
+            lines.append(f"time     about {duration(self.seconds)} on this machine, when idle")
+        return [*lines, *[f"note: {problem}" for problem in self.problems]]
 
 
 def preflight(
@@ -115,9 +115,9 @@ def preflight(
 
 
 def _too_large(config: TrainConfig, method: Method, device: torch.device, free: int) -> str:
-    """A sentence where the estimate is so far beyond the free memory that it need not be exact."""
+    """Say so where the estimate is so far beyond the free memory that it need not be exact."""
     needed = training_bytes(config, method, device)
-    if needed <= _HOPELESS * free:
+    if needed <= _REFUSED_FROM * free:
         return ""
     batch = config.batch_size
     while batch and training_bytes(replace(config, batch_size=batch), method, device) > free:
@@ -130,7 +130,7 @@ def _too_large(config: TrainConfig, method: Method, device: torch.device, free: 
 
 
 def training_bytes(config: TrainConfig, method: Method, device: torch.device) -> int:
-    """Estimated peak memory: parameters, gradients, moments, and what the backward pass needs.
+    """Estimate peak memory: parameters, gradients, moments, and what the backward pass needs.
 
     On a CPU the libraries themselves count too, since the process's whole size is what runs out.
     """
@@ -150,14 +150,14 @@ def training_bytes(config: TrainConfig, method: Method, device: torch.device) ->
 
 
 def checkpoint_bytes(method: Method) -> int:
-    """Size of one checkpoint: every module, and the optimizer's two moments."""
+    """Compute the size of one checkpoint: every module, and the optimizer's two moments."""
     state = [t for module in method.modules.values() for t in module.state_dict().values()]
     trained = [p for p in unwrapped(method.modules["student"]).parameters() if p.requires_grad]
     return sum(t.numel() for t in state) * 4 + sum(p.numel() for p in trained) * 8
 
 
 def _sample(config: TrainConfig, photos: Photos) -> tuple[str, list[str], float]:
-    """Sizes in words, names that could not be read, and seconds to read and crop one photo."""
+    """Read some photos: sizes in words, names that could not be read, and seconds to read and crop one."""
     draw, rng = build_crops(config), np.random.default_rng(0)
     shapes, unreadable, seconds = [], [], 0.0
     for index in np.linspace(0, len(photos) - 1, min(_SAMPLE, len(photos))).round().astype(int):
@@ -178,7 +178,7 @@ def _sample(config: TrainConfig, photos: Photos) -> tuple[str, list[str], float]
 
 
 def _step_seconds(config: TrainConfig, method: Method, device: torch.device) -> float:
-    """Seconds of one step, from a small batch of noise."""
+    """Time one step, on a small batch of noise."""
     batch = min(config.batch_size, 8)
     crops = [
         torch.randint(0, 256, (batch, 3, view.size, view.size), dtype=torch.uint8, device=device)
@@ -230,7 +230,7 @@ def _milestones(config: TrainConfig) -> int:
 
 
 def _existing(place: Path) -> Path:
-    """The nearest folder above that exists."""
+    """Find the nearest folder above that exists."""
     place = place.absolute()
     while not place.exists():
         place = place.parent

@@ -51,7 +51,7 @@ def open_events(run: Path) -> Events | None:
     return Events(SummaryWriter(str(run / "tensorboard")))
 
 
-class Reporter:
+class RunReporter:
     """The writer of a run's folder; in other processes than the first it only keeps step with it."""
 
     def __init__(
@@ -64,23 +64,23 @@ class Reporter:
         say: "Callable[[str], None]",
     ) -> None:
         self._folder, self._config, self._world, self._say = folder, config, world, say
-        looks = config.probe_every > 0 and world.leads
-        self._probe = open_probe(config.probe_size, config.film_size, inputs) if looks else None
+        probes = config.probe_every > 0 and world.leads
+        self._probe = open_probe(config.probe_size, config.film_size, inputs) if probes else None
         self._events: Events | None = None
         self._unreadable: set[int] = set()
         self._waited, self._since, self._steps = 0.0, time.perf_counter(), 0
         self._problem: str | None = None
 
     def state(self, status: str, reason: str = "") -> None:
-        """Say what the run is doing."""
+        """Write what the run is doing."""
         if self._world.leads:
             if status == "running":
                 self._events = open_events(self._folder.folder)
             self._folder.set_state(status, reason)
             self._folder.say(f"{status}{': ' if reason else ''}{reason}")
 
-    def trace(self, error: BaseException) -> None:
-        """Keep where an unforeseen error came from, for whoever mends it."""
+    def log_error(self, error: BaseException) -> None:
+        """Log where an unforeseen error came from, for whoever mends it."""
         if self._world.leads:
             self._folder.say("".join(traceback.format_exception(error)))
 
@@ -140,22 +140,22 @@ class Reporter:
         place, config = self._folder.folder / "weights", self._config
         how = "by DINO" if config.method == "dino" else "with labels"
         start = f" from {Path(config.init).name}" if config.init else ""
-        told = f"{config.arch if not config.init else 'Fine-tuned'}{start}, trained {how} for {step} steps."
+        description = f"{config.arch if not config.init else 'Fine-tuned'}{start}, trained {how} for {step} steps."
         name = self._folder.folder.name
         mean_std = {"mean": method.scale[0], "std": method.scale[1]}
         backbone = method.result.backbone
         export_weights(
-            backbone, place / "teacher.safetensors", name=name, description=told, **mean_std
+            backbone, place / "teacher.safetensors", name=name, description=description, **mean_std
         )
         if "loss" in method.modules:
             center: Any = method.modules["loss"].center
             export_head(method.result.head, center, place / "head.safetensors")
 
     def probe(self, method: Method, step: int, *, epoch: int) -> None:
-        """Look at what has been learned; the other processes wait."""
+        """Measure what has been learned; the other processes wait."""
         if self._probe is not None:
             try:
-                found = self._probe.look(
+                found = self._probe.measure(
                     frozen_copy(method), method.scale, self._folder.folder, epoch_name(epoch)
                 )
             except (UserError, OSError) as error:  # a photo that is gone does not end a long run
@@ -165,8 +165,8 @@ class Reporter:
                 self._folder.log({"step": step, "epoch": epoch, **found}, file=PROBES)
             numbers = {n: found[n] for n in ("knn", "jaccard") if found[n] is not None}
             if numbers:
-                told = {"knn": "k-NN {:.1f} %", "jaccard": "J {:.3f}"}
-                words = ", ".join(told[name].format(value) for name, value in numbers.items())
+                formats = {"knn": "k-NN {:.1f} %", "jaccard": "J {:.3f}"}
+                words = ", ".join(formats[name].format(value) for name, value in numbers.items())
                 self._note(f"epoch {epoch}: {words}")
             if numbers and self._events:
                 self._events.write({"step": step, **numbers})
@@ -180,12 +180,12 @@ class Reporter:
 
 
 def epoch_name(epoch: int) -> str:
-    """Folder of an epoch's pictures."""
+    """Name the folder of an epoch's pictures."""
     return f"epoch-{epoch:04d}"
 
 
 def progress_line(values: dict[str, Any], end: int) -> str:
-    """A line for people: where the run is, its loss, and how long it still takes."""
+    """Write a line for people: where the run is, its loss, and how long it still takes."""
     left = (end - values["step"]) * values["batch_size"] / values["images_per_s"]
     words = [f"step {values['step']}/{end}", f"loss {values['loss']:.3f}"]
     if "teacher_entropy" in values:
