@@ -6,7 +6,6 @@ python -m dino.training.cost_step < {"config": {…}, "steps": 5, "warmup": 2, "
 import json
 import platform
 import sys
-import time
 from typing import Any
 
 from dino.system.processes import let_idle_threads_sleep
@@ -14,17 +13,14 @@ from dino.system.processes import let_idle_threads_sleep
 let_idle_threads_sleep()
 
 import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
 
 from dino.errors import UserError  # noqa: E402
-from dino.model.device import choose_device, choose_precision, dtype_of  # noqa: E402
+from dino.model.device import choose_device, choose_precision  # noqa: E402
 from dino.system.distributed import World  # noqa: E402
-from dino.training.build import build_crops, build_schedules  # noqa: E402
 from dino.training.config import TrainConfig  # noqa: E402
-from dino.training.data import normalize  # noqa: E402
 from dino.training.methods import build_method  # noqa: E402
+from dino.training.runs.preflight import time_steps  # noqa: E402
 from dino.training.runs.reporter import peak_memory  # noqa: E402
-from dino.training.step import StepOptions  # noqa: E402
 
 
 def measure_here(
@@ -37,7 +33,9 @@ def measure_here(
     precision = choose_precision(config.precision, chosen)
     load_libraries()
     base = peak_memory(chosen) if chosen.type == "cpu" else 0
-    times = step_times(config, device=chosen, precision=precision, warmup=warmup, steps=steps)
+    plain = precision != "fp32" and chosen.type == "cpu"
+    method = build_method(config, device=chosen, world=World(), num_classes=0, plain=plain)
+    times = time_steps(config, method, chosen, warmup=warmup, steps=steps)
     return {
         "times": times,
         "batch_size": config.batch_size,
@@ -51,48 +49,6 @@ def measure_here(
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-
-
-def step_times(
-    config: TrainConfig, *, device: torch.device, precision: str, warmup: int, steps: int
-) -> list[float]:
-    """Time each step after the warm-up: the engine's own, from crops of bytes on the device."""
-    low = precision != "fp32"
-    method = build_method(
-        config, device=device, world=World(), num_classes=0, plain=low and device.type == "cpu"
-    )
-    options = StepOptions(
-        clip_grad=config.clip_grad,
-        freeze_last_layer=0,  # the step of all epochs but the first
-        autocast=dtype_of(precision) if low else None,
-    )
-    values = build_schedules(config, config.batch_size * 10).at(5)
-    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in method.scale)
-    crops, labels = noise(config, device), torch.zeros(config.batch_size, device=device).long()
-    times = []
-    for _ in range(warmup + steps):
-        start = time.perf_counter()
-        result = method.step(normalize(crops, mean, std), labels, values, options)
-        float(result.loss)  # waits for the device
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)  # the loss is there before the step ends
-        times.append(time.perf_counter() - start)
-    return times[warmup:]
-
-
-def noise(config: TrainConfig, device: torch.device) -> list[Tensor]:
-    """Draw crops of bytes as the loader hands them over, uint8 [B,3,side,side] each."""
-    generator = torch.Generator().manual_seed(config.seed)
-    return [
-        torch.randint(
-            0,
-            256,
-            (config.batch_size, 3, view.size, view.size),
-            dtype=torch.uint8,
-            generator=generator,
-        ).to(device)
-        for view in build_crops(config).views
-    ]
 
 
 def load_libraries() -> None:

@@ -15,9 +15,10 @@ from helpers.training_cases import TINY
 from dino.cli.evaluate_cost import note
 from dino.errors import UserError
 from dino.evaluation.published import published_figures
+from dino.system.distributed import World
 from dino.training.cost import StepCost, crops_config, crops_name, measure_apart
-from dino.training.cost_step import noise, step_times
-from dino.training.methods import DINO
+from dino.training.methods import DINO, build_method
+from dino.training.runs.preflight import draw_noise, time_steps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,14 +67,16 @@ def test_warm_up_is_left_out_and_every_step_is_a_whole_one(monkeypatch):
         return result
 
     monkeypatch.setattr(DINO, "step", counted)
-    times = step_times(TINY, device=torch.device("cpu"), precision="fp32", warmup=2, steps=3)
+    cpu = torch.device("cpu")
+    method = build_method(TINY, device=cpu, world=World(), num_classes=0, plain=False)
+    times = time_steps(replace(TINY, precision="fp32"), method, cpu, warmup=2, steps=3)
     assert len(times) == 3
     assert all(time > 0 for time in times)
     assert seen == [[(4, 3, 32, 32)] * 2 + [(4, 3, 16, 16)] * 2] * 5
 
 
 def test_noise_is_bytes_and_the_same_every_time():
-    first, again = (noise(TINY, torch.device("cpu")) for _ in range(2))
+    first, again = (draw_noise(TINY, torch.device("cpu")) for _ in range(2))
     assert [crop.dtype for crop in first] == [torch.uint8] * 4
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert first[0].float().std() > 60

@@ -21,7 +21,6 @@ from dino.training.config import TrainConfig
 from dino.training.data import Photos, normalize
 from dino.training.methods import Method, build_method
 from dino.training.step import StepOptions, unwrapped
-from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 
 # Photos read for their sizes, for unreadable ones and for the time a photo takes.
 _SAMPLE = 16
@@ -177,27 +176,47 @@ def _sample(config: TrainConfig, photos: Photos) -> tuple[str, list[str], float]
     return sizes, unreadable, seconds / len(shapes)
 
 
-def _step_seconds(config: TrainConfig, method: Method, device: torch.device) -> float:
-    """Time one step, on a small batch of noise."""
-    batch = min(config.batch_size, 8)
-    crops = [
-        torch.randint(0, 256, (batch, 3, view.size, view.size), dtype=torch.uint8, device=device)
-        for view in build_crops(config).views
-    ]
-    mean, std = (
-        torch.tensor(v, device=device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD)
-    )
+def time_steps(
+    config: TrainConfig, method: Method, device: torch.device, *, warmup: int, steps: int
+) -> list[float]:
+    """Time each step after the warm-up: the engine's own, from crops of bytes on the device."""
     precision = choose_precision(config.precision, device)
-    options = StepOptions(config.clip_grad, 0, None if precision == "fp32" else dtype_of(precision))
-    labels = torch.zeros(batch, dtype=torch.long, device=device)
-    values = build_schedules(config, config.batch_size).at(0)
+    options = StepOptions(
+        clip_grad=config.clip_grad,
+        freeze_last_layer=0,  # the step of all epochs but the first
+        autocast=None if precision == "fp32" else dtype_of(precision),
+    )
+    values = build_schedules(config, config.batch_size * 10).at(5)
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in method.scale)
+    crops = draw_noise(config, device)
+    labels = torch.zeros(config.batch_size, dtype=torch.long, device=device)
     times = []
-    for _ in range(3):
+    for _ in range(warmup + steps):
         start = time.perf_counter()
         result = method.step(normalize(crops, mean, std), labels, values, options)
         float(result.loss)  # waits for the device
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # the loss is there before the step ends
         times.append(time.perf_counter() - start)
-    return min(times[1:]) * config.batch_size / batch
+    return times[warmup:]
+
+
+def _step_seconds(config: TrainConfig, method: Method, device: torch.device) -> float:
+    """Estimate the seconds of one step from a small batch."""
+    batch = min(config.batch_size, 8)
+    small = replace(config, batch_size=batch)
+    return min(time_steps(small, method, device, warmup=1, steps=2)) * config.batch_size / batch
+
+
+def draw_noise(config: TrainConfig, device: torch.device) -> list[torch.Tensor]:
+    """Draw crops of bytes as the loader hands them over, uint8 [B,3,side,side] each."""
+    generator = torch.Generator().manual_seed(config.seed)
+    sides = [view.size for view in build_crops(config).views]
+    shapes = [(config.batch_size, 3, side, side) for side in sides]
+    return [
+        torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
+        for shape in shapes
+    ]
 
 
 def _problems(config: TrainConfig, num_photos: int, total: int, unreadable: list[str]) -> list[str]:
