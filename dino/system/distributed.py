@@ -1,8 +1,8 @@
-"""One process, or many started by `torchrun`: who this one is, and what all of them agree on.
+"""One process, or many started by `torchrun`: which one this is, and what all of them agree on.
 
 torchrun --nproc-per-node 8 -m dino train …        # one machine
 torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m dino train …
-torchrun --nproc-per-node 8 -m dino eval knn …     # each looks at a share of the photos
+torchrun --nproc-per-node 8 -m dino eval knn …     # each takes a share of the photos
 
 A share of something is every n-th of it: `World.rows` says which rows are this process's, and
 `gathered_rows` and `gathered` give all processes what each has found, in the order of one process.
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """`rank` of `size` processes, and which of its machine's devices is this one's."""
+    """`rank` of `size` processes, and which device of its machine is its own."""
 
     rank: int = 0
     size: int = 1
@@ -34,7 +34,7 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and talks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def rows(self, count: int) -> range:
@@ -87,8 +87,10 @@ class World:
 
 @contextmanager
 def joined(device: str, *, exchange_on: str = "device") -> Iterator[World]:
-    """Join the processes torchrun started; alone without it. Within or after another `joined`, the same
-    ones: a group that was destroyed cannot be joined a second time.
+    """Join the processes torchrun started; without it this one is alone.
+
+    Within or after another `joined` they are the same ones: a group that was destroyed cannot be joined a
+    second time.
 
     Args:
         device: as `dino.load` takes it; a GPU means NCCL, anything else gloo.
@@ -159,6 +161,6 @@ def from_first_process(value: str) -> str:
 
 
 def wait_for_all() -> None:
-    """Hold until every process is here."""
+    """Wait until every process is here."""
     if is_joined():
         dist.barrier()

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish: the run ends in order after its step."""
+"""SIGTERM and Ctrl-C as a request: the run ends in order after its step."""
 
 import signal
 import threading

@@ -27,7 +27,7 @@ from dino.training.runs.folder import Run, read_run
 Row = dict[str, Any]
 
 _NEW, _UNFINISHED, _FINISHED = "new", "unfinished", "finished"
-# What every variant has unless it is the one without.
+# The settings of all of DINO; each variant changes one of them.
 _WHOLE: dict[str, Any] = {
     "targets": "softmax",
     "criterion": "cross-entropy",

@@ -1,4 +1,4 @@
-"""Crops, backbone, head, loss, optimizer and schedules of a config."""
+"""Make crops, backbone, head, loss, optimizer and schedules from a config."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Everything a run is made of, in one frozen value that checks itself and goes to JSON and back."""
+"""The settings of a run, in one frozen value that checks itself and goes to JSON and back."""
 
 import json
 import math

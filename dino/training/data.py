@@ -30,7 +30,7 @@ class Photos(Protocol):
 
     @property
     def labels(self) -> Sequence[int] | np.ndarray:
-        """A class number a photo, or nothing."""
+        """Class number of each photo, or nothing."""
         ...
 
     @property

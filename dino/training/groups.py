@@ -1,4 +1,4 @@
-"""Which parameters train, how fast, and with weight decay or without."""
+"""Sort parameters: which train, how fast, and with weight decay or without."""
 
 import re
 from typing import Any

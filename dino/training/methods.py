@@ -1,6 +1,6 @@
-"""What a run trains: DINO, or a supervised twin for the paper's comparison.
+"""The two methods a run can train by: DINO, and a supervised twin for the paper's comparison.
 
-Both offer the loop the same: modules to save, a step, the numbers to log, the backbone to look at.
+Both offer the loop the same: modules to save, a step, the numbers to log, the backbone to measure.
 """
 
 import copy
@@ -40,7 +40,7 @@ Scale = tuple[Triple, Triple]
 
 
 class Method(Protocol):
-    """The loop's view of what is trained."""
+    """What the loop needs of a method."""
 
     optimizer: torch.optim.Optimizer
     scale: Scale

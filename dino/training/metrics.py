@@ -1,4 +1,4 @@
-"""What a run writes down of itself, and the two ways it can die.
+"""Numbers of a training step, and the two ways in which a run can collapse.
 
 Uniform collapse: every output is flat, so the entropy of single outputs is at ln K. One-dimensional
 collapse: every image gives the same output, so the entropy of the *batch-mean* output goes to 0, or it

@@ -1,4 +1,4 @@
-"""What changes while a run runs, made from its config and put back from a checkpoint."""
+"""The parts of a run that training changes, made from its config and restored from a checkpoint."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from dino.training.step import StepOptions
 
 @dataclass
 class Training:
-    """What changes while a run runs."""
+    """Networks, optimizer and position of a run."""
 
     config: TrainConfig
     method: Method
@@ -57,7 +57,7 @@ class Training:
         )
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
-        """Go on where a snapshot was taken.
+        """Restore the state of a snapshot.
 
         Raises:
             UserError: a checkpoint of other sizes than the config's.

@@ -1,4 +1,4 @@
-"""How a run is doing, by what it has learned: k-NN on labelled photos, and attention on a few."""
+"""Measure what a run has learned: k-NN on labelled photos, J on masks, and attention on a few photos."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +48,7 @@ class Probe:
             folder: the run's; pictures go to its `filmstrip/<name>/`.
         Returns:
             `knn` in percent (k = 20, or as many as there are), `jaccard` of the best head's mask at
-            60 % mass (0 to 1), `film` the pictures' folder below the run's; None where not asked.
+            60 % mass (0 to 1), `film` the pictures' folder below the run's; None where not asked for.
         """
         backbone = wrap(
             module,

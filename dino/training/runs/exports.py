@@ -38,12 +38,6 @@ def export_head(head: nn.Module, center: Tensor, path: Path) -> Path:
     return save(state, path, dtype="fp32", metadata={"name": "head"})
 
 
-def drop_unfinished(run: Path) -> None:
-    """Remove what a killed process left half written in a run's folder and among its weights."""
-    for part in (*run.glob(".*.part"), *run.glob("weights/.*.safetensors-*")):
-        part.unlink()
-
-
 def read_head(path: Path) -> dict[str, Tensor]:
     """Read head and `center` from what `export_head` wrote, or from a run's checkpoint (the teacher's).
 

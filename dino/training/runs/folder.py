@@ -60,7 +60,7 @@ class Run:
 
 
 class RunFolder:
-    """The one writer of a run's folder."""
+    """Writer of a run's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -102,6 +102,7 @@ class RunFolder:
             raise UserError(
                 f"{self.folder} cannot be made ({error.strerror}); choose another folder"
             ) from error
+        self.drop_unfinished()
         self._write("data.json", json.dumps({**asdict(inputs), "num_photos": num_photos}, indent=1))
         self._write("environment.json", json.dumps(environment, indent=1))
         self.set_state("running")
@@ -126,6 +127,11 @@ class RunFolder:
         """Append a line to log.txt."""
         with (self.folder / "log.txt").open("a", errors="backslashreplace") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+    def drop_unfinished(self) -> None:
+        """Remove what a killed process left half written, also from before names ended in .part."""
+        for part in (*self.folder.glob(".*.part"), *self.folder.glob("weights/.*.safetensors-*")):
+            part.unlink()
 
     def truncate(self, step: int) -> None:
         """Drop metrics and probes after `step`, which a resumed run will write again."""

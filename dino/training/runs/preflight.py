@@ -1,4 +1,4 @@
-"""What a run would take, before it starts: photos, steps, memory, disk, and time if measured.
+"""Estimate what a run would take before it starts: photos, steps, memory, disk, and time if measured.
 
 print("\\n".join(preflight(config, open_photos("photos/"), measure=True).lines()))
 """
@@ -34,7 +34,7 @@ _REFUSED_FROM = 2
 @dataclass(frozen=True)
 class Preflight:
     """An estimate: `sizes` of the photos in words, bytes, `seconds` (None where not measured),
-    `problems` as sentences, and why the run has no hope of fitting (`too_large`; empty: it has)."""
+    `problems` as sentences, and why the run cannot fit (`too_large`; empty: it may)."""
 
     num_photos: int
     sizes: str

@@ -1,4 +1,4 @@
-"""What a run writes down while it runs: metrics, log, checkpoints, weights, probes, events."""
+"""Write down what a run does: metrics, log, checkpoints, weights, probes, TensorBoard events."""
 
 import time
 import traceback
@@ -15,7 +15,7 @@ from dino.training.data import Batch, Photos
 from dino.training.methods import Method, frozen_copy
 from dino.training.probes.probing import open_probe
 from dino.training.runs import checkpoint
-from dino.training.runs.exports import drop_unfinished, export_head, export_weights
+from dino.training.runs.exports import export_head, export_weights
 from dino.training.runs.folder import PROBES, Inputs, RunFolder
 from dino.training.step import StepResult
 
@@ -52,7 +52,7 @@ def open_events(run: Path) -> Events | None:
 
 
 class RunReporter:
-    """The writer of a run's folder; in other processes than the first it only keeps step with it."""
+    """Writer of a run's folder; in other processes than the first it only keeps in step with that one."""
 
     def __init__(
         self,
@@ -85,13 +85,13 @@ class RunReporter:
             self._folder.say("".join(traceback.format_exception(error)))
 
     def resumed(self, step: int, problems: list[str]) -> None:
-        """Note a resume at `step`, and what was wrong with newer checkpoints."""
+        """Log a resume at `step`, and what was wrong with newer checkpoints."""
         if not self._world.leads:
             return
         for line in (*problems, f"resumed at step {step}"):
             self._note(line)
         self._folder.truncate(step)
-        drop_unfinished(self._folder.folder)
+        self._folder.drop_unfinished()
 
     def count(self, batch: Batch, photos: Photos, waited: float) -> None:
         """Count a batch, the seconds it was waited for, and the photos it could not read."""

@@ -1,4 +1,4 @@
-"""DINO in seconds: a two-layer network learns from tiny drawn pictures, with the engine's own step.
+"""DINO in seconds: a two-layer network learns from tiny drawn pictures, by the engine's own step.
 
     for point in Trainee(Demonstration(centering=False)).points():  # ends in one-dimensional collapse
         print(point.step, point.values["batch_mean_entropy"])
@@ -31,13 +31,13 @@ _BATCH = 64
 _WIDTH = 48
 _LR = 2e-3
 _NEIGHBOURS = 5
-# Pictures that k-NN asks about at the end, of every kind.
-_ASKED_OF_A_KIND = 40
+# Pictures of each kind that k-NN classifies at the end.
+_NUM_CLASSIFIED = 40
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What is switched on, and for how long.
+    """Settings of a demonstration: what is switched on, and for how long.
 
     `centering` and `sharpening` as in `DINOLoss`; `momentum` of the teacher, in [0, 1); `seed` of the
     weights and of every picture.
@@ -65,7 +65,7 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Point:
-    """A step that was looked at: `values` as `metrics.measure` gives them, entropies in nats."""
+    """Numbers of a step: `values` as `metrics.measure` gives them, entropies in nats."""
 
     step: int
     values: dict[str, float]
@@ -79,7 +79,7 @@ class Point:
 @dataclass(frozen=True)
 class Outcome:
     """The end of a demonstration: its curve, k-NN accuracy in percent before and after (chance is
-    25), and how many pictures that was asked of."""
+    25), and the number of pictures classified for it (`asked`)."""
 
     points: tuple[Point, ...]
     knn_before: float
@@ -130,7 +130,7 @@ class Trainee:
     def knn(self) -> float:
         """Measure leave-one-out k-NN accuracy of the teacher's features on fresh pictures, in percent."""
         fresh = torch.Generator().manual_seed(self.settings.seed + 1)
-        pictures, kinds = draw_pictures(_ASKED_OF_A_KIND * len(KINDS), fresh)
+        pictures, kinds = draw_pictures(_NUM_CLASSIFIED * len(KINDS), fresh)
         _, features = self.teacher([disturb(pictures, fresh)])
         return leave_one_out_accuracy(features, kinds, k=_NEIGHBOURS).top1
 
@@ -142,7 +142,7 @@ def conclude(trainee: Trainee) -> Iterator[Point | Outcome]:
     for point in trainee.points():
         points.append(point)
         yield point
-    yield Outcome(tuple(points), before, trainee.knn(), _ASKED_OF_A_KIND * len(KINDS))
+    yield Outcome(tuple(points), before, trainee.knn(), _NUM_CLASSIFIED * len(KINDS))
 
 
 def draw_pictures(count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
