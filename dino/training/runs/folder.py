@@ -130,7 +130,8 @@ class RunFolder:
 
     def drop_unfinished(self) -> None:
         """Remove what a killed process left half written, also from before names ended in .part."""
-        for part in (*self.folder.glob(".*.part"), *self.folder.glob("weights/.*.safetensors-*")):
+        parts = [*self.folder.rglob(".*.part"), *self.folder.glob("weights/.*.safetensors-*")]
+        for part in set(parts):
             part.unlink()
 
     def truncate(self, step: int) -> None:
@@ -217,8 +218,8 @@ def read_inputs(folder: Path) -> Inputs:
         OSError, ValueError, TypeError, KeyError: data.json does not say.
     """
     paths = parse_json((folder / "data.json").read_bytes())
-    film = tuple(paths.get("film", ()))
-    inputs = Inputs(paths["data"], paths.get("knn"), film, paths.get("masks"))
+    data, film = paths["data"], tuple(paths.get("film", ()))
+    inputs = Inputs(data, paths.get("knn"), film, paths.get("masks"))
     optional = [path for path in (inputs.knn, inputs.masks) if path is not None]
     if not all(isinstance(path, str) for path in (inputs.data, *inputs.film, *optional)):
         raise TypeError("data.json names no paths")
