@@ -12,9 +12,9 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
-wait_politely()
+let_idle_threads_sleep()
 
 import streamlit as st
 from streamlit.navigation.page import Page

@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
-wait_politely()
+let_idle_threads_sleep()
 
 from bench import child, page, record  # noqa: E402
 from bench.table import BY_NUMBER, SECTIONS  # noqa: E402

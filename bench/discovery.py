@@ -9,9 +9,9 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
-wait_politely()
+let_idle_threads_sleep()
 
 import dino  # noqa: E402
 from bench.timing import in_turns  # noqa: E402

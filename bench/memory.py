@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
-wait_politely()
+let_idle_threads_sleep()
 
 import torch  # noqa: E402
 

@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
-wait_politely()
+let_idle_threads_sleep()
 
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402

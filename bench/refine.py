@@ -13,9 +13,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
-wait_politely()
+let_idle_threads_sleep()
 
 import numpy as np  # noqa: E402
 

@@ -7,8 +7,8 @@ Exit codes: 0 all worked, 1 some inputs failed (each named), 2 wrong use.
 """
 
 from dino.cli.main import run
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
 if __name__ == "__main__":
-    wait_politely()
+    let_idle_threads_sleep()
     run()

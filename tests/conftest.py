@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from helpers.chromium import BUNDLED, CHROMIUM, FLAGS, ROOT, SIZES, Server
 
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
-wait_politely()  # before any test imports torch
+let_idle_threads_sleep()  # before any test imports torch
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -7,9 +7,8 @@ import streamlit as st
 from app.state.weights_menu import stamp
 from dino.system.folders import checkpoints_folder
 from dino.training.probes.filmstrip import Filmstrip, read_filmstrip
-from dino.training.runs.folder import PROBES
+from dino.training.runs.folder import PROBES, read_lines
 from dino.training.runs.jobs import runs_folder
-from dino.training.runs.lines import read_lines
 
 BUNDLED = "the bundled weights"
 

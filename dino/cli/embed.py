@@ -20,7 +20,7 @@ from dino.cli.measurement import Threads, say
 from dino.cli.options import Device, Key, Photos, Precision, PrecisionOption, Size, Weights
 
 if TYPE_CHECKING:
-    from dino.features.folder.progress import Progress
+    from dino.features.folder.progress import EmbeddingProgress
     from dino.model.backbone import Backbone
 
 _RENEW_S, _SPARSE_S = 0.2, 20.0  # on a terminal, and elsewhere
@@ -74,16 +74,14 @@ def embed(
 
     Writes features.npz, features.parquet and thumbnails.npz; only what is new or changed is computed.
     """
-    import os
-
     import torch
 
     from dino.features.folder.engine import embed_photos
     from dino.features.folder.preparation import Preparation
     from dino.features.folder.store import kept_precision
+    from dino.system.processes import lower_priority
 
-    if nice:
-        os.nice(nice)
+    lower_priority(nice)
     if threads is not None:
         torch.set_num_threads(threads)
     preparation = Preparation(size=size, fit=fit.value, resize=resize)
@@ -171,20 +169,20 @@ def _load(weights: str | None, key: str, device: str, precision: Precision) -> "
     return backbone
 
 
-def _shown() -> "Callable[[Progress], None]":
+def _shown() -> "Callable[[EmbeddingProgress], None]":
     """A line about the progress: renewed in place on a terminal, else one now and then."""
-    from dino.system.words import in_words
+    from dino.system.words import duration
 
     terminal, last = sys.stderr.isatty(), [time.monotonic()]
 
-    def show(progress: "Progress") -> None:
+    def show(progress: "EmbeddingProgress") -> None:
         now, end = time.monotonic(), progress.status != "running"
         if (now - last[0] < (_RENEW_S if terminal else _SPARSE_S) and not (terminal and end)) or (
             progress.images_per_s is None
         ):
             return
         last[0] = now
-        left = f", {in_words(progress.left_s)} left" if progress.left_s and not end else ""
+        left = f", {duration(progress.left_s)} left" if progress.left_s and not end else ""
         line = f"{progress.done:,} of {progress.total:,} photos, {progress.images_per_s:.1f} photos/s{left}"
         close = "\r" if terminal and not end else "\n"
         print(f"{line:<78}" if terminal else line, end=close, file=sys.stderr, flush=True)

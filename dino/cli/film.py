@@ -18,7 +18,7 @@ from dino.cli.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dino.video.film.progress import Progress
+    from dino.video.film.progress import FilmProgress
 
 
 def film(
@@ -63,12 +63,11 @@ def film(
     Writes film.mp4 and result.json; with --mask also masks/, an indexed PNG a frame. Give either
     --attention or --mask.
     """
-    import os
-
     import torch
 
     from dino.errors import UserError
     from dino.system.files import write_atomically
+    from dino.system.processes import lower_priority
     from dino.video.film import AttentionStyle, make_film, read_first_mask
     from dino.video.film.making import film_gif
     from dino.weights import default_source, load
@@ -77,8 +76,7 @@ def film(
         raise UserError("expected either --attention or --mask FIRST.png; give one of them")
     style = AttentionStyle(head, opacity, colormap.value, not blocks)
     subject = style if mask is None else read_first_mask(mask)
-    if nice:
-        os.nice(nice)
+    lower_priority(nice)
     if threads is not None:
         torch.set_num_threads(threads)
     backbone = load(weights or default_source(), key=key, device=device, precision=precision.value)
@@ -97,11 +95,11 @@ def register(app: typer.Typer) -> None:
     app.command()(film)
 
 
-def _shown() -> "Callable[[Progress], None]":
+def _shown() -> "Callable[[FilmProgress], None]":
     """A line about the progress of each pass."""
     shows: dict[str, Callable[[int, int], None]] = {}
 
-    def show(now: "Progress") -> None:
+    def show(now: "FilmProgress") -> None:
         if now.done and now.total and now.status == "running":
             one = shows.setdefault(now.phase, progress(now.phase, "frames"))
             one(now.done, now.total)

@@ -78,10 +78,10 @@ class Measurement:
 
     def _load_alike(self) -> "Backbone":
         """The weights; where "auto" is measured, in the arithmetic the first process chose."""
-        from dino.system.distributed import of_first_process
+        from dino.system.distributed import from_first_process
 
         backbone = self.load(self._weights)
-        self._loading["precision"] = of_first_process(backbone.precision)
+        self._loading["precision"] = from_first_process(backbone.precision)
         same = backbone.precision == self._loading["precision"]
         return backbone if same else self.load(self._weights)
 

@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from dino.system.words import duration
+
 _RENEW_S = 0.1  # on a terminal
 _SPARSE_S = 30.0  # elsewhere, and no sooner than a tenth of the way
 
@@ -36,18 +38,12 @@ def progress(label: str, unit: str) -> Callable[[int, int], None]:
             return
         last.update(time=now, share=share)
         left = (now - started) * (total - done) / max(done, 1)
-        line = f"{label}: {done:,} of {total:,} {unit}, {_duration(left)} left"
+        line = f"{label}: {done:,} of {total:,} {unit}, {duration(left)} left"
         # On a terminal the line is padded, so that a longer one before it does not show through.
         end = "\n" if not terminal or done == total else "\r"
         print(f"{line:<78}" if terminal else line, end=end, file=sys.stderr, flush=True)
 
     return show
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def show_share(done: float, message: str) -> None:

@@ -1,6 +1,5 @@
 """`train`, `resume` and `export` a run; `runs` lists what is there."""
 
-from contextlib import suppress
 from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
@@ -242,15 +241,11 @@ def parse_settings(items: list[str] | None) -> dict[str, Any]:
 
 def _be_modest(threads: int | None, nice: int) -> None:
     """Take fewer threads and a lower priority, where asked."""
-    import os
-
     import torch
 
-    if nice:
-        os.nice(nice)
-        if os.getsid(0) == os.getpid():  # started by the app: Linux weighs whole sessions first
-            with suppress(OSError):
-                Path("/proc/self/autogroup").write_text(str(nice))
+    from dino.system.processes import lower_priority
+
+    lower_priority(nice)
     if threads is not None:
         torch.set_num_threads(threads)
 

@@ -1,8 +1,8 @@
-"""One process, or many started by `torchrun`: who this one is, and what all of them agree on.
+"""One process, or many started by `torchrun`: which one this is, and what all of them agree on.
 
 torchrun --nproc-per-node 8 -m dino train …        # one machine
 torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m dino train …
-torchrun --nproc-per-node 8 -m dino eval knn …     # each looks at a share of the photos
+torchrun --nproc-per-node 8 -m dino eval knn …     # each takes a share of the photos
 
 A share of something is every n-th of it: `World.rows` says which rows are this process's, and
 `gathered_rows` and `gathered` give all processes what each has found, in the order of one process.
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """`rank` of `size` processes, and which of its machine's devices is this one's."""
+    """`rank` of `size` processes, and which device of its machine is its own."""
 
     rank: int = 0
     size: int = 1
@@ -34,15 +34,15 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and talks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def rows(self, count: int) -> range:
-        """Which of `count` things are this process's share; all where it is alone."""
+        """Choose this process's share of `count` things; all where it is alone."""
         return range(self.rank, count, self.size)
 
     def gathered(self, found: Mapping[int, T]) -> dict[int, T]:
-        """What every process has found, by row and in the order of rows; every process must ask.
+        """Gather what every process has found, by row and in the order of rows; every process must ask.
 
         Args:
             found: row → anything small that can be pickled; `gathered_rows` is for features.
@@ -57,7 +57,7 @@ class World:
     def gathered_rows(
         self, rows: Sequence[int], values: Tensor | None
     ) -> tuple[list[int], Tensor | None]:
-        """Rows and their values of every process, in the order of rows; every process must ask.
+        """Gather rows and their values of every process, in the order of rows; every process must ask.
 
         Args:
             rows: distinct numbers.
@@ -67,18 +67,18 @@ class World:
         if self.size == 1:
             return list(rows), values
         mine = None if values is None else (list(rows), values.shape[1:], values.dtype)
-        told = [mine] * self.size
-        dist.all_gather_object(told, mine)
-        known = [one for one in told if one is not None]
+        offers = [mine] * self.size
+        dist.all_gather_object(offers, mine)
+        known = [offer for offer in offers if offer is not None]
         if not known:
             return [], None
         _, shape, dtype = known[0]
-        padded = torch.zeros(max(len(one[0]) for one in known), *shape, dtype=dtype)
+        padded = torch.zeros(max(len(offer[0]) for offer in known), *shape, dtype=dtype)
         if values is not None:
             padded[: len(values)] = values
-        parts = [torch.empty_like(padded) for _ in told]
+        parts = [torch.empty_like(padded) for _ in offers]
         dist.all_gather(parts, padded)
-        pairs = [(one[0], part) for one, part in zip(told, parts, strict=True) if one is not None]
+        pairs = [(offer[0], part) for offer, part in zip(offers, parts, strict=True) if offer]
         everything = torch.tensor([row for some, _ in pairs for row in some], dtype=torch.long)
         order = everything.argsort()
         found = torch.cat([part[: len(some)] for some, part in pairs])
@@ -87,8 +87,10 @@ class World:
 
 @contextmanager
 def joined(device: str, *, exchange_on: str = "device") -> Iterator[World]:
-    """Join the processes torchrun started; alone without it. Within or after another `joined`, the same
-    ones: a group that was destroyed cannot be joined a second time.
+    """Join the processes torchrun started; without it this one is alone.
+
+    Within or after another `joined` they are the same ones: a group that was destroyed cannot be joined a
+    second time.
 
     Args:
         device: as `dino.load` takes it; a GPU means NCCL, anything else gloo.
@@ -117,7 +119,7 @@ def joined(device: str, *, exchange_on: str = "device") -> Iterator[World]:
     dist.init_process_group("nccl" if by_nccl else "gloo", timeout=timedelta(hours=2))
     try:
         yield world
-        # No one leaves while another still talks.
+        # No process leaves while another still sends.
         dist.barrier()
     finally:
         # A group of gloo ends with its process: destroyed on a busy machine, it waited for its own threads
@@ -127,12 +129,12 @@ def joined(device: str, *, exchange_on: str = "device") -> Iterator[World]:
 
 
 def is_joined() -> bool:
-    """Whether there are other processes."""
+    """Tell whether there are other processes."""
     return dist.is_available() and dist.is_initialized()
 
 
 def mean_over_processes(tensor: Tensor) -> Tensor:
-    """The mean of a tensor over all processes; itself where there is one."""
+    """Average a tensor over all processes; itself where there is one."""
     if not is_joined():
         return tensor
     total = tensor.clone()
@@ -141,7 +143,7 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set in any process; every process must ask at the same step."""
+    """Tell whether the flag is set in any process; every process must ask at the same step."""
     if not is_joined():
         return flag
     value = torch.tensor(float(flag), device=device)
@@ -149,8 +151,8 @@ def any_process(flag: bool, device: torch.device) -> bool:
     return bool(value > 0)
 
 
-def of_first_process(value: str) -> str:
-    """The first process's word, in all of them."""
+def from_first_process(value: str) -> str:
+    """Hand the first process's word to all of them."""
     if not is_joined():
         return value
     words = [value]
@@ -159,6 +161,6 @@ def of_first_process(value: str) -> str:
 
 
 def wait_for_all() -> None:
-    """Hold until every process is here."""
+    """Wait until every process is here."""
     if is_joined():
         dist.barrier()

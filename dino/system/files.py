@@ -1,6 +1,9 @@
-"""Small files that others read while they change: seen whole or not at all, and nothing left beside them.
+"""Write files that are seen whole or not at all, and read our own back whatever became of them.
 
-For what may be lost when the machine stops; `dino.system.files.write_atomically` is for what may not.
+`open_atomically` writes beside the file and renames; `replace_file` does so with a content at hand, and
+`write_atomically` for results, whose errors are sentences for the user. Durable ones are on the disk before
+they get their name, and so outlive a power failure; the others, such as progress, only never look half
+written.
 """
 
 from __future__ import annotations
@@ -9,14 +12,14 @@ import hashlib
 import io
 import json
 import os
-import tempfile
+import secrets
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, get_type_hints
 
-from dino.errors import UserError, WeightsError
+from dino.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,20 +28,52 @@ Record = TypeVar("Record")
 File = tuple[str, bytes]
 
 
-def replace_file(path: Path, content: str | bytes) -> None:
-    """Write a file through a temporary name.
+@contextmanager
+def open_atomically(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a file to write that appears under its name when it is closed, or not at all.
+
+    Args:
+        durable: have its content on the disk (fsync) before it gets the name. The rename itself may
+            still be lost with the power; then the old file is there, whole.
+    Raises:
+        OSError: it cannot be written; the old one stays, and nothing is left beside it.
+    """
+    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: str | bytes, *, durable: bool = False) -> None:
+    """Write a whole file; arguments and errors as `open_atomically`."""
+    with open_atomically(path, durable=durable) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_atomically(data: bytes, destination: Path) -> None:
+    """Write a result durably, with the folders above it.
 
     Raises:
-        OSError: it cannot be written; the old one stays.
+        UserError: the disk is full or the folder cannot be written; nothing is left behind.
     """
-    data = content.encode() if isinstance(content, str) else content
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(destination, data, durable=True)
+    except OSError as error:
+        raise write_error(destination, error) from error
+
+
+def write_error(path: Path, error: OSError) -> UserError:
+    """Say in a sentence that a file cannot be written."""
+    return UserError(
+        f"{path}: cannot be written ({error.strerror or error}); free space or choose another folder"
+    )
 
 
 def append_line(path: Path, line: str) -> None:
@@ -59,7 +94,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """`json.loads`.
+    """Parse JSON as `json.loads` does.
 
     Raises:
         ValueError: not JSON, not UTF-8, or nested too deep.
@@ -71,7 +106,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an NPZ; nothing in it is run.
+    """Read all arrays of an NPZ; nothing in it is run.
 
     Raises:
         OSError: there is no file, or it cannot be read.
@@ -92,7 +127,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def as_record(kind: type[Record], values: Mapping[str, Any]) -> Record:
-    """`kind(**values)` of a dataclass whose fields are plain types.
+    """Make `kind(**values)`, a dataclass whose fields are plain types.
 
     Raises:
         ValueError: fields it does not have, missing ones, or values of other types.
@@ -108,59 +143,32 @@ def as_record(kind: type[Record], values: Mapping[str, Any]) -> Record:
 
 
 def _fits(value: object, expected: Any) -> bool:
-    """Whether a value is of a type, or of one of several; a whole number does for a fraction."""
+    """Tell whether a value is of a type, or of one of several; a whole number does for a fraction."""
     if isinstance(value, bool):
         return expected is bool
     whole = isinstance(value, int) and isinstance(0.0, expected)
     return whole or isinstance(value, expected)
 
 
-def write_atomically(data: bytes, destination: Path) -> None:
-    """Write a file that is either the old or the whole new one, whatever happens.
-
-    Raises:
-        WeightsError: the disk is full or the folder cannot be written; nothing is left behind.
-    """
-    temporary = None
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=destination.parent, prefix=f".{destination.name}-", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # temporary files are private; a weights file need not be
-        temporary.replace(destination)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise WeightsError(
-            f"{destination}: cannot be written ({error.strerror or error}); free space or choose "
-            "another folder"
-        ) from error
-
-
 def hash_file(path: Path) -> str:
-    """sha256 of a file, as hexadecimal digits."""
+    """Compute the sha256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_id(data: bytes) -> str:
-    """sha256 of a file's bytes, in hex: its identity in caches, folders and links."""
+    """Compute the sha256 of bytes, in hex: their identity in caches, folders and links."""
     return hashlib.sha256(data).hexdigest()
 
 
 def results_name(name: str, photo_sha256: str) -> str:
-    """Folder name of a photo's results: `<stem>-<first 8 of its sha256>`."""
+    """Name the folder of a photo's results: `<stem>-<first 8 of its sha256>`."""
     plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in PurePath(name).stem)
     return f"{plain.strip('.-')[:80] or 'photo'}-{photo_sha256[:8]}"
 
 
 def npz(arrays: dict[str, object]) -> bytes:
-    """Bytes of a compressed .npz of the given arrays, numbers and strings."""
+    """Pack arrays, numbers and strings as the bytes of a compressed .npz."""
     import numpy as np
 
     buffer = io.BytesIO()
@@ -169,7 +177,7 @@ def npz(arrays: dict[str, object]) -> bytes:
 
 
 def zip_files(files: Iterable[File]) -> bytes:
-    """Bytes of a ZIP with fixed times, so that the same content gives the same archive."""
+    """Pack files as the bytes of a ZIP with fixed times: the same content gives the same archive."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files:
@@ -177,51 +185,8 @@ def zip_files(files: Iterable[File]) -> bytes:
     return buffer.getvalue()
 
 
-@contextmanager
-def written_whole(destination: Path) -> Iterator[BinaryIO]:
-    """A file to write that appears under its name when all of it is on the disk, or not at all."""
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.part")
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(destination)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{destination}: cannot be written ({error.strerror or error}); free space or choose "
-            "another folder"
-        ) from error
-
-
-def write_synced(path: Path, text: str) -> None:
-    """Replace a small text file as a whole, and have it on the disk."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None where there is none, or half of one."""
+    """Read a JSON object; None where there is none, or half of one."""
     try:
         values = parse_json(path.read_bytes())
     except (OSError, ValueError):

@@ -10,6 +10,6 @@ PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 
 
 def checkpoints_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """`DINO_CHECKPOINTS`, else `checkpoints` of the project."""
+    """Return `DINO_CHECKPOINTS`, else `checkpoints` of the project."""
     named = (os.environ if environ is None else environ).get("DINO_CHECKPOINTS")
     return Path(named).expanduser() if named else PROJECT_FOLDER / "checkpoints"

@@ -8,7 +8,7 @@ from dino.errors import UserError
 def cosine_schedule(
     base: float, final: float, epochs: int, steps: int, warmup_epochs: float = 0
 ) -> np.ndarray:
-    """Linear warm-up from 0 to `base`, then half a cosine from `base` to `final`.
+    """Warm up linearly from 0 to `base`, then follow half a cosine from `base` to `final`.
 
     Args:
         epochs, steps: epochs of the run and steps in each.
@@ -32,6 +32,6 @@ def cosine_schedule(
 def teacher_temperatures(
     warmup: float, final: float, warmup_epochs: int, epochs: int
 ) -> np.ndarray:
-    """Teacher temperature of each epoch: linear from `warmup` to `final`, then constant; [epochs]."""
+    """Compute the teacher temperature of each epoch: linear from `warmup` to `final`, then constant; [epochs]."""
     rising = np.linspace(warmup, final, warmup_epochs)[:epochs]
     return np.concatenate([rising, np.full(epochs - len(rising), final)])

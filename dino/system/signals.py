@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish: the run ends in order after its step."""
+"""SIGTERM and Ctrl-C as a request: the run ends in order after its step."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def stop_on_signal() -> Iterator[list[bool]]:
-    """A flag that SIGTERM or Ctrl-C sets; the run then saves after its step and ends in order.
+    """Yield a flag that SIGTERM or Ctrl-C sets; the run then saves after its step and ends in order.
 
     A second Ctrl-C ends it at once. Outside the main thread, where Python takes no signals, nothing.
     """

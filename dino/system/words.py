@@ -1,4 +1,4 @@
-"""Numbers, durations and dates as people read them."""
+"""Numbers, durations, dates and paths as people read them."""
 
 import math
 import re
@@ -13,22 +13,26 @@ _ABSOLUTE = re.compile(
 _KEPT_PARTS = 2
 
 
-def in_words(seconds: float) -> str:
-    """A length of time as people say it."""
+def duration(seconds: float, digits: int = 0) -> str:
+    """Say a length of time as people do: "20 s", "10 min", "2.0 h", "3.5 days".
+
+    Args:
+        digits: decimals of seconds and minutes; hours and days have one.
+    """
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.{digits}f} s"
     if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
+        return f"{seconds / 60:.{digits}f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of a row can be drawn: a finite number, no truth value."""
+    """Tell whether a value of a row can be drawn: a finite number, no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def number(value: Any, digits: int | None = None) -> str:
-    """A value as text: numbers with so many decimals, or four significant digits; – for nothing."""
+    """Write a value as text: numbers with `digits` decimals, or four significant digits; – for nothing."""
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):
@@ -44,7 +48,7 @@ def number(value: Any, digits: int | None = None) -> str:
 
 
 def plain(value: Any) -> str:
-    """Any value of a report as text of one line, without this machine's folders."""
+    """Write any value of a report as text of one line, without this machine's folders."""
     if isinstance(value, list | tuple):
         return ", ".join(plain(part) for part in value) or NOTHING
     if isinstance(value, dict):
@@ -55,33 +59,26 @@ def plain(value: Any) -> str:
 
 
 def place(path: Any) -> str:
-    """The last two parts of a path: enough to know it again, and nobody's folders."""
+    """Take the last two parts of a path: enough to know it again, and nobody's folders."""
     parts = [part for part in re.split(r"[/\\]+", str(path)) if part not in ("", ".")]
     return "/".join(parts[-_KEPT_PARTS:]) or NOTHING
 
 
 def without_folders(text: str) -> str:
-    """A text whose absolute paths have lost all but their last two parts."""
+    """Cut absolute paths in a text down to their last two parts."""
     return _ABSOLUTE.sub(lambda match: place(match[0]), text)
 
 
 def label(key: str) -> str:
-    """A row's key as people read it: "num_images" → "num images"."""
+    """Write a row's key as people read it: "num_images" → "num images"."""
     return key.replace("_", " ")
 
 
 def day(date: str) -> str:
-    """Day and minute of a report's date, in the zone it was made in."""
+    """Write day and minute of a report's date, in the zone it was made in."""
     return datetime.fromisoformat(date).strftime("%Y-%m-%d %H:%M")
 
 
-def duration(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def short_digest(sha256: Any) -> str:
-    """The first twelve characters of a digest; – where there is none."""
+    """Take the first twelve characters of a digest; – where there is none."""
     return str(sha256)[:12] if sha256 else NOTHING

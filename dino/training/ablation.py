@@ -12,13 +12,13 @@ was interrupted goes on.
 import math
 import os
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
-from dino.system.distributed import joined, of_first_process, wait_for_all
+from dino.system.distributed import from_first_process, joined, wait_for_all
 from dino.training.config import TrainConfig
 from dino.training.loop import fit
 from dino.training.metrics import collapse
@@ -27,7 +27,7 @@ from dino.training.runs.folder import Run, read_run
 Row = dict[str, Any]
 
 _NEW, _UNFINISHED, _FINISHED = "new", "unfinished", "finished"
-# What every variant has unless it is the one without.
+# The settings of all of DINO; each variant changes one of them.
 _WHOLE: dict[str, Any] = {
     "targets": "softmax",
     "criterion": "cross-entropy",
@@ -43,28 +43,21 @@ _MAX_POINTS = 40
 _END_SHARE = 0.1
 
 
-@dataclass(frozen=True)
-class Variant:
-    """The method with one part taken away or put in another's place."""
-
-    told: str
-    changes: Mapping[str, Any]
-
-
-VARIANTS: dict[str, Variant] = {
-    "full": Variant("all of DINO", {}),
-    "no-momentum": Variant("the teacher is a copy of the student", {"momentum_teacher": False}),
-    "no-centering": Variant("nothing is subtracted from the teacher", {"centering": False}),
-    "no-sharpening": Variant("the teacher's temperature is 1", {"sharpening": False}),
-    "no-multi-crop": Variant("two global crops alone", {"num_locals": 0}),
-    "sinkhorn": Variant("Sinkhorn–Knopp in place of the centre", {"targets": "sinkhorn"}),
-    "predictor": Variant("an MLP after the student's head", {"predictor": True}),
-    "mse": Variant("mean squared error in place of cross-entropy", {"criterion": "mse"}),
+# The method with one part taken away or put in another's place: the settings that change.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "no-momentum": {"momentum_teacher": False},  # the teacher is a copy of the student
+    "no-centering": {"centering": False},  # nothing is subtracted from the teacher
+    "no-sharpening": {"sharpening": False},  # the teacher's temperature is 1
+    "no-multi-crop": {"num_locals": 0},  # two global crops alone
+    "sinkhorn": {"targets": "sinkhorn"},  # Sinkhorn–Knopp in place of the centre
+    "predictor": {"predictor": True},  # an MLP after the student's head
+    "mse": {"criterion": "mse"},  # mean squared error in place of cross-entropy
 }
 
 
 def chosen_variants(names: Sequence[str]) -> list[str]:
-    """The names in the order of `VARIANTS`, each once.
+    """Sort names into the order of `VARIANTS`, each once.
 
     Raises:
         UserError: none, or one that is unknown.
@@ -77,7 +70,7 @@ def chosen_variants(names: Sequence[str]) -> list[str]:
 
 
 def variant_configs(base: TrainConfig, names: Iterable[str]) -> dict[str, TrainConfig]:
-    """The settings of each variant: the base's with every part of DINO in its place, less one.
+    """Make the settings of each variant: the base's with every part of DINO in its place, less one.
 
     Raises:
         UserError: a base that trains with labels, or without local crops where those are left out.
@@ -85,7 +78,7 @@ def variant_configs(base: TrainConfig, names: Iterable[str]) -> dict[str, TrainC
     if base.method != "dino":
         raise UserError(f"method is {base.method!r}; an ablation of DINO needs 'dino'")
     whole = replace(base, **_WHOLE)
-    configs = {name: replace(whole, **VARIANTS[name].changes) for name in names}
+    configs = {name: replace(whole, **VARIANTS[name]) for name in names}
     if "no-multi-crop" in configs and base.num_locals == 0:
         raise UserError(
             "num_locals is 0, so that leaving out local crops changes nothing; raise it, or leave "
@@ -107,14 +100,16 @@ def run_variant(
     """Train one variant, or go on with it; what is finished stays as it is.
 
     Returns:
-        The run as its folder tells it: finished, stopped by a signal, or failed with a reason.
+        The run as its folder shows it: finished, stopped by a signal, or failed with a reason.
     Raises:
         UserError: the folder holds a run of other settings or photos, is in use, or there is
             nothing to train on. What breaks off a run under way is no error here, but its state.
     """
     with joined(device) as world:
         # What the first process sees counts for all, whoever of them comes later.
-        state = of_first_process(_state_or_error(config, data, knn, folder) if world.leads else "")
+        state = from_first_process(
+            _state_or_error(config, data, knn, folder) if world.leads else ""
+        )
         if state not in (_NEW, _UNFINISHED, _FINISHED):
             raise UserError(state)
         if state != _FINISHED:
@@ -132,7 +127,7 @@ def run_variant(
 def _state_or_error(
     config: TrainConfig, data: str | Path, knn: str | Path | None, folder: Path
 ) -> str:
-    """The state, or why there is none: an error of one process must reach the others too."""
+    """Find the state, or why there is none: an error of one process must reach the others too."""
     try:
         return _state(config, data, knn, folder)
     except UserError as error:
@@ -140,7 +135,7 @@ def _state_or_error(
 
 
 def _state(config: TrainConfig, data: str | Path, knn: str | Path | None, folder: Path) -> str:
-    """Whether the folder's run is new, unfinished or finished."""
+    """Find whether the folder's run is new, unfinished or finished."""
     if not (folder / "config.json").exists():
         return _NEW
     if TrainConfig.from_json((folder / "config.json").read_text()) != config:
@@ -161,7 +156,7 @@ def _state(config: TrainConfig, data: str | Path, knn: str | Path | None, folder
 
 
 def end_row(name: str, run: Run) -> Row:
-    """What came of a variant.
+    """Collect how a variant ended.
 
     Returns:
         `knn` and `knn_start` in percent; at the end `teacher_entropy`, `batch_mean_entropy` and `kl`
@@ -189,7 +184,7 @@ def end_row(name: str, run: Run) -> Row:
 
 
 def collapse_since(run: Run) -> tuple[str | None, int | None]:
-    """The collapse the engine names at the last logged step, and the first step of its unbroken stay."""
+    """Find the collapse the engine names at the last logged step, and the step since when."""
     kind, since = None, None
     for line in reversed(run.metrics):
         problem = collapse(line, run.config.out_dim)
@@ -203,7 +198,7 @@ def collapse_since(run: Run) -> tuple[str | None, int | None]:
 
 
 def curve_rows(name: str, run: Run) -> list[Row]:
-    """The run on its way, at 40 steps at most and wherever k-NN was measured."""
+    """Collect the run on its way, at 40 steps at most and wherever k-NN was measured."""
     found: dict[int, Row] = {}
     for line in _thinned(run.metrics):
         found[line["step"]] = {key: line.get(key) for key in _CURVES}
@@ -216,7 +211,7 @@ def curve_rows(name: str, run: Run) -> list[Row]:
 
 
 def _thinned(lines: Sequence[Row]) -> list[Row]:
-    """At most `_MAX_POINTS` lines evenly spread, first and last among them."""
+    """Take at most `_MAX_POINTS` lines, evenly spread, first and last among them."""
     if len(lines) <= _MAX_POINTS:
         return list(lines)
     step = (len(lines) - 1) / (_MAX_POINTS - 1)
@@ -229,7 +224,7 @@ def _mean(lines: Sequence[Row], key: str) -> float | None:
 
 
 def _training_seconds(lines: Sequence[Row]) -> float:
-    """Seconds between the logged steps, of which each line tells the speed since the one before."""
+    """Add up the seconds between the logged steps, of which each line has the speed since the one before."""
     seen, seconds = 0, 0.0
     for line in lines:
         seconds += (line["images_seen"] - seen) / line["images_per_s"]

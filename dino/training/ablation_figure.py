@@ -18,7 +18,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def ablation_charts(report: Report) -> list[Chart]:
-    """k-NN at the end as bars, and the curves on the way."""
+    """Chart k-NN at the end as bars, and the curves on the way."""
     bars = tuple(
         Bar(str(row["variant"]), row["knn"], 0)
         for row in final_rows(report)
@@ -30,12 +30,12 @@ def ablation_charts(report: Report) -> list[Chart]:
 
 
 def ablation_svg(report: Report) -> str:
-    """All charts one below the other."""
+    """Draw all charts, one below the other."""
     return svg_file(ablation_charts(report), _TITLE)
 
 
 def ablation_html(report: Report) -> str:
-    """The same with Plotly, which comes along in the file: it needs no network."""
+    """Draw the same with Plotly, which comes along in the file: it needs no network."""
     from plotly import io
 
     figure = ablation_figure(ablation_charts(report))
@@ -44,7 +44,7 @@ def ablation_html(report: Report) -> str:
 
 
 def ablation_figure(charts: Sequence[Chart]) -> Any:
-    """A `plotly.graph_objects.Figure` with a row a chart; a variant has its colour in all of them."""
+    """Make a `plotly.graph_objects.Figure` with a row a chart; a variant has its colour in all of them."""
     from plotly.subplots import make_subplots
 
     titles = [

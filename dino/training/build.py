@@ -1,4 +1,4 @@
-"""Crops, backbone, head, loss, optimizer and schedules of a config."""
+"""Make crops, backbone, head, loss, optimizer and schedules from a config."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from dino.training.network import Network
 from dino.training.runs.exports import read_head
 from dino.training.step import StepValues
 from dino.weights.hints import Triple
+from dino.weights.initial import initial_values
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 
 # Width, depth and heads of the ViTs known by name; any patch size goes with each.
@@ -40,7 +41,7 @@ class Schedules:
         return len(self.lr)
 
     def at(self, step: int) -> StepValues:
-        """The values of one step."""
+        """Take the values of one step."""
         return StepValues(
             lr=float(self.lr[step]),
             weight_decay=float(self.weight_decay[step]),
@@ -50,7 +51,7 @@ class Schedules:
 
 
 def build_schedules(config: TrainConfig, num_photos: int) -> Schedules:
-    """Schedules of a run over `num_photos` photos.
+    """Compute the schedules of a run over `num_photos` photos.
 
     Raises:
         UserError: fewer photos than one batch.
@@ -73,7 +74,7 @@ def build_schedules(config: TrainConfig, num_photos: int) -> Schedules:
 
 
 def build_crops(config: TrainConfig) -> MultiCrop:
-    """The views of a config: the recipe's, or one global crop for supervised training."""
+    """Choose the views of a config: the recipe's, or one global crop for supervised training."""
     supervised = config.method == "supervised"
     return MultiCrop(
         config.global_size,
@@ -87,7 +88,7 @@ def build_crops(config: TrainConfig) -> MultiCrop:
 
 
 def input_scale(config: TrainConfig) -> tuple[Triple, Triple]:
-    """Mean and std of the input per RGB channel (0..1): those of the weights to start from."""
+    """Find mean and std of the input per RGB channel (0..1): those of the weights to start from."""
     if config.init is None:
         return IMAGENET_MEAN, IMAGENET_STD
     from dino.weights import load_model
@@ -97,7 +98,7 @@ def input_scale(config: TrainConfig) -> tuple[Triple, Triple]:
 
 
 def build_head(config: TrainConfig, in_dim: int, *, predictor: bool) -> DINOHead:
-    """A fresh head on features of width `in_dim`."""
+    """Make a fresh head on features of width `in_dim`."""
     return DINOHead(
         in_dim,
         config.out_dim,
@@ -109,8 +110,8 @@ def build_head(config: TrainConfig, in_dim: int, *, predictor: bool) -> DINOHead
     )
 
 
-def start_head(config: TrainConfig, head: DINOHead, loss: DINOLoss) -> None:
-    """Restore head and centre from `init_head`, if that is set.
+def load_initial_head(config: TrainConfig, head: DINOHead, loss: DINOLoss) -> None:
+    """Load head and centre from `init_head`, if that is set.
 
     Raises:
         UserError: no head in that file, or one of other sizes.
@@ -132,7 +133,7 @@ def start_head(config: TrainConfig, head: DINOHead, loss: DINOLoss) -> None:
 
 
 def build_loss(config: TrainConfig) -> DINOLoss:
-    """The loss with its teacher temperatures."""
+    """Make the loss with its teacher temperatures."""
     temps = teacher_temperatures(
         config.warmup_teacher_temp,
         config.teacher_temp,
@@ -153,7 +154,7 @@ def build_loss(config: TrainConfig) -> DINOLoss:
 
 
 def build_optimizer(config: TrainConfig, student: Network) -> torch.optim.Optimizer:
-    """AdamW, SGD with momentum, or timm's LARS over decayed and undecayed parameters."""
+    """Make AdamW, SGD with momentum, or timm's LARS over decayed and undecayed parameters."""
     head_scale = (config.head_lr or config.base_lr) / config.base_lr
     groups = parameter_groups(student, layer_decay=config.layer_decay, head_scale=head_scale)
     if config.optimizer == "adamw":
@@ -166,7 +167,7 @@ def build_optimizer(config: TrainConfig, student: Network) -> torch.optim.Optimi
 
 
 def build_backbone(config: TrainConfig, *, drop_path: float) -> Any:
-    """The named ViT with the recipe's initial weights, or the weights to start from."""
+    """Make the named ViT with the recipe's initial weights, or load the weights to start from."""
     if config.init is not None:
         from dino.weights import load_model
 
@@ -187,9 +188,9 @@ def build_backbone(config: TrainConfig, *, drop_path: float) -> Any:
             num_classes=0,
             drop_path_rate=drop_path,
         )
-        _initialise(model)
+        _set_initial_weights(model)
         if config.initial_positions == "sincos":
-            _start_from_waves(model)
+            _set_wave_positions(model)
         return model
     import timm
 
@@ -214,7 +215,7 @@ def _check_patch(model: Any, config: TrainConfig, name: str) -> None:
 
 
 def set_drop_path(model: Any, rate: float) -> None:
-    """Stochastic depth of a ViT, rising linearly from 0 to `rate` over its blocks."""
+    """Set the stochastic depth of a ViT, rising linearly from 0 to `rate` over its blocks."""
     from timm.layers import DropPath
 
     blocks = getattr(model, "blocks", [])
@@ -225,20 +226,18 @@ def set_drop_path(model: Any, rate: float) -> None:
                 setattr(block, name, DropPath(share) if share > 0 else nn.Identity())
 
 
-def _initialise(model: Any) -> None:
-    """The original's initial weights: truncated normals of std 0.02, zero biases."""
-    for tensor in (model.cls_token, model.pos_embed):
-        nn.init.trunc_normal_(tensor, std=0.02)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+@torch.no_grad()
+def _set_initial_weights(model: Any) -> None:
+    """Draw the original's initial weights; the patch convolution has its own from PyTorch."""
+    patch_size = model.patch_embed.patch_size[0]
+    for name, parameter in model.named_parameters():
+        if not name.startswith("patch_embed."):
+            parameter.copy_(initial_values(name, parameter.shape, patch_size=patch_size))
 
 
 @torch.no_grad()
-def _start_from_waves(model: Any) -> None:
-    """Position embedding of sines and cosines of row and column, which training then changes.
+def _set_wave_positions(model: Any) -> None:
+    """Set the position embedding to sines and cosines of row and column, which training then changes.
 
     Neighbours are alike from the start; a random start has to learn that first. Amplitude such that
     the standard deviation is the random start's 0.02. Source: Chen et al. 2021 (MoCo v3), section 4.

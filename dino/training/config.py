@@ -1,4 +1,4 @@
-"""Everything a run is made of, in one frozen value that checks itself and goes to JSON and back."""
+"""The settings of a run, in one frozen value that checks itself and goes to JSON and back."""
 
 import json
 import math
@@ -27,9 +27,9 @@ CHOICES = {
 GROUPS = ("Network", "Crops", "Head", "Teacher", "Optimisation", "Ablations", "Run")
 
 
-def _setting(default: Any, group: str, told: str) -> Any:
-    """A field with the group and the sentence that forms and help show it with."""
-    return field(default=default, metadata={"group": group, "help": told})
+def _setting(default: Any, group: str, help: str) -> Any:
+    """Declare a field with the group and the sentence that forms and help show it with."""
+    return field(default=default, metadata={"group": group, "help": help})
 
 
 _network = partial(_setting, group="Network")
@@ -50,82 +50,82 @@ class TrainConfig:
     Source: Caron et al. 2021; defaults of facebookresearch/dino @ 7c446df.
     """
 
-    method: str = _network("dino", told="dino (no labels), or supervised (labels from sub-folders)")
+    method: str = _network("dino", help="dino (no labels), or supervised (labels from sub-folders)")
     arch: str = _network(
-        "vit_small", told="vit_tiny, vit_small, vit_base, or a timm name (resnet50)"
+        "vit_small", help="vit_tiny, vit_small, vit_base, or a timm name (resnet50)"
     )
-    patch_size: int = _network(16, told="Side of a patch in px")
+    patch_size: int = _network(16, help="Side of a patch in px")
     init: str | None = _network(
-        None, told="Weights to start from: a zoo name or a path; none: random"
+        None, help="Weights to start from: a zoo name or a path; none: random"
     )
     init_head: str | None = _network(
-        None, told="Head to start from: a checkpoint of a run; none: fresh"
+        None, help="Head to start from: a checkpoint of a run; none: fresh"
     )
     train_blocks: int | None = _network(
-        None, told="Last blocks that train; none: all, and the patches"
+        None, help="Last blocks that train; none: all, and the patches"
     )
-    layer_decay: float = _network(1.0, told="Learning rate of a block over that of the next one")
-    drop_path: float = _network(0.1, told="Stochastic depth of the student's last block")
-    initial_positions: str = _network("random", told="Start of the position embedding")
+    layer_decay: float = _network(1.0, help="Learning rate of a block over that of the next one")
+    drop_path: float = _network(0.1, help="Stochastic depth of the student's last block")
+    initial_positions: str = _network("random", help="Start of the position embedding")
 
-    global_size: int = _crops(224, told="Side of the two global crops in px")
-    local_size: int = _crops(96, told="Side of the local crops in px")
-    num_locals: int = _crops(8, told="Local crops a photo")
-    global_scale: tuple[float, float] = _crops((0.4, 1.0), told="Global crops' share of the area")
-    local_scale: tuple[float, float] = _crops((0.05, 0.4), told="Local crops' share of the area")
+    global_size: int = _crops(224, help="Side of the two global crops in px")
+    local_size: int = _crops(96, help="Side of the local crops in px")
+    num_locals: int = _crops(8, help="Local crops a photo")
+    global_scale: tuple[float, float] = _crops((0.4, 1.0), help="Global crops' share of the area")
+    local_scale: tuple[float, float] = _crops((0.05, 0.4), help="Local crops' share of the area")
     blur_radius: tuple[float, float] = _crops(
-        (0.1, 2.0), told="Standard deviation of the blur in px"
+        (0.1, 2.0), help="Standard deviation of the blur in px"
     )
 
-    out_dim: int = _head(65_536, told="Prototypes K")
-    hidden_dim: int = _head(2048, told="Width of the head's hidden layers")
-    bottleneck_dim: int = _head(256, told="Width before the prototypes")
-    use_bn: bool = _head(False, told="Batch norm in the head")
-    norm_last_layer: bool = _head(True, told="Keep the prototypes' gain at 1")
-    freeze_last_layer: int = _head(1, told="Epochs in which the prototypes do not move")
+    out_dim: int = _head(65_536, help="Prototypes K")
+    hidden_dim: int = _head(2048, help="Width of the head's hidden layers")
+    bottleneck_dim: int = _head(256, help="Width before the prototypes")
+    use_bn: bool = _head(False, help="Batch norm in the head")
+    norm_last_layer: bool = _head(True, help="Keep the prototypes' gain at 1")
+    freeze_last_layer: int = _head(1, help="Epochs in which the prototypes do not move")
 
-    student_temp: float = _teacher(0.1, told="Temperature of the student")
-    warmup_teacher_temp: float = _teacher(0.04, told="Teacher temperature at the start")
-    teacher_temp: float = _teacher(0.04, told="Teacher temperature after its warm-up")
-    warmup_teacher_temp_epochs: int = _teacher(0, told="Epochs of that warm-up")
-    center_momentum: float = _teacher(0.9, told="Share of the old centre kept at each step")
+    student_temp: float = _teacher(0.1, help="Temperature of the student")
+    warmup_teacher_temp: float = _teacher(0.04, help="Teacher temperature at the start")
+    teacher_temp: float = _teacher(0.04, help="Teacher temperature after its warm-up")
+    warmup_teacher_temp_epochs: int = _teacher(0, help="Epochs of that warm-up")
+    center_momentum: float = _teacher(0.9, help="Share of the old centre kept at each step")
     momentum: float = _teacher(
-        0.996, told="Share of the old teacher kept at each step, at the start"
+        0.996, help="Share of the old teacher kept at each step, at the start"
     )
-    momentum_end: float = _teacher(1.0, told="The same at the end")
+    momentum_end: float = _teacher(1.0, help="The same at the end")
 
-    epochs: int = _optim(100, told="Times every photo is seen")
-    batch_size: int = _optim(64, told="Photos a step, over all processes")
-    optimizer: str = _optim("adamw", told="adamw; sgd and lars for convnets")
+    epochs: int = _optim(100, help="Times every photo is seen")
+    batch_size: int = _optim(64, help="Photos a step, over all processes")
+    optimizer: str = _optim("adamw", help="adamw; sgd and lars for convnets")
     base_lr: float = _optim(
-        0.0005, told="Learning rate for a batch of 256; used: base_lr · batch / 256"
+        0.0005, help="Learning rate for a batch of 256; used: base_lr · batch / 256"
     )
-    head_lr: float | None = _optim(None, told="The same for the head; none: as the backbone")
-    min_lr: float = _optim(1e-6, told="Learning rate at the end")
-    warmup_epochs: float = _optim(10, told="Epochs in which the rate rises from 0")
-    weight_decay: float = _optim(0.04, told="Weight decay at the start")
-    weight_decay_end: float = _optim(0.4, told="Weight decay at the end")
+    head_lr: float | None = _optim(None, help="The same for the head; none: as the backbone")
+    min_lr: float = _optim(1e-6, help="Learning rate at the end")
+    warmup_epochs: float = _optim(10, help="Epochs in which the rate rises from 0")
+    weight_decay: float = _optim(0.04, help="Weight decay at the start")
+    weight_decay_end: float = _optim(0.4, help="Weight decay at the end")
     clip_grad: float | None = _optim(
-        3.0, told="Largest gradient norm of one parameter; none: no limit"
+        3.0, help="Largest gradient norm of one parameter; none: no limit"
     )
 
-    targets: str = _ablation("softmax", told="softmax of the centred teacher, or Sinkhorn–Knopp")
-    criterion: str = _ablation("cross-entropy", told="Comparison of the two distributions")
-    centering: bool = _ablation(True, told="Subtract the centre")
-    sharpening: bool = _ablation(True, told="Divide the teacher by its temperature")
-    momentum_teacher: bool = _ablation(True, told="Teacher by momentum; off: a copy of the student")
-    predictor: bool = _ablation(False, told="An MLP after the student's head, as in BYOL")
+    targets: str = _ablation("softmax", help="softmax of the centred teacher, or Sinkhorn–Knopp")
+    criterion: str = _ablation("cross-entropy", help="Comparison of the two distributions")
+    centering: bool = _ablation(True, help="Subtract the centre")
+    sharpening: bool = _ablation(True, help="Divide the teacher by its temperature")
+    momentum_teacher: bool = _ablation(True, help="Teacher by momentum; off: a copy of the student")
+    predictor: bool = _ablation(False, help="An MLP after the student's head, as in BYOL")
 
-    seed: int = _run(0, told="Of crops, order and initial weights")
-    precision: str = _run("auto", told="auto measures what is fast here")
-    max_steps: int | None = _run(None, told="Stop after this many steps; none: at the end")
-    log_every: int = _run(10, told="Steps between two lines of metrics")
-    save_every: int = _run(200, told="Steps between two checkpoints")
-    keep: int = _run(2, told="Newest checkpoints kept")
-    keep_every: int = _run(0, told="Epochs between checkpoints kept for good; 0: none")
-    probe_every: int = _run(1, told="Epochs between k-NN and filmstrip; 0: never")
-    probe_size: int = _run(224, told="Centre crop of photos for k-NN and masks in px")
-    film_size: int = _run(224, told="Centre crop of the filmstrip's photos in px")
+    seed: int = _run(0, help="Of crops, order and initial weights")
+    precision: str = _run("auto", help="auto measures what is fast here")
+    max_steps: int | None = _run(None, help="Stop after this many steps; none: at the end")
+    log_every: int = _run(10, help="Steps between two lines of metrics")
+    save_every: int = _run(200, help="Steps between two checkpoints")
+    keep: int = _run(2, help="Newest checkpoints kept")
+    keep_every: int = _run(0, help="Epochs between checkpoints kept for good; 0: none")
+    probe_every: int = _run(1, help="Epochs between k-NN and filmstrip; 0: never")
+    probe_size: int = _run(224, help="Centre crop of photos for k-NN and masks in px")
+    film_size: int = _run(224, help="Centre crop of the filmstrip's photos in px")
 
     def __post_init__(self) -> None:
         for name in ("global_scale", "local_scale", "blur_radius"):  # JSON has lists
@@ -139,7 +139,7 @@ class TrainConfig:
 
     @property
     def num_views(self) -> int:
-        """Crops the student sees."""
+        """Number of crops the student sees."""
         return 2 + self.num_locals
 
     @property
@@ -148,11 +148,11 @@ class TrainConfig:
         return self.base_lr * self.batch_size / 256
 
     def changes(self) -> dict[str, Any]:
-        """The settings that are not the paper's, by name."""
+        """Collect the settings that are not the paper's, by name."""
         return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
 
     def to_json(self) -> str:
-        """The config as JSON, one field a line."""
+        """Write the config as JSON, one field a line."""
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
@@ -170,7 +170,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
-        """As `TrainConfig(**values)`, with unknown fields named in one sentence."""
+        """Make `TrainConfig(**values)`, with unknown fields named in one sentence."""
         if not isinstance(values, dict):
             raise UserError(f"the config is {values!r:.40}; expected an object of settings")
         known = {field.name for field in fields(cls)}
@@ -182,7 +182,7 @@ class TrainConfig:
         return cls(**values)
 
     def _check_types(self) -> None:
-        """JSON and command lines bring text where numbers belong."""
+        """Check types, since JSON and command lines bring text where numbers belong."""
         for name, expected in _TYPES.items():
             value = getattr(self, name)
             if (isinstance(value, bool) and bool not in expected) or not isinstance(
@@ -231,7 +231,7 @@ class TrainConfig:
 
 
 def _types() -> dict[str, tuple[type, ...]]:
-    """The types each field takes; a whole number does where a fraction is expected."""
+    """Collect the types each field takes; a whole number does where a fraction is expected."""
     found = {}
     for name, hint in get_type_hints(TrainConfig).items():
         options = [get_origin(part) or part for part in get_args(hint) or (hint,)]

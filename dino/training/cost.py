@@ -42,7 +42,7 @@ class StepCost:
 
     @property
     def seconds(self) -> float:
-        """The median step."""
+        """Seconds of the median step."""
         return statistics.median(self.times)
 
     @property
@@ -57,7 +57,7 @@ class StepCost:
 
 
 def crops_config(num_locals: int, **settings: Any) -> TrainConfig:
-    """The paper's recipe with so many local crops; `settings` as `TrainConfig`'s.
+    """Make the paper's recipe with `num_locals` local crops; `settings` as `TrainConfig`'s.
 
     Raises:
         UserError: a setting out of range.
@@ -66,13 +66,13 @@ def crops_config(num_locals: int, **settings: Any) -> TrainConfig:
 
 
 def crops_name(config: TrainConfig) -> str:
-    """A configuration of crops as the paper writes it, such as "2×224 + 6×96"."""
+    """Name a configuration of crops as the paper writes it, such as "2×224 + 6×96"."""
     local = f" + {config.num_locals}×{config.local_size}" if config.num_locals else ""
     return f"2×{config.global_size}{local}"
 
 
 def check_steps(steps: int, warmup: int) -> None:
-    """Raise a `UserError` where so few steps tell nothing."""
+    """Raise a `UserError` where so few steps say nothing."""
     if steps < MIN_STEPS or warmup < 1:
         raise UserError(
             f"got {steps} steps and {warmup} of warm-up; expected {MIN_STEPS} and 1 at least, or "
@@ -94,8 +94,8 @@ def measure_apart(
         steps: that are timed, after `warmup` that are not.
         threads: of torch; None: as many as it takes by itself.
     Raises:
-        UserError: too few steps, settings that cannot work, or a process that did not live to tell
-            (which memory that runs out looks like).
+        UserError: too few steps, settings that cannot work, or a process that ended before it had
+            measured (as one does that runs out of memory).
     """
     check_steps(steps, warmup)
     asked = {
@@ -116,23 +116,23 @@ def measure_apart(
     )
     if done.returncode:
         raise UserError(_failure(config, done))
-    told = json.loads(done.stdout.splitlines()[-1])
-    return StepCost(**{**told, "times": tuple(told["times"])})
+    fields = json.loads(done.stdout.splitlines()[-1])
+    return StepCost(**{**fields, "times": tuple(fields["times"])})
 
 
 def _failure(config: TrainConfig, done: "subprocess.CompletedProcess[str]") -> str:
-    """Why a process has not measured anything, in one sentence."""
-    said = (done.stderr.strip().splitlines() or [""])[-1]
-    if said.startswith("error: "):
-        return f"{crops_name(config)}: {said.removeprefix('error: ')}"
-    if done.returncode < 0 or "out of memory" in said.lower():
+    """Say in one sentence why a process has not measured anything."""
+    last_line = (done.stderr.strip().splitlines() or [""])[-1]
+    if last_line.startswith("error: "):
+        return f"{crops_name(config)}: {last_line.removeprefix('error: ')}"
+    if done.returncode < 0 or "out of memory" in last_line.lower():
         why = (
             "ran out of memory"
-            if "memory" in said.lower()
+            if "memory" in last_line.lower()
             else f"was ended by signal {-done.returncode}"
         )
         return (
             f"the process that measured {crops_name(config)} {why}, as happens when memory is short; "
             "choose a smaller batch, fewer prototypes or smaller crops"
         )
-    return f"the process that measured {crops_name(config)} failed ({said or done.returncode})"
+    return f"the process that measured {crops_name(config)} failed ({last_line or done.returncode})"

@@ -30,7 +30,7 @@ class Photos(Protocol):
 
     @property
     def labels(self) -> Sequence[int] | np.ndarray:
-        """A class number a photo, or nothing."""
+        """Class number of each photo, or nothing."""
         ...
 
     @property
@@ -41,16 +41,16 @@ class Photos(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: int, *, short_side: int | None = None) -> np.ndarray:
-        """uint8 [H,W,3]; ImageError or OSError where it cannot be read."""
+        """Read a photo, uint8 [H,W,3]; ImageError or OSError where it cannot be read."""
         ...
 
     def name(self, index: int) -> str:
-        """What to call a photo in a message."""
+        """Name a photo for a message."""
         ...
 
 
 def open_photos(data: str | Path) -> Photos:
-    """A folder of photos, or shards: a folder of .tar files, a glob, or `train-{000..099}.tar`.
+    """Open a folder of photos, or shards: a folder of .tar files, a glob, or `train-{000..099}.tar`.
 
     The index of shards is kept in the checkpoints folder, so that only the first start reads all of
     their headers.
@@ -147,7 +147,7 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
 
 
 def check_shares(batch_size: int, world: int) -> None:
-    """Check that each process gets as many photos of a batch.
+    """Check that every process gets the same number of photos of a batch.
 
     Raises:
         UserError: it does not.
@@ -159,7 +159,7 @@ def check_shares(batch_size: int, world: int) -> None:
 
 
 def normalize(crops: Sequence[Tensor], mean: Tensor, std: Tensor) -> list[Tensor]:
-    """uint8 crops → float32, on their device; `mean` and `std` [3,1,1] in 0..1."""
+    """Turn uint8 crops into float32, on their device; `mean` and `std` [3,1,1] in 0..1."""
     return [(crop.float() / 255 - mean) / std for crop in crops]
 
 
@@ -172,7 +172,7 @@ def loader(
     workers: int,
     pin: bool = False,
 ) -> torch.utils.data.DataLoader[Batch]:
-    """The batches of a run; worker processes live as long as its iterator.
+    """Make the loader of a run; its worker processes live as long as its iterator.
 
     The generator is the loader's own: it would draw from torch's, which stochastic depth needs to be
     where an unbroken run has it.
@@ -189,7 +189,7 @@ def loader(
 
 
 def start_reading(batches: torch.utils.data.DataLoader[Batch]) -> Iterator[Batch]:
-    """The loader's iterator, whose workers use one OpenCV thread each: together they are the cores.
+    """Start the loader's iterator, whose workers use one OpenCV thread each: together they are the cores.
 
     The number is inherited when they are forked; to change it in a forked process hangs.
     """
@@ -203,6 +203,6 @@ def start_reading(batches: torch.utils.data.DataLoader[Batch]) -> Iterator[Batch
 
 
 def _start_worker(number: int) -> None:
-    """Signals are left to the process that trains, which then ends in order, and its workers with it."""
+    """Leave signals to the process that trains, which then ends in order, and its workers with it."""
     for which in (signal.SIGINT, signal.SIGTERM):
         signal.signal(which, signal.SIG_IGN)

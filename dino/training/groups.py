@@ -1,4 +1,4 @@
-"""Which parameters train, how fast, and with weight decay or without."""
+"""Sort parameters: which train, how fast, and with weight decay or without."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ _BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
 def parameter_groups(
     network: nn.Module, *, layer_decay: float = 1.0, head_scale: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Groups for the optimizer: by rate, and decayed or not.
+    """Sort parameters into groups for the optimizer: by rate, and decayed or not.
 
     Biases and 1-D parameters have no weight decay; CLS token and position embedding have, as in the
     original.
@@ -57,13 +57,13 @@ def freeze_blocks(backbone: Any, train_blocks: int) -> None:
 
 
 def _depth(network: nn.Module) -> int:
-    """Number of the last block, counting from 1; what follows it has its rate."""
+    """Find the number of the last block, counting from 1; what follows it has its rate."""
     numbers = [int(m[1]) for name, _ in network.named_parameters() if (m := _BLOCK.match(name))]
     return max(numbers, default=0) + 1
 
 
 def _layer(name: str, depth: int) -> int:
-    """0 for what comes before the blocks, then a block's number from 1; the last norm as the last."""
+    """Number a parameter's block from 1; 0 is what comes before the blocks, the last norm as the last."""
     if found := _BLOCK.match(name):
         return int(found[1]) + 1
     before = ("cls_token", "pos_embed", "reg_token", "patch_embed", "norm_pre")

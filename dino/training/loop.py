@@ -1,4 +1,4 @@
-"""The training loop: `fit` starts or resumes a run and leaves a folder that tells all of it."""
+"""The training loop: `fit` starts or resumes a run and leaves a folder that shows all of it."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from typing import Any
 
 from dino.errors import UserError
 from dino.model.device import choose_device, choose_precision
-from dino.system.distributed import any_process, joined, of_first_process, wait_for_all
+from dino.system.distributed import any_process, from_first_process, joined, wait_for_all
 from dino.system.signals import stop_on_signal
 from dino.training.build import build_crops
 from dino.training.config import TrainConfig
@@ -24,7 +24,7 @@ from dino.training.data import (
 )
 from dino.training.runs import checkpoint
 from dino.training.runs.folder import Inputs, RunFolder, environment, read_environment, read_run
-from dino.training.runs.reporter import Reporter
+from dino.training.runs.reporter import RunReporter
 from dino.training.state import Training, prepare
 from dino.training.step import NonFiniteLossError, StepResult
 
@@ -67,7 +67,7 @@ def fit(
         precision = _precision(config, device, run_folder.folder if resume else None)
         photos = open_photos(data)
         training = prepare(config, photos, world=world, device=device, precision=precision)
-        reporter = Reporter(run_folder, config, inputs, world=world, say=say)
+        reporter = RunReporter(run_folder, config, inputs, world=world, say=say)
         try:
             if resume:
                 _restore(training, run_folder, reporter)
@@ -79,7 +79,7 @@ def fit(
                 "choose another folder"
             ) from error
         wait_for_all()
-        _guarded(training, photos, reporter, workers=workers, stop=stop)
+        _run_and_record_end(training, photos, reporter, workers=workers, stop=stop)
     return run_folder.folder
 
 
@@ -89,7 +89,7 @@ def _absolute(
     film: tuple[str | Path, ...],
     masks: str | Path | None,
 ) -> Inputs:
-    """What a run reads, by paths that hold wherever it is resumed from."""
+    """Collect what a run reads, by paths that hold wherever it is resumed from."""
     return Inputs(
         data=os.path.abspath(data),
         knn=None if knn is None else os.path.abspath(knn),
@@ -99,15 +99,15 @@ def _absolute(
 
 
 def _precision(config: TrainConfig, device: str, run: Path | None) -> str:
-    """One precision for a whole run and all its processes, whatever "auto" would measure next time."""
+    """Choose one precision for a whole run and all its processes, whatever "auto" would measure next time."""
     recorded = (
         read_environment(run).get("precision") if run and config.precision == "auto" else None
     )
     chosen = recorded or choose_precision(config.precision, choose_device(device))
-    return of_first_process(str(chosen))
+    return from_first_process(str(chosen))
 
 
-def _restore(training: Training, run: RunFolder, reporter: Reporter) -> None:
+def _restore(training: Training, run: RunFolder, reporter: RunReporter) -> None:
     """Go on from the newest whole checkpoint; from the start where none was written yet.
 
     Raises:
@@ -127,19 +127,15 @@ def resume_run(run: str | Path, **options: Any) -> Path:
     Raises:
         UserError: not a run.
     """
-    told = read_run(Path(run))
-    looks: dict[str, Any] = {
-        "knn": told.inputs.knn,
-        "film": told.inputs.film,
-        "masks": told.inputs.masks,
-    }
-    return fit(told.config, told.inputs.data, run, resume=True, **looks, **options)
+    config, inputs = (before := read_run(Path(run))).config, before.inputs
+    probed: dict[str, Any] = {"knn": inputs.knn, "film": inputs.film, "masks": inputs.masks}
+    return fit(config, inputs.data, run, resume=True, **probed, **options)
 
 
-def _guarded(
-    training: Training, photos: Photos, reporter: Reporter, *, workers: int, stop: list[bool]
+def _run_and_record_end(
+    training: Training, photos: Photos, reporter: RunReporter, *, workers: int, stop: list[bool]
 ) -> None:
-    """The run, and in the end its state, however it ends."""
+    """Run, and write in the end how it ended."""
     try:
         reporter.state("running")
         finished = _run(training, photos, reporter, workers=workers, stop=stop)
@@ -148,7 +144,7 @@ def _guarded(
         with suppress(OSError):  # the disk may be what failed
             reporter.state("failed", reason)
             if not isinstance(error, UserError):
-                reporter.trace(error)
+                reporter.log_error(error)
         if not isinstance(error, RuntimeError | OSError):
             raise
         # Out of memory, a full disk, a lost worker.
@@ -159,9 +155,9 @@ def _guarded(
 
 
 def _run(
-    training: Training, photos: Photos, reporter: Reporter, *, workers: int, stop: list[bool]
+    training: Training, photos: Photos, reporter: RunReporter, *, workers: int, stop: list[bool]
 ) -> bool:
-    """Steps until the end (True) or a signal (False); saves on the way and at the end."""
+    """Take steps until the end (True) or a signal (False); saves on the way and at the end."""
     config, per_epoch = training.config, training.schedules.steps_per_epoch
     milestone = config.keep_every * per_epoch
     if training.step == 0:
@@ -176,11 +172,11 @@ def _run(
             _check_finite(training)
             reporter.log(training, result)
         asked = _asked_to_stop(training, stop)
-        looks = last or _due(step, config.probe_every * per_epoch)
-        # Looked at before it is saved: what a crash loses between the two is done again.
-        if looks or asked:
+        probes = last or _due(step, config.probe_every * per_epoch)
+        # Measured before it is saved: what a crash loses between the two is done again.
+        if probes or asked:
             reporter.export(training.method, step)
-        if looks:
+        if probes:
             reporter.probe(training.method, step, epoch=-(-step // per_epoch))
         if last or asked or _due(step, config.save_every) or _due(step, milestone):
             _check_finite(training)
@@ -195,7 +191,7 @@ def _due(step: int, period: int) -> bool:
 
 
 def _asked_to_stop(training: Training, stop: list[bool]) -> bool:
-    """Several processes may get a signal at different steps; every few steps they agree.
+    """Ask whether to stop: several processes may get a signal at different steps, and agree every few.
 
     Often on CPUs, where asking costs little; a GPU would have to wait for each answer.
     """
@@ -234,7 +230,7 @@ def _not_finite(step: int) -> str:
 
 
 def _batches(training: Training, photos: Photos, workers: int) -> Iterator[tuple[Batch, float]]:
-    """Batches from the training's step to its end, and the seconds each was waited for."""
+    """Yield batches from the training's step to its end, and the seconds each was waited for."""
     config, world = training.config, training.world
     sampler = StepSampler(
         len(photos),

@@ -56,7 +56,7 @@ class DINOLoss(nn.Module):
         self.register_buffer("center", torch.zeros(1, out_dim))
 
     def forward(self, student: Tensor, teacher: Tensor, epoch: int) -> Tensor:
-        """The loss, after which the centre moves.
+        """Compute the loss, and then move the centre.
 
         Args:
             student: [num_views · B, K] logits, view by view.
@@ -71,7 +71,7 @@ class DINOLoss(nn.Module):
         return total
 
     def compare(self, student: Tensor, targets: Tensor) -> Tensor:
-        """The loss of student logits [num_views · B, K] against targets [num_global · B, K]."""
+        """Compute the loss of student logits [num_views · B, K] against targets [num_global · B, K]."""
         q = targets.unflatten(0, (self.num_global, -1))
         views = student.float().unflatten(0, (self.num_views, -1))
         total = views.new_zeros(())
@@ -82,7 +82,7 @@ class DINOLoss(nn.Module):
 
     @torch.no_grad()
     def teacher_probabilities(self, teacher: Tensor, epoch: int) -> Tensor:
-        """Targets [num_global · B, K] of teacher logits: centred and sharpened, or by Sinkhorn–Knopp."""
+        """Compute targets [num_global · B, K] of teacher logits: centred and sharpened, or by Sinkhorn–Knopp."""
         temperature = self.temperature(epoch) if self.sharpening else 1.0
         if self.targets == "sinkhorn":
             views = teacher.float().unflatten(0, (self.num_global, -1))
@@ -91,7 +91,7 @@ class DINOLoss(nn.Module):
         return F.softmax((teacher.float() - center) / temperature, dim=-1)
 
     def temperature(self, epoch: int) -> float:
-        """The teacher temperature of an epoch."""
+        """Look up the teacher temperature of an epoch."""
         return self.teacher_temps[min(epoch, len(self.teacher_temps) - 1)]
 
     @torch.no_grad()
@@ -103,7 +103,7 @@ class DINOLoss(nn.Module):
         self.center.copy_(torch.where(mean.isfinite(), moved, self.center))
 
     def _compare(self, view: Tensor, targets: list[Tensor]) -> Tensor:
-        """Sum over `targets` of the mean loss of one student view [B,K] (logits over temperature)."""
+        """Add up over `targets` the mean loss of one student view [B,K] (logits over temperature)."""
         if self.criterion == "mse":
             p = F.softmax(view, dim=-1)
             return torch.stack([(p - q).square().sum(dim=-1).mean() for q in targets]).sum()
@@ -112,7 +112,7 @@ class DINOLoss(nn.Module):
 
 @torch.no_grad()
 def sinkhorn(logits: Tensor, *, iterations: int = 3) -> Tensor:
-    """Sinkhorn–Knopp: [B,K] logits → rows that sum to 1, columns used equally over the batch.
+    """Apply Sinkhorn–Knopp: [B,K] logits → rows that sum to 1, columns used equally over the batch.
 
     Over several processes the batch is all of them. Source: Caron et al. 2020 (SwAV), section 3.1.
     """

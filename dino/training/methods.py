@@ -1,6 +1,6 @@
-"""What a run trains: DINO, or a supervised twin for the paper's comparison.
+"""The two methods a run can train by: DINO, and a supervised twin for the paper's comparison.
 
-Both offer the loop the same: modules to save, a step, the numbers to log, the backbone to look at.
+Both offer the loop the same: modules to save, a step, the numbers to log, the backbone to measure.
 """
 
 import copy
@@ -20,7 +20,7 @@ from dino.training.build import (
     build_loss,
     build_optimizer,
     input_scale,
-    start_head,
+    load_initial_head,
 )
 from dino.training.config import TrainConfig
 from dino.training.groups import freeze_blocks
@@ -40,33 +40,33 @@ Scale = tuple[Triple, Triple]
 
 
 class Method(Protocol):
-    """The loop's view of what is trained."""
+    """What the loop needs of a method."""
 
     optimizer: torch.optim.Optimizer
     scale: Scale
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds, by name."""
+        """Modules that a checkpoint holds, by name."""
         ...
 
     @property
     def result(self) -> Network:
-        """The network a run is for: its backbone is exported, and looked at on the way."""
+        """Network that a run is for: its backbone is exported, and measured on the way."""
         ...
 
     def step(
         self, crops: Sequence[Tensor], labels: Tensor, values: StepValues, options: StepOptions
     ) -> StepResult:
-        """One step on normalised crops, each [B,3,H,W]."""
+        """Take one step on normalised crops, each [B,3,H,W]."""
         ...
 
     def measure(self, result: StepResult, epoch: int) -> dict[str, float]:
-        """Numbers of a step; reads from the device."""
+        """Compute the numbers of a step; reads from the device."""
         ...
 
     def problem(self, values: dict[str, float]) -> str | None:
-        """A sentence about a collapse the numbers show, or None."""
+        """Name in a sentence a collapse the numbers show, or return None."""
         ...
 
 
@@ -84,7 +84,7 @@ class DINO:
             build_head(config, backbone.num_features, predictor=False),
         )
         self.loss = build_loss(config)
-        start_head(config, head, self.loss)
+        load_initial_head(config, head, self.loss)
         shared = set(teacher.state_dict())
         state = {k: v for k, v in student.state_dict().items() if k in shared}
         teacher.load_state_dict(state, strict=True)
@@ -172,7 +172,7 @@ class Supervised:
 def build_method(
     config: TrainConfig, *, device: torch.device, world: World, num_classes: int, plain: bool
 ) -> Method:
-    """The method a config names, on its device; `plain` multiplies attention out (see network)."""
+    """Make the method a config names, on its device; `plain` multiplies attention out (see network)."""
     method: Method
     if config.method == "supervised":
         method = Supervised(config, device, world, num_classes)
@@ -187,12 +187,12 @@ def build_method(
 
 
 def frozen_copy(method: Method) -> Any:
-    """The result's backbone as it is now, apart from the training: a timm model."""
+    """Copy the result's backbone as it is now, apart from the training: a timm model."""
     return copy.deepcopy(method.result.backbone).eval().requires_grad_(False)
 
 
 def _trained(network: Network, config: TrainConfig, device: torch.device, world: World) -> Any:
-    """A network ready to be trained: on its device, parts frozen, shared by the processes."""
+    """Make a network ready to be trained: on its device, parts frozen, shared by the processes."""
     if config.train_blocks is not None:
         freeze_blocks(network.backbone, config.train_blocks)
     network = _placed(network, device, world).train()
@@ -203,7 +203,7 @@ def _trained(network: Network, config: TrainConfig, device: torch.device, world:
 
 
 def _placed(network: Network, device: torch.device, world: World) -> Network:
-    """A network on its device, its batch norm over all processes (torch has that on GPUs only)."""
+    """Put a network on its device, its batch norm over all processes (torch has that on GPUs only)."""
     network.to(device)
     if world.size > 1 and device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)

@@ -1,4 +1,4 @@
-"""What a run writes down of itself, and the two ways it can die.
+"""Numbers of a training step, and the two ways in which a run can collapse.
 
 Uniform collapse: every output is flat, so the entropy of single outputs is at ln K. One-dimensional
 collapse: every image gives the same output, so the entropy of the *batch-mean* output goes to 0, or it
@@ -24,7 +24,7 @@ _ALIKE = 1e-4
 
 @torch.no_grad()
 def measure(result: StepResult, loss: DINOLoss) -> dict[str, float]:
-    """Numbers of one step; this reads from the device, so it belongs to logging steps only.
+    """Compute the numbers of one step; this reads from the device, so it belongs to logging steps only.
 
     Returns:
         loss; teacher_entropy (mean of single outputs) and batch_mean_entropy, in nats; kl of student
@@ -48,7 +48,7 @@ def measure(result: StepResult, loss: DINOLoss) -> dict[str, float]:
 
 @torch.no_grad()
 def measure_supervised(result: StepResult) -> dict[str, float]:
-    """`loss`, `feature_std` and `grad_norm` of a step with labels, as in `measure`."""
+    """Compute `loss`, `feature_std` and `grad_norm` of a step with labels, as in `measure`."""
     values = {"loss": mean_over_processes(result.loss), **_spread_and_norm(result)}
     return {name: float(value) for name, value in values.items()}
 
@@ -63,7 +63,7 @@ def _spread_and_norm(result: StepResult) -> dict[str, Tensor]:
 
 
 def collapse(values: dict[str, float], out_dim: int) -> str | None:
-    """A sentence that names a collapse and the usual remedies, or None."""
+    """Name in a sentence a collapse and the usual remedies, or return None."""
     most = math.log(out_dim)
     if values["teacher_entropy"] >= _UNIFORM * most:
         return (

@@ -21,7 +21,7 @@ class Network(nn.Module):
         self.head = head
 
     def forward(self, crops: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Crops, each [B,3,H,W], neighbours of one size forwarded together.
+        """Forward crops, each [B,3,H,W], neighbours of one size together.
 
         Returns:
             Logits [len(crops) · B, K] and the backbone's features [len(crops) · B, D], crop by crop.
@@ -34,7 +34,7 @@ class Network(nn.Module):
 
 
 def same_size_runs(crops: Sequence[Tensor]) -> list[tuple[int, int]]:
-    """(start, stop) of neighbouring crops that share height and width."""
+    """Find (start, stop) of neighbouring crops that share height and width."""
     runs: list[tuple[int, int]] = []
     start = 0
     for index in range(1, len(crops) + 1):
@@ -45,7 +45,7 @@ def same_size_runs(crops: Sequence[Tensor]) -> list[tuple[int, int]]:
 
 
 def embed_images(backbone: Any, images: Tensor) -> Tensor:
-    """CLS token after the last norm of a ViT, pooled features of another network: [B,D].
+    """Compute the CLS token after the last norm of a ViT, pooled features of another network: [B,D].
 
     A ViT's positions are interpolated as the original does, whatever the size of the crop.
     """

@@ -73,7 +73,7 @@ _PROBES = 20
 
 
 def preset_config(name: str, *, num_photos: int, **settings: Any) -> TrainConfig:
-    """A preset with single settings changed, and the rest fitted to the photos and to `init`.
+    """Fit a preset, with single settings changed, to the photos and to `init`.
 
     For "small" and "finetune": the batch leaves four steps an epoch at least; epochs make up the
     steps the preset aims at; the warm-up is a twentieth of them (of "small" an epoch at least); the
@@ -100,7 +100,7 @@ def preset_config(name: str, *, num_photos: int, **settings: Any) -> TrainConfig
 def _fitted(
     name: str, values: dict[str, Any], settings: dict[str, Any], num_photos: int
 ) -> dict[str, Any]:
-    """Batch, epochs, warm-up and momentum for so many photos, where they were not given."""
+    """Choose batch, epochs, warm-up and momentum for a number of photos, where they were not given."""
     fitted: dict[str, Any] = {}
     given = [settings.get(name) for name in ("batch_size", "epochs")]
     if any(value is not None and (not isinstance(value, int) or value < 1) for value in given):
@@ -119,7 +119,7 @@ def _fitted(
 
 
 def _sizes_for(init: str, patch: Any) -> dict[str, Any]:
-    """Patch of the weights to start from, and crops of about 96 and 42 px in whole patches."""
+    """Take the patch of the weights to start from, and crops of about 96 and 42 px in whole patches."""
     if not isinstance(patch, int) or patch < 1:
         from dino.weights import load_model
 

@@ -1,4 +1,4 @@
-"""What changes while a run runs, made from its config and put back from a checkpoint."""
+"""The parts of a run that training changes, made from its config and restored from a checkpoint."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from dino.training.step import StepOptions
 
 @dataclass
 class Training:
-    """What changes while a run runs."""
+    """Networks, optimizer and position of a run."""
 
     config: TrainConfig
     method: Method
@@ -37,11 +37,11 @@ class Training:
 
     @property
     def end(self) -> int:
-        """The step the run ends at."""
+        """Step the run ends at."""
         return min(self.schedules.total, self.config.max_steps or self.schedules.total)
 
     def snapshot(self) -> checkpoint.Checkpoint:
-        """Everything a resume needs."""
+        """Collect everything a resume needs."""
         states = {name: module.state_dict() for name, module in self.method.modules.items()}
         mean, std = map(list, self.method.scale)
         return checkpoint.Checkpoint(
@@ -50,11 +50,15 @@ class Training:
             step=self.step,
             config=self.config,
             rng=checkpoint.random_state(),
-            preprocessing={"mean": mean, "std": std, **_told(self.method.result.backbone)},
+            preprocessing={
+                "mean": mean,
+                "std": std,
+                **_heads_and_grid(self.method.result.backbone),
+            },
         )
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
-        """Go on where a snapshot was taken.
+        """Restore the state of a snapshot.
 
         Raises:
             UserError: a checkpoint of other sizes than the config's.
@@ -75,8 +79,8 @@ class Training:
             torch.manual_seed(self.config.seed + 1 + self.world.rank + saved.step)
 
 
-def _told(backbone: Any) -> dict[str, Any]:
-    """What the tensors of a ViT do not always tell: heads, and rows and columns of its positions."""
+def _heads_and_grid(backbone: Any) -> dict[str, Any]:
+    """Read off a ViT what its tensors do not always show: heads, and rows and columns of its positions."""
     if not is_plain(backbone):
         return {}
     heads, grid = backbone.blocks[0].attn.num_heads, backbone.patch_embed.grid_size
@@ -86,7 +90,7 @@ def _told(backbone: Any) -> dict[str, Any]:
 def prepare(
     config: TrainConfig, photos: Photos, *, world: World, device: str, precision: str
 ) -> Training:
-    """Networks, loss, optimizer and schedules of a run, on their device; `precision` fp32 or bf16."""
+    """Make networks, loss, optimizer and schedules of a run, on their device; `precision` fp32 or bf16."""
     chosen = choose_device(device)
     if world.size > 1 and chosen.type == "cuda":
         chosen = torch.device("cuda", world.local_rank)

@@ -70,7 +70,7 @@ def train_step(
     values: StepValues,
     options: StepOptions = StepOptions(),
 ) -> StepResult:
-    """One step on one batch; student, teacher, centre and optimizer change in place.
+    """Take one step on one batch; student, teacher, centre and optimizer change in place.
 
     Args:
         student: a `Network`, maybe inside DistributedDataParallel.
@@ -101,7 +101,7 @@ def supervised_step(
     values: StepValues,
     options: StepOptions = StepOptions(),
 ) -> StepResult:
-    """One step of cross-entropy with the labels [B] on the first crop [B,3,H,W], for comparison."""
+    """Take one step of cross-entropy with the labels [B] on the first crop [B,3,H,W], for comparison."""
     with autocast_on(crops[0], options.autocast):
         logits, features = model(crops[:1])
         value = F.cross_entropy(logits.float(), labels)
@@ -110,7 +110,7 @@ def supervised_step(
 
 
 def autocast_on(tensor: Tensor, dtype: torch.dtype | None) -> torch.autocast:
-    """Mixed precision on a tensor's device, or none."""
+    """Use mixed precision on a tensor's device, or none."""
     return torch.autocast(tensor.device.type, dtype=dtype, enabled=dtype is not None)
 
 
@@ -122,7 +122,7 @@ def descend(
     values: StepValues,
     options: StepOptions,
 ) -> tuple[Tensor, Tensor]:
-    """Backward, clip and one optimizer step.
+    """Go backward, clip, and take one optimizer step.
 
     Loss or gradients that are not finite change no parameter. On a CPU that raises; a GPU, which
     reading would stop, has its fused optimizer skip. Gradients are summed over processes before
@@ -153,7 +153,7 @@ def descend(
 
 
 def can_skip(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether an optimizer takes the order to skip a step on the device: fused ones do."""
+    """Tell whether an optimizer takes the order to skip a step on the device: fused ones do."""
     return bool(optimizer.defaults.get("fused"))
 
 
@@ -164,19 +164,19 @@ def skip_unless(optimizer: Any, finite: Tensor) -> None:
 
 
 def last_layer_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """Parameters of a DINO head's last layer, also of a network inside DistributedDataParallel."""
+    """List the parameters of a DINO head's last layer, also of a network inside DistributedDataParallel."""
     head: Any = unwrapped(network).head
     return list(head.last_layer.parameters()) if hasattr(head, "last_layer") else []
 
 
 def unwrapped(network: nn.Module) -> Any:
-    """The network inside DistributedDataParallel, or itself."""
+    """Return the network inside DistributedDataParallel, or itself."""
     return getattr(network, "module", network)
 
 
 @torch.no_grad()
 def clip_gradients(network: nn.Module, limit: float | None) -> Tensor:
-    """Scale each parameter's own gradient to a norm of at most `limit`; the norms before, [P]."""
+    """Scale each parameter's own gradient to a norm of at most `limit`; returns the norms before, [P]."""
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
     norms = torch.stack(list(torch._foreach_norm(gradients)))
     if limit is not None:
@@ -187,7 +187,7 @@ def clip_gradients(network: nn.Module, limit: float | None) -> Tensor:
 
 @torch.no_grad()
 def update_teacher(student: nn.Module, teacher: nn.Module, momentum: float) -> None:
-    """teacher ← momentum · teacher + (1 − momentum) · student, for all the teacher has."""
+    """Set teacher ← momentum · teacher + (1 − momentum) · student, for all the teacher has."""
     theirs = dict(unwrapped(student).named_parameters())
     names, ours = zip(*teacher.named_parameters(), strict=True)
     torch._foreach_mul_(list(ours), momentum)

@@ -47,7 +47,8 @@ def save(
         dtype: "fp16", "bf16" or "fp32".
         metadata: text beside the tensors; values that are not strings are written as JSON.
     Raises:
-        WeightsError: unknown dtype, values too large for it, or the file cannot be written.
+        WeightsError: unknown dtype, or values too large for it.
+        UserError: the file cannot be written.
     """
     import torch
     from safetensors.torch import save as to_bytes
@@ -75,7 +76,7 @@ def save_model(
         dtype: as in `save`.
         metadata: written beside, or in place of, what the model says of itself.
     Raises:
-        WeightsError: as `save`.
+        UserError: as `save`.
     """
     description: dict[str, object] = {
         "name": loaded.name,

@@ -6,10 +6,9 @@ import signal
 import time
 from pathlib import Path
 
-from dino.system.jobs import process_start_time
+from dino.system.processes import process_start_time
 from dino.training.config import TrainConfig
-from dino.training.runs.listing import list_runs, summarize
-from dino.training.runs.processes import running_process
+from dino.training.runs.listing import list_runs, read_job, summarize
 
 # Does what a run does with its folder, and nothing else: no torch, so that it starts at once.
 STAND_IN = """
@@ -48,9 +47,9 @@ say("stopped")
 def kill_left_over(root: Path) -> None:
     """End the processes that a failed test left; a run may also say that it is this one."""
     for run in list_runs(root):
-        process = running_process(run.folder)
-        if process and process["pid"] != os.getpid():
-            os.kill(process["pid"], signal.SIGKILL)
+        pid = read_job(run.folder).pid
+        if pid not in (None, os.getpid()):
+            os.kill(pid, signal.SIGKILL)
 
 
 def wait_until(holds, what: str = "took too long") -> None:

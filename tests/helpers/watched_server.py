@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from dino import weights
-from dino.system.threads import wait_politely
+from dino.system.processes import let_idle_threads_sleep
 
 
 def count_loads() -> None:
@@ -26,7 +26,7 @@ def count_loads() -> None:
 
 
 if __name__ == "__main__":
-    wait_politely()
+    let_idle_threads_sleep()
     count_loads()
     from streamlit.web.cli import main
 

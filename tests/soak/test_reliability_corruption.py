@@ -14,8 +14,7 @@ from dino.system.files import hash_file
 from dino.training.config import TrainConfig
 from dino.training.loop import fit
 from dino.training.runs import checkpoint
-from dino.training.runs.folder import METRICS, read_run
-from dino.training.runs.lines import read_lines
+from dino.training.runs.folder import METRICS, read_lines, read_run
 from dino.weights.download import record, verify
 
 pytestmark = pytest.mark.reliability

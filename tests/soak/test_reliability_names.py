@@ -57,7 +57,7 @@ def test_no_run_is_made_or_deleted_by_a_name_that_leads_elsewhere(tmp_path, figu
         ):  # else the path is of another name, which is the caller's to check
             with pytest.raises(UserError):
                 start(TINY, photos, run)
-    assert everything_in(tmp_path) - before <= {str(tmp_path / "runs" / ".lock")}
+    assert everything_in(tmp_path) - before <= {str(tmp_path / "runs" / ".launching")}
     figure(
         4,
         f"{len(names)} names for runs: ../, absolute, NUL, Unicode, CON, 300 characters",

@@ -15,8 +15,7 @@ from helpers.training_cases import TINY, write_photos
 from dino.system.files import read_json
 from dino.training.runs import jobs
 from dino.training.runs.folder import METRICS, read_lines
-from dino.training.runs.listing import list_runs, summarize
-from dino.training.runs.processes import running_process
+from dino.training.runs.listing import list_runs, read_job, summarize
 
 pytestmark = pytest.mark.soak
 
@@ -80,7 +79,7 @@ def test_starts_stops_and_kills_leave_no_process(photos, tmp_path, small_weights
             wait_until(
                 lambda run=run: read_lines(run / METRICS).lines, f"{run.name}: {summarize(run)}"
             )
-            pid = running_process(run)["pid"]
+            pid = read_job(run).pid
             sessions.append(pid)
             with_workers += len(processes(pid)) > 1
             if len(sessions) % 3:

@@ -13,7 +13,6 @@ from dino.training.teaching.demonstration import (
     Outcome,
     Trainee,
     conclude,
-    demonstrate,
     disturb,
     draw_pictures,
 )
@@ -22,7 +21,7 @@ MOST = math.log(OUT_DIM)
 
 
 def last(**settings) -> tuple[dict[str, float], str | None]:
-    *_, point = demonstrate(Demonstration(**settings))
+    *_, point = Trainee(Demonstration(**settings)).points()
     return point.values, point.verdict
 
 
@@ -59,7 +58,7 @@ def test_without_sharpening_every_answer_is_flat(seed):
 
 def test_a_seed_is_a_curve():
     def curve(seed: int) -> list[float]:
-        return [p.values["loss"] for p in demonstrate(Demonstration(seed=seed, steps=24))]
+        return [p.values["loss"] for p in Trainee(Demonstration(seed=seed, steps=24)).points()]
 
     torch.manual_seed(5)
     first = curve(3)
@@ -72,12 +71,12 @@ def test_the_global_generator_is_left_as_it_was():
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    list(demonstrate(Demonstration(steps=2)))
+    list(Trainee(Demonstration(steps=2)).points())
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_points_come_at_every_nth_step_and_the_last():
-    steps = [p.step for p in demonstrate(Demonstration(steps=12, every=5))]
+    steps = [p.step for p in Trainee(Demonstration(steps=12, every=5)).points()]
     assert steps == [0, 5, 10, 11]
 
 

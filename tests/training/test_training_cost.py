@@ -15,9 +15,10 @@ from helpers.training_cases import TINY
 from dino.cli.evaluate_cost import note
 from dino.errors import UserError
 from dino.evaluation.published import published_figures
+from dino.system.distributed import World
 from dino.training.cost import StepCost, crops_config, crops_name, measure_apart
-from dino.training.cost_step import noise, step_times
-from dino.training.methods import DINO
+from dino.training.methods import DINO, build_method
+from dino.training.runs.preflight import draw_noise, time_steps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,14 +37,14 @@ def cost_of(*times: float) -> StepCost:
     )
 
 
-def test_the_median_counts_and_the_spread_is_told():
+def test_the_median_counts_and_the_spread_is_shown():
     found = cost_of(2.0, 1.0, 9.0, 3.0, 2.5)
     assert found.seconds == 2.5
     assert found.spread == pytest.approx((9 - 1) / 2.5)
     assert found.images_per_s == pytest.approx(6 / 2.5)
 
 
-def test_times_of_a_busy_machine_are_told_as_such():
+def test_times_of_a_busy_machine_are_called_so():
     assert "idle" not in note(cost_of(1.0), [{"spread": 0.05}, {"spread": 0.2}])
     assert "measure again when the machine is idle" in note(cost_of(1.0), [{"spread": 0.6}])
 
@@ -66,21 +67,23 @@ def test_warm_up_is_left_out_and_every_step_is_a_whole_one(monkeypatch):
         return result
 
     monkeypatch.setattr(DINO, "step", counted)
-    times = step_times(TINY, device=torch.device("cpu"), precision="fp32", warmup=2, steps=3)
+    cpu = torch.device("cpu")
+    method = build_method(TINY, device=cpu, world=World(), num_classes=0, plain=False)
+    times = time_steps(replace(TINY, precision="fp32"), method, cpu, warmup=2, steps=3)
     assert len(times) == 3
     assert all(time > 0 for time in times)
     assert seen == [[(4, 3, 32, 32)] * 2 + [(4, 3, 16, 16)] * 2] * 5
 
 
 def test_noise_is_bytes_and_the_same_every_time():
-    first, again = (noise(TINY, torch.device("cpu")) for _ in range(2))
+    first, again = (draw_noise(TINY, torch.device("cpu")) for _ in range(2))
     assert [crop.dtype for crop in first] == [torch.uint8] * 4
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert first[0].float().std() > 60
 
 
 @pytest.mark.slow
-def test_a_process_of_its_own_tells_its_own_memory():
+def test_a_process_of_its_own_measures_its_own_memory():
     """However much its parent holds."""
     found = measure_apart(TINY, steps=5, device="cpu", threads=1)
     assert len(found.times) == 5
@@ -91,7 +94,7 @@ def test_a_process_of_its_own_tells_its_own_memory():
     larger = measure_apart(big, steps=5, device="cpu", threads=1)
     assert larger.peak_bytes > found.peak_bytes
     assert larger.seconds > found.seconds
-    script = "from dino.training.cost_step import resident_peak; print(resident_peak())"
+    script = "from dino.system.processes import peak_memory; print(peak_memory())"
     holder = (
         "import subprocess, sys\n"
         "ballast = bytearray(b'x') * 1_500_000_000\n"

@@ -13,12 +13,12 @@ from helpers.run_cases import STAND_IN, kill_left_over, wait_for, wait_until
 
 from dino.errors import UserError
 from dino.system import jobs as processes
-from dino.system.jobs import check_name, is_alive, process_start_time
+from dino.system.jobs import check_name
+from dino.system.processes import is_alive, process_start_time
 from dino.training.config import TrainConfig
 from dino.training.runs import jobs
 from dino.training.runs.jobs import delete, resume, start, stop
-from dino.training.runs.listing import active_runs, list_runs, summarize
-from dino.training.runs.processes import is_running, running_process
+from dino.training.runs.listing import active_runs, list_runs, read_job, summarize
 
 CONFIG = TrainConfig(batch_size=2, epochs=10, warmup_epochs=0)
 
@@ -99,7 +99,7 @@ def test_a_run_is_in_a_session_of_its_own_and_outlives_who_started_it(root, phot
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
     wait_for(root / "orphan", "running")
-    pid = running_process(root / "orphan")["pid"]
+    pid = read_job(root / "orphan").pid
     assert os.getsid(pid) == pid
     stop(root / "orphan")
     wait_for(root / "orphan", "stopped")
@@ -187,7 +187,7 @@ def test_a_killed_run_reads_as_failed(root, photos):
     run = root / "killed"
     start(CONFIG, photos, run)
     wait_for(run, "running")
-    os.kill(running_process(run)["pid"], signal.SIGKILL)
+    os.kill(read_job(run).pid, signal.SIGKILL)
     wait_for(run, "failed")
     assert "ended without a word" in summarize(run).reason
 
@@ -198,7 +198,7 @@ def test_another_process_of_the_same_number_is_not_the_run(root):
     (run / "config.json").write_text(CONFIG.to_json())
     state = {"pid": os.getpid(), "start_time": "1", "status": "running", "reason": ""}
     (run / "state.json").write_text(json.dumps(state))
-    assert not is_running(run)
+    assert not read_job(run).active
     assert summarize(run).status == "failed"
     with pytest.raises(UserError, match="not running"):
         stop(run)  # or this would stop the tests
@@ -211,10 +211,10 @@ def test_a_run_counts_until_its_process_is_gone(root):
     us = {"pid": os.getpid(), "start_time": process_start_time(os.getpid())}
     (run / "state.json").write_text(json.dumps({**us, "status": "stopped", "reason": ""}))
     assert summarize(run).status == "stopped"  # as after `fit` in a notebook, which lives on
-    assert not is_running(run)
+    assert not read_job(run).active
     (run / "launch.json").write_text(json.dumps({**us, "stopping": True}))
     assert summarize(run).status == "stopping"
-    assert is_running(run)
+    assert read_job(run).active
 
 
 def test_a_zombie_is_not_alive_and_is_taken_away():
@@ -336,7 +336,7 @@ def test_foreign_files_never_take_the_list_down(root, name, text):
         (run / file).write_text("{}")
     (run / name).write_text(text)
     assert "good" in [found.name for found in list_runs(root)]
-    assert not is_running(run)
+    assert not read_job(run).active
     assert active_runs(root) == []
 
 

@@ -18,7 +18,7 @@ import dino
 from dino.errors import UserError
 from dino.media.photo_folders import open_folder, open_labelled
 from dino.system.distributed import World
-from dino.system.words import in_words
+from dino.system.words import duration
 from dino.training.build import build_optimizer, build_schedules, set_drop_path
 from dino.training.config import GROUPS, TrainConfig
 from dino.training.data import open_photos
@@ -26,10 +26,10 @@ from dino.training.loop import fit
 from dino.training.methods import build_method
 from dino.training.presets import preset_config
 from dino.training.runs import checkpoint
-from dino.training.runs.events import open_events
 from dino.training.runs.exports import read_head
 from dino.training.runs.folder import read_run
 from dino.training.runs.preflight import checkpoint_bytes, preflight
+from dino.training.runs.reporter import open_events
 
 CPU = torch.device("cpu")
 SMALL = replace(TINY, drop_path=0.0, probe_size=32, film_size=32)
@@ -107,10 +107,10 @@ def test_masks_are_measured_on_the_way(photos, tmp_path):
         Image.fromarray(pixels[..., 0]).save(tmp_path / "masked" / "masks" / f"{index}.png")
     masks = tmp_path / "masked"
     run = fit(SMALL, photos, tmp_path / "run", masks=masks, workers=0, say=quiet)
-    told = read_run(run)
-    assert told.inputs.masks == str(masks)
-    assert all(0 < probe["jaccard"] <= 1 for probe in told.probes)
-    assert told.probes[0]["knn"] is None
+    ended = read_run(run)
+    assert ended.inputs.masks == str(masks)
+    assert all(0 < probe["jaccard"] <= 1 for probe in ended.probes)
+    assert ended.probes[0]["knn"] is None
 
 
 def test_looking_changes_nothing_that_is_trained(photos, tmp_path):
@@ -248,18 +248,18 @@ def test_shards_are_opened_like_folders(photos, tmp_path, monkeypatch):
 
 def test_preflight_counts_steps_and_bytes_as_they_come_out(photos, tmp_path):
     config = replace(SMALL, keep=2)
-    told = preflight(config, open_photos(photos), place=tmp_path / "not" / "yet", measure=True)
-    assert (told.num_photos, told.sizes) == (20, "50×40 px")
-    assert (told.steps_per_epoch, told.total_steps) == (5, 10)
-    assert told.seconds is not None
-    assert told.seconds > 0
-    assert any("20 photos are few" in problem for problem in told.problems)
+    shown = preflight(config, open_photos(photos), place=tmp_path / "not" / "yet", measure=True)
+    assert (shown.num_photos, shown.sizes) == (20, "50×40 px")
+    assert (shown.steps_per_epoch, shown.total_steps) == (5, 10)
+    assert shown.seconds is not None
+    assert shown.seconds > 0
+    assert any("20 photos are few" in problem for problem in shown.problems)
     run = fit(config, photos, tmp_path / "run", workers=0, say=quiet)
     newest = checkpoint.list_checkpoints(run / "checkpoints")[0]
     estimate = checkpoint_bytes(method_of(config))
     assert newest.stat().st_size == pytest.approx(estimate, rel=0.05)
-    assert told.disk_bytes == pytest.approx(3 * estimate, rel=0.01)
-    assert told.lines()[1] == "steps    10, 5 an epoch"
+    assert shown.disk_bytes == pytest.approx(3 * estimate, rel=0.01)
+    assert shown.lines()[1] == "steps    10, 5 an epoch"
 
 
 def test_preflight_says_what_does_not_fit(photos, tmp_path):
@@ -274,7 +274,7 @@ def test_preflight_says_what_does_not_fit(photos, tmp_path):
     [(20, "20 s"), (600, "10 min"), (7200, "2.0 h"), (300_000, "3.5 days")],
 )
 def test_times_read_as_people_say_them(seconds, words):
-    assert in_words(seconds) == words
+    assert duration(seconds) == words
 
 
 def test_every_setting_has_a_group_and_a_help():
@@ -340,7 +340,7 @@ def test_fine_tuning_takes_the_patch_of_the_weights(small_weights):
     assert (short.epochs, short.warmup_epochs) == (2, 0.1)
 
 
-def test_a_config_tells_what_is_not_the_papers():
+def test_a_config_lists_what_is_not_the_papers():
     assert TrainConfig().changes() == {}
     assert TrainConfig(epochs=3, use_bn=True, warmup_epochs=2).changes() == {
         "use_bn": True,
@@ -424,7 +424,7 @@ def test_the_supervised_twin_comes_second_and_is_another_network():
 )
 def test_a_run_in_a_session_of_its_own_stands_back_as_a_session():
     script = (
-        "from dino.cli.train import _be_modest; _be_modest(None, 7); "
+        "from dino.system.processes import lower_priority; lower_priority(7); "
         "print(open('/proc/self/autogroup').read())"
     )
     root = Path(__file__).resolve().parents[2]

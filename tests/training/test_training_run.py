@@ -18,15 +18,14 @@ import dino
 from dino.errors import UserError, WeightsError
 from dino.media.crops import MultiCrop, random_box
 from dino.media.photo_folders import open_folder
-from dino.system.jobs import process_start_time
+from dino.system.processes import process_start_time
 from dino.training.config import TrainConfig
 from dino.training.data import StepSampler, collate, loader, start_reading
 from dino.training.loop import fit, resume_run
 from dino.training.metrics import collapse
 from dino.training.runs import checkpoint
 from dino.training.runs.exports import export_weights
-from dino.training.runs.folder import METRICS, read_run
-from dino.training.runs.lines import Lines, read_lines
+from dino.training.runs.folder import METRICS, Lines, read_lines, read_run
 from dino.weights import info
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,9 +160,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(photos
     run = tmp_path / "run"
     with pytest.raises(UserError, match="not finite at step"):
         fit(config, photos, run, workers=0, say=lambda line: None)
-    told = read_run(run)
-    assert told.state == "failed"
-    assert "lower base_lr in the run" in told.reason
+    failed = read_run(run)
+    assert failed.state == "failed"
+    assert "lower base_lr in the run" in failed.reason
     assert checkpoint.list_checkpoints(run / "checkpoints")
 
 
@@ -255,7 +254,31 @@ def test_a_run_starts_from_weights_and_says_when_their_patch_differs(
         fit(replace(SMALL, init=str(small_weights)), photos, tmp_path / "other", workers=0)
 
 
-def test_a_checkpoint_tells_heads_and_grid_that_its_tensors_do_not(photos, tmp_path):
+def test_a_full_disk_is_not_mistaken_for_weights_too_large_for_fp16(tmp_path, monkeypatch):
+    from timm.models.vision_transformer import VisionTransformer
+
+    backbone = VisionTransformer(
+        img_size=16, patch_size=8, embed_dim=96, depth=1, num_heads=2, num_classes=0
+    )
+    tries = []
+
+    def full(descriptor: int) -> None:
+        tries.append(os.fstat(descriptor).st_size)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match="No space left on device") as caught:
+            export_weights(backbone, tmp_path / "odd.safetensors", name="odd")
+    assert not isinstance(caught.value, WeightsError)
+    assert len(tries) == 1
+    assert list(tmp_path.iterdir()) == []
+    backbone.norm.bias.data.fill_(1e6)  # which fp16 cannot hold
+    export_weights(backbone, tmp_path / "odd.safetensors", name="odd")
+    assert (tmp_path / "odd.safetensors").stat().st_size > 1.9 * tries[0]
+
+
+def test_a_checkpoint_names_heads_and_grid_that_its_tensors_do_not_show(photos, tmp_path):
     from timm.models.vision_transformer import VisionTransformer
 
     odd = VisionTransformer(
@@ -265,8 +288,8 @@ def test_a_checkpoint_tells_heads_and_grid_that_its_tensors_do_not(photos, tmp_p
     options = {"init": str(start), "patch_size": 8, "max_steps": 1}
     run = fit(replace(SMALL, **options), photos, tmp_path / "run", workers=0, say=lambda line: None)
     newest = checkpoint.list_checkpoints(run / "checkpoints")[0]
-    told = info(newest)
-    assert (told["embed_dim"], told["num_heads"], told["grid"]) == (96, 2, (2, 3))
+    facts = info(newest)
+    assert (facts["embed_dim"], facts["num_heads"], facts["grid"]) == (96, 2, (2, 3))
 
 
 def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, monkeypatch, capsys):
@@ -323,11 +346,11 @@ def test_a_signal_saves_and_ends_in_order(photos, tmp_path, number):
         time.sleep(0.05)
     os.killpg(process.pid, number)  # the workers get it too, as from a terminal or from torchrun
     assert process.wait(timeout=60) == 0
-    told = read_run(run)
-    assert told.state == "stopped"
+    stopped = read_run(run)
+    assert stopped.state == "stopped"
     saved, _ = checkpoint.load_newest(run / "checkpoints")
-    assert saved.step == told.metrics[-1]["step"] > 0
-    assert told.weights is not None
+    assert saved.step == stopped.metrics[-1]["step"] > 0
+    assert stopped.weights is not None
 
 
 def test_a_full_disk_is_one_sentence_and_keeps_what_was_saved(photos, tmp_path, monkeypatch):
@@ -445,7 +468,7 @@ def test_an_unforeseen_error_leaves_the_state_failed(photos, tmp_path, monkeypat
     def broken(*_):
         raise KeyError("surprise")
 
-    monkeypatch.setattr("dino.training.runs.reporter.Reporter.log", broken)
+    monkeypatch.setattr("dino.training.runs.reporter.RunReporter.log", broken)
     with pytest.raises(KeyError):
         fit(SMALL, photos, tmp_path / "run", workers=0, say=str)
     assert read_run(tmp_path / "run").state == "failed"

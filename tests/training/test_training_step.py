@@ -196,7 +196,7 @@ def test_an_infinite_gradient_of_a_finite_loss_changes_nothing():
         assert torch.equal(value, before[name]), name
 
 
-def test_only_fused_optimizers_are_told_to_skip():
+def test_only_fused_optimizers_are_ordered_to_skip():
     weight = [torch.nn.Parameter(torch.ones(2))]
     assert can_skip(torch.optim.AdamW(weight, fused=True))
     assert can_skip(torch.optim.SGD(weight, lr=0.1, fused=True))

@@ -468,7 +468,7 @@ def test_convert_refuses_what_it_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="too large for fp16"):
         convert(large, tmp_path / "out", dtype="fp16")
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(WeightsError, match="cannot be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         convert(PLAIN, tmp_path / "file" / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
@@ -481,7 +481,7 @@ def test_saving_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(WeightsError, match="No space left"):
+    with pytest.raises(UserError, match="No space left"):
         save(PLAIN, path, dtype="fp32", metadata={})
     assert path.read_text() == "the old file"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -8,8 +8,9 @@ from app.state.problems import attempt, show_error, show_kept
 from app.text import plain_text
 from app.ui.jobs import default_threads, progress_bar, watch
 from dino.features.folder import jobs
-from dino.features.folder.jobs import Job
-from dino.system.words import in_words
+from dino.features.folder.progress import EmbeddingProgress
+from dino.system.jobs import Job
+from dino.system.words import duration
 
 _PROBLEM = "gallery_problem"
 # What a forward of a batch of photos may hold at once, in photos at 224 px.
@@ -29,7 +30,7 @@ def show(of: Gallery, num_photos: int, *, key: str = "embed") -> bool:
     return bool(of.stamp)
 
 
-def _state(job: Job, of: Gallery, num_photos: int) -> None:
+def _state(job: Job[EmbeddingProgress], of: Gallery, num_photos: int) -> None:
     progress = job.progress
     if job.active:
         done, total = (progress.done, progress.total) if progress else (0, 0)
@@ -53,7 +54,7 @@ def _state(job: Job, of: Gallery, num_photos: int) -> None:
         st.caption(f"{len(of.photos):,} photos as {plain_text(of.weights)} sees them{left_out}.")
 
 
-def _progress_words(job: Job) -> str:
+def _progress_words(job: Job[EmbeddingProgress]) -> str:
     if job.status == "stopping":
         return "Keeps what is done and stops …"
     progress = job.progress
@@ -63,11 +64,11 @@ def _progress_words(job: Job) -> str:
     if progress.images_per_s:
         words.append(f"{progress.images_per_s:.1f} a second")
     if progress.left_s:
-        words.append(f"{in_words(progress.left_s)} left")
+        words.append(f"{duration(progress.left_s)} left")
     return " · ".join(words)
 
 
-def _buttons(job: Job, of: Gallery, num_photos: int, key: str) -> None:
+def _buttons(job: Job[EmbeddingProgress], of: Gallery, num_photos: int, key: str) -> None:
     if job.active:
         st.button(
             "Pause",

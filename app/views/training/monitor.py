@@ -13,10 +13,9 @@ from app.text import plain_text, sentence
 from app.views.training import charts
 from app.views.training.charts import COLOURS, Curve
 from dino.system.files import read_json
-from dino.system.words import in_words
-from dino.training.runs.folder import METRICS, PROBES
+from dino.system.words import duration
+from dino.training.runs.folder import METRICS, PROBES, read_lines
 from dino.training.runs.jobs import runs_folder
-from dino.training.runs.lines import read_lines
 from dino.training.runs.listing import RunSummary, is_run, summarize
 
 _STYLES = "train_looks"
@@ -55,7 +54,7 @@ def time_left(run: RunSummary, curve: Curve) -> str:
         return ""
     last = curve.metrics[-1]
     photos = (run.total_steps - run.step) * last.get("images_seen", 0) / max(last["step"], 1)
-    return f"{in_words(photos / median(speeds))} left"
+    return f"{duration(photos / median(speeds))} left"
 
 
 def progress_words(run: RunSummary, *further: str) -> str:

@@ -13,11 +13,11 @@ from app.ui import layout
 from app.ui.jobs import default_threads, progress_bar, watch
 from dino.media.draw import COLORMAPS
 from dino.model.backbone import Backbone
-from dino.system.words import in_words
+from dino.system.jobs import Job
+from dino.system.words import duration
 from dino.video.film import jobs, making
-from dino.video.film.jobs import Job
 from dino.video.film.making import FILM, MASKS, read_result
-from dino.video.film.progress import PREVIEW
+from dino.video.film.progress import PREVIEW, FilmProgress
 
 _PROBLEM = "film_problem"
 
@@ -76,7 +76,7 @@ def facts(order: Order, backbone: Backbone) -> None:
             f"film, up to the value that 0.5 % of all patches exceed{own_scales}."
         )
     st.caption(
-        f"{result.num_frames} frames, made in {in_words(result.seconds)} on {backbone.device}."
+        f"{result.num_frames} frames, made in {duration(result.seconds)} on {backbone.device}."
     )
     stem = f"{Path(order.clip.name.replace(' ', '-')).stem}-{order.out.name[:8]}"
     files = [
@@ -133,7 +133,7 @@ def _preview(order: Order) -> None:
     st.image(picture, width="stretch", alt=f"{_title(order)} so far: {order.clip.name}")
 
 
-def _progress_words(job: Job) -> str:
+def _progress_words(job: Job[FilmProgress]) -> str:
     if job.status == "stopping":
         return "Ends after this frame …"
     progress = job.progress
@@ -142,7 +142,7 @@ def _progress_words(job: Job) -> str:
     of = f" of {progress.total}" if progress.total else ""
     words = ["Draws" if progress.phase == "drawing" else "Looks", f"frame {progress.done}{of}"]
     if progress.left_s is not None and progress.done:
-        words.append(f"{in_words(progress.left_s)} left")
+        words.append(f"{duration(progress.left_s)} left")
     return " · ".join(words)
 
 

@@ -170,7 +170,7 @@ def _measured(task: Task, report: Report) -> Measured:
         "data": data_words(report),
         **{label(name): plain(value) for name, value in report.settings.items()},
         "measured": day(report.date),
-        "machine": f"{plain(report.device)}, {report.threads} threads, {duration(report.seconds)}",
+        "machine": f"{plain(report.device)}, {report.threads} threads, {duration(report.seconds, digits=1)}",
     }
     return Measured(
         title=f"{plain(weights['name'])} on {data_name(report)}",

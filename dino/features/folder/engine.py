@@ -19,7 +19,7 @@ import torch
 from dino.features.folder.files import NO_PARQUET, write_features
 from dino.features.folder.planning import Plan, list_photos, make_plan
 from dino.features.folder.preparation import InputFormat, Preparation, Prepared, read_prepared
-from dino.features.folder.progress import Progress, Reporter
+from dino.features.folder.progress import EmbeddingProgress, EmbeddingProgressWriter
 from dino.features.folder.store import (
     PartStore,
     PhotoRow,
@@ -60,7 +60,7 @@ def embed_photos(
     preparation: Preparation | None = None,
     batch_size: int = 32,
     workers: int = 2,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[EmbeddingProgress], None] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> EmbedResult:
     """Compute CLS features of all photos below a folder or in a ZIP, into `out`.
@@ -89,7 +89,7 @@ def embed_photos(
         plan = make_plan(list_photos(root), known)
         _say_plan(plan, say)
         done = len(plan.names) - len(plan.todo)
-        reporter = Reporter(out, done=done, total=len(plan.names), listener=progress)
+        reporter = EmbeddingProgressWriter(out, done=done, total=len(plan.names), listener=progress)
         try:
             reading = {"batch_size": batch_size, "workers": min(workers, len(plan.todo))}
             batches = _batches(backbone, plan, preparation, stop, **reading)
@@ -97,7 +97,7 @@ def embed_photos(
             for batch in batches if plan.todo else ():
                 store.append(batch)
                 rows |= {row.name: row for row in batch}
-                reporter.batch(len(batch), sum(bool(row.problem) for row in batch))
+                reporter.add_batch(len(batch), sum(bool(row.problem) for row in batch))
                 if stop[0]:
                     break
             if len(rows) == len(plan.names):

@@ -1,72 +1,25 @@
-"""Embeddings as processes of their own: start, stop and watch them from outside.
+"""Start, stop and watch embeddings as processes of their own.
 
     start("photos/", "out", weights="dino_vits16", size=224)
     stop("out")                       # it keeps what is done; start() goes on there
 
-What is known of one is read from its folder: OUT/{launch.json, console.txt} are written here, the rest
-by the process, which outlives whoever started it.
+The process outlives whoever started it; what is known of it is read from OUT (see `dino.system.jobs`).
 """
 
-import os
-import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
 from dino.features.folder.files import FEATURES
-from dino.features.folder.progress import Progress, read_progress
-from dino.system.folders import PROJECT_FOLDER
-from dino.system.jobs import (
-    COMMAND,
-    CONSOLE,
-    DEFAULT_NICE,
-    LAUNCH,
-    alone,
-    is_alive,
-    last_words,
-    launch,
-    read_process,
-    write_launch,
-)
+from dino.features.folder.progress import LOST, EmbeddingProgress
+from dino.system import jobs
+from dino.system.jobs import DEFAULT_NICE, Job
 
 
-@dataclass(frozen=True)
-class Job:
-    """An embedding as its folder tells it: `status` "none", "starting", "running", "stopping",
-    "stopped", "finished" or "failed", its last `progress`, and why it failed (`reason`).
-
-    `done` says whether there are features to read, of this or an earlier pass.
-    """
-
-    status: str
-    progress: Progress | None
-    reason: str
-    done: bool
-
-    @property
-    def active(self) -> bool:
-        return self.status in ("starting", "running", "stopping")
-
-
-def read_job(out: str | Path) -> Job:
-    """How an embedding is doing."""
-    out = Path(out)
-    launch, progress = read_process(out / LAUNCH), read_progress(out)
-    done = (out / FEATURES).exists()
-    if launch and is_alive(launch["pid"], launch["start_time"]):
-        own = progress is not None and progress.pid == launch["pid"]
-        if own and progress and progress.status in ("finished", "stopped", "failed"):
-            return Job("stopping", progress, "", done)  # its last breath
-        status = "stopping" if launch["stopping"] else "running" if own else "starting"
-        return Job(status, progress if own else None, "", done)
-    if progress is not None and progress.alive:  # started on a terminal
-        return Job("running", progress, "", done)
-    if launch and (progress is None or progress.pid != launch["pid"]):
-        return Job("failed", None, last_words(out), done)
-    if progress is None:
-        return Job("none", None, "", done)
-    return Job(progress.status, progress, progress.reason, done)
+def read_job(out: str | Path) -> Job[EmbeddingProgress]:
+    """Read how an embedding is doing; `done` says whether there are features to read."""
+    done = (Path(out) / FEATURES).exists()
+    return jobs.read_job(Path(out), EmbeddingProgress, lost=LOST, done=done)
 
 
 def start(
@@ -97,12 +50,10 @@ def start(
         **({"threads": threads} if threads else {}),
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    with alone(out):
+    with jobs.one_at_a_time(out):
         if read_job(out).active:
             raise UserError("these photos are being embedded already; wait, or stop it first")
-        command = [*COMMAND, "embed", str(Path(photos).absolute()), "--out", str(out), *words]
-        pid, start_time = launch(command, console=out / CONSOLE, folder=PROJECT_FOLDER)
-        write_launch(out, {"pid": pid, "start_time": start_time})
+        jobs.launch(out, ["embed", str(Path(photos).absolute()), "--out", str(out), *words])
 
 
 def stop(out: str | Path) -> None:
@@ -112,13 +63,8 @@ def stop(out: str | Path) -> None:
         UserError: it is not at work.
     """
     out = Path(out).absolute()
-    with alone(out):
-        job, launch = read_job(out), read_process(out / LAUNCH)
+    with jobs.one_at_a_time(out):
+        job = read_job(out)
         if not job.active:
             raise UserError("these photos are not being embedded; there is nothing to stop")
-        alive = launch is not None and is_alive(launch["pid"], launch["start_time"])
-        if alive and launch:
-            write_launch(out, {**launch, "stopping": True})
-            os.kill(launch["pid"], signal.SIGTERM)
-        elif job.progress:
-            os.kill(job.progress.pid, signal.SIGTERM)
+        jobs.stop(out, job)

@@ -20,7 +20,7 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.media.images import IMAGE_SUFFIXES
-from dino.system.files import parse_json, written_whole
+from dino.system.files import open_atomically, parse_json
 
 _CACHE_VERSION = 1
 _MAX_SHARDS = 100_000
@@ -96,8 +96,10 @@ def cached_index(shards: Sequence[Path], cache: Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in COLUMNS}
     except Exception:  # absent, or damaged: zip, zlib and numpy raise about as many types
         columns = build_index(shards)
-    with suppress(UserError), written_whole(path) as file:
-        np.savez(file, allow_pickle=False, **columns)
+    with suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+        with open_atomically(path) as file:
+            np.savez(file, allow_pickle=False, **columns)
     return columns
 
 

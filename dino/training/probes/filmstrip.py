@@ -27,7 +27,7 @@ class Filmstrip:
 
 
 def read_filmstrip(folder: str | Path) -> list[Filmstrip]:
-    """The filmstrips of a folder, one a photo, by name; an epoch that cannot be read is left out.
+    """Read the filmstrips of a folder, one a photo, by name; an epoch that cannot be read is left out.
 
     Returns nothing where there is no photo with at least one epoch.
     """

@@ -1,4 +1,4 @@
-"""How a run is doing, by what it has learned: k-NN on labelled photos, and attention on a few."""
+"""Measure what a run has learned: k-NN on labelled photos, J on masks, and attention on a few photos."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ _K, _TEMPERATURE = 20, 0.07
 
 @dataclass(frozen=True)
 class Probe:
-    """What to look at, and at which sizes in px."""
+    """What a run is measured on, and at which sizes in px."""
 
     size: int
     film_size: int
@@ -40,7 +40,7 @@ class Probe:
     film: tuple[np.ndarray, ...] = ()
     masks: MaskData | None = None
 
-    def look(self, module: Any, scale: Scale, folder: Path, name: str) -> dict[str, Any]:
+    def measure(self, module: Any, scale: Scale, folder: Path, name: str) -> dict[str, Any]:
         """Measure a network and draw its attention.
 
         Args:
@@ -49,7 +49,7 @@ class Probe:
             folder: the run's; pictures go to its `filmstrip/<name>/`.
         Returns:
             `knn` in percent (k = 20, or as many as there are), `jaccard` of the best head's mask at
-            60 % mass (0 to 1), `film` the pictures' folder below the run's; None where not asked.
+            60 % mass (0 to 1), `film` the pictures' folder below the run's; None where not asked for.
         """
         backbone = wrap(
             module,
@@ -105,7 +105,7 @@ class Probe:
 
 
 def open_probe(size: int, film_size: int, inputs: Inputs) -> Probe:
-    """Read what a run looks at.
+    """Read the photos that a run is measured on.
 
     Raises:
         UserError: the labelled folder or the masks are not such, or a photo cannot be read (an
@@ -126,10 +126,10 @@ def open_probe(size: int, film_size: int, inputs: Inputs) -> Probe:
 
 
 def _thinned(folder: PhotoFolder, most: int) -> PhotoFolder:
-    """At most `most` photos, evenly spread over the folder's order and so over its classes."""
+    """Take at most `most` photos, evenly spread over the folder's order and so over its classes."""
     return folder if len(folder) <= most else folder.subset(_evenly(len(folder), most))
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """At most `most` of the numbers below `count`, evenly spread."""
+    """Take at most `most` of the numbers below `count`, evenly spread."""
     return np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()

@@ -1,6 +1,5 @@
-"""Checkpoints that survive a crash: written beside, synced, renamed; a damaged newest falls back."""
+"""Checkpoints that survive a crash: durable and atomic; a damaged newest falls back to the one before."""
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import IO, Any
 import torch
 
 from dino.errors import WeightsError
-from dino.system.files import _sync_folder, write_synced
+from dino.system.files import hash_file, open_atomically, replace_file
 from dino.training.config import TrainConfig
 
 _NAME = re.compile(r"step-(\d{8})\.pt$")
@@ -19,9 +18,9 @@ _NAME = re.compile(r"step-(\d{8})\.pt$")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All a run needs to go on: state dicts of student, teacher, loss and optimizer, where it was,
+    """What a run needs to go on: state dicts of student, teacher, loss and optimizer, where it was,
     the config, the state of the random generators, and `preprocessing`: mean and std of the input,
-    and of a ViT what its tensors do not always tell, `num_heads` and `grid` (rows, columns).
+    and of a ViT what its tensors do not always show, `num_heads` and `grid` (rows, columns).
     A supervised run has a student only."""
 
     student: Mapping[str, Any]
@@ -47,24 +46,18 @@ def save(folder: Path, checkpoint: Checkpoint, *, keep: int, milestone: int = 0)
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{checkpoint.step:08d}.pt"
-    temporary = folder / f".{path.name}.part"
-    try:
-        with temporary.open("wb") as file:
-            _save_plain(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        digest = _sha256(temporary)
-        write_synced(path.with_suffix(".sha256"), f"{digest}  {path.name}\n")
-        os.replace(temporary, path)
-        _sync_folder(folder)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with open_atomically(path) as file:
+        _save_plain(checkpoint, file)
+        file.flush()
+        digest = hash_file(Path(file.name))
+        replace_file(path.with_suffix(".sha256"), f"{digest}  {path.name}\n", durable=True)
+    _sync_folder(folder)
     _drop_old(folder, checkpoint.step, keep, milestone)
     return path
 
 
 def _save_plain(checkpoint: Checkpoint, file: IO[bytes]) -> None:
-    """`torch.save`, with the disk's own error: torch, closing its archive, covers it with another."""
+    """Save as torch does, with the disk's own error: torch, closing its archive, covers it with another."""
     try:
         torch.save(_to_plain(checkpoint), file)
     except RuntimeError as error:
@@ -77,7 +70,7 @@ def _save_plain(checkpoint: Checkpoint, file: IO[bytes]) -> None:
 
 
 def _drop_old(folder: Path, step: int, keep: int, milestone: int) -> None:
-    """Leave the newest up to `step` and the milestones; newer ones were damaged, or left behind."""
+    """Remove all but the newest up to `step` and the milestones; newer ones are damaged or left behind."""
     steps = {path: int(path.stem.removeprefix("step-")) for path in list_checkpoints(folder)}
     current = [path for path, at in steps.items() if at <= step]
     stays = {path for path in current if milestone and steps[path] % milestone == 0}
@@ -94,12 +87,12 @@ def _drop_old(folder: Path, step: int, keep: int, milestone: int) -> None:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoint files, newest first."""
+    """List checkpoint files, newest first."""
     return sorted((p for p in folder.glob("step-*.pt") if _NAME.search(p.name)), reverse=True)
 
 
 def load_newest(folder: Path) -> tuple[Checkpoint, list[str]]:
-    """The newest checkpoint that is whole, and a sentence about each newer one that is not.
+    """Load the newest checkpoint that is whole, and say in a sentence what is wrong with each newer one.
 
     Raises:
         WeightsError: none is whole.
@@ -122,7 +115,7 @@ def load(path: Path) -> Checkpoint:
     """
     try:
         recorded = _recorded_digest(path)
-        if recorded is not None and recorded != _sha256(path):
+        if recorded is not None and recorded != hash_file(path):
             raise WeightsError(
                 f"{path.name} is damaged: its sha256 is not the one recorded beside it"
             )
@@ -135,7 +128,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def random_state() -> dict[str, Any]:
-    """State of torch's generators; everything else draws from (seed, epoch, index)."""
+    """Take the state of torch's generators; everything else draws from (seed, epoch, index)."""
     state: dict[str, Any] = {"torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
@@ -143,14 +136,14 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: Mapping[str, Any]) -> None:
-    """Undo `random_state`."""
+    """Put torch's generators back into a state of `random_state`."""
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
 
 
 def _to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Tensors, numbers and strings only, so that the safe loader can read it back."""
+    """Turn a checkpoint into tensors, numbers and strings, which the safe loader can read back."""
     config = {
         k: list(v) if isinstance(v, tuple) else v for k, v in asdict(checkpoint.config).items()
     }
@@ -160,12 +153,18 @@ def _to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _recorded_digest(path: Path) -> str | None:
-    """What stands beside a checkpoint; None where nothing does, as a power failure may leave it."""
+    """Read the digest beside a checkpoint; None without one, as a power failure may leave it."""
     beside = path.with_suffix(".sha256")
-    words = beside.read_text(errors="replace").split() if beside.exists() else []
-    return words[0] if words else None
+    digests = beside.read_text(errors="replace").split() if beside.exists() else []
+    return digests[0] if digests else None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sync_folder(folder: Path) -> None:
+    """Have a rename in a folder on the disk."""
+    if os.name == "nt":  # Windows opens no folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -12,37 +12,34 @@ from dino.errors import UserError, WeightsError
 from dino.training.runs import checkpoint
 
 
-def export_weights(backbone: Any, path: Path, **told: Any) -> Path:
-    """A backbone as fp16 safetensors that describes itself; `told`: name, description, mean, std.
+def export_weights(backbone: Any, path: Path, **description: Any) -> Path:
+    """Write a backbone as safetensors that describe themselves: fp16, or fp32 where that is too narrow.
 
-    float32 where a value is too large for fp16.
+    Args:
+        description: name, description, mean and std.
+    Raises:
+        UserError: the file cannot be written.
     """
     from dino.weights.architecture import dimensions
     from dino.weights.saving import save
 
-    metadata = {**told, **dimensions(backbone)}
+    metadata = {**description, **dimensions(backbone)}
     try:
         return save(backbone.state_dict(), path, dtype="fp16", metadata=metadata)
-    except WeightsError:  # a value too large for fp16
+    except WeightsError:  # a value too large for fp16; a full disk is another error
         return save(backbone.state_dict(), path, dtype="fp32", metadata=metadata)
 
 
 def export_head(head: nn.Module, center: Tensor, path: Path) -> Path:
-    """The teacher's head and the centre, for `init_head` of a later run."""
+    """Write the teacher's head and the centre, for `init_head` of a later run."""
     from dino.weights.saving import save
 
     state = {**head.state_dict(), "center": center}
     return save(state, path, dtype="fp32", metadata={"name": "head"})
 
 
-def drop_unfinished(place: Path) -> None:
-    """Remove what a process left in the folder of weights that was killed while it wrote them."""
-    for part in place.glob(".*.safetensors-*"):
-        part.unlink()
-
-
 def read_head(path: Path) -> dict[str, Tensor]:
-    """Head and `center` from what `export_head` wrote, or from a run's checkpoint (the teacher's).
+    """Read head and `center` from what `export_head` wrote, or from a run's checkpoint (the teacher's).
 
     Raises:
         UserError: neither of the two, or damaged.

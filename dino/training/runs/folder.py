@@ -1,4 +1,4 @@
-"""A run's folder: what is written where, and what others may read without loading anything.
+"""A run's folder: write it while training, and read it without loading anything heavy.
 
 RUN/{config.json, environment.json, data.json, state.json, metrics.jsonl, probes.jsonl, log.txt,
      checkpoints/step-00000100.pt, weights/{teacher,head}.safetensors,
@@ -9,17 +9,21 @@ import json
 import os
 import platform
 import time
+import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
-from dino.system.files import parse_json, write_synced
-from dino.system.jobs import process_start_time
+from dino.system.files import append_line, parse_json, read_json, replace_file
+from dino.system.jobs import LOST
+from dino.system.processes import is_alive, process_start_time
 from dino.training.config import TrainConfig
-from dino.training.runs.lines import format_line, read_lines
 
-METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
+METRICS, PROBES, STATE = "metrics.jsonl", "probes.jsonl", "state.json"
+_SUM = "crc32"  # of a line, so that damage is seen
+_FILM = "film"  # paths, beside the numbers of a probe
 STATUSES = ("running", "finished", "stopped", "failed")
 
 
@@ -36,7 +40,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder tells it: `state` is one of `STATUSES`, `reason` why it is in it; `damaged`
+    """A run as its folder shows it: `state` is one of `STATUSES`, `reason` why it is in it; `damaged`
     counts lines of metrics and probes that could not be read."""
 
     folder: Path
@@ -50,13 +54,13 @@ class Run:
 
     @property
     def weights(self) -> Path | None:
-        """The result so far, which `dino.load` opens, or None before the first."""
+        """The file of the result so far, which `dino.load` opens; None before the first."""
         path = self.folder / "weights" / "teacher.safetensors"
         return path if path.exists() else None
 
 
 class RunFolder:
-    """The one writer of a run's folder."""
+    """Writer of a run's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -73,7 +77,7 @@ class RunFolder:
             raise UserError(
                 f"{self.folder} holds a run already; resume it, or choose another folder"
             )
-        if not exists or not (self.folder / "state.json").exists():
+        if not exists or not (self.folder / STATE).exists():
             return
         if read_run(self.folder).state == "running" and _pid(self.folder) != os.getpid():
             raise UserError(
@@ -98,13 +102,14 @@ class RunFolder:
             raise UserError(
                 f"{self.folder} cannot be made ({error.strerror}); choose another folder"
             ) from error
+        self.drop_unfinished()
         self._write("data.json", json.dumps({**asdict(inputs), "num_photos": num_photos}, indent=1))
         self._write("environment.json", json.dumps(environment, indent=1))
         self.set_state("running")
         self._write("config.json", config.to_json())
 
     def set_state(self, status: str, reason: str = "") -> None:
-        """Say what the run is doing, with the process that does it."""
+        """Write what the run is doing, with the process that does it."""
         assert status in STATUSES, status
         state = {
             "pid": os.getpid(),
@@ -112,30 +117,80 @@ class RunFolder:
             "status": status,
             "reason": reason,
         }
-        self._write("state.json", json.dumps(state, indent=1))
+        self._write(STATE, json.dumps(state, indent=1))
 
     def log(self, values: dict[str, Any], *, file: str = METRICS) -> None:
         """Append a line of metrics, or of probes."""
-        with (self.folder / file).open("a") as lines:
-            lines.write(format_line(values))
+        append_line(self.folder / file, format_line(values))
 
     def say(self, line: str) -> None:
         """Append a line to log.txt."""
         with (self.folder / "log.txt").open("a", errors="backslashreplace") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
+    def drop_unfinished(self) -> None:
+        """Remove what a killed process left half written, also from before names ended in .part."""
+        parts = [*self.folder.rglob(".*.part"), *self.folder.glob("weights/.*.safetensors-*")]
+        for part in set(parts):
+            part.unlink()
+
     def truncate(self, step: int) -> None:
         """Drop metrics and probes after `step`, which a resumed run will write again."""
         for name in (METRICS, PROBES):
             kept = [line for line in read_lines(self.folder / name).lines if line["step"] <= step]
-            self._write(name, "".join(map(format_line, kept)))
+            self._write(name, "".join(f"{format_line(line)}\n" for line in kept))
 
     def _write(self, name: str, text: str) -> None:
-        write_synced(self.folder / name, text)
+        replace_file(self.folder / name, text, durable=True)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The whole `lines` of a file, numbers by name, and how many were `damaged`."""
+
+    lines: list[dict[str, Any]]
+    damaged: int
+
+
+def format_line(values: Mapping[str, Any]) -> str:
+    """Format a line to append, with its sum, without its end."""
+    return json.dumps({**values, _SUM: _sum_of(values)})
+
+
+def parse_line(text: bytes | str) -> dict[str, Any] | None:
+    """Parse a line; None where it is not whole."""
+    try:
+        line = parse_json(text)
+    except ValueError:
+        return None
+    if not isinstance(line, dict) or type(line.get("step")) is not int:
+        return None
+    recorded = line.pop(_SUM, None)
+    numbers = (value for name, value in line.items() if name != _FILM)
+    if not all(value is None or isinstance(value, int | float) for value in numbers):
+        return None
+    return line if recorded is None or recorded == _sum_of(line) else None
+
+
+def read_lines(path: Path) -> Lines:
+    """Read metrics.jsonl or probes.jsonl; no lines where there is no file.
+
+    A crash leaves half a line, and a disk may flip a bit. A line that is not what was written is left
+    out and counted, rather than drawn as a loss that never was. Lines without a sum, of earlier
+    versions, are taken as they are.
+    """
+    texts = path.read_bytes().split(b"\n") if path.exists() else []
+    parsed = [parse_line(text) for text in texts if text.strip()]
+    whole = [line for line in parsed if line is not None]
+    return Lines(whole, len(parsed) - len(whole))
+
+
+def _sum_of(values: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(values).encode())
 
 
 def read_run(folder: Path) -> Run:
-    """What a run's folder says; a running state whose process is gone reads as failed.
+    """Read what a run's folder says; a running state whose process is gone reads as failed.
 
     Raises:
         UserError: not a run.
@@ -143,25 +198,28 @@ def read_run(folder: Path) -> Run:
     try:
         config = TrainConfig.from_json((folder / "config.json").read_text())
         inputs = read_inputs(folder)
-        state = parse_json((folder / "state.json").read_bytes())
+        state = parse_json((folder / STATE).read_bytes())
         status, reason, pid = str(state["status"]), str(state["reason"]), int(state["pid"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"{folder} is not a run ({error}); expected config.json, data.json and state.json"
         ) from error
-    started = process_start_time(pid)
-    alive = started is not None and started == state.get("start_time")
-    if status == "running" and not alive:
-        status, reason = "failed", "its process ended without a word; resume it"
+    if status == "running" and not is_alive(pid, state.get("start_time")):
+        status, reason = "failed", f"{LOST}; resume it"
     metrics, probes = read_lines(folder / METRICS), read_lines(folder / PROBES)
     damaged = metrics.damaged + probes.damaged
     return Run(folder, config, inputs, metrics.lines, probes.lines, status, reason, damaged)
 
 
 def read_inputs(folder: Path) -> Inputs:
-    """What the run in a folder reads; OSError, ValueError, TypeError or KeyError if that is not said."""
-    told = parse_json((folder / "data.json").read_bytes())
-    inputs = Inputs(told["data"], told.get("knn"), tuple(told.get("film", ())), told.get("masks"))
+    """Read what a run was started with.
+
+    Raises:
+        OSError, ValueError, TypeError, KeyError: data.json does not say.
+    """
+    paths = parse_json((folder / "data.json").read_bytes())
+    data, film = paths["data"], tuple(paths.get("film", ()))
+    inputs = Inputs(data, paths.get("knn"), film, paths.get("masks"))
     optional = [path for path in (inputs.knn, inputs.masks) if path is not None]
     if not all(isinstance(path, str) for path in (inputs.data, *inputs.film, *optional)):
         raise TypeError("data.json names no paths")
@@ -169,20 +227,16 @@ def read_inputs(folder: Path) -> Inputs:
 
 
 def _pid(folder: Path) -> int:
-    return int(parse_json((folder / "state.json").read_bytes())["pid"])
+    return int(parse_json((folder / STATE).read_bytes())["pid"])
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
-    """What a run wrote down of its machine; nothing where that cannot be read."""
-    try:
-        told = parse_json((folder / "environment.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
+    """Read what a run wrote down of its machine; nothing where that cannot be read."""
+    return read_json(folder / "environment.json") or {}
 
 
 def environment(precision: str) -> dict[str, Any]:
-    """Versions, machine and the precision chosen on it, for config's neighbour environment.json."""
+    """Collect versions, machine and the precision chosen on it, for environment.json."""
     import timm
     import torch
 

@@ -1,39 +1,33 @@
-"""Runs as processes of their own: start, stop, resume and delete them from outside.
+"""Start, stop, resume, check and delete runs as processes of their own.
 
     start(config, "photos/", runs_folder() / "mine")
     stop(runs_folder() / "mine")                 # saves first; resume() goes on there
 
-A run's process outlives whoever started it and belongs to nobody: what is known of it is read from
-its folder (see `listing`). RUN/{requested.json, launch.json, console.txt} are written here, the rest
-by the run.
+A run's process outlives whoever started it: what is known of it is read from its folder (see `listing`
+and `dino.system.jobs`). RUN/requested.json, the settings, is written here.
 """
 
-import json
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from dino.errors import UserError
-from dino.system import jobs as processes
-from dino.system.files import read_json, replace_file
+from dino.system import jobs
+from dino.system.files import read_json
 from dino.system.folders import PROJECT_FOLDER, checkpoints_folder
-from dino.system.jobs import DEFAULT_NICE, MAX_NAME, check_name, launch
+from dino.system.jobs import DEFAULT_NICE, LAUNCH, MAX_NAME, check_name, one_at_a_time
 from dino.training.config import TrainConfig
 from dino.training.data import open_photos
-from dino.training.runs.listing import has_checkpoint, is_run
-from dino.training.runs.processes import is_running, running_process
+from dino.training.runs.listing import has_checkpoint, is_run, read_job
 
 CHECK_S = 120
 
 
 def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """`DINO_RUNS`, else `runs` of the checkpoints folder."""
+    """Return `DINO_RUNS`, else `runs` of the checkpoints folder."""
     named = (os.environ if environ is None else environ).get("DINO_RUNS")
     return Path(named).expanduser() if named else checkpoints_folder(environ) / "runs"
 
@@ -56,7 +50,7 @@ def start(
         knn: labelled folder that features are measured on; masks: photos with masks that attention
             is measured on; film: photos whose attention is drawn.
         threads: of torch; None leaves it to the run.
-        nice: 0 to 19, how far the run stands back for other programs.
+        nice: 0 to 19; the higher, the more other programs go first.
     Raises:
         UserError: no photos, a name that cannot be, or a run of that name.
     """
@@ -67,7 +61,7 @@ def start(
     words = ["train", "--config", str(requested), "--out", str(run), *_inputs(data, knn, masks)]
     for photo in film:
         words += ["--film", str(Path(photo).absolute())]
-    with _locked(run.parent):
+    with one_at_a_time(run.parent):
         try:
             run.mkdir()
         except FileExistsError:
@@ -75,7 +69,7 @@ def start(
                 f"there is a run named {run.name} already; choose another name"
             ) from None
         requested.write_text(config.to_json())
-        _launch(run, [*words, *_manners(threads, nice)], num_photos=num_photos)
+        jobs.launch(run, [*words, *_process_options(threads, nice)], num_photos=num_photos)
 
 
 def resume(run: str | Path, *, threads: int | None = None, nice: int = DEFAULT_NICE) -> None:
@@ -85,14 +79,14 @@ def resume(run: str | Path, *, threads: int | None = None, nice: int = DEFAULT_N
         UserError: it is running, or left no checkpoint.
     """
     run = Path(run).absolute()
-    with _locked(run.parent):
-        if is_running(run):
+    with one_at_a_time(run.parent):
+        if read_job(run).active:
             raise UserError(f"{run.name} is running already; stop it first to start it again")
         if not has_checkpoint(run):
             raise UserError(f"{run.name} left no checkpoint to go on from; start it anew")
-        before = read_json(run / "launch.json") or {}
-        words = ["resume", str(run), *_manners(threads, nice)]
-        _launch(run, words, num_photos=before.get("num_photos"))
+        before = read_json(run / LAUNCH) or {}
+        words = ["resume", str(run), *_process_options(threads, nice)]
+        jobs.launch(run, words, num_photos=before.get("num_photos"))
 
 
 def stop(run: str | Path) -> None:
@@ -102,13 +96,11 @@ def stop(run: str | Path) -> None:
         UserError: it is not running.
     """
     run = Path(run).absolute()
-    with _locked(run.parent):
-        process = running_process(run)
-        if process is None:
+    with one_at_a_time(run.parent):
+        job = read_job(run)
+        if not job.active:
             raise UserError(f"{run.name} is not running; there is nothing to stop")
-        os.kill(process["pid"], signal.SIGTERM)
-        launch = read_json(run / "launch.json") or {}
-        _write_json(run / "launch.json", {**launch, **process, "stopping": True})
+        jobs.stop(run, job)
 
 
 def delete(run: str | Path, *, root: Path | None = None) -> None:
@@ -128,10 +120,10 @@ def delete(run: str | Path, *, root: Path | None = None) -> None:
         )
     if run.is_symlink():
         raise UserError(f"{run.name} is a link; remove the link or what it points to by hand")
-    with _locked(root):
+    with one_at_a_time(root):
         if not is_run(run):
             raise UserError(f"{run.name} is no run, or was deleted already; nothing was deleted")
-        if is_running(run):
+        if read_job(run).active:
             raise UserError(f"{run.name} is running; stop it before you delete it")
         leaving = run.with_name(f".{run.name}.deleted-{os.getpid()}")
         run.rename(leaving)
@@ -146,7 +138,7 @@ def check(
     threads: int | None = None,
     nice: int = DEFAULT_NICE,
 ) -> list[str]:
-    """What a run would take, in lines, measured in a process of its own.
+    """Measure in a process of its own what a run would take; returns lines.
 
     Raises:
         UserError: what cannot work, or no answer within `CHECK_S`.
@@ -155,7 +147,7 @@ def check(
         requested = Path(folder) / "config.json"
         requested.write_text(config.to_json())
         words = ["train", "--dry-run", "--config", str(requested), "--out", str(place)]
-        command = [*processes.COMMAND, *words, *_inputs(data, None), *_manners(threads, nice)]
+        command = [*jobs.COMMAND, *words, *_inputs(data, None), *_process_options(threads, nice)]
         try:
             done = subprocess.run(  # noqa: S603 (our own command, no shell)
                 command,
@@ -170,48 +162,17 @@ def check(
                 f"the check took more than {CHECK_S} s; the machine is busy, try it later"
             ) from None
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["the check ended without a word"]
-        raise UserError(said[-1].removeprefix("error: "))
+        lines = done.stderr.strip().splitlines() or ["the check ended without a word"]
+        raise UserError(lines[-1].removeprefix("error: "))
     return done.stdout.split("\n{", 1)[0].splitlines()  # the settings themselves follow
 
 
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a file whole.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        replace_file(path, json.dumps(values))
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); free space and try again"
-        ) from error
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """One start, stop, resume or delete below `root` at a time, whichever server asks for it."""
-    import fcntl
-
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the system lets go of it with the file, even in a crash
-        yield
-
-
-def _launch(run: Path, words: Sequence[str], *, num_photos: int | None) -> None:
-    pid, start_time = launch(
-        [*processes.COMMAND, *words], console=run / "console.txt", folder=PROJECT_FOLDER
-    )
-    launched = {"pid": pid, "start_time": start_time, "stopping": False}
-    _write_json(run / "launch.json", {**launched, "num_photos": num_photos})
-
-
 def _inputs(data: str | Path, knn: str | Path | None, masks: str | Path | None = None) -> list[str]:
+    """Spell what a run reads as options of the command line."""
     paths = {"--data": data, "--knn": knn, "--masks": masks}
     return [word for k, v in paths.items() if v for word in (k, str(Path(v).absolute()))]
 
 
-def _manners(threads: int | None, nice: int) -> list[str]:
+def _process_options(threads: int | None, nice: int) -> list[str]:
+    """Spell threads and niceness as options of the command line."""
     return [*(["--threads", str(threads)] if threads else []), "--nice", str(nice)]

@@ -1,20 +1,19 @@
-"""What a folder of runs holds, read from a few JSON lines of each: quick, and nothing is loaded.
+"""List the runs of a folder from a few JSON lines of each: quick, and nothing is loaded.
 
 for run in list_runs("checkpoints/runs"): print(run.name, run.status, run.step, run.loss)
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dino.system import jobs
 from dino.system.files import read_json
-from dino.system.jobs import is_alive, read_process
-from dino.training.runs.folder import METRICS, PROBES
-from dino.training.runs.lines import parse_line
+from dino.system.jobs import ACTIVE, LOST, Job, JobProgress
+from dino.training.runs.folder import METRICS, PROBES, STATE, parse_line
 
-ACTIVE = ("starting", "running", "stopping")
 # The end of a file that surely holds a whole line of metrics, in bytes.
 _TAIL = 8192
 
@@ -58,13 +57,13 @@ class RunSummary:
 
 
 def list_runs(root: str | Path) -> list[RunSummary]:
-    """All runs in a folder, the newest first; what is no run is left out."""
+    """List all runs in a folder, the newest first; what is no run is left out."""
     return _newest_first(_run_folders(root))
 
 
 def active_runs(root: str | Path) -> list[RunSummary]:
-    """The runs at work, the newest first; quicker than all of them."""
-    return _newest_first(f for f in _run_folders(root) if _status(f)[0] in ACTIVE)
+    """List the runs at work, the newest first; quicker than all of them."""
+    return _newest_first(f for f in _run_folders(root) if read_job(f).active)
 
 
 def _run_folders(root: str | Path) -> list[Path]:
@@ -82,16 +81,16 @@ def _newest_first(folders: Iterable[Path]) -> list[RunSummary]:
 
 
 def summarize(folder: Path) -> RunSummary:
-    """One run, whatever of its files there are yet."""
+    """Summarize a run from whatever of its files there are yet."""
     config = read_json(folder / "config.json") or read_json(folder / "requested.json") or {}
     last = _last_line(folder / METRICS)
     measured = _measured(folder / PROBES)
-    status, reason = _status(folder)
+    job = read_job(folder)
     return RunSummary(
         name=folder.name,
         folder=folder,
-        status=status,
-        reason=reason,
+        status=job.status,
+        reason=job.reason,
         step=last.get("step", 0),
         total_steps=_total_steps(folder, config),
         epoch=last.get("epoch", 0),
@@ -105,62 +104,28 @@ def summarize(folder: Path) -> RunSummary:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder was made by `jobs.start` or by a run."""
+    """Tell whether a folder was made by `jobs.start` or by a run."""
     return any((folder / name).is_file() for name in ("config.json", "launch.json"))
 
 
 def has_checkpoint(run: Path) -> bool:
-    """Whether there is something to resume."""
+    """Tell whether there is something to resume."""
     return next((run / "checkpoints").glob("step-*.pt"), None) is not None
 
 
-def last_words(run: Path) -> str:
-    """The last line a run's process printed, which is its error if it died of one."""
-    try:
-        lines = (run / "console.txt").read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return last.removeprefix("error: ") or "it ended without a word"
-
-
-def _status(folder: Path) -> tuple[str, str]:
-    """The status of a run and the reason, from the newer of what we and what the run wrote."""
-    launch, state = (read_process(folder / name) for name in ("launch.json", "state.json"))
-    if launch and (state is None or _unheard_of(folder, launch, state)):
-        return _status_of_launch(folder, launch)
-    if state is None:
-        return "failed", "it left no state; start it anew"
-    alive = is_alive(state["pid"], state["start_time"])
-    ours = launch if launch and launch["pid"] == state["pid"] else None
-    if state["status"] != "running":
-        return ("stopping", "") if alive and ours else (state["status"], state["reason"])
-    if not alive:
-        return "failed", "its process ended without a word; resume it"
-    return "stopping" if ours and ours["stopping"] else "running", ""
-
-
-def _status_of_launch(folder: Path, launch: dict[str, Any]) -> tuple[str, str]:
-    """The status of a run whose newest process has not written any yet."""
-    if is_alive(launch["pid"], launch["start_time"]):
-        return "stopping" if launch["stopping"] else "starting", ""
-    if not launch["stopping"]:
-        return "failed", last_words(folder)
-    went_before = (folder / "state.json").exists()
-    return "stopped", "" if went_before else "before its first step"
-
-
-def _unheard_of(folder: Path, launch: dict[str, Any], state: dict[str, Any]) -> bool:
-    """Whether the state is of a process before the one that was launched last."""
-    if launch["pid"] == state["pid"]:
-        return False
-    written = [(folder / name).stat().st_mtime_ns for name in ("launch.json", "state.json")]
-    return written[0] > written[1]
+def read_job(run: Path) -> Job[JobProgress]:
+    """Read the status of a run, the reason, and which process runs it."""
+    job = jobs.read_job(run, JobProgress, file=STATE)
+    if job.status == "none":
+        return replace(job, status="failed", reason="it left no state; start it anew")
+    if job.status == "stopped" and not (run / STATE).exists():
+        return replace(job, reason="before its first step")
+    return replace(job, reason=f"{LOST}; resume it") if job.reason == LOST else job
 
 
 def _total_steps(folder: Path, config: dict[str, Any]) -> int | None:
-    told = {**(read_json(folder / "launch.json") or {}), **(read_json(folder / "data.json") or {})}
-    photos, batch = _whole(told, "num_photos"), _whole(config, "batch_size")
+    facts = {**(read_json(folder / "launch.json") or {}), **(read_json(folder / "data.json") or {})}
+    photos, batch = _whole(facts, "num_photos"), _whole(config, "batch_size")
     most = _whole(config, "max_steps")
     if not photos or not batch:
         return most or None
@@ -169,13 +134,13 @@ def _total_steps(folder: Path, config: dict[str, Any]) -> int | None:
 
 
 def _whole(values: dict[str, Any], name: str) -> int:
-    """A whole number of a JSON file, 0 where it is none."""
+    """Take a whole number of a JSON file; 0 where it is none."""
     value = values.get(name)
     return value if type(value) is int else 0
 
 
 def _measured(path: Path) -> list[float]:
-    """k-NN at the start and in the end; one value, or none, where it was not measured as often."""
+    """Read k-NN at the start and in the end; one value, or none, where it was not measured as often."""
     lines = path.read_bytes().splitlines() if path.exists() else []
     first = next(_values(lines), None)
     if first is None:
@@ -185,14 +150,14 @@ def _measured(path: Path) -> list[float]:
 
 
 def _values(lines: Iterable[bytes]) -> Iterator[tuple[int, float]]:
-    """Step and k-NN of the lines that tell it, as they are asked for."""
+    """Yield step and k-NN of the lines that have it, parsed one by one."""
     for text in lines:
         if (line := parse_line(text)) and line.get("knn") is not None:
             yield line["step"], line["knn"]
 
 
 def _last_line(path: Path) -> dict[str, Any]:
-    """The last whole line of a file of JSON lines, without reading the rest."""
+    """Read the last whole line of a file of JSON lines, and not the rest."""
     try:
         with path.open("rb") as file:
             file.seek(max(path.stat().st_size - _TAIL, 0))
@@ -203,7 +168,7 @@ def _last_line(path: Path) -> dict[str, Any]:
 
 
 def _started(folder: Path) -> float:
-    """When a run was asked for, or else when its folder was made."""
+    """Look up when a run was asked for, or else when its folder was made."""
     for name in ("requested.json", "config.json"):
         with suppress(OSError):
             return (folder / name).stat().st_mtime

@@ -1,4 +1,4 @@
-"""What a run would take, before it starts: photos, steps, memory, disk, and time if measured.
+"""Estimate what a run would take before it starts: photos, steps, memory, disk, and time if measured.
 
 print("\\n".join(preflight(config, open_photos("photos/"), measure=True).lines()))
 """
@@ -16,27 +16,26 @@ from dino.media.preprocessing import channel_tensor
 from dino.model.device import choose_device, choose_precision, dtype_of
 from dino.model.limits import free_bytes
 from dino.system.distributed import World
-from dino.system.words import in_words
+from dino.system.words import duration
 from dino.training.build import ARCHITECTURES, build_crops, build_schedules
 from dino.training.config import TrainConfig
 from dino.training.data import Photos, normalize
 from dino.training.methods import Method, build_method
 from dino.training.step import StepOptions, unwrapped
-from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 
-# Photos read to tell sizes, unreadable ones and the time a photo takes.
+# Photos read for their sizes, for unreadable ones and for the time a photo takes.
 _SAMPLE = 16
 # Values a block keeps for the backward pass, for each token and channel, fused attention.
 _KEPT_PER_BLOCK = 18
 _FEW_PHOTOS, _FEW_STEPS = 500, 300
 # Times the free memory at which a run is refused rather than warned of: the estimate is a rough one.
-_HOPELESS = 2
+_REFUSED_FROM = 2
 
 
 @dataclass(frozen=True)
 class Preflight:
     """An estimate: `sizes` of the photos in words, bytes, `seconds` (None where not measured),
-    `problems` as sentences, and why the run has no hope of fitting (`too_large`; empty: it has)."""
+    `problems` as sentences, and why the run cannot fit (`too_large`; empty: it may)."""
 
     num_photos: int
     sizes: str
@@ -49,16 +48,16 @@ class Preflight:
     too_large: str = ""
 
     def lines(self) -> list[str]:
-        """The estimate, ready to print."""
-        told = [
+        """Write the estimate, ready to print."""
+        lines = [
             f"photos   {self.num_photos:,} ({self.sizes})",
             f"steps    {self.total_steps:,}, {self.steps_per_epoch:,} an epoch",
             f"memory   about {self.memory_bytes / 2**30:.1f} GB",
             f"disk     about {self.disk_bytes / 2**30:.2f} GB",
         ]
         if self.seconds is not None:
-            told.append(f"time     about {in_words(self.seconds)} on this machine, when idle")
-        return [*told, *[f"note: {problem}" for problem in self.problems]]
+            lines.append(f"time     about {duration(self.seconds)} on this machine, when idle")
+        return [*lines, *[f"note: {problem}" for problem in self.problems]]
 
 
 def preflight(
@@ -116,9 +115,9 @@ def preflight(
 
 
 def _too_large(config: TrainConfig, method: Method, device: torch.device, free: int) -> str:
-    """A sentence where the estimate is so far beyond the free memory that it need not be exact."""
+    """Say so where the estimate is so far beyond the free memory that it need not be exact."""
     needed = training_bytes(config, method, device)
-    if needed <= _HOPELESS * free:
+    if needed <= _REFUSED_FROM * free:
         return ""
     batch = config.batch_size
     while batch and training_bytes(replace(config, batch_size=batch), method, device) > free:
@@ -131,7 +130,7 @@ def _too_large(config: TrainConfig, method: Method, device: torch.device, free: 
 
 
 def training_bytes(config: TrainConfig, method: Method, device: torch.device) -> int:
-    """Estimated peak memory: parameters, gradients, moments, and what the backward pass needs.
+    """Estimate peak memory: parameters, gradients, moments, and what the backward pass needs.
 
     On a CPU the libraries themselves count too, since the process's whole size is what runs out.
     """
@@ -151,14 +150,14 @@ def training_bytes(config: TrainConfig, method: Method, device: torch.device) ->
 
 
 def checkpoint_bytes(method: Method) -> int:
-    """Size of one checkpoint: every module, and the optimizer's two moments."""
+    """Compute the size of one checkpoint: every module, and the optimizer's two moments."""
     state = [t for module in method.modules.values() for t in module.state_dict().values()]
     trained = [p for p in unwrapped(method.modules["student"]).parameters() if p.requires_grad]
     return sum(t.numel() for t in state) * 4 + sum(p.numel() for p in trained) * 8
 
 
 def _sample(config: TrainConfig, photos: Photos) -> tuple[str, list[str], float]:
-    """Sizes in words, names that could not be read, and seconds to read and crop one photo."""
+    """Read some photos: sizes in words, names that could not be read, and seconds to read and crop one."""
     draw, rng = build_crops(config), np.random.default_rng(0)
     shapes, unreadable, seconds = [], [], 0.0
     for index in np.linspace(0, len(photos) - 1, min(_SAMPLE, len(photos))).round().astype(int):
@@ -178,25 +177,47 @@ def _sample(config: TrainConfig, photos: Photos) -> tuple[str, list[str], float]
     return sizes, unreadable, seconds / len(shapes)
 
 
-def _step_seconds(config: TrainConfig, method: Method, device: torch.device) -> float:
-    """Seconds of one step, from a small batch of noise."""
-    batch = min(config.batch_size, 8)
-    crops = [
-        torch.randint(0, 256, (batch, 3, view.size, view.size), dtype=torch.uint8, device=device)
-        for view in build_crops(config).views
-    ]
-    mean, std = (channel_tensor(v, device=device) for v in (IMAGENET_MEAN, IMAGENET_STD))
+def time_steps(
+    config: TrainConfig, method: Method, device: torch.device, *, warmup: int, steps: int
+) -> list[float]:
+    """Time each step after the warm-up: the engine's own, from crops of bytes on the device."""
     precision = choose_precision(config.precision, device)
-    options = StepOptions(config.clip_grad, 0, None if precision == "fp32" else dtype_of(precision))
-    labels = torch.zeros(batch, dtype=torch.long, device=device)
-    values = build_schedules(config, config.batch_size).at(0)
+    options = StepOptions(
+        clip_grad=config.clip_grad,
+        freeze_last_layer=0,  # the step of all epochs but the first
+        autocast=None if precision == "fp32" else dtype_of(precision),
+    )
+    values = build_schedules(config, config.batch_size * 10).at(5)
+    mean, std = (channel_tensor(v, device=device) for v in method.scale)
+    crops = draw_noise(config, device)
+    labels = torch.zeros(config.batch_size, dtype=torch.long, device=device)
     times = []
-    for _ in range(3):
+    for _ in range(warmup + steps):
         start = time.perf_counter()
         result = method.step(normalize(crops, mean, std), labels, values, options)
         float(result.loss)  # waits for the device
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # the loss is there before the step ends
         times.append(time.perf_counter() - start)
-    return min(times[1:]) * config.batch_size / batch
+    return times[warmup:]
+
+
+def _step_seconds(config: TrainConfig, method: Method, device: torch.device) -> float:
+    """Estimate the seconds of one step from a small batch."""
+    batch = min(config.batch_size, 8)
+    small = replace(config, batch_size=batch)
+    return min(time_steps(small, method, device, warmup=1, steps=2)) * config.batch_size / batch
+
+
+def draw_noise(config: TrainConfig, device: torch.device) -> list[torch.Tensor]:
+    """Draw crops of bytes as the loader hands them over, uint8 [B,3,side,side] each."""
+    generator = torch.Generator().manual_seed(config.seed)
+    sides = [view.size for view in build_crops(config).views]
+    shapes = [(config.batch_size, 3, side, side) for side in sides]
+    return [
+        torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
+        for shape in shapes
+    ]
 
 
 def _problems(config: TrainConfig, num_photos: int, total: int, unreadable: list[str]) -> list[str]:
@@ -229,7 +250,7 @@ def _milestones(config: TrainConfig) -> int:
 
 
 def _existing(place: Path) -> Path:
-    """The nearest folder above that exists."""
+    """Find the nearest folder above that exists."""
     place = place.absolute()
     while not place.exists():
         place = place.parent

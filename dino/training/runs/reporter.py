@@ -1,7 +1,5 @@
-"""What a run writes down while it runs: metrics, log, checkpoints, weights, probes, events."""
+"""Write down what a run does: metrics, log, checkpoints, weights, probes, TensorBoard events."""
 
-import resource
-import sys
 import time
 import traceback
 from pathlib import Path
@@ -10,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dino.errors import UserError
+from dino.system import processes
 from dino.system.distributed import World, wait_for_all
 from dino.training.config import TrainConfig
 from dino.training.data import Batch, Photos
 from dino.training.methods import Method, frozen_copy
 from dino.training.probes.probing import open_probe
 from dino.training.runs import checkpoint
-from dino.training.runs.events import Events, open_events
-from dino.training.runs.exports import drop_unfinished, export_head, export_weights
+from dino.training.runs.exports import export_head, export_weights
 from dino.training.runs.folder import PROBES, Inputs, RunFolder
 from dino.training.step import StepResult
 
@@ -30,8 +28,31 @@ if TYPE_CHECKING:
 _NAMED = 20
 
 
-class Reporter:
-    """The writer of a run's folder; in other processes than the first it only keeps step with it."""
+class Events:
+    """TensorBoard events of a run, where tensorboard is installed: `tensorboard --logdir RUN`."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Write every number of a line of metrics, at its `step`."""
+        for name, value in values.items():
+            if name != "step":
+                self._writer.add_scalar(name, value, values["step"])
+        self._writer.flush()
+
+
+def open_events(run: Path) -> Events | None:
+    """Open a writer into RUN/tensorboard; None without the package."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return Events(SummaryWriter(str(run / "tensorboard")))
+
+
+class RunReporter:
+    """Writer of a run's folder; in other processes than the first it only keeps in step with that one."""
 
     def __init__(
         self,
@@ -43,34 +64,34 @@ class Reporter:
         say: "Callable[[str], None]",
     ) -> None:
         self._folder, self._config, self._world, self._say = folder, config, world, say
-        looks = config.probe_every > 0 and world.leads
-        self._probe = open_probe(config.probe_size, config.film_size, inputs) if looks else None
+        probes = config.probe_every > 0 and world.leads
+        self._probe = open_probe(config.probe_size, config.film_size, inputs) if probes else None
         self._events: Events | None = None
         self._unreadable: set[int] = set()
         self._waited, self._since, self._steps = 0.0, time.perf_counter(), 0
         self._problem: str | None = None
 
     def state(self, status: str, reason: str = "") -> None:
-        """Say what the run is doing."""
+        """Write what the run is doing."""
         if self._world.leads:
             if status == "running":
                 self._events = open_events(self._folder.folder)
             self._folder.set_state(status, reason)
             self._folder.say(f"{status}{': ' if reason else ''}{reason}")
 
-    def trace(self, error: BaseException) -> None:
-        """Keep where an unforeseen error came from, for whoever mends it."""
+    def log_error(self, error: BaseException) -> None:
+        """Log where an unforeseen error came from, for whoever mends it."""
         if self._world.leads:
             self._folder.say("".join(traceback.format_exception(error)))
 
     def resumed(self, step: int, problems: list[str]) -> None:
-        """Note a resume at `step`, and what was wrong with newer checkpoints."""
+        """Log a resume at `step`, and what was wrong with newer checkpoints."""
         if not self._world.leads:
             return
         for line in (*problems, f"resumed at step {step}"):
             self._note(line)
         self._folder.truncate(step)
-        drop_unfinished(self._folder.folder / "weights")
+        self._folder.drop_unfinished()
 
     def count(self, batch: Batch, photos: Photos, waited: float) -> None:
         """Count a batch, the seconds it was waited for, and the photos it could not read."""
@@ -119,22 +140,22 @@ class Reporter:
         place, config = self._folder.folder / "weights", self._config
         how = "by DINO" if config.method == "dino" else "with labels"
         start = f" from {Path(config.init).name}" if config.init else ""
-        told = f"{config.arch if not config.init else 'Fine-tuned'}{start}, trained {how} for {step} steps."
+        description = f"{config.arch if not config.init else 'Fine-tuned'}{start}, trained {how} for {step} steps."
         name = self._folder.folder.name
         mean_std = {"mean": method.scale[0], "std": method.scale[1]}
         backbone = method.result.backbone
         export_weights(
-            backbone, place / "teacher.safetensors", name=name, description=told, **mean_std
+            backbone, place / "teacher.safetensors", name=name, description=description, **mean_std
         )
         if "loss" in method.modules:
             center: Any = method.modules["loss"].center
             export_head(method.result.head, center, place / "head.safetensors")
 
     def probe(self, method: Method, step: int, *, epoch: int) -> None:
-        """Look at what has been learned; the other processes wait."""
+        """Measure what has been learned; the other processes wait."""
         if self._probe is not None:
             try:
-                found = self._probe.look(
+                found = self._probe.measure(
                     frozen_copy(method), method.scale, self._folder.folder, epoch_name(epoch)
                 )
             except (UserError, OSError) as error:  # a photo that is gone does not end a long run
@@ -144,8 +165,8 @@ class Reporter:
                 self._folder.log({"step": step, "epoch": epoch, **found}, file=PROBES)
             numbers = {n: found[n] for n in ("knn", "jaccard") if found[n] is not None}
             if numbers:
-                told = {"knn": "k-NN {:.1f} %", "jaccard": "J {:.3f}"}
-                words = ", ".join(told[name].format(value) for name, value in numbers.items())
+                formats = {"knn": "k-NN {:.1f} %", "jaccard": "J {:.3f}"}
+                words = ", ".join(formats[name].format(value) for name, value in numbers.items())
                 self._note(f"epoch {epoch}: {words}")
             if numbers and self._events:
                 self._events.write({"step": step, **numbers})
@@ -159,12 +180,12 @@ class Reporter:
 
 
 def epoch_name(epoch: int) -> str:
-    """Folder of an epoch's pictures."""
+    """Name the folder of an epoch's pictures."""
     return f"epoch-{epoch:04d}"
 
 
 def progress_line(values: dict[str, Any], end: int) -> str:
-    """A line for people: where the run is, its loss, and how long it still takes."""
+    """Write a line for people: where the run is, its loss, and how long it still takes."""
     left = (end - values["step"]) * values["batch_size"] / values["images_per_s"]
     words = [f"step {values['step']}/{end}", f"loss {values['loss']:.3f}"]
     if "teacher_entropy" in values:
@@ -178,11 +199,10 @@ def progress_line(values: dict[str, Any], end: int) -> str:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes held so far: on the GPU, or by this process."""
+    """Measure the most bytes held so far: on the GPU, or by this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return processes.peak_memory()
 
 
 def _progress(training: "Training") -> dict[str, Any]:

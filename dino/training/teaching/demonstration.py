@@ -1,6 +1,6 @@
-"""DINO in seconds: a two-layer network learns from tiny drawn pictures, with the engine's own step.
+"""DINO in seconds: a two-layer network learns from tiny drawn pictures, by the engine's own step.
 
-    for point in demonstrate(Demonstration(centering=False)):   # ends in one-dimensional collapse
+    for point in Trainee(Demonstration(centering=False)).points():  # ends in one-dimensional collapse
         print(point.step, point.values["batch_mean_entropy"])
 
 It is there to be watched, not used: 12×12 px, 16 prototypes, one core, a few seconds. The loss, the
@@ -31,13 +31,13 @@ _BATCH = 64
 _WIDTH = 48
 _LR = 2e-3
 _NEIGHBOURS = 5
-# Pictures that k-NN asks about at the end, of every kind.
-_ASKED_OF_A_KIND = 40
+# Pictures of each kind that k-NN classifies at the end.
+_NUM_CLASSIFIED = 40
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What is switched on, and for how long.
+    """Settings of a demonstration: what is switched on, and for how long.
 
     `centering` and `sharpening` as in `DINOLoss`; `momentum` of the teacher, in [0, 1); `seed` of the
     weights and of every picture.
@@ -65,21 +65,21 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Point:
-    """A step that was looked at: `values` as `metrics.measure` gives them, entropies in nats."""
+    """Numbers of a step: `values` as `metrics.measure` gives them, entropies in nats."""
 
     step: int
     values: dict[str, float]
 
     @property
     def verdict(self) -> str | None:
-        """The engine's sentence on a collapse, or None."""
+        """Sentence of the engine on a collapse, or None."""
         return collapse(self.values, OUT_DIM)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The end of a demonstration: its curve, k-NN accuracy in percent before and after (chance is
-    25), and how many pictures that was asked of."""
+    25), and the number of pictures classified for it (`asked`)."""
 
     points: tuple[Point, ...]
     knn_before: float
@@ -107,7 +107,7 @@ class Trainee:
         self._optimizer = torch.optim.AdamW(parameter_groups(self.student), lr=_LR)
 
     def points(self) -> Iterator[Point]:
-        """Train; every `settings.every` steps and at the end, what a run would write down."""
+        """Train, and yield every `settings.every` steps and at the end what a run would write down."""
         settings = self.settings
         values = StepValues(lr=_LR, weight_decay=0.0, momentum=settings.momentum, epoch=0)
         options = StepOptions(clip_grad=3.0, freeze_last_layer=0)
@@ -128,30 +128,25 @@ class Trainee:
 
     @torch.no_grad()
     def knn(self) -> float:
-        """Leave-one-out k-NN accuracy of the teacher's features on fresh pictures, in percent."""
+        """Measure leave-one-out k-NN accuracy of the teacher's features on fresh pictures, in percent."""
         fresh = torch.Generator().manual_seed(self.settings.seed + 1)
-        pictures, kinds = draw_pictures(_ASKED_OF_A_KIND * len(KINDS), fresh)
+        pictures, kinds = draw_pictures(_NUM_CLASSIFIED * len(KINDS), fresh)
         _, features = self.teacher([disturb(pictures, fresh)])
         return leave_one_out_accuracy(features, kinds, k=_NEIGHBOURS).top1
 
 
-def demonstrate(settings: Demonstration) -> Iterator[Point]:
-    """The curve of a fresh trainee, point by point; the same settings give the same curve."""
-    yield from Trainee(settings).points()
-
-
 def conclude(trainee: Trainee) -> Iterator[Point | Outcome]:
-    """The points as they come, and last the outcome with k-NN before and after."""
+    """Yield the points as they come, and last the outcome with k-NN before and after."""
     before = trainee.knn()
     points = []
     for point in trainee.points():
         points.append(point)
         yield point
-    yield Outcome(tuple(points), before, trainee.knn(), _ASKED_OF_A_KIND * len(KINDS))
+    yield Outcome(tuple(points), before, trainee.knn(), _NUM_CLASSIFIED * len(KINDS))
 
 
 def draw_pictures(count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pictures [count,1,12,12] in 0..1 and their kinds [count], numbers of `KINDS` in turn."""
+    """Draw pictures [count,1,12,12] in 0..1 and their kinds [count], numbers of `KINDS` in turn."""
     y, x = torch.meshgrid(torch.arange(SIDE_PX), torch.arange(SIDE_PX), indexing="ij")
     kinds = torch.arange(count) % len(KINDS)
     place = torch.rand(count, 2, 1, 1, generator=random) * 6 + 2.5
@@ -164,7 +159,7 @@ def draw_pictures(count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def disturb(pictures: Tensor, random: torch.Generator) -> Tensor:
-    """A view of each picture [B,1,H,W]: moved by up to 1 px, of another contrast, with noise."""
+    """Take a view of each picture [B,1,H,W]: moved by up to 1 px, of another contrast, with noise."""
     count = len(pictures)
     shifts = torch.randint(-1, 2, (count, 2), generator=random).tolist()
     moved = torch.stack(

@@ -9,7 +9,7 @@ from dino.errors import UserError
 
 
 def teacher_path(student: np.ndarray, *, momentum: float) -> np.ndarray:
-    """teacher ← momentum · teacher + (1 − momentum) · student at each step, from the student's start.
+    """Follow teacher ← momentum · teacher + (1 − momentum) · student step by step, from the student's start.
 
     Args:
         student: [T], one weight of the student after each step.
@@ -34,7 +34,7 @@ def teacher_path(student: np.ndarray, *, momentum: float) -> np.ndarray:
 
 
 def memory_steps(momentum: float) -> float:
-    """1 / (1 − momentum): over about how many of the last steps the teacher averages.
+    """Compute 1 / (1 − momentum): over about how many of the last steps the teacher averages.
 
     Raises:
         UserError: a momentum outside [0, 1).
@@ -45,6 +45,6 @@ def memory_steps(momentum: float) -> float:
 
 
 def example_path(steps: int, *, seed: int) -> np.ndarray:
-    """A student's weight [steps] as an example: it goes from 0 to 1 and shakes on the way."""
+    """Draw a student's weight [steps] as an example: it goes from 0 to 1 and shakes on the way."""
     shaking = np.random.default_rng(seed).normal(scale=0.12, size=steps)
     return 1 / (1 + np.exp(-(np.arange(steps) - 0.3 * steps) / (0.05 * steps))) + shaking

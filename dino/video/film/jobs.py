@@ -1,73 +1,36 @@
-"""Films as processes of their own: start, cancel and watch them from outside.
+"""Start, cancel and watch films as processes of their own.
 
     start("walk.mp4", folder / film_id(…), weights="dino_vits16", size=480, options=["--attention"])
     cancel(folder / …)
 
-What is known of one is read from its folder: OUT/{launch.json, console.txt} are written here, the rest
-by the process, which outlives whoever started it. One at a time is made below a folder of films.
+The process outlives whoever started it; what is known of it is read from OUT (see `dino.system.jobs`).
+One at a time is made below a folder of films.
 """
 
 import json
-import os
-import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dino.errors import UserError
+from dino.system import jobs
 from dino.system.files import content_id
-from dino.system.folders import PROJECT_FOLDER
-from dino.system.jobs import (
-    COMMAND,
-    CONSOLE,
-    DEFAULT_NICE,
-    LAUNCH,
-    alone,
-    is_alive,
-    last_words,
-    launch,
-    read_process,
-    write_launch,
-)
+from dino.system.jobs import DEFAULT_NICE, LAUNCH, PROGRESS, Job
 from dino.video.film.making import RESULT
-from dino.video.film.progress import FILE, Progress, read_progress
-
-
-@dataclass(frozen=True)
-class Job:
-    """A film as its folder tells it: `status` "none", "starting", "running", "stopping", "stopped",
-    "finished" or "failed", its last `progress`, and why it failed (`reason`)."""
-
-    status: str
-    progress: Progress | None = None
-    reason: str = ""
-
-    @property
-    def active(self) -> bool:
-        return self.status in ("starting", "running", "stopping")
+from dino.video.film.progress import FilmProgress
 
 
 def film_id(video_sha256: str, fingerprint: str, settings: Mapping[str, Any]) -> str:
-    """Name of a film's folder: what was filmed, the network and how it was drawn, nothing else."""
-    told = json.dumps([video_sha256, fingerprint, settings], sort_keys=True)
-    return content_id(told.encode())[:16]
+    """Name a film's folder by what was filmed, the network and how it was drawn, nothing else."""
+    facts = json.dumps([video_sha256, fingerprint, settings], sort_keys=True)
+    return content_id(facts.encode())[:16]
 
 
-def read_job(out: Path) -> Job:
-    """How a film is doing."""
-    launched, progress = read_process(out / LAUNCH), read_progress(out)
-    own = bool(launched and progress and progress.pid == launched["pid"])
-    stopping = bool(launched and launched["stopping"])
-    if launched and is_alive(launched["pid"], launched["start_time"]):
-        ending = own and progress is not None and progress.status != "running"
-        status = "stopping" if ending or stopping else "running" if own else "starting"
-        return Job(status, progress if own else None)
-    if (out / RESULT).exists():
-        return Job("finished", progress)
-    if launched and not own:
-        return Job("stopped") if stopping else Job("failed", None, last_words(out))
-    return Job(progress.status, progress, progress.reason) if progress else Job("none")
+def read_job(out: Path) -> Job[FilmProgress]:
+    """Read how a film is doing; one that is there stays finished, whatever came of a later try."""
+    job = jobs.read_job(out, FilmProgress, done=(out / RESULT).exists())
+    return replace(job, status="finished", reason="") if job.done and not job.active else job
 
 
 def start(
@@ -89,25 +52,14 @@ def start(
         UserError: this or another film beside it is being made.
     """
     out = out.absolute()
-    words = [
-        "--weights",
-        weights,
-        "--size",
-        str(size),
-        "--precision",
-        precision,
-        "--nice",
-        str(nice),
-    ]
-    words += ["--threads", str(threads)] if threads else []
-    with alone(out.parent):
+    words = ["--weights", weights, "--size", str(size), "--precision", precision]
+    words += ["--nice", str(nice), *(["--threads", str(threads)] if threads else [])]
+    with jobs.one_at_a_time(out.parent):
         if any(read_job(path.parent).active for path in out.parent.glob(f"*/{LAUNCH}")):
             raise UserError("another film is being made; wait until it is done, or cancel it")
         out.mkdir(parents=True, exist_ok=True)
-        (out / FILE).unlink(missing_ok=True)
-        command = [*COMMAND, "film", str(video.absolute()), "--out", str(out), *words, *options]
-        pid, start_time = launch(command, console=out / CONSOLE, folder=PROJECT_FOLDER)
-        write_launch(out, {"pid": pid, "start_time": start_time})
+        (out / PROGRESS).unlink(missing_ok=True)
+        jobs.launch(out, ["film", str(video.absolute()), "--out", str(out), *words, *options])
 
 
 def cancel(out: Path) -> None:
@@ -117,9 +69,8 @@ def cancel(out: Path) -> None:
         UserError: it is not at work.
     """
     out = out.absolute()
-    with alone(out.parent):
-        launched = read_process(out / LAUNCH)
-        if not launched or not is_alive(launched["pid"], launched["start_time"]):
+    with jobs.one_at_a_time(out.parent):
+        job = read_job(out)
+        if not job.active:
             raise UserError("this film is not being made; there is nothing to cancel")
-        write_launch(out, {**launched, "stopping": True})
-        os.kill(launched["pid"], signal.SIGTERM)
+        jobs.stop(out, job)

@@ -35,7 +35,7 @@ from dino.video.film.attention import (
     draw_attention,
     map_frames,
 )
-from dino.video.film.progress import Progress, Reporter
+from dino.video.film.progress import FilmProgress, FilmProgressWriter
 from dino.video.tracking import track_with_frames
 
 FILM, MASKS, RESULT = "film.mp4", "masks", "result.json"
@@ -73,7 +73,7 @@ def make_film(
     subject: AttentionStyle | np.ndarray,
     size: int = 480,
     limits: VideoLimits | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[FilmProgress], None] | None = None,
 ) -> FilmResult:
     """Draw the attention over a video, or follow a mask through it.
 
@@ -94,7 +94,7 @@ def make_film(
         check_style(backbone, subject)
     info = probe(str(video), limits=limits)
     _clear(out)
-    reporter = Reporter(out, total=info.num_frames or 0, listener=progress)
+    reporter = FilmProgressWriter(out, total=info.num_frames or 0, listener=progress)
     fps = min(max(info.fps, _FPS[0]), _FPS[1])
     with stop_on_signal() as stop:
         work = _Work(backbone, video, limits, out, size, fps, reporter, stop)
@@ -117,7 +117,7 @@ def make_film(
             ) from error
         finally:
             _clear(out)
-    result = FilmResult(False, reporter.done, fps, round(time.monotonic() - started, 2), tops)
+    result = FilmResult(False, reporter.now.done, fps, round(time.monotonic() - started, 2), tops)
     _write_result(out, result, backbone, subject, size)
     reporter.end("finished")
     return result
@@ -143,7 +143,7 @@ class _Work:
     out: Path
     size: int
     fps: float
-    reporter: Reporter
+    reporter: FilmProgressWriter
     stop: list[bool]
 
     def frames(self) -> Iterator[np.ndarray]:
@@ -165,9 +165,9 @@ class _Work:
             for picture in pictures:
                 shown = self.finished(picture)
                 yield shown
-                self.reporter.frame()
+                self.reporter.add_frame()
                 if self.reporter.wants_preview:
-                    self.reporter.preview(shown)
+                    self.reporter.write_preview(shown)
 
         write_mp4(shown_frames(), self.out / FILM, fps=self.fps)
         # The film is whole: what belongs to an earlier one goes.
@@ -181,12 +181,12 @@ def _draw_attention_film(work: _Work, style: AttentionStyle) -> tuple[float, ...
     attend = partial(attention_maps, work.backbone, size=work.size, head=style.head)
     try:
         for rgb, maps, geometry in map_frames(work.frames(), attend, kept):
-            work.reporter.frame()
+            work.reporter.add_frame()
             if work.reporter.wants_preview:  # by the scale so far
                 drawn = draw_attention(rgb, maps, geometry, kept.tops(), style)
-                work.reporter.preview(work.finished(drawn))
+                work.reporter.write_preview(work.finished(drawn))
         tops = kept.tops()
-        work.reporter.phase("drawing", kept.num_frames)
+        work.reporter.start_phase("drawing", kept.num_frames)
         work.write(
             draw_attention(rgb, maps, geometry, tops, style)
             for rgb, maps in zip(work.frames(), kept.frames(), strict=True)

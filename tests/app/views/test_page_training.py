@@ -12,7 +12,7 @@ from helpers.run_cases import CONFIG, STAND_IN, kill_left_over, make_run, wait_f
 from streamlit.testing.v1 import AppTest
 
 from dino.system import jobs
-from dino.system.jobs import process_start_time
+from dino.system.processes import process_start_time
 from dino.training.config import TrainConfig
 from dino.training.runs.listing import list_runs, summarize
 

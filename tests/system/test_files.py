@@ -1,13 +1,23 @@
-"""Files of our own read back: whatever became of them, the outcome is a value or a ValueError."""
+"""Files of our own: written whole or not at all, and read back as a value or a ValueError."""
 
 import io
+import os
 import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from dino.system.files import as_record, parse_json, read_npz
+from dino.errors import UserError, WeightsError
+from dino.system.files import (
+    append_line,
+    as_record,
+    open_atomically,
+    parse_json,
+    read_npz,
+    replace_file,
+    write_atomically,
+)
 
 
 @pytest.mark.parametrize("text", [b"[" * 100_000, '{"a":' * 100_000, b"\xff", "{", "", "1" * 5000])
@@ -79,3 +89,48 @@ def test_a_record_takes_values_of_its_types_only():
     ):
         with pytest.raises(ValueError, match=r"."):
             as_record(Told, wrong)
+
+
+# --- Written whole or not at all ----------------------------------------------------------------
+
+
+def full(descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_result_on_a_full_disk_is_a_user_error_and_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "result.json"
+    write_atomically(b"old", path)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot be written .No space left.*free space") as caught:
+        write_atomically(b"new", path)
+    assert not isinstance(caught.value, WeightsError)
+    assert path.read_bytes() == b"old"
+    assert [one.name for one in path.parent.iterdir()] == ["result.json"]
+
+
+def test_durable_files_are_synced_and_others_are_not(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    replace_file(tmp_path / "state.json", "now")
+    assert synced == []
+    replace_file(tmp_path / "state.json", "then", durable=True)
+    assert len(synced) == 1
+    assert (tmp_path / "state.json").read_text() == "then"
+
+
+def test_a_file_whose_writing_breaks_off_does_not_appear(tmp_path):
+    def write_half() -> None:
+        with open_atomically(tmp_path / "file") as file:
+            file.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_half()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_is_added_whole_or_not_at_all(tmp_path):
+    for line in ("one", "two"):
+        append_line(tmp_path / "lines", line)
+    assert (tmp_path / "lines").read_text() == "one\ntwo\n"
