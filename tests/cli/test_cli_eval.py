@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import dino
-from dino.cli.progress import progress
+from dino.cli.run import progress
 from dino.evaluation import knn_accuracy
 from dino.evaluation.mask_data import open_masks
 from dino.evaluation.segmentation import attention_jaccard
@@ -286,7 +286,7 @@ def test_folders_that_do_not_fit_are_named(cli, photos, tmp_path):
 
 def test_progress_is_renewed_on_a_terminal_and_sparse_elsewhere(capsys, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("dino.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("dino.cli.run.time.monotonic", lambda: now[0])
 
     def shown() -> str:
         now[0] = 0.0

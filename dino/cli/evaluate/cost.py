@@ -3,12 +3,12 @@
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.measurement import Out, Row, Threads, leave, make_out, numbers, say
-from dino.cli.options import Device, Precision, PrecisionOption
+from dino.cli import run
+from dino.cli.evaluate.evaluation import Row, finish_report
 
 if TYPE_CHECKING:
     from dino.training.cost import StepCost
@@ -32,10 +32,10 @@ def cost(
     out_dim: Annotated[int, typer.Option(help="Prototypes K of the head.")] = 65_536,
     steps: Annotated[int, typer.Option(help="Steps that are timed, 5 at least.")] = 5,
     warmup: Annotated[int, typer.Option(help="Steps before those.")] = 2,
-    out: Out = Path("results"),
-    threads: Threads = None,
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    out: run.Out = Path("results"),
+    threads: run.Threads = None,
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Time and peak memory of this machine's training step, as the paper's Table 8 compares them.
 
@@ -57,19 +57,16 @@ def cost(
         "out_dim": out_dim,
         "precision": precision.value,
     }
-    configs = [crops_config(count, **settings) for count in numbers(crops, int, "--crops")]
-    make_out(out)
+    configs = [crops_config(count, **settings) for count in run.numbers(crops, int, "--crops")]
+    run.make_folder(out)
     measured = []
     for config in configs:
-        say(f"{crops_name(config)}: {warmup} steps of warm-up, then {steps} timed ones")
+        run.print_status(
+            f"{crops_name(config)}: {warmup} steps of warm-up, then {steps} timed ones"
+        )
         found = measure_apart(config, steps=steps, warmup=warmup, device=device, threads=threads)
         measured.append((config.num_locals, crops_name(config), found))
     _finish(measured, settings | {"steps": steps, "warmup": warmup}, out, started)
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the evaluations."""
-    app.command()(cost)
 
 
 def _finish(
@@ -100,11 +97,11 @@ def _finish(
         seconds=time.perf_counter() - started,
         threads=first.threads,
     )
-    leave(report, out, [_words(row) for row in report.rows], note(first, report.rows))
+    finish_report(report, out, [_line(row) for row in report.rows], note(first, report.rows))
 
 
 def note(machine: "StepCost", rows: list[Row]) -> str:
-    """What the figures are of, and whether something else was running meanwhile."""
+    """Say what the figures are of, and whether something else was running meanwhile."""
     on_gpu = machine.device.startswith("cuda")
     held = "what torch allocated on the GPU" if on_gpu else "the whole process, libraries included"
     lines = [
@@ -131,7 +128,7 @@ def _row(num_locals: int, name: str, found: "StepCost") -> Row:
     }
 
 
-def _words(row: dict[str, Any]) -> dict[str, str]:
+def _line(row: Row) -> dict[str, str]:
     return {
         "crops": row["crops"],
         "s a step": f"{row['step_s']:.3g}",

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.measurement import Measurement, Out, Row, Threads, numbers
-from dino.cli.options import Device, Key, Keys, KeysOption, Precision, PrecisionOption, Weights
-from dino.cli.progress import progress
+from dino.cli import run
+from dino.cli.evaluate.evaluation import RandomTwin, Row, evaluation, identities
 
 if TYPE_CHECKING:
     from dino.evaluation.discovery_scores import DiscoveryResult
-    from dino.evaluation.mask_data import MaskData
     from dino.evaluation.segmentation import SegmentationResult
-    from dino.model.backbone import Backbone
-    from dino.system.distributed import World
+
+Resample = StrEnum("Resample", ["bicubic", "bilinear"])
 
 _ORACLE = (
     "J: mean over a photo's objects, then over photos. Best head: an oracle, which knows each object "
@@ -29,13 +27,6 @@ _FOUND = (
 )
 
 
-class Resample(StrEnum):
-    """How photos are resized."""
-
-    bicubic = "bicubic"
-    bilinear = "bilinear"
-
-
 def segmentation(
     data: Annotated[
         Path,
@@ -44,7 +35,7 @@ def segmentation(
             show_default=False,
         ),
     ],
-    weights: Weights = None,
+    weights: run.Weights = None,
     size: Annotated[
         int,
         typer.Option(
@@ -54,9 +45,7 @@ def segmentation(
     masses: Annotated[
         str, typer.Option(help="Shares of a head's attention that masks hold.")
     ] = "0.6,0.8",
-    random: Annotated[
-        bool, typer.Option("--random/--no-random", help="The same network with random weights too.")
-    ] = True,
+    random: RandomTwin = True,
     twin: Annotated[
         str | None,
         typer.Option(help="Other weights to put beside, such as a supervised twin."),
@@ -70,14 +59,14 @@ def segmentation(
     discovery: Annotated[
         str, typer.Option(help="Methods that find objects in keys, or none.")
     ] = "lost,tokencut,maskcut",
-    keys: KeysOption = Keys.auto,
+    keys: run.KeysOption = run.Keys.auto,
     split: Annotated[str, typer.Option(help="Which list of a VOC folder.")] = "val",
     resample: Annotated[Resample, typer.Option(help="How photos are resized.")] = Resample.bicubic,
-    out: Out = Path("results"),
-    threads: Threads = None,
-    key: Key = "teacher",
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    out: run.Out = Path("results"),
+    threads: run.Threads = None,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Jaccard index of last-block attention with outlined objects, as in the paper's Fig. 4.
 
@@ -86,33 +75,32 @@ def segmentation(
     """
     from dino.attention.mass import check_mass
     from dino.evaluation.mask_data import open_masks
-    from dino.evaluation.random_twin import random_twin
+    from dino.evaluation.segmentation import CURVE_MASSES, attention_jaccard
     from dino.features.views import whole_patches
 
-    named = numbers(masses, float, "--masses")
+    named = run.numbers(masses, float, "--masses")
     for mass in named:
         check_mass(mass)
     methods = _methods(discovery)
     found = open_masks(data, photos=photos, split=split)
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with Measurement(weights, **loading, out=out) as run:
-        networks = {"weights": run.backbone}
-        if twin:
-            networks["twin"] = run.load(twin)
-        if random:
-            networks["random weights"] = random_twin(run.backbone)
-        options: Row = {
-            "size": size,
-            "masses": named,
-            "resample": resample.value,
-            "discovery": methods,
-            "keys": keys.value,
-        }
+    with evaluation(weights, **loading, out=out) as begun:
+        networks = begun.networks(random=random, twin=twin, vit_only=True)
+        options: Row = {"resample": resample.value, "discovery": methods, "keys": keys.value}
         measured = {
-            role: _measure(role, n, found, run.world, **options) for role, n in networks.items()
+            role: attention_jaccard(
+                network,
+                found,
+                size=size,
+                masses=sorted({*named, *CURVE_MASSES}),
+                progress=run.progress(role, "photos"),
+                world=begun.world,
+                **options,
+            )
+            for role, network in networks.items()
         }
         first = measured["weights"]
-        run.finish(
+        begun.finish(
             "segmentation",
             data={
                 "path": str(data),
@@ -122,50 +110,18 @@ def segmentation(
                 "num_without_object": first.num_without_object,
             },
             settings={
+                "size": whole_patches(size, begun.backbone.patch_size),
+                "masses": named,
                 **options,
-                "size": whole_patches(size, run.backbone.patch_size),
-                "networks": {role: [n.name, n.weights_sha256] for role, n in networks.items()},
+                "networks": identities(networks),
                 "best_head": "oracle: the best head of each object",
                 "best_mask": "oracle: the best mask found for each object",
             },
             rows=_rows(measured),
-            shown=_words(measured, named),
+            table=_table(measured, named),
             note=_ORACLE if not methods else f"{_ORACLE}\n\n{_found_table(measured)}\n{_FOUND}",
             unreadable=first.unreadable,
         )
-
-
-def _measure(
-    role: str,
-    network: "Backbone",
-    data: "MaskData",
-    world: "World",
-    *,
-    size: int,
-    masses: list[float],
-    resample: str,
-    discovery: list[str],
-    keys: str,
-) -> "SegmentationResult":
-    """The masses asked for and the curve around them, with progress."""
-    from dino.evaluation.segmentation import CURVE_MASSES, attention_jaccard
-
-    return attention_jaccard(
-        network,
-        data,
-        size=size,
-        masses=sorted({*masses, *CURVE_MASSES}),
-        resample=resample,
-        discovery=discovery,
-        keys=keys,
-        progress=progress(role, "photos"),
-        world=world,
-    )
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the evaluations."""
-    app.command()(segmentation)
 
 
 def _methods(text: str) -> list[str]:
@@ -239,7 +195,7 @@ def _found_table(results: "dict[str, SegmentationResult]") -> str:
     )
 
 
-def _words(results: "dict[str, SegmentationResult]", masses: list[float]) -> list[dict[str, str]]:
+def _table(results: "dict[str, SegmentationResult]", masses: list[float]) -> list[dict[str, str]]:
     rows = [
         (role, f"{mass:.0%}", result.at(mass).best_head, result.at(mass).mean_head)
         for role, result in results.items()

@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.feature_options import Cache, NoCache, RandomTwin, Workers
-from dino.cli.measurement import Measurement, Out, Row, Threads, say, with_random_twin
-from dino.cli.options import Device, Key, Precision, PrecisionOption, Weights
-from dino.cli.progress import progress
+from dino.cli import run
+from dino.cli.evaluate.evaluation import (
+    Cache,
+    Evaluation,
+    NoCache,
+    RandomTwin,
+    Row,
+    evaluation,
+    identities,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +50,7 @@ def retrieval(
             show_default=False,
         ),
     ] = None,
-    weights: Weights = None,
+    weights: run.Weights = None,
     size: Annotated[
         int,
         typer.Option(help="Longer side in px; shorter photos keep theirs.", min=1),
@@ -70,14 +76,14 @@ def retrieval(
     pages: Annotated[
         int, typer.Option(help="Queries to show with their first five in retrieval.png.", min=0)
     ] = 0,
-    out: Out = Path("results"),
+    out: run.Out = Path("results"),
     cache: Cache = None,
     no_cache: NoCache = False,
-    workers: Workers = 2,
-    threads: Threads = None,
-    key: Key = "teacher",
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    workers: run.Workers = 2,
+    threads: run.Threads = None,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Mean average precision of image retrieval by cosine of CLS tokens, as in the paper's Table 3."""
     from dino.evaluation.scales import SCALES, SINGLE_SCALE
@@ -85,39 +91,33 @@ def retrieval(
     found = _open(data, database, queries, boxes=boxes, limit=limit)
     options: Row = {"size": size, "scales": SCALES if multiscale else SINGLE_SCALE}
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache) as run:
+    with evaluation(weights, **loading, out=out, cache=cache, no_cache=no_cache) as begun:
+        networks = begun.networks(random=random)
         searches = {
-            role: _search(run, network, found, workers=workers, **options)
-            for role, network in with_random_twin(run, random=random).items()
+            role: _search(begun, network, found, workers=workers, **options)
+            for role, network in networks.items()
         }
+        rows = [row for role, searched in searches.items() for row in _rows(role, searched)]
         first = searches["weights"]
         if found.lonely:
-            say(_lonely(found))
-        if pages and run.world.leads:
-            _write_sheet(found, first, pages, out / "retrieval.png")
-        run.finish(
+            run.print_status(_lonely(found))
+        if pages and begun.world.leads:
+            _write_sheet(found, first, pages, out)
+        begun.finish(
             "retrieval",
             data=_data_row(found, first),
             settings={
                 **options,
                 "boxes": boxes,
                 "limit": limit,
-                "networks": {
-                    role: [one.network.name, one.network.weights_sha256]
-                    for role, one in searches.items()
-                },
+                "networks": identities(networks),
             },
-            rows=[row for role, one in searches.items() for row in _rows(role, one)],
-            shown=[_words(row) for role, one in searches.items() for row in _rows(role, one)],
+            rows=rows,
+            table=[_line(row) for row in rows],
             unreadable=first.unreadable,
         )
         if found.lonely:
             raise typer.Exit(1)
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the evaluations."""
-    app.command()(retrieval)
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _open(
 
 
 def _search(
-    run: Measurement,
+    begun: Evaluation,
     network: "Backbone",
     data: "RetrievalData",
     *,
@@ -168,9 +168,9 @@ def _search(
     from dino.evaluation.scales import kept_features
 
     def read(photos: "PhotoSet") -> "tuple[Tensor, list[int]]":
-        shown = progress(f"features of {photos.root} by {network.name}", "photos")
+        shown = run.progress(f"features of {photos.root} by {network.name}", "photos")
         options: Row = {"size": size, "scales": scales, "workers": workers, "progress": shown}
-        return kept_features(run.cache, network, photos, **options)
+        return kept_features(begun.cache, network, photos, **options)
 
     features, rows = read(data.database)
     unreadable = _left_out(data.database, rows)
@@ -200,13 +200,14 @@ def _data_row(data: "RetrievalData", first: _Searched) -> Row:
 
 
 def _lonely(data: "RetrievalData") -> str:
-    names = ", ".join(str(path) for path in data.lonely[:10])
-    more = f" and {len(data.lonely) - 10} more" if len(data.lonely) > 10 else ""
-    return f"{len(data.lonely)} photos have none of their class to find and count nowhere: {names}{more}"
+    return (
+        f"{len(data.lonely)} photos have none of their class to find and count nowhere: "
+        f"{run.list_some(data.lonely)}"
+    )
 
 
 def _rows(role: str, searched: _Searched) -> list[Row]:
-    """In percent, a row a protocol; queries without a relevant photo count nowhere."""
+    """Make a row a protocol, in percent; queries without a relevant photo count nowhere."""
     import numpy as np
 
     return [
@@ -221,7 +222,7 @@ def _rows(role: str, searched: _Searched) -> list[Row]:
     ]
 
 
-def _words(row: Row) -> dict[str, str]:
+def _line(row: Row) -> dict[str, str]:
     return {
         "network": row["network"],
         "relevant": row["protocol"],
@@ -231,14 +232,13 @@ def _words(row: Row) -> dict[str, str]:
     }
 
 
-def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, path: Path) -> None:
-    """Queries spread over the set, each with what came first, right or wrong."""
+def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, out: Path) -> None:
+    """Draw queries spread over the set, each with what came first, right or wrong."""
     from dino.evaluation.retrieval_data import spread
     from dino.evaluation.scales import thumbnail
     from dino.evaluation.sheets import search_sheet
     from dino.media.draw import encode_png
     from dino.media.images import read
-    from dino.system.files import write_atomically
 
     def name(path: Path) -> str:
         return path.parent.name if protocol == "class" else path.stem
@@ -259,5 +259,6 @@ def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, path: Pat
             ]
         )
     title = f"{searched.network.name}: what each query finds first ({protocol})"
-    write_atomically(encode_png(search_sheet(asked, found, title=title)), path)
-    say(f"{path}: {len(asked)} queries")
+    sheet = encode_png(search_sheet(asked, found, title=title))
+    run.write_files([("retrieval.png", sheet)], out)
+    run.print_status(f"{out / 'retrieval.png'}: {len(asked)} queries")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.measurement import Out, Row, Threads, leave, make_out, say
-from dino.cli.options import Device
-from dino.cli.progress import is_first
+from dino.cli import run
+from dino.cli.evaluate.evaluation import Row, finish_report
 from dino.cli.train import Preset, parse_settings
 
 if TYPE_CHECKING:
@@ -21,6 +20,11 @@ if TYPE_CHECKING:
 # Lines of metrics and looks at k-NN a run leaves, whatever its length: what curves are drawn from.
 _LINES, _PROBES = 200, 4
 _SAID_EVERY = 20  # of those lines, to the terminal
+_NOTE = (
+    "k-NN: k = 20 at the end, by the run's own probe (4,000 photos to compare with, 1,000 to tell, at "
+    "most); entropies and KL in nats, means over the last tenth of the run; ln K is the most an entropy "
+    "can be. Short runs on few photos: an idea of the paper's Table 7, no repetition of it."
+)
 
 
 def ablation(
@@ -52,51 +56,42 @@ def ablation(
         Path | None,
         typer.Option(help="Folder of the runs. Default: runs below --out.", show_default=False),
     ] = None,
-    out: Out = Path("results"),
-    workers: Annotated[int, typer.Option(help="Processes that read photos.", min=0)] = 2,
-    threads: Threads = None,
-    device: Device = "auto",
+    out: run.Out = Path("results"),
+    workers: run.Workers = 2,
+    threads: run.Threads = None,
+    device: run.Device = "auto",
 ) -> None:
     """Short runs with one part of DINO taken away each, as the paper's Table 7 and Fig. 7.
 
     All have the same photos, crops, seed and schedules. Finished runs are kept and interrupted ones
     resumed: the same command goes on. Writes ablation.svg and ablation.html beside the results.
     """
-    import torch
-
     from dino.errors import UserError
     from dino.training.ablation import VARIANTS, chosen_variants, variant_configs
     from dino.training.data import open_photos
 
     if steps is not None and epochs is not None:
         raise UserError("--steps and --epochs both say how long runs are; give one of them")
-    if threads is not None:
-        torch.set_num_threads(threads)
+    run.set_threads(threads)
     started = time.perf_counter()
-    names = chosen_variants(_words(only) if only is not None else list(VARIANTS))
+    names = chosen_variants(run.words(only) if only is not None else list(VARIANTS))
     num_photos = len(open_photos(data))
     base = _base(preset, set_, steps=steps, epochs=epochs, num_photos=num_photos)
-    make_out(out)
+    run.make_folder(out)
     configs = variant_configs(base, names)
     found = _run_all(configs, data, runs or out / "runs", knn=knn, device=device, workers=workers)
-    if is_first():
+    if run.is_first():
         settings = {"preset": preset.value, "variants": names, **_in_common(base)}
-        told = {"num_images": num_photos, "knn_path": None if knn is None else str(knn)}
+        measured: Row = {
+            "path": str(data),
+            "num_images": num_photos,
+            "knn_path": None if knn is None else str(knn),
+        }
         seconds = time.perf_counter() - started
-        _finish(found, base, {"path": str(data), **told}, settings, device, seconds, out)
-    broken = [f"{name}: {run.reason}" for name, run in found.items() if run.state == "failed"]
+        _finish(found, base, measured, settings, device, seconds, out)
+    broken = [f"{name}: {one.reason}" for name, one in found.items() if one.state == "failed"]
     if broken:
-        say(f"{len(broken)} of the runs broke off: {'; '.join(broken)}")
-        raise typer.Exit(1)
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the evaluations."""
-    app.command()(ablation)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+        run.fail(f"{len(broken)} of the runs broke off: {'; '.join(broken)}")
 
 
 def _base(
@@ -158,7 +153,7 @@ def _run_all(
     found = {}
     with joined(device):  # once: every run is then of these processes
         for number, (name, config) in enumerate(configs.items(), start=1):
-            say(f"{name}, {number} of {len(configs)}: {runs / name}")
+            run.print_status(f"{name}, {number} of {len(configs)}: {runs / name}")
             found[name] = run_variant(
                 config,
                 data,
@@ -166,26 +161,26 @@ def _run_all(
                 knn=knn,
                 device=device,
                 workers=workers,
-                say=_sparse(name),
+                say=_print_some(name),
             )
             if found[name].state == "stopped":
-                say(f"stopped in {name}; the same command goes on there")
-                raise typer.Exit(1)
+                run.fail(f"stopped in {name}; the same command goes on there")
     return found
 
 
-def _sparse(name: str) -> "Callable[[str], None]":
-    """What a run says, but of its steps only a few."""
-    count = [0]
+def _print_some(name: str) -> "Callable[[str], None]":
+    """Make a function that prints what a run says, but of its steps only a few."""
+    num_steps = 0
 
-    def tell(line: str) -> None:
+    def show(line: str) -> None:
+        nonlocal num_steps
         if line.startswith("step"):
-            count[0] += 1
-            if count[0] % _SAID_EVERY:
+            num_steps += 1
+            if num_steps % _SAID_EVERY:
                 return
-        say(f"{name}: {line}")
+        run.print_status(f"{name}: {line}")
 
-    return tell
+    return show
 
 
 def _finish(
@@ -199,7 +194,6 @@ def _finish(
 ) -> None:
     from dino.evaluation.report import report_without_weights
     from dino.model.device import choose_device
-    from dino.system.files import write_atomically
     from dino.training.ablation import curve_rows, end_row
     from dino.training.ablation_figure import ablation_html, ablation_svg
     from dino.training.runs.folder import read_environment
@@ -207,7 +201,7 @@ def _finish(
     first = next(iter(found.values()))
     name = f"{base.arch}/{base.patch_size}"
     start = "its random start" if base.init is None else Path(base.init).name
-    rows = [end_row(variant, run) for variant, run in found.items()]
+    rows = [end_row(variant, one) for variant, one in found.items()]
     trained = sum(row["train_s"] for row in rows)
     report = report_without_weights(
         "ablation",
@@ -221,22 +215,15 @@ def _finish(
         device=str(choose_device(device)),
         data=data,
         settings=settings,
-        rows=rows + [row for variant, run in found.items() for row in curve_rows(variant, run)],
+        rows=rows + [row for variant, one in found.items() for row in curve_rows(variant, one)],
         seconds=max(seconds, trained),  # finished runs that were kept took their time before
     )
-    write_atomically(ablation_svg(report).encode(), out / "ablation.svg")
-    write_atomically(ablation_html(report).encode(), out / "ablation.html")
-    leave(report, out, [_shown(row) for row in rows], _NOTE)
+    pages = {"ablation.svg": ablation_svg(report), "ablation.html": ablation_html(report)}
+    run.write_files(((page, text.encode()) for page, text in pages.items()), out)
+    finish_report(report, out, [_line(row) for row in rows], _NOTE)
 
 
-_NOTE = (
-    "k-NN: k = 20 at the end, by the run's own probe (4,000 photos to compare with, 1,000 to tell, at "
-    "most); entropies and KL in nats, means over the last tenth of the run; ln K is the most an entropy "
-    "can be. Short runs on few photos: an idea of the paper's Table 7, no repetition of it."
-)
-
-
-def _shown(row: Row) -> dict[str, str]:
+def _line(row: Row) -> dict[str, str]:
     def number(key: str, digits: int) -> str:
         return "–" if row[key] is None else f"{row[key]:.{digits}f}"
 

@@ -1,8 +1,7 @@
-"""`eval knn|linear|segmentation`: the paper's measures of frozen features, on your own photos.
+"""`eval knn` and `eval linear`: the paper's measures of frozen features, on your own photos.
 
     python -m dino eval knn --train data/train --val data/val --weights dino_vits16
     python -m dino eval linear --train data/train --val data/val --frozen-features
-    python -m dino eval segmentation --data VOCdevkit/VOC2012
 
 Each prints a table, writes results.json and results.csv and appends to history.jsonl below --out.
 """
@@ -13,40 +12,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli import (
-    evaluate_ablation,
-    evaluate_attention,
-    evaluate_copies,
-    evaluate_cost,
-    evaluate_report,
-    evaluate_retrieval,
-    evaluate_video,
-)
-from dino.cli.feature_options import Cache, NoCache, Workers
-from dino.cli.measurement import (
-    Measurement,
-    Out,
+from dino.cli import run
+from dino.cli.evaluate.evaluation import (
+    Cache,
+    Evaluation,
+    NoCache,
     Row,
-    Threads,
-    data_row,
-    numbers,
-    open_classes,
-    reading,
+    evaluation,
+    open_two_folders,
 )
-from dino.cli.options import Device, Key, Precision, PrecisionOption, Weights
-from dino.cli.progress import progress
 
 if TYPE_CHECKING:
     from dino.evaluation.linear import LinearResult
     from dino.features.data import CenterCrop
     from dino.features.probe import ProbeSettings
     from dino.media.photo_folders import PhotoFolder
-
-app = typer.Typer(
-    help="Measure features: k-NN, linear probe, segmentation by attention.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 
 Train = Annotated[
     Path, typer.Option(help="Folder of training photos, a sub-folder a class.", show_default=False)
@@ -61,62 +41,63 @@ Resize = Annotated[
 ]
 
 
-@app.command()
 def knn(
     train: Train,
     val: Val,
-    weights: Weights = None,
+    weights: run.Weights = None,
     size: Size = 224,
     resize: Resize = None,
     k: Annotated[str, typer.Option(help="Numbers of neighbours.")] = "10,20,100,200",
     temperature: Annotated[
         float, typer.Option(help="A neighbour's vote weighs exp(cosine / temperature).")
     ] = 0.07,
-    out: Out = Path("results"),
+    out: run.Out = Path("results"),
     cache: Cache = None,
     no_cache: NoCache = False,
-    workers: Workers = 2,
-    threads: Threads = None,
-    key: Key = "teacher",
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    workers: run.Workers = 2,
+    threads: run.Threads = None,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Weighted nearest neighbours of CLS tokens: nothing to train, nothing to tune."""
     from dino.errors import UserError
     from dino.features.knn import knn_accuracy
     from dino.features.views import whole_patches
 
-    neighbours = numbers(k, int, "--k")
+    neighbours = run.numbers(k, int, "--k")
     if min(neighbours) < 1 or not temperature > 0:
         raise UserError(
             f"got --k {k} and --temperature {temperature}; expected 1 or more, and above 0"
         )
-    folders = open_classes(train, val, "k-NN")
+    folders = open_two_folders(train, val, "k-NN")
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache) as run:
-        crop: Row = {"size": whole_patches(size, run.backbone.patch_size), "resize": resize}
-        a, b = (run.cache.cls(run.backbone, f, **crop, **reading(f, workers)) for f in folders)
-        rows = []
+    with evaluation(weights, **loading, out=out, cache=cache, no_cache=no_cache) as begun:
+        crop: Row = {"size": whole_patches(size, begun.backbone.patch_size), "resize": resize}
+        a, b = (
+            begun.cache.cls(begun.backbone, folder, **crop, **_reading(folder, workers))
+            for folder in folders
+        )
+        rows: list[Row] = []
         for number in neighbours:
             found = knn_accuracy(
                 a.cls, a.labels, b.cls, b.labels, k=number, temperature=temperature
             )
             rows.append({"k": number, "top1": found.top1, "top5": found.top5})
-        run.finish(
+        begun.finish(
             "knn",
-            data=data_row(folders, len(a.labels), len(b.labels)),
+            data=_data_row(folders, len(a.labels), len(b.labels)),
             settings={**crop, "temperature": temperature},
             rows=rows,
-            shown=[{"k": str(row["k"]), **_percents(row, "top1", "top5")} for row in rows],
+            table=[{"k": str(row["k"]), **_percents(row)} for row in rows],
             unreadable=[*a.unreadable, *b.unreadable],
         )
 
 
-@app.command()
 def linear(
     train: Train,
     val: Val,
-    weights: Weights = None,
+    weights: run.Weights = None,
     frozen_features: Annotated[
         bool,
         typer.Option(
@@ -141,14 +122,14 @@ def linear(
         float, typer.Option(help="Share of train that chooses the learning rate.")
     ] = 0.1,
     seed: Annotated[int, typer.Option(help="Seed of order, crops and held-out part.", min=0)] = 0,
-    out: Out = Path("results"),
+    out: run.Out = Path("results"),
     cache: Cache = None,
     no_cache: NoCache = False,
-    workers: Workers = 2,
-    threads: Threads = None,
-    key: Key = "teacher",
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    workers: run.Workers = 2,
+    threads: run.Threads = None,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Train a linear classifier on frozen features; val has no part in choosing its rate."""
     from dino.errors import UserError
@@ -158,18 +139,27 @@ def linear(
 
     if flip and not frozen_features:
         raise UserError("--flip belongs to --frozen-features; random crops are mirrored anyway")
-    chosen = tuple(numbers(rates, float, "--rates")) if rates else RATES
+    chosen = tuple(run.numbers(rates, float, "--rates")) if rates else RATES
     settings = ProbeSettings(chosen, epochs, batch_size, held_out, seed)
-    folders = open_classes(train, val, "a linear probe")
+    folders = open_two_folders(train, val, "a linear probe")
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache) as run:
-        crop = CenterCrop(whole_patches(size, run.backbone.patch_size), resize, flip)
+    with evaluation(weights, **loading, out=out, cache=cache, no_cache=no_cache) as begun:
+        crop = CenterCrop(whole_patches(size, begun.backbone.patch_size), resize, flip)
         probe = _probe_frozen if frozen_features else _probe_crops
-        result = probe(run, folders, crop, settings, workers)
-        rows = [_rate_row(result, number) for number in range(len(result.rates))]
-        run.finish(
+        result = probe(begun, folders, crop, settings, workers)
+        rows: list[Row] = [
+            {
+                "rate": found.rate,
+                "chosen": found.rate == result.rate,
+                "held_out_top1": found.held_out_top1,
+                "top1": found.val.top1,
+                "top5": found.val.top5,
+            }
+            for found in result.rates
+        ]
+        begun.finish(
             "linear",
-            data=data_row(folders, result.num_train, result.num_val),
+            data=_data_row(folders, result.num_train, result.num_val),
             settings={
                 "protocol": result.protocol,
                 "num_held_out": result.num_held_out,
@@ -177,22 +167,13 @@ def linear(
                 **asdict(crop),
             },
             rows=rows,
-            shown=[_rate_words(row) for row in rows],
+            table=[_rate_line(row) for row in rows],
             unreadable=result.unreadable,
         )
 
 
-evaluate_attention.register(app)
-evaluate_ablation.register(app)
-evaluate_cost.register(app)
-evaluate_report.register(app)
-evaluate_video.register(app)
-evaluate_retrieval.register(app)
-evaluate_copies.register(app)
-
-
 def _probe_frozen(
-    run: Measurement,
+    begun: Evaluation,
     folders: "tuple[PhotoFolder, PhotoFolder]",
     crop: "CenterCrop",
     settings: "ProbeSettings",
@@ -201,20 +182,20 @@ def _probe_frozen(
     from dino.evaluation.linear import linear_frozen
 
     train, val = folders
-    a = run.cache.views(run.backbone, train, crop, **reading(train, workers))
-    b = run.cache.views(run.backbone, val, replace(crop, flip=False), **reading(val, workers))
+    a = begun.cache.views(begun.backbone, train, crop, **_reading(train, workers))
+    b = begun.cache.views(begun.backbone, val, replace(crop, flip=False), **_reading(val, workers))
     result = linear_frozen(
         a,
         b,
         settings=settings,
-        device=run.backbone.device,
-        progress=progress("linear probe", "epochs"),
+        device=begun.backbone.device,
+        progress=run.progress("linear probe", "epochs"),
     )
     return replace(result, unreadable=a.unreadable + b.unreadable)
 
 
 def _probe_crops(
-    run: Measurement,
+    begun: Evaluation,
     folders: "tuple[PhotoFolder, PhotoFolder]",
     crop: "CenterCrop",
     settings: "ProbeSettings",
@@ -223,41 +204,48 @@ def _probe_crops(
     from dino.evaluation.linear import linear_crops
 
     train, val = folders
-    b = run.cache.views(run.backbone, val, crop, **reading(val, workers))
+    b = begun.cache.views(begun.backbone, val, crop, **_reading(val, workers))
     result = linear_crops(
-        run.backbone,
+        begun.backbone,
         train,
         b,
         size=crop.size,
         resize=crop.resize,
         settings=settings,
         workers=workers,
-        progress=progress("linear probe", "photos"),
-        world=run.world,
+        progress=run.progress("linear probe", "photos"),
+        world=begun.world,
     )
     return replace(result, unreadable=result.unreadable + b.unreadable)
 
 
-def _rate_row(result: "LinearResult", number: int) -> Row:
-    found = result.rates[number]
+def _reading(folder: "PhotoFolder", workers: int) -> Row:
+    """Say how a folder's photos are read, and how the progress of it is shown."""
+    show = run.progress(f"features of {folder.root}", "photos")
+    return {"workers": workers, "progress": show}
+
+
+def _data_row(folders: "tuple[PhotoFolder, PhotoFolder]", num_train: int, num_val: int) -> Row:
+    """Describe what was measured on, and what it was compared with."""
+    train, val = folders
     return {
-        "rate": found.rate,
-        "chosen": found.rate == result.rate,
-        "held_out_top1": found.held_out_top1,
-        "top1": found.val.top1,
-        "top5": found.val.top5,
+        "path": str(val.root),
+        "num_images": num_val,
+        "train_path": str(train.root),
+        "num_train": num_train,
+        "num_classes": len(train.classes),
     }
 
 
-def _rate_words(row: Row) -> dict[str, str]:
+def _rate_line(row: Row) -> dict[str, str]:
     held = row["held_out_top1"]
     return {
         "rate": f"{row['rate']:g}",
         "held-out top-1 %": "–" if held is None else f"{held:.2f}",
-        **_percents(row, "top1", "top5"),
+        **_percents(row),
         "": "chosen" if row["chosen"] else "",
     }
 
 
-def _percents(row: Row, *names: str) -> dict[str, str]:
-    return {f"val {name[:3]}-{name[3:]} %": f"{row[name]:.2f}" for name in names}
+def _percents(row: Row) -> dict[str, str]:
+    return {f"val top-{n} %": f"{row[f'top{n}']:.2f}" for n in (1, 5)}

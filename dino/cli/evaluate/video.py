@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.measurement import Measurement, Out, Row, Threads
-from dino.cli.options import Device, Key, Precision, PrecisionOption, Weights
-from dino.cli.progress import progress
+from dino.cli import run
+from dino.cli.evaluate.evaluation import Row, evaluation, identities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,7 @@ def video(
         Path,
         typer.Option(help="DAVIS folder with JPEGImages/ and Annotations/.", show_default=False),
     ],
-    weights: Weights = None,
+    weights: run.Weights = None,
     size: Annotated[
         int,
         typer.Option(
@@ -63,48 +62,43 @@ def video(
     random: Annotated[
         bool, typer.Option("--random", help="The same network with random weights too.")
     ] = False,
-    out: Out = Path("results"),
-    threads: Threads = None,
-    key: Key = "teacher",
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    out: run.Out = Path("results"),
+    threads: run.Threads = None,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Carry first masks through videos: J and F as official DAVIS evaluators count them (Table 5).
 
     Writes masks/<sequence>/00000.png, which those evaluators read, and <sequence>.mp4 to look at.
     """
     from dino.evaluation.davis import open_davis
-    from dino.evaluation.random_twin import random_twin
     from dino.evaluation.video import video_segmentation
     from dino.video.propagation import PropagationSettings
     from dino.video.tracking import network_size
 
     settings = PropagationSettings(topk, window, context, temperature)
-    names = [name.strip() for name in (sequences or "").split(",") if name.strip()]
-    found = open_davis(data, year=year, sequences=names)
+    found = open_davis(data, year=year, sequences=run.words(sequences or ""))
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with Measurement(weights, **loading, out=out) as run:
-        patch = run.backbone.patch_size
+    with evaluation(weights, **loading, out=out) as begun:
+        patch = begun.backbone.patch_size
         network_size((size, size), short_side=size, patch_size=patch)  # refuses one too small
-        networks = {"weights": run.backbone}
-        if random:
-            networks["random weights"] = random_twin(run.backbone)
+        networks = begun.networks(random=random, vit_only=True)
+        keep = partial(_write, out=out, mark=begun.backbone.is_random)
         measured = {
             role: video_segmentation(
                 network,
                 found,
                 short_side=size,
                 settings=settings,
-                keep=partial(_write, out=out, mark=network.is_random)
-                if role == "weights"
-                else None,
-                progress=progress(role, "frames"),
-                world=run.world,
+                keep=keep if role == "weights" else None,
+                progress=run.progress(role, "frames"),
+                world=begun.world,
             )
             for role, network in networks.items()
         }
         rows = _rows(measured)
-        run.finish(
+        begun.finish(
             "video",
             data={
                 "path": str(data),
@@ -116,11 +110,11 @@ def video(
             settings={
                 "size": size // patch * patch,
                 **asdict(settings),
-                "networks": {role: [n.name, n.weights_sha256] for role, n in networks.items()},
+                "networks": identities(networks),
             },
             rows=rows,
-            shown=_words(rows),
-            note=f"masks/ and the videos are of {run.backbone.name}, below {out}",
+            table=_table(rows),
+            note=f"masks/ and the videos are of {begun.backbone.name}, below {out}",
             unreadable=(),
         )
 
@@ -129,11 +123,11 @@ def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, ma
     """Masks as official evaluators read them, and a video of them over the frames."""
     from dino.media import draw
     from dino.media.label_maps import indexed_png, label_overlay
-    from dino.system.files import write_atomically
     from dino.video import write_mp4
 
-    for frame, labels in zip(sequence.frames, maps, strict=True):
-        write_atomically(indexed_png(labels), out / "masks" / sequence.name / f"{frame.stem}.png")
+    masks = zip(sequence.frames, maps, strict=True)
+    files = ((f"{frame.stem}.png", indexed_png(labels)) for frame, labels in masks)
+    run.write_files(files, out / "masks" / sequence.name)
     pictures = (label_overlay(sequence.rgb(number), maps[number]) for number in range(len(maps)))
     if mark:
         pictures = (draw.mark_random(picture) for picture in pictures)
@@ -144,12 +138,12 @@ def _rows(results: "dict[str, VideoResult]") -> list[Row]:
     """Each object of each network and of the baseline, and their means."""
     rows: list[Row] = []
     for role, result in results.items():
-        for one in result.sequences:
-            rows += _object_rows(role, one, one.objects, one.seconds_per_frame)
+        for found in result.sequences:
+            rows += _object_rows(role, found, found.objects, found.seconds_per_frame)
         rows.append(_row(role, _MEAN, None, result.mean, result, result.seconds_per_frame))
     still = results["weights"]
-    for one in still.sequences:
-        rows += _object_rows(_STILL, one, one.still, None)
+    for found in still.sequences:
+        rows += _object_rows(_STILL, found, found.still, None)
     return [*rows, _row(_STILL, _MEAN, None, still.mean_still, still, None)]
 
 
@@ -182,7 +176,7 @@ def _row(
     }
 
 
-def _words(rows: list[Row]) -> list[dict[str, str]]:
+def _table(rows: list[Row]) -> list[dict[str, str]]:
     """The objects of the weights, and every mean, in percent."""
     shown = [row for row in rows if row["network"] == "weights" or row["sequence"] == _MEAN]
     measures = {
@@ -204,8 +198,3 @@ def _words(rows: list[Row]) -> list[dict[str, str]]:
         }
         for row in shown
     ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the evaluations."""
-    app.command()(video)
