@@ -22,16 +22,13 @@ Root = Annotated[
     typer.Option(
         "--sessions",
         help="Folder the sessions are in. Default: annotations in the checkpoints folder.",
-        show_default=False,
     ),
 ]
 
 
 def new(
-    photos: Annotated[
-        Path, typer.Argument(help="A folder of photos, or a ZIP of them.", show_default=False)
-    ],
-    name: Annotated[str, typer.Option(help="Name of the session.", show_default=False)],
+    photos: Annotated[Path, typer.Argument(help="A folder of photos, or a ZIP of them.")],
+    name: Annotated[str, typer.Option(help="Name of the session.")],
     classes: Annotated[
         str, typer.Option(help="Names of the classes, with commas between.")
     ] = "object",
@@ -114,7 +111,7 @@ def list_(sessions: Root = None) -> None:
 
 
 def export(
-    name: Annotated[str, typer.Argument(help="Name of the session.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Name of the session.")],
     format_: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.coco,
     polygons: Annotated[
         float | None,
@@ -122,7 +119,6 @@ def export(
             help="COCO and YOLO: px an outline may be off; 0 keeps every corner. Default: 1. "
             "Objects with holes go to COCO as run lengths.",
             min=0.0,
-            show_default=False,
         ),
     ] = None,
     rle: Annotated[

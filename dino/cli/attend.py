@@ -37,16 +37,14 @@ def attend(
     layers: Annotated[
         str | None,
         typer.Option(
-            help="Blocks to look into, from 0: all, or numbers such as 0,5,11. Default: the last.",
-            show_default=False,
+            help="Blocks to look into, from 0: all, or numbers such as 0,5,11. Default: the last."
         ),
     ] = None,
     queries: Annotated[
         str | None,
         typer.Option(
             help="Tokens whose attention is drawn: cls, register:N, or row:column of a patch, such as "
-            "cls,12:7. Default: cls.",
-            show_default=False,
+            "cls,12:7. Default: cls."
         ),
     ] = None,
     rollout: Annotated[
@@ -57,8 +55,7 @@ def attend(
         bool, typer.Option("--qkv", help="Queries, keys and values of all tokens into layers.npz.")
     ] = False,
     logits: Annotated[
-        bool,
-        typer.Option("--logits", help="Draw q·k/√d in place of its softmax, and save both."),
+        bool, typer.Option("--logits", help="Draw q·k/√d in place of its softmax, and save both.")
     ] = False,
     fit: run.FitOption = run.Fit.floor,
     key: run.Key = "teacher",

@@ -26,9 +26,7 @@ _MAX_NAMED = 20
 
 
 def embed(
-    photos: Annotated[
-        Path, typer.Argument(help="Folder of photos, or a ZIP of them.", show_default=False)
-    ],
+    photos: Annotated[Path, typer.Argument(help="Folder of photos, or a ZIP of them.")],
     weights: run.Weights = None,
     size: Annotated[
         int,
@@ -107,8 +105,7 @@ def joint(
         float | None,
         typer.Option(
             help="Take only patches that hold this share of the attention, such as 0.6. "
-            "Default: all patches.",
-            show_default=False,
+            "Default: all patches."
         ),
     ] = None,
     out: run.Out = Path("out"),

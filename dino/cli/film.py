@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def film(
-    video: Annotated[Path, typer.Argument(help="An MP4, MOV or GIF file.", show_default=False)],
+    video: Annotated[Path, typer.Argument(help="An MP4, MOV or GIF file.")],
     attention: Annotated[
         bool, typer.Option("--attention", help="Draw the last block's CLS attention over it.")
     ] = False,
@@ -29,8 +29,7 @@ def film(
         Path | None,
         typer.Option(
             help="Follow the objects of this picture: a PNG of the first frame's size, 0 background, "
-            "each object a value.",
-            show_default=False,
+            "each object a value."
         ),
     ] = None,
     weights: run.Weights = None,

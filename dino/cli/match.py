@@ -12,19 +12,16 @@ from dino.cli import run
 
 
 def match(
-    first: Annotated[Path, typer.Argument(help="A photo.", show_default=False)],
-    second: Annotated[Path, typer.Argument(help="Another.", show_default=False)],
+    first: Annotated[Path, typer.Argument(help="A photo.")],
+    second: Annotated[Path, typer.Argument(help="Another.")],
     weights: run.Weights = None,
     size: run.Size = 480,
-    keep: Annotated[
-        int | None, typer.Option(help="How many of the best. Default: all.", show_default=False)
-    ] = None,
+    keep: Annotated[int | None, typer.Option(help="How many of the best. Default: all.")] = None,
     foreground: Annotated[
         float | None,
         typer.Option(
             help="Match only patches that hold this share of the attention, such as 0.6. "
-            "Default: all patches.",
-            show_default=False,
+            "Default: all patches."
         ),
     ] = None,
     out: run.Out = Path("out"),

@@ -31,15 +31,12 @@ Precision = StrEnum("Precision", ["auto", "fp32", "bf16"])
 Colormap = StrEnum("Colormap", ["viridis", "cividis", "inferno", "magma"])
 Keys = StrEnum("Keys", ["auto", "plain", "unbiased", "centered"])
 
-Photos = Annotated[
-    list[Path], typer.Argument(help="Photos, or folders searched for them.", show_default=False)
-]
+Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders searched for them.")]
 Weights = Annotated[
     str | None,
     typer.Option(
         help="Zoo name (see `weights list`), timm name, or a checkpoint's path. "
-        "Default: $DINO_WEIGHTS, else what `weights fetch default` brought.",
-        show_default=False,
+        "Default: $DINO_WEIGHTS, else what `weights fetch default` brought."
     ),
 ]
 Key = Annotated[str, typer.Option(help="Which network of a full checkpoint: teacher or student.")]
@@ -71,8 +68,7 @@ KeysOption = Annotated[
 ]
 Workers = Annotated[int, typer.Option(help="Processes that read photos.", min=0)]
 Threads = Annotated[
-    int | None,
-    typer.Option(help="Threads of torch. Default: as many as cores.", min=1, show_default=False),
+    int | None, typer.Option(help="Threads of torch. Default: as many as cores.", min=1)
 ]
 Nice = Annotated[
     int, typer.Option(help="Niceness added, so that other work goes first.", min=0, max=19)

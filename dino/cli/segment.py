@@ -21,8 +21,7 @@ Method = StrEnum("Method", ["mass", "otsu", "kmeans", "lost", "tokencut", "maskc
 Refine = StrEnum("Refine", ["none", "guided", "grabcut"])
 
 Heads = Annotated[
-    str | None,
-    typer.Option(help="Heads that take part, such as 0,3,5. Default: all.", show_default=False),
+    str | None, typer.Option(help="Heads that take part, such as 0,3,5. Default: all.")
 ]
 CombineOption = Annotated[
     Combine, typer.Option(help="union of the heads' masks, or the mask of their mean.")

@@ -32,8 +32,7 @@ def train(
         Preset | None,
         typer.Option(
             help="Settings that belong together; `--dry-run` shows them. Default: finetune with "
-            "--init, else small.",
-            show_default=False,
+            "--init, else small."
         ),
     ] = None,
     config: Annotated[

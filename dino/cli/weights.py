@@ -12,9 +12,7 @@ from dino.cli import run
 
 Dtype = StrEnum("Dtype", ["fp16", "fp32"])
 DtypeOption = Annotated[Dtype, typer.Option(help="fp16 halves the file.")]
-Source = Annotated[
-    str, typer.Argument(help="Zoo name, timm name, or path of a checkpoint.", show_default=False)
-]
+Source = Annotated[str, typer.Argument(help="Zoo name, timm name, or path of a checkpoint.")]
 
 
 def list_() -> None:
@@ -100,7 +98,7 @@ def convert(
 
 def average(
     sources: Annotated[list[str], typer.Argument(help="Two or more, of one shape.")],
-    out: Annotated[Path, typer.Option(help="File to write, .safetensors.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write, .safetensors.")],
     shares: Annotated[
         str | None, typer.Option(help="One a source, such as 1,2. Default: all alike.")
     ] = None,

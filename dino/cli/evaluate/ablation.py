@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import Row, finish_report
+from dino.cli.evaluate.evaluation import Row, as_text, finish_report
 from dino.cli.train import Preset, parse_settings
 
 if TYPE_CHECKING:
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 # Lines of metrics and looks at k-NN a run leaves, whatever its length: what curves are drawn from.
 _LINES, _PROBES = 200, 4
 _SAID_EVERY = 20  # of those lines, to the terminal
+_COLUMNS = {
+    "variant": ("variant", ""),
+    "k-NN %": ("knn", ".1f"),
+    "at the start": ("knn_start", ".1f"),
+    "entropy": ("teacher_entropy", ".2f"),
+    "of the batch mean": ("batch_mean_entropy", ".2f"),
+    "ln K": ("max_entropy", ".2f"),
+    "KL": ("kl", ".3f"),
+    "steps": ("steps", ""),
+}
 _NOTE = (
     "k-NN: k = 20 at the end, by the run's own probe (4,000 photos to compare with, 1,000 to tell, at "
     "most); entropies and KL in nats, means over the last tenth of the run; ln K is the most an entropy "
@@ -28,17 +38,14 @@ _NOTE = (
 
 
 def ablation(
-    data: Annotated[Path, typer.Option(help="Folder of photos to train on.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Folder of photos to train on.")],
     knn: Annotated[
         Path | None,
         typer.Option(
-            help="Labelled folder (train/ and val/, or sub-folders of classes) features are measured on.",
-            show_default=False,
+            help="Labelled folder (train/ and val/, or sub-folders of classes) features are measured on."
         ),
     ] = None,
-    only: Annotated[
-        str | None, typer.Option(help="Variants between commas. Default: all.", show_default=False)
-    ] = None,
+    only: Annotated[str | None, typer.Option(help="Variants between commas. Default: all.")] = None,
     steps: Annotated[
         int | None, typer.Option(help="Steps of each run; its schedules end there.", min=1)
     ] = None,
@@ -53,8 +60,7 @@ def ablation(
         typer.Option("--set", help="One setting of all variants, such as seed=1; may be repeated."),
     ] = None,
     runs: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the runs. Default: runs below --out.", show_default=False),
+        Path | None, typer.Option(help="Folder of the runs. Default: runs below --out.")
     ] = None,
     out: run.Out = Path("results"),
     workers: run.Workers = 2,
@@ -224,18 +230,7 @@ def _finish(
 
 
 def _line(row: Row) -> dict[str, str]:
-    def number(key: str, digits: int) -> str:
-        return "–" if row[key] is None else f"{row[key]:.{digits}f}"
-
+    (line,) = as_text([row], _COLUMNS)
     since = f" from step {row['collapse_step']}" if row["collapse"] else ""
-    return {
-        "variant": row["variant"],
-        "k-NN %": number("knn", 1),
-        "at the start": number("knn_start", 1),
-        "entropy": number("teacher_entropy", 2),
-        "of the batch mean": number("batch_mean_entropy", 2),
-        "ln K": number("max_entropy", 2),
-        "KL": number("kl", 3),
-        "steps": str(row["steps"]),
-        "": f"{row['collapse'] or ''}{since}" if row["state"] == "finished" else row["state"],
-    }
+    state = f"{row['collapse'] or ''}{since}" if row["state"] == "finished" else row["state"]
+    return {**line, "": state}

@@ -7,6 +7,7 @@ Each prints a table, writes results.json and results.csv and appends to history.
 """
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ from dino.cli.evaluate.evaluation import (
     Evaluation,
     NoCache,
     Row,
+    as_text,
     evaluation,
     open_two_folders,
 )
@@ -28,17 +30,16 @@ if TYPE_CHECKING:
     from dino.features.probe import ProbeSettings
     from dino.media.photo_folders import PhotoFolder
 
-Train = Annotated[
-    Path, typer.Option(help="Folder of training photos, a sub-folder a class.", show_default=False)
-]
-Val = Annotated[
-    Path, typer.Option(help="Folder of the photos to report on, likewise.", show_default=False)
-]
+Train = Annotated[Path, typer.Option(help="Folder of training photos, a sub-folder a class.")]
+Val = Annotated[Path, typer.Option(help="Folder of the photos to report on, likewise.")]
 Size = Annotated[int, typer.Option(help="Side of the crop in px, down to whole patches.", min=1)]
 Resize = Annotated[
     int | None,
     typer.Option(help="Short side in px before the centre crop. Default: size · 256/224.", min=1),
 ]
+
+_ACCURACIES = {"val top-1 %": ("top1", ".2f"), "val top-5 %": ("top5", ".2f")}
+_RATE_COLUMNS = {"rate": ("rate", "g"), "held-out top-1 %": ("held_out_top1", ".2f"), **_ACCURACIES}
 
 
 def knn(
@@ -89,7 +90,7 @@ def knn(
             data=_data_row(folders, len(a.labels), len(b.labels)),
             settings={**crop, "temperature": temperature},
             rows=rows,
-            table=[{"k": str(row["k"]), **_percents(row)} for row in rows],
+            table=as_text(rows, {"k": ("k", ""), **_ACCURACIES}),
             unreadable=[*a.unreadable, *b.unreadable],
         )
 
@@ -112,8 +113,7 @@ def linear(
     rates: Annotated[
         str | None,
         typer.Option(
-            help="Learning rates per 256 images of a batch. Default: eight from 0.0001 to 0.3.",
-            show_default=False,
+            help="Learning rates per 256 images of a batch. Default: eight from 0.0001 to 0.3."
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training photos.", min=1)] = 100,
@@ -145,8 +145,7 @@ def linear(
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
     with evaluation(weights, **loading, out=out, cache=cache, no_cache=no_cache) as begun:
         crop = CenterCrop(whole_patches(size, begun.backbone.patch_size), resize, flip)
-        probe = _probe_frozen if frozen_features else _probe_crops
-        result = probe(begun, folders, crop, settings, workers)
+        result = _probe(begun, folders, crop, settings, workers, frozen=frozen_features)
         rows: list[Row] = [
             {
                 "rate": found.rate,
@@ -157,6 +156,7 @@ def linear(
             }
             for found in result.rates
         ]
+        lines = as_text(rows, _RATE_COLUMNS)
         begun.finish(
             "linear",
             data=_data_row(folders, result.num_train, result.num_val),
@@ -167,44 +167,35 @@ def linear(
                 **asdict(crop),
             },
             rows=rows,
-            table=[_rate_line(row) for row in rows],
+            table=[
+                {**line, "": "chosen" if row["chosen"] else ""}
+                for line, row in zip(lines, rows, strict=True)
+            ],
             unreadable=result.unreadable,
         )
 
 
-def _probe_frozen(
+def _probe(
     begun: Evaluation,
     folders: "tuple[PhotoFolder, PhotoFolder]",
     crop: "CenterCrop",
     settings: "ProbeSettings",
     workers: int,
+    *,
+    frozen: bool,
 ) -> "LinearResult":
-    from dino.evaluation.linear import linear_frozen
+    """Train the classifiers: on features read once where `frozen`, else on new crops each epoch."""
+    from dino.evaluation.linear import linear_crops, linear_frozen
 
     train, val = folders
-    a = begun.cache.views(begun.backbone, train, crop, **_reading(train, workers))
-    b = begun.cache.views(begun.backbone, val, replace(crop, flip=False), **_reading(val, workers))
-    result = linear_frozen(
-        a,
-        b,
-        settings=settings,
-        device=begun.backbone.device,
-        progress=run.progress("linear probe", "epochs"),
-    )
-    return replace(result, unreadable=a.unreadable + b.unreadable)
-
-
-def _probe_crops(
-    begun: Evaluation,
-    folders: "tuple[PhotoFolder, PhotoFolder]",
-    crop: "CenterCrop",
-    settings: "ProbeSettings",
-    workers: int,
-) -> "LinearResult":
-    from dino.evaluation.linear import linear_crops
-
-    train, val = folders
-    b = begun.cache.views(begun.backbone, val, crop, **_reading(val, workers))
+    views = partial(begun.cache.views, begun.backbone)
+    a = views(train, crop, **_reading(train, workers)) if frozen else None
+    b = views(val, replace(crop, flip=False), **_reading(val, workers))
+    if a is not None:
+        progress = run.progress("linear probe", "epochs")
+        device = begun.backbone.device
+        result = linear_frozen(a, b, settings=settings, device=device, progress=progress)
+        return replace(result, unreadable=a.unreadable + b.unreadable)
     result = linear_crops(
         begun.backbone,
         train,
@@ -235,17 +226,3 @@ def _data_row(folders: "tuple[PhotoFolder, PhotoFolder]", num_train: int, num_va
         "num_train": num_train,
         "num_classes": len(train.classes),
     }
-
-
-def _rate_line(row: Row) -> dict[str, str]:
-    held = row["held_out_top1"]
-    return {
-        "rate": f"{row['rate']:g}",
-        "held-out top-1 %": "–" if held is None else f"{held:.2f}",
-        **_percents(row),
-        "": "chosen" if row["chosen"] else "",
-    }
-
-
-def _percents(row: Row) -> dict[str, str]:
-    return {f"val top-{n} %": f"{row[f'top{n}']:.2f}" for n in (1, 5)}

@@ -21,23 +21,19 @@ def copies(
     data: Annotated[
         Path,
         typer.Option(
-            help="INRIA Copydays (original/, strong/, …), or any folder of photos, of which copies are made.",
-            show_default=False,
+            help="INRIA Copydays (original/, strong/, …), or any folder of photos, of which copies are made."
         ),
     ],
     weights: run.Weights = None,
     distractors: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of other photos to search among. Default: every other photo of --data.",
-            show_default=False,
+            help="Folder of other photos to search among. Default: every other photo of --data."
         ),
     ] = None,
     whitening: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder whitening is learned from. Default: the distractors.", show_default=False
-        ),
+        typer.Option(help="Folder whitening is learned from. Default: the distractors."),
     ] = None,
     size: Annotated[
         int,
@@ -103,7 +99,14 @@ def copies(
         first = results["weights"]
         begun.finish(
             "copies",
-            data=_data_row(data, found, first),
+            data={
+                "path": str(data),
+                "layout": found.layout,
+                "num_images": first.num_originals,
+                "num_queries": first.scores["all"].num_queries,
+                "num_distractors": first.num_distractors,
+                "distractors": found.distractors_are,
+            },
             settings={
                 **options,
                 "whitening": found.whitening_is if whiten else None,
@@ -115,17 +118,6 @@ def copies(
             note=_note(found, first),
             unreadable=first.unreadable,
         )
-
-
-def _data_row(root: Path, data: "CopyData", first: "CopyResult") -> Row:
-    return {
-        "path": str(root),
-        "layout": data.layout,
-        "num_images": first.num_originals,
-        "num_queries": first.scores["all"].num_queries,
-        "num_distractors": first.num_distractors,
-        "distractors": data.distractors_are,
-    }
 
 
 def _note(data: "CopyData", result: "CopyResult") -> str:

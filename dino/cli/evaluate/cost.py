@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import Row, finish_report
+from dino.cli.evaluate.evaluation import Row, as_text, finish_report
 
 if TYPE_CHECKING:
     from dino.training.cost import StepCost
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _GB = 2**30
 # Steps of an idle machine differ by a few percent.
 _QUIET_SPREAD = 0.25
+_COLUMNS = {
+    "crops": ("crops", ""),
+    "s a step": ("step_s", ".3g"),
+    "spread": ("spread", ".0%"),
+    "images/s": ("images_per_s", ".3g"),
+    "peak GB": ("peak_gb", ".2f"),
+}
 
 
 def cost(
@@ -61,20 +68,30 @@ def cost(
     run.make_folder(out)
     measured = []
     for config in configs:
-        run.print_status(
-            f"{crops_name(config)}: {warmup} steps of warm-up, then {steps} timed ones"
-        )
+        name = crops_name(config)
+        run.print_status(f"{name}: {warmup} steps of warm-up, then {steps} timed ones")
         found = measure_apart(config, steps=steps, warmup=warmup, device=device, threads=threads)
-        measured.append((config.num_locals, crops_name(config), found))
+        measured.append(({"crops": name, "num_locals": config.num_locals}, found))
     _finish(measured, settings | {"steps": steps, "warmup": warmup}, out, started)
 
 
 def _finish(
-    measured: "list[tuple[int, str, StepCost]]", settings: Row, out: Path, started: float
+    measured: "list[tuple[Row, StepCost]]", settings: Row, out: Path, started: float
 ) -> None:
     from dino.evaluation.report import report_without_weights
 
-    first = measured[0][2]
+    machine = measured[0][1]
+    rows: list[Row] = [
+        {
+            **crops,
+            "step_s": found.seconds,
+            "spread": found.spread,
+            "images_per_s": found.images_per_s,
+            "peak_bytes": found.peak_bytes,
+            "base_bytes": found.base_bytes,
+        }
+        for crops, found in measured
+    ]
     arch = f"{settings['arch']}/{settings['patch_size']}"
     report = report_without_weights(
         "cost",
@@ -83,21 +100,22 @@ def _finish(
             "sha256": None,
             "description": f"{arch} at its random start; what it has learned changes no time",
             "is_random": True,
-            "precision": first.precision,
+            "precision": machine.precision,
         },
-        device=first.device,
+        device=machine.device,
         data={"path": "crops of noise", "num_images": settings["batch_size"]},
         settings={
             **settings,
-            "precision": first.precision,
-            "device_name": first.device_name,
-            "torch": first.torch,
+            "precision": machine.precision,
+            "device_name": machine.device_name,
+            "torch": machine.torch,
         },
-        rows=[_row(num_locals, name, found) for num_locals, name, found in measured],
+        rows=rows,
         seconds=time.perf_counter() - started,
-        threads=first.threads,
+        threads=machine.threads,
     )
-    finish_report(report, out, [_line(row) for row in report.rows], note(first, report.rows))
+    shown = [row | {"peak_gb": row["peak_bytes"] / _GB} for row in rows]
+    finish_report(report, out, as_text(shown, _COLUMNS), note(machine, rows))
 
 
 def note(machine: "StepCost", rows: list[Row]) -> str:
@@ -114,25 +132,3 @@ def note(machine: "StepCost", rows: list[Row]) -> str:
             "when the machine is idle before comparing these times."
         )
     return "\n".join(lines)
-
-
-def _row(num_locals: int, name: str, found: "StepCost") -> Row:
-    return {
-        "crops": name,
-        "num_locals": num_locals,
-        "step_s": found.seconds,
-        "spread": found.spread,
-        "images_per_s": found.images_per_s,
-        "peak_bytes": found.peak_bytes,
-        "base_bytes": found.base_bytes,
-    }
-
-
-def _line(row: Row) -> dict[str, str]:
-    return {
-        "crops": row["crops"],
-        "s a step": f"{row['step_s']:.3g}",
-        "spread": f"{row['spread']:.0%}",
-        "images/s": f"{row['images_per_s']:.3g}",
-        "peak GB": f"{row['peak_bytes'] / _GB:.2f}",
-    }

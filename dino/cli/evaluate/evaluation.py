@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 Cache = Annotated[
     Path | None,
-    typer.Option(
-        help="Folder that keeps features. Default: cache/ in the checkpoints folder.",
-        show_default=False,
-    ),
+    typer.Option(help="Folder that keeps features. Default: cache/ in the checkpoints folder."),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep no features, use no kept ones.")]
 RandomTwin = Annotated[
@@ -138,6 +135,21 @@ def evaluation(
 def identities(networks: "dict[str, Backbone]") -> dict[str, list[str]]:
     """Name the networks of a report by their weights' digests."""
     return {role: [one.name, one.weights_sha256] for role, one in networks.items()}
+
+
+def as_text(rows: Sequence[Row], columns: dict[str, tuple[str, str]]) -> list[dict[str, str]]:
+    """Write values of rows under their titles, – for nothing.
+
+    Args:
+        columns: title → key and format, such as {"mAP %": ("map", ".2f")}.
+    """
+    return [
+        {
+            title: "–" if row[key] is None else format(row[key], spec)
+            for title, (key, spec) in columns.items()
+        }
+        for row in rows
+    ]
 
 
 def finish_report(

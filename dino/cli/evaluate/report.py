@@ -13,8 +13,7 @@ def report(
         list[Path] | None,
         typer.Argument(
             help="Folders searched for history.jsonl, which every evaluation leaves in its --out. "
-            "Default: results.",
-            show_default=False,
+            "Default: results."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder the report goes to.")] = Path("report"),

@@ -13,6 +13,7 @@ from dino.cli.evaluate.evaluation import (
     NoCache,
     RandomTwin,
     Row,
+    as_text,
     evaluation,
     identities,
 )
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 _KAPPAS = (1, 5, 10)
 _TOP = 5
+_COLUMNS = {
+    "network": ("network", ""),
+    "relevant": ("protocol", ""),
+    "mAP %": ("map", ".2f"),
+    **{f"P@{k} %": (f"p{k}", ".2f") for k in _KAPPAS},
+    "queries": ("num_queries", ""),
+}
 
 
 def retrieval(
@@ -33,27 +41,19 @@ def retrieval(
         Path | None,
         typer.Option(
             help="Folder with jpg/ and gnd_*.pkl (revisited Oxford or Paris), or one with a sub-folder "
-            "a class, where each photo asks the others.",
-            show_default=False,
+            "a class, where each photo asks the others."
         ),
     ] = None,
     database: Annotated[
-        Path | None,
-        typer.Option(
-            help="Instead of --data: folder to search, a sub-folder a class.", show_default=False
-        ),
+        Path | None, typer.Option(help="Instead of --data: folder to search, a sub-folder a class.")
     ] = None,
     queries: Annotated[
         Path | None,
-        typer.Option(
-            help="With --database: folder of the photos that ask, of the same classes.",
-            show_default=False,
-        ),
+        typer.Option(help="With --database: folder of the photos that ask, of the same classes."),
     ] = None,
     weights: run.Weights = None,
     size: Annotated[
-        int,
-        typer.Option(help="Longer side in px; shorter photos keep theirs.", min=1),
+        int, typer.Option(help="Longer side in px; shorter photos keep theirs.", min=1)
     ] = 224,
     multiscale: Annotated[
         bool,
@@ -69,8 +69,7 @@ def retrieval(
         ),
     ] = True,
     limit: Annotated[
-        int | None,
-        typer.Option(help="Classes: so many photos of a folder, evenly spread.", min=1),
+        int | None, typer.Option(help="Classes: so many photos of a folder, evenly spread.", min=1)
     ] = None,
     random: RandomTwin = True,
     pages: Annotated[
@@ -100,20 +99,25 @@ def retrieval(
         rows = [row for role, searched in searches.items() for row in _rows(role, searched)]
         first = searches["weights"]
         if found.lonely:
-            run.print_status(_lonely(found))
+            run.print_status(
+                f"{len(found.lonely)} photos have none of their class to find and count nowhere: "
+                f"{run.list_some(found.lonely)}"
+            )
         if pages and begun.world.leads:
-            _write_sheet(found, first, pages, out)
+            _write_sheet(begun.backbone.name, found, first, pages, out)
         begun.finish(
             "retrieval",
-            data=_data_row(found, first),
-            settings={
-                **options,
-                "boxes": boxes,
-                "limit": limit,
-                "networks": identities(networks),
+            data={
+                "path": str(found.database.root),
+                "layout": found.layout,
+                "num_images": len(first.database),
+                "queries_path": str(found.asking.root),
+                "num_queries": len(first.queries),
+                "num_without_match": len(found.lonely),
             },
+            settings={**options, "boxes": boxes, "limit": limit, "networks": identities(networks)},
             rows=rows,
-            table=[_line(row) for row in rows],
+            table=as_text(rows, _COLUMNS),
             unreadable=first.unreadable,
         )
         if found.lonely:
@@ -124,7 +128,6 @@ def retrieval(
 class _Searched:
     """A network's search: over the rows of the database and the queries that could be read."""
 
-    network: "Backbone"
     database: list[int]
     queries: list[int]
     protocols: "dict[str, list[Truth]]"
@@ -173,37 +176,16 @@ def _search(
         return kept_features(begun.cache, network, photos, **options)
 
     features, rows = read(data.database)
-    unreadable = _left_out(data.database, rows)
-    asked, asking = features, rows
-    if data.queries is not None:
-        asked, asking = read(data.queries)
-        unreadable += _left_out(data.queries, asking)
+    asked, asking = (features, rows) if data.queries is None else read(data.queries)
     protocols = data.without(rows, asking)
     result = search(features, asked, protocols, kappas=_KAPPAS, top=_TOP)
-    return _Searched(network, rows, asking, protocols, result, list(dict.fromkeys(unreadable)))
-
-
-def _left_out(photos: "PhotoSet", rows: list[int]) -> list[Path]:
-    kept = set(rows)
-    return [path for row, path in enumerate(photos.paths) if row not in kept]
-
-
-def _data_row(data: "RetrievalData", first: _Searched) -> Row:
-    return {
-        "path": str(data.database.root),
-        "layout": data.layout,
-        "num_images": len(first.database),
-        "queries_path": str(data.asking.root),
-        "num_queries": len(first.queries),
-        "num_without_match": len(data.lonely),
-    }
-
-
-def _lonely(data: "RetrievalData") -> str:
-    return (
-        f"{len(data.lonely)} photos have none of their class to find and count nowhere: "
-        f"{run.list_some(data.lonely)}"
-    )
+    left_out = [
+        path
+        for photos, kept in ((data.database, set(rows)), (data.asking, set(asking)))
+        for row, path in enumerate(photos.paths)
+        if row not in kept
+    ]
+    return _Searched(rows, asking, protocols, result, list(dict.fromkeys(left_out)))
 
 
 def _rows(role: str, searched: _Searched) -> list[Row]:
@@ -222,17 +204,9 @@ def _rows(role: str, searched: _Searched) -> list[Row]:
     ]
 
 
-def _line(row: Row) -> dict[str, str]:
-    return {
-        "network": row["network"],
-        "relevant": row["protocol"],
-        "mAP %": f"{row['map']:.2f}",
-        **{f"P@{k} %": f"{row[f'p{k}']:.2f}" for k in _KAPPAS},
-        "queries": str(row["num_queries"]),
-    }
-
-
-def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, out: Path) -> None:
+def _write_sheet(
+    network: str, data: "RetrievalData", searched: _Searched, num: int, out: Path
+) -> None:
     """Draw queries spread over the set, each with what came first, right or wrong."""
     from dino.evaluation.retrieval_data import spread
     from dino.evaluation.scales import thumbnail
@@ -258,7 +232,7 @@ def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, out: Path
                 for path in [data.database.paths[searched.database[near]]]
             ]
         )
-    title = f"{searched.network.name}: what each query finds first ({protocol})"
+    title = f"{network}: what each query finds first ({protocol})"
     sheet = encode_png(search_sheet(asked, found, title=title))
     run.write_files([("retrieval.png", sheet)], out)
     run.print_status(f"{out / 'retrieval.png'}: {len(asked)} queries")

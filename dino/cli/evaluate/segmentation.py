@@ -29,11 +29,7 @@ _FOUND = (
 
 def segmentation(
     data: Annotated[
-        Path,
-        typer.Option(
-            help="Folder with images/ and masks/, a VOC2012 folder, or a COCO JSON.",
-            show_default=False,
-        ),
+        Path, typer.Option(help="Folder with images/ and masks/, a VOC2012 folder, or a COCO JSON.")
     ],
     weights: run.Weights = None,
     size: Annotated[
@@ -47,14 +43,10 @@ def segmentation(
     ] = "0.6,0.8",
     random: RandomTwin = True,
     twin: Annotated[
-        str | None,
-        typer.Option(help="Other weights to put beside, such as a supervised twin."),
+        str | None, typer.Option(help="Other weights to put beside, such as a supervised twin.")
     ] = None,
     photos: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of a COCO JSON's photos. Default: beside it.", show_default=False
-        ),
+        Path | None, typer.Option(help="Folder of a COCO JSON's photos. Default: beside it.")
     ] = None,
     discovery: Annotated[
         str, typer.Option(help="Methods that find objects in keys, or none.")

@@ -25,10 +25,7 @@ _STILL = "first mask kept still"
 
 
 def video(
-    data: Annotated[
-        Path,
-        typer.Option(help="DAVIS folder with JPEGImages/ and Annotations/.", show_default=False),
-    ],
+    data: Annotated[Path, typer.Option(help="DAVIS folder with JPEGImages/ and Annotations/.")],
     weights: run.Weights = None,
     size: Annotated[
         int,
@@ -38,16 +35,10 @@ def video(
     ] = 480,
     sequences: Annotated[
         str | None,
-        typer.Option(
-            help="Names with commas between. Default: those of the set's list, else all.",
-            show_default=False,
-        ),
+        typer.Option(help="Names with commas between. Default: those of the set's list, else all."),
     ] = None,
     year: Annotated[
-        int | None,
-        typer.Option(
-            help="2016 (one object) or 2017. Default: what masks say.", show_default=False
-        ),
+        int | None, typer.Option(help="2016 (one object) or 2017. Default: what masks say.")
     ] = None,
     topk: Annotated[int, typer.Option(help="Patches whose labels one patch takes.", min=1)] = 5,
     window: Annotated[
