@@ -91,7 +91,7 @@ def new(
 
 
 def list_(sessions: Root = None) -> None:
-    """The sessions there are, the one worked on last first."""
+    """List the sessions there are, the one worked on last first."""
     from dino.annotation.overview import Overview, missing_photos
     from dino.annotation.session import annotations_folder, list_sessions, open_session
     from dino.errors import UserError

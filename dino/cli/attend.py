@@ -75,7 +75,10 @@ def attend(
 
     check_mass(mass)
     is_layered = layers is not None or queries is not None or rollout or qkv or logits
-    asked = (-1,) if layers is None else _parse_layers(layers)
+    asked = [-1]
+    takes_all = layers is not None and layers.strip().lower() == "all"
+    if layers is not None and not takes_all:
+        asked = run.numbers(layers, int, "--layers", expected="all, or numbers such as 0,5,11")
     tokens = tuple(dict.fromkeys(parse_query(text) for text in (queries or "cls").split(",")))
     found = run.find_photos(photos)
     backbone = run.load_weights(weights, key=key, device=device, precision=precision)
@@ -105,19 +108,7 @@ def attend(
         run.write_each_photo(found, out, maps, at_once=how_many(backbone, size))
         return
     backbone.check_attention()
-    numbers = range(backbone.depth) if asked is None else asked
+    numbers = range(backbone.depth) if takes_all else asked
     indices = tuple(dict.fromkeys(backbone.layer_index(number) for number in numbers))
     # One at a time: all layers of one photo are large, and measured against the memory that is free.
     run.write_each_photo(found, out, sheets, at_once=1)
-
-
-def _parse_layers(text: str) -> tuple[int, ...] | None:
-    """Read the numbers of blocks; None for all of them."""
-    from dino.errors import UserError
-
-    if text.strip().lower() == "all":
-        return None
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise UserError(f"--layers is {text!r}; expected all, or numbers such as 0,5,11") from None

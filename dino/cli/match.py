@@ -29,7 +29,7 @@ def match(
     device: run.Device = "auto",
     precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
-    """Mutual nearest neighbours of the patches of two photos.
+    """Find the mutual nearest neighbours of the patches of two photos.
 
     Writes matches.csv (a line a match) and matches.png (lines between the photos).
     """

@@ -177,19 +177,26 @@ def load_weights(
     return backbone
 
 
-def numbers(text: str, kind: Callable[[str], Any], option: str) -> list[Any]:
-    """Read numbers between commas, each once, in the order given.
+def numbers(text: str, kind: Callable[[str], Any], option: str, *, expected: str = "") -> list[Any]:
+    """Read the numbers between commas.
 
+    Args:
+        expected: what the error asks for. Default: numbers with commas between.
     Raises:
         UserError: anything else.
     """
     from dino.errors import UserError
 
+    expected = expected or f"{'whole ' if kind is int else ''}numbers with commas between"
     try:
-        return list(dict.fromkeys(kind(word) for word in text.split(",")))
+        return [kind(word) for word in text.split(",")]
     except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise UserError(f"{option} is {text!r}; expected {what} with commas between") from None
+        raise UserError(f"{option} is {text!r}; expected {expected}") from None
+
+
+def distinct_numbers(text: str, kind: Callable[[str], Any], option: str) -> list[Any]:
+    """Read the numbers between commas, each once, in the order given."""
+    return list(dict.fromkeys(numbers(text, kind, option)))
 
 
 def words(text: str) -> list[str]:

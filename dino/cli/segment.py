@@ -124,11 +124,6 @@ def parse_heads(heads: str | None) -> tuple[int, ...] | None:
     Raises:
         UserError: something that is not numbers and commas.
     """
-    from dino.errors import UserError
-
     if heads is None:
         return None
-    try:
-        return tuple(int(head) for head in heads.split(","))
-    except ValueError:
-        raise UserError(f"--heads is {heads!r}; expected numbers such as 0,3,5") from None
+    return tuple(run.numbers(heads, int, "--heads", expected="numbers such as 0,3,5"))

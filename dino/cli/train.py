@@ -169,7 +169,7 @@ def _config(
     words: list[str] | None,
     num_photos: int,
 ) -> "TrainConfig":
-    """The settings: a file's or a preset's, with single ones changed."""
+    """Choose the settings: a file's or a preset's, with single ones changed."""
     from dino.errors import UserError
     from dino.training.config import TrainConfig
     from dino.training.presets import preset_config
@@ -190,7 +190,7 @@ def _config(
 
 
 def parse_settings(items: list[str] | None) -> dict[str, Any]:
-    """`name=value` words as fields of the config; values are JSON, or else text."""
+    """Read `name=value` words as fields of the config; values are JSON, or else text."""
     from dino.errors import UserError
     from dino.system.files import parse_json
     from dino.training.config import TrainConfig

@@ -16,7 +16,7 @@ Source = Annotated[str, typer.Argument(help="Zoo name, timm name, or path of a c
 
 
 def list_() -> None:
-    """The weights known by name; those already on this machine carry a *."""
+    """List the weights known by name; those already on this machine carry a *."""
     from dino.system.folders import checkpoints_folder
     from dino.weights import ZOO
     from dino.weights.fetching import downloaded_path
@@ -106,19 +106,15 @@ def average(
     key: run.Key = "teacher",
 ) -> None:
     """Write the mean of several weights, such as of a run and of one that went on from it."""
-    from dino.errors import UserError
     from dino.weights.averaging import average as average_weights
 
     _check_name(out)
-    try:
-        parts = [float(word) for word in shares.split(",")] if shares else None
-    except ValueError:
-        raise UserError(f"--shares is {shares!r}; expected numbers with commas between") from None
+    parts = run.numbers(shares, float, "--shares") if shares else None
     _print_size(average_weights(sources, out, shares=parts, dtype=dtype.value, key=key))
 
 
 def info(source: Source, key: run.Key = "teacher") -> None:
-    """Architecture, layout and digest of any readable checkpoint."""
+    """Print architecture, layout and digest of any readable checkpoint."""
     from dino.weights import info as weights_info
 
     for name, value in weights_info(source, key=key).items():

@@ -67,7 +67,7 @@ def ablation(
     threads: run.Threads = None,
     device: run.Device = "auto",
 ) -> None:
-    """Short runs with one part of DINO taken away each, as the paper's Table 7 and Fig. 7.
+    """Train short runs with one part of DINO taken away each, as the paper's Table 7 and Fig. 7.
 
     All have the same photos, crops, seed and schedules. Finished runs are kept and interrupted ones
     resumed: the same command goes on. Writes ablation.svg and ablation.html beside the results.
@@ -108,7 +108,7 @@ def _base(
     epochs: int | None,
     num_photos: int,
 ) -> "TrainConfig":
-    """The settings all variants have in common, fitted to the length of the runs.
+    """Choose the settings all variants have in common, fitted to the length of the runs.
 
     A tenth of a run is its warm-up, and features are measured at the size they are trained at: the
     presets' own are for long runs.
@@ -136,7 +136,7 @@ def _base(
 
 
 def _in_common(base: "TrainConfig") -> Row:
-    """What differs from the paper's recipe in all variants, but for the parts they are about."""
+    """Collect what differs from the paper's recipe in all variants, but for the parts they are about."""
     from dino.training.ablation import variant_configs
 
     (whole,) = variant_configs(base, ["full"]).values()
@@ -152,7 +152,7 @@ def _run_all(
     device: str,
     workers: int,
 ) -> "dict[str, Run]":
-    """Every variant in turn; a signal ends the one at work in order, and the others with it."""
+    """Train every variant in turn; a signal ends the one at work in order, and the others with it."""
     from dino.system.distributed import joined
     from dino.training.ablation import run_variant
 

@@ -61,12 +61,12 @@ def knn(
     device: run.Device = "auto",
     precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
-    """Weighted nearest neighbours of CLS tokens: nothing to train, nothing to tune."""
+    """Classify by weighted nearest neighbours of CLS tokens: nothing to train, nothing to tune."""
     from dino.errors import UserError
     from dino.features.knn import knn_accuracy
     from dino.features.views import whole_patches
 
-    neighbours = run.numbers(k, int, "--k")
+    neighbours = run.distinct_numbers(k, int, "--k")
     if min(neighbours) < 1 or not temperature > 0:
         raise UserError(
             f"got --k {k} and --temperature {temperature}; expected 1 or more, and above 0"
@@ -139,7 +139,7 @@ def linear(
 
     if flip and not frozen_features:
         raise UserError("--flip belongs to --frozen-features; random crops are mirrored anyway")
-    chosen = tuple(run.numbers(rates, float, "--rates")) if rates else RATES
+    chosen = tuple(run.distinct_numbers(rates, float, "--rates")) if rates else RATES
     settings = ProbeSettings(chosen, epochs, batch_size, held_out, seed)
     folders = open_two_folders(train, val, "a linear probe")
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}

@@ -67,7 +67,7 @@ def copies(
     device: run.Device = "auto",
     precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
-    """Copy detection by whitened CLS and GeM-pooled patches, as in the paper's Table 4."""
+    """Measure copy detection by whitened CLS and GeM-pooled patches, as in the paper's Table 4."""
     from dino.evaluation.copies import copy_detection
     from dino.evaluation.copies_data import is_copydays, open_copydays, open_photos
     from dino.features.views import whole_patches

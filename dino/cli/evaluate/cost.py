@@ -44,7 +44,7 @@ def cost(
     device: run.Device = "auto",
     precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
-    """Time and peak memory of this machine's training step, as the paper's Table 8 compares them.
+    """Measure time and peak memory of this machine's training step, as the paper's Table 8 compares them.
 
     The median of the timed steps on crops of noise; each configuration in a process of its own.
     """
@@ -64,7 +64,9 @@ def cost(
         "out_dim": out_dim,
         "precision": precision.value,
     }
-    configs = [crops_config(count, **settings) for count in run.numbers(crops, int, "--crops")]
+    configs = [
+        crops_config(count, **settings) for count in run.distinct_numbers(crops, int, "--crops")
+    ]
     run.make_folder(out)
     measured = []
     for config in configs:

@@ -84,7 +84,7 @@ def retrieval(
     device: run.Device = "auto",
     precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
-    """Mean average precision of image retrieval by cosine of CLS tokens, as in the paper's Table 3."""
+    """Measure the mean average precision of image retrieval by cosine of CLS tokens, as in the paper's Table 3."""
     from dino.evaluation.scales import SCALES, SINGLE_SCALE
 
     found = _open(data, database, queries, boxes=boxes, limit=limit)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import RandomTwin, Row, evaluation, identities
+from dino.cli.evaluate.evaluation import RandomTwin, Row, as_text, evaluation, identities
 
 if TYPE_CHECKING:
-    from dino.evaluation.discovery_scores import DiscoveryResult
     from dino.evaluation.segmentation import SegmentationResult
 
 Resample = StrEnum("Resample", ["bicubic", "bilinear"])
@@ -25,6 +24,25 @@ _FOUND = (
     "first and CorLoc (box IoU above 0.5 with any object's): of the first mask. IoU, accuracy and F "
     "(β² = 0.3): of all masks together with all objects together; max F: of the score map."
 )
+
+_COLUMNS = {
+    "network": ("network", ""),
+    "mass": ("mass", ".0%"),
+    "J best head (oracle)": ("best_head", ".3f"),
+    "J mean of heads": ("mean_head", ".3f"),
+}
+_FOUND_COLUMNS = {
+    "network": ("network", ""),
+    "method": ("method", ""),
+    "J best": ("best_mask", ".3f"),
+    "J first": ("first_mask", ".3f"),
+    "CorLoc": ("corloc", ".3f"),
+    "IoU": ("iou", ".3f"),
+    "accuracy": ("accuracy", ".3f"),
+    "F": ("f_beta", ".3f"),
+    "max F": ("max_f", ".3f"),
+    "found": ("num_found", ".1f"),
+}
 
 
 def segmentation(
@@ -60,7 +78,7 @@ def segmentation(
     device: run.Device = "auto",
     precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
-    """Jaccard index of last-block attention with outlined objects, as in the paper's Fig. 4.
+    """Measure the Jaccard index of last-block attention with outlined objects, as in the paper's Fig. 4.
 
     The best head is an oracle: it is chosen for each object, knowing the answer. Beside it what
     LOST, TokenCut and MaskCut find: J, CorLoc, IoU, accuracy and F.
@@ -70,7 +88,7 @@ def segmentation(
     from dino.evaluation.segmentation import CURVE_MASSES, attention_jaccard
     from dino.features.views import whole_patches
 
-    named = run.numbers(masses, float, "--masses")
+    named = run.distinct_numbers(masses, float, "--masses")
     for mass in named:
         check_mass(mass)
     methods = _methods(discovery)
@@ -91,7 +109,7 @@ def segmentation(
             )
             for role, network in networks.items()
         }
-        first = measured["weights"]
+        first, rows = measured["weights"], _rows(measured)
         begun.finish(
             "segmentation",
             data={
@@ -109,15 +127,15 @@ def segmentation(
                 "best_head": "oracle: the best head of each object",
                 "best_mask": "oracle: the best mask found for each object",
             },
-            rows=_rows(measured),
-            table=_table(measured, named),
-            note=_ORACLE if not methods else f"{_ORACLE}\n\n{_found_table(measured)}\n{_FOUND}",
+            rows=rows,
+            table=_table(rows, named),
+            note=_note(rows),
             unreadable=first.unreadable,
         )
 
 
 def _methods(text: str) -> list[str]:
-    """The methods between commas, each once; none for "none"."""
+    """Read the methods between commas, each once; none for "none"."""
     from dino.masks.discovery.methods import check_method
 
     if text.strip() == "none":
@@ -129,7 +147,7 @@ def _methods(text: str) -> list[str]:
 
 
 def _rows(results: "dict[str, SegmentationResult]") -> list[Row]:
-    """Every mass and method of every network, and the baseline that marks whole photos."""
+    """Make a row of every mass and method of every network, and last one of the baseline that marks whole photos."""
     rows: list[Row] = [
         {
             "network": role,
@@ -150,57 +168,30 @@ def _rows(results: "dict[str, SegmentationResult]") -> list[Row]:
         "best_head": everything,
         "mean_head": everything,
     }
-    for role, one in _found(results):
-        measured = asdict(one)
-        if role == "all foreground":
-            baseline |= measured
-        else:
-            rows.append({"network": role, "method": one.method, "mass": None, **measured})
+    for role, result in results.items():
+        for found in result.discovery[:-1]:
+            rows.append({"network": role, "mass": None, **asdict(found)})
+    for whole in results["weights"].discovery[
+        -1:
+    ]:  # the whole photo as an object, which needs none
+        baseline |= asdict(whole)
     return [*rows, baseline]
 
 
-def _found(results: "dict[str, SegmentationResult]") -> "list[tuple[str, DiscoveryResult]]":
-    """Each network's methods by its role; last the whole photo as an object, which needs none."""
-    methods = [(role, one) for role, result in results.items() for one in result.discovery[:-1]]
-    return methods + [("all foreground", one) for one in results["weights"].discovery[-1:]]
+def _table(rows: list[Row], masses: list[float]) -> list[dict[str, str]]:
+    """Write the masses asked for of every network, and the baseline."""
+    measured = {(row["network"], row["mass"]): row for row in rows if row["method"] == "attention"}
+    roles = dict.fromkeys(role for role, _ in measured)
+    shown = [measured[role, mass] for role in roles for mass in masses]
+    return as_text([*shown, rows[-1]], _COLUMNS)
 
 
-def _found_table(results: "dict[str, SegmentationResult]") -> str:
+def _note(rows: list[Row]) -> str:
+    """Say what the figures mean, with a table of the objects found if any were sought."""
     from dino.evaluation.report import table
 
-    return table(
-        [
-            {
-                "network": role,
-                "method": "–" if role == one.method else one.method,
-                "J best": f"{one.best_mask:.3f}",
-                "J first": f"{one.first_mask:.3f}",
-                "CorLoc": f"{one.corloc:.3f}",
-                "IoU": f"{one.iou:.3f}",
-                "accuracy": f"{one.accuracy:.3f}",
-                "F": f"{one.f_beta:.3f}",
-                "max F": "–" if one.max_f is None else f"{one.max_f:.3f}",
-                "found": f"{one.num_found:.1f}",
-            }
-            for role, one in _found(results)
-        ]
-    )
-
-
-def _table(results: "dict[str, SegmentationResult]", masses: list[float]) -> list[dict[str, str]]:
-    rows = [
-        (role, f"{mass:.0%}", result.at(mass).best_head, result.at(mass).mean_head)
-        for role, result in results.items()
-        for mass in masses
-    ]
-    everything = results["weights"].all_foreground
-    rows.append(("all foreground", "–", everything, everything))
-    return [
-        {
-            "network": role,
-            "mass": mass,
-            "J best head (oracle)": f"{best:.3f}",
-            "J mean of heads": f"{mean:.3f}",
-        }
-        for role, mass, best, mean in rows
-    ]
+    found = [row for row in rows if row["mass"] is None]
+    if len(found) == 1:  # the baseline alone
+        return _ORACLE
+    found[-1] = found[-1] | {"method": None}
+    return f"{_ORACLE}\n\n{table(as_text(found, _FOUND_COLUMNS))}\n{_FOUND}"

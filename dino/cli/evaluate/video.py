@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import Row, evaluation, identities
+from dino.cli.evaluate.evaluation import Row, as_text, evaluation, identities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 _FPS = 24
 _MEAN = "mean"
 _STILL = "first mask kept still"
+_COLUMNS = {
+    "network": ("network", ""),
+    "sequence": ("sequence", ""),
+    "object": ("object", ""),
+    "J&F": ("j_and_f", ".1f"),
+    "J": ("j_mean", ".1f"),
+    "J recall": ("j_recall", ".1f"),
+    "J decay": ("j_decay", ".1f"),
+    "F": ("f_mean", ".1f"),
+    "F recall": ("f_recall", ".1f"),
+    "F decay": ("f_decay", ".1f"),
+    "s a frame": ("seconds_per_frame", ".2f"),
+}
 
 
 def video(
@@ -111,7 +124,7 @@ def video(
 
 
 def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, mark: bool) -> None:
-    """Masks as official evaluators read them, and a video of them over the frames."""
+    """Write masks as official evaluators read them, and a video of them over the frames."""
     from dino.media import draw
     from dino.media.label_maps import indexed_png, label_overlay
     from dino.video import write_mp4
@@ -126,7 +139,7 @@ def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, ma
 
 
 def _rows(results: "dict[str, VideoResult]") -> list[Row]:
-    """Each object of each network and of the baseline, and their means."""
+    """Make a row of each object of each network and of the baseline, and of their means."""
     rows: list[Row] = []
     for role, result in results.items():
         for found in result.sequences:
@@ -168,24 +181,10 @@ def _row(
 
 
 def _table(rows: list[Row]) -> list[dict[str, str]]:
-    """The objects of the weights, and every mean, in percent."""
+    """Write the objects of the weights, and every mean, in percent."""
     shown = [row for row in rows if row["network"] == "weights" or row["sequence"] == _MEAN]
-    measures = {
-        "J&F": "j_and_f",
-        "J": "j_mean",
-        "J recall": "j_recall",
-        "J decay": "j_decay",
-        "F": "f_mean",
-        "F recall": "f_recall",
-        "F decay": "f_decay",
-    }
-    return [
-        {
-            "network": row["network"],
-            "sequence": row["sequence"],
-            "object": "–" if row["object"] is None else str(row["object"]),
-            **{title: f"{100 * row[name]:.1f}" for title, name in measures.items()},
-            "s a frame": "–" if (t := row["seconds_per_frame"]) is None else f"{t:.2f}",
-        }
+    percents = [
+        {key: 100 * value if key.startswith(("j_", "f_")) else value for key, value in row.items()}
         for row in shown
     ]
+    return as_text(percents, _COLUMNS)
