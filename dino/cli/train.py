@@ -75,7 +75,7 @@ def train(
     from dino.training.runs.preflight import preflight
 
     photos = open_photos(data)
-    chosen = _config(preset, config, init, set_, len(photos))
+    chosen = chosen_config(preset, config, init, set_, len(photos))
     if run.is_first():
         estimate = preflight(
             chosen, photos, place=out, device=device, workers=workers, measure=dry_run
@@ -162,7 +162,7 @@ def runs(
         )
 
 
-def _config(
+def chosen_config(
     preset: Preset | None,
     file: Path | None,
     init: str | None,

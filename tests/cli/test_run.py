@@ -12,6 +12,7 @@ from dino.features.folder.preparation import CROP
 from dino.masks import settings
 from dino.masks.discovery.keys import KEYS
 from dino.masks.refine import REFINEMENTS
+from dino.media.draw import COLORMAPS
 from dino.media.preprocessing import FITS
 from dino.model.device import PRECISIONS
 from dino.training.presets import PRESETS
@@ -38,6 +39,7 @@ def test_choices_are_the_library_s(choices, names):
 
 def test_choices_of_the_command_line_alone_are_known_to_the_library():
     assert set(weights.Dtype) <= set(DTYPES)
+    assert set(run.Colormap) == set(COLORMAPS)
     assert set(project.Method) <= set(projections.METHODS)
 
 

@@ -95,7 +95,7 @@ def ablation(
         }
         seconds = time.perf_counter() - started
         _finish(found, base, measured, settings, device, seconds, out)
-    broken = [f"{name}: {one.reason}" for name, one in found.items() if one.state == "failed"]
+    broken = [f"{name}: {r.reason}" for name, r in found.items() if r.state == "failed"]
     if broken:
         run.fail(f"{len(broken)} of the runs broke off: {'; '.join(broken)}")
 
@@ -207,7 +207,7 @@ def _finish(
     first = next(iter(found.values()))
     name = f"{base.arch}/{base.patch_size}"
     start = "its random start" if base.init is None else Path(base.init).name
-    rows = [end_row(variant, one) for variant, one in found.items()]
+    rows = [end_row(*variant) for variant in found.items()]
     trained = sum(row["train_s"] for row in rows)
     report = report_without_weights(
         "ablation",
@@ -221,7 +221,7 @@ def _finish(
         device=str(choose_device(device)),
         data=data,
         settings=settings,
-        rows=rows + [row for variant, one in found.items() for row in curve_rows(variant, one)],
+        rows=rows + [row for variant in found.items() for row in curve_rows(*variant)],
         seconds=max(seconds, trained),  # finished runs that were kept took their time before
     )
     pages = {"ablation.svg": ablation_svg(report), "ablation.html": ablation_html(report)}

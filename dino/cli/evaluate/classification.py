@@ -20,7 +20,7 @@ from dino.cli.evaluate.evaluation import (
     NoCache,
     Row,
     as_text,
-    evaluation,
+    begin_evaluation,
     open_two_folders,
 )
 
@@ -73,10 +73,12 @@ def knn(
         )
     folders = open_two_folders(train, val, "k-NN")
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with evaluation(weights, **loading, out=out, cache=cache, no_cache=no_cache) as begun:
-        crop: Row = {"size": whole_patches(size, begun.backbone.patch_size), "resize": resize}
+    with begin_evaluation(
+        weights, **loading, out=out, cache=cache, no_cache=no_cache
+    ) as evaluation:
+        crop: Row = {"size": whole_patches(size, evaluation.backbone.patch_size), "resize": resize}
         a, b = (
-            begun.cache.cls(begun.backbone, folder, **crop, **_reading(folder, workers))
+            evaluation.cache.cls(evaluation.backbone, folder, **crop, **_reading(folder, workers))
             for folder in folders
         )
         rows: list[Row] = []
@@ -85,7 +87,7 @@ def knn(
                 a.cls, a.labels, b.cls, b.labels, k=number, temperature=temperature
             )
             rows.append({"k": number, "top1": found.top1, "top5": found.top5})
-        begun.finish(
+        evaluation.finish(
             "knn",
             data=_data_row(folders, len(a.labels), len(b.labels)),
             settings={**crop, "temperature": temperature},
@@ -143,9 +145,11 @@ def linear(
     settings = ProbeSettings(chosen, epochs, batch_size, held_out, seed)
     folders = open_two_folders(train, val, "a linear probe")
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with evaluation(weights, **loading, out=out, cache=cache, no_cache=no_cache) as begun:
-        crop = CenterCrop(whole_patches(size, begun.backbone.patch_size), resize, flip)
-        result = _probe(begun, folders, crop, settings, workers, frozen=frozen_features)
+    with begin_evaluation(
+        weights, **loading, out=out, cache=cache, no_cache=no_cache
+    ) as evaluation:
+        crop = CenterCrop(whole_patches(size, evaluation.backbone.patch_size), resize, flip)
+        result = _probe(evaluation, folders, crop, settings, workers, frozen=frozen_features)
         rows: list[Row] = [
             {
                 "rate": found.rate,
@@ -157,7 +161,7 @@ def linear(
             for found in result.rates
         ]
         lines = as_text(rows, _RATE_COLUMNS)
-        begun.finish(
+        evaluation.finish(
             "linear",
             data=_data_row(folders, result.num_train, result.num_val),
             settings={
@@ -176,7 +180,7 @@ def linear(
 
 
 def _probe(
-    begun: Evaluation,
+    evaluation: Evaluation,
     folders: "tuple[PhotoFolder, PhotoFolder]",
     crop: "CenterCrop",
     settings: "ProbeSettings",
@@ -188,16 +192,16 @@ def _probe(
     from dino.evaluation.linear import linear_crops, linear_frozen
 
     train, val = folders
-    views = partial(begun.cache.views, begun.backbone)
+    views = partial(evaluation.cache.views, evaluation.backbone)
     a = views(train, crop, **_reading(train, workers)) if frozen else None
     b = views(val, replace(crop, flip=False), **_reading(val, workers))
     if a is not None:
         progress = run.progress("linear probe", "epochs")
-        device = begun.backbone.device
+        device = evaluation.backbone.device
         result = linear_frozen(a, b, settings=settings, device=device, progress=progress)
         return replace(result, unreadable=a.unreadable + b.unreadable)
     result = linear_crops(
-        begun.backbone,
+        evaluation.backbone,
         train,
         b,
         size=crop.size,
@@ -205,7 +209,7 @@ def _probe(
         settings=settings,
         workers=workers,
         progress=run.progress("linear probe", "photos"),
-        world=begun.world,
+        world=evaluation.world,
     )
     return replace(result, unreadable=result.unreadable + b.unreadable)
 

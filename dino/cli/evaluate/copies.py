@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import Cache, NoCache, RandomTwin, Row, evaluation, identities
+from dino.cli.evaluate.evaluation import (
+    Cache,
+    NoCache,
+    RandomTwin,
+    Row,
+    SquareSize,
+    begin_evaluation,
+    identities,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,12 +43,7 @@ def copies(
         Path | None,
         typer.Option(help="Folder whitening is learned from. Default: the distractors."),
     ] = None,
-    size: Annotated[
-        int,
-        typer.Option(
-            help="Both sides in px that photos are stretched to, down to whole patches.", min=1
-        ),
-    ] = 320,
+    size: SquareSize = 320,
     whiten: Annotated[
         bool, typer.Option("--whiten/--no-whiten", help="Whiten descriptors by PCA.")
     ] = True,
@@ -75,21 +78,23 @@ def copies(
     opened = open_copydays if is_copydays(data) else open_photos
     found = opened(data, distractors=distractors, whitening=whitening, limit=limit)
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with evaluation(weights, **loading, out=out, cache=cache, no_cache=no_cache) as begun:
-        if pages and begun.world.leads:
+    with begin_evaluation(
+        weights, **loading, out=out, cache=cache, no_cache=no_cache
+    ) as evaluation:
+        if pages and evaluation.world.leads:
             _write_sheet(found, pages, seed, out)
         options: Row = {
-            "size": whole_patches(size, begun.backbone.patch_size),
+            "size": whole_patches(size, evaluation.backbone.patch_size),
             "seed": seed,
             "whiten": whiten,
             "components": components,
         }
-        networks = begun.networks(random=random)
+        networks = evaluation.networks(random=random)
         results = {
             role: copy_detection(
                 network,
                 found,
-                cache=begun.cache,
+                cache=evaluation.cache,
                 workers=workers,
                 progress=run.progress(f"copies by {network.name}", "photos"),
                 **options,
@@ -97,7 +102,7 @@ def copies(
             for role, network in networks.items()
         }
         first = results["weights"]
-        begun.finish(
+        evaluation.finish(
             "copies",
             data={
                 "path": str(data),

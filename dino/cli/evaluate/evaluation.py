@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from dino.model.backbone import Backbone
     from dino.system.distributed import World
 
+SquareSize = Annotated[
+    int,
+    typer.Option(
+        help="Both sides in px that photos are stretched to, down to whole patches.", min=1
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(help="Folder that keeps features. Default: cache/ in the checkpoints folder."),
@@ -32,7 +38,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation that has begun, with its weights loaded; `evaluation` makes it.
+    """One evaluation that has evaluation, with its weights loaded; `begin_evaluation` makes it.
 
     `world` is all processes that torchrun started; `cache` keeps features.
     """
@@ -94,7 +100,7 @@ class Evaluation:
 
 
 @contextmanager
-def evaluation(
+def begin_evaluation(
     weights: str | None,
     *,
     key: str,
@@ -134,7 +140,7 @@ def evaluation(
 
 def identities(networks: "dict[str, Backbone]") -> dict[str, list[str]]:
     """Name the networks of a report by their weights' digests."""
-    return {role: [one.name, one.weights_sha256] for role, one in networks.items()}
+    return {role: [n.name, n.weights_sha256] for role, n in networks.items()}
 
 
 def as_text(rows: Sequence[Row], columns: dict[str, tuple[str, str]]) -> list[dict[str, str]]:

@@ -14,7 +14,7 @@ from dino.cli.evaluate.evaluation import (
     RandomTwin,
     Row,
     as_text,
-    evaluation,
+    begin_evaluation,
     identities,
 )
 
@@ -90,10 +90,12 @@ def retrieval(
     found = _open(data, database, queries, boxes=boxes, limit=limit)
     options: Row = {"size": size, "scales": SCALES if multiscale else SINGLE_SCALE}
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with evaluation(weights, **loading, out=out, cache=cache, no_cache=no_cache) as begun:
-        networks = begun.networks(random=random)
+    with begin_evaluation(
+        weights, **loading, out=out, cache=cache, no_cache=no_cache
+    ) as evaluation:
+        networks = evaluation.networks(random=random)
         searches = {
-            role: _search(begun, network, found, workers=workers, **options)
+            role: _search(evaluation, network, found, workers=workers, **options)
             for role, network in networks.items()
         }
         rows = [row for role, searched in searches.items() for row in _rows(role, searched)]
@@ -103,9 +105,9 @@ def retrieval(
                 f"{len(found.lonely)} photos have none of their class to find and count nowhere: "
                 f"{run.list_some(found.lonely)}"
             )
-        if pages and begun.world.leads:
-            _write_sheet(begun.backbone.name, found, first, pages, out)
-        begun.finish(
+        if pages and evaluation.world.leads:
+            _write_sheet(evaluation.backbone.name, found, first, pages, out)
+        evaluation.finish(
             "retrieval",
             data={
                 "path": str(found.database.root),
@@ -159,7 +161,7 @@ def _open(
 
 
 def _search(
-    begun: Evaluation,
+    evaluation: Evaluation,
     network: "Backbone",
     data: "RetrievalData",
     *,
@@ -173,7 +175,7 @@ def _search(
     def read(photos: "PhotoSet") -> "tuple[Tensor, list[int]]":
         shown = run.progress(f"features of {photos.root} by {network.name}", "photos")
         options: Row = {"size": size, "scales": scales, "workers": workers, "progress": shown}
-        return kept_features(begun.cache, network, photos, **options)
+        return kept_features(evaluation.cache, network, photos, **options)
 
     features, rows = read(data.database)
     asked, asking = (features, rows) if data.queries is None else read(data.queries)

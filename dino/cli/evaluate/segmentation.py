@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import RandomTwin, Row, as_text, evaluation, identities
+from dino.cli.evaluate.evaluation import (
+    RandomTwin,
+    Row,
+    SquareSize,
+    as_text,
+    begin_evaluation,
+    identities,
+)
 
 if TYPE_CHECKING:
     from dino.evaluation.segmentation import SegmentationResult
@@ -50,12 +57,7 @@ def segmentation(
         Path, typer.Option(help="Folder with images/ and masks/, a VOC2012 folder, or a COCO JSON.")
     ],
     weights: run.Weights = None,
-    size: Annotated[
-        int,
-        typer.Option(
-            help="Both sides in px that photos are stretched to, down to whole patches.", min=1
-        ),
-    ] = 480,
+    size: SquareSize = 480,
     masses: Annotated[
         str, typer.Option(help="Shares of a head's attention that masks hold.")
     ] = "0.6,0.8",
@@ -94,8 +96,8 @@ def segmentation(
     methods = _methods(discovery)
     found = open_masks(data, photos=photos, split=split)
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with evaluation(weights, **loading, out=out) as begun:
-        networks = begun.networks(random=random, twin=twin, vit_only=True)
+    with begin_evaluation(weights, **loading, out=out) as evaluation:
+        networks = evaluation.networks(random=random, twin=twin, vit_only=True)
         options: Row = {"resample": resample.value, "discovery": methods, "keys": keys.value}
         measured = {
             role: attention_jaccard(
@@ -104,13 +106,13 @@ def segmentation(
                 size=size,
                 masses=sorted({*named, *CURVE_MASSES}),
                 progress=run.progress(role, "photos"),
-                world=begun.world,
+                world=evaluation.world,
                 **options,
             )
             for role, network in networks.items()
         }
         first, rows = measured["weights"], _rows(measured)
-        begun.finish(
+        evaluation.finish(
             "segmentation",
             data={
                 "path": str(data),
@@ -120,7 +122,7 @@ def segmentation(
                 "num_without_object": first.num_without_object,
             },
             settings={
-                "size": whole_patches(size, begun.backbone.patch_size),
+                "size": whole_patches(size, evaluation.backbone.patch_size),
                 "masses": named,
                 **options,
                 "networks": identities(networks),
@@ -147,7 +149,7 @@ def _methods(text: str) -> list[str]:
 
 
 def _rows(results: "dict[str, SegmentationResult]") -> list[Row]:
-    """Make a row of every mass and method of every network, and last one of the baseline that marks whole photos."""
+    """Make a row of every mass and method of every network; last the baseline, which marks whole photos."""
     rows: list[Row] = [
         {
             "network": role,

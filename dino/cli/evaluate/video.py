@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import Row, as_text, evaluation, identities
+from dino.cli.evaluate.evaluation import Row, as_text, begin_evaluation, identities
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
 
     from dino.evaluation.davis import VideoSequence
@@ -84,11 +82,11 @@ def video(
     settings = PropagationSettings(topk, window, context, temperature)
     found = open_davis(data, year=year, sequences=run.words(sequences or ""))
     loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with evaluation(weights, **loading, out=out) as begun:
-        patch = begun.backbone.patch_size
+    with begin_evaluation(weights, **loading, out=out) as evaluation:
+        patch = evaluation.backbone.patch_size
         network_size((size, size), short_side=size, patch_size=patch)  # refuses one too small
-        networks = begun.networks(random=random, vit_only=True)
-        keep = partial(_write, out=out, mark=begun.backbone.is_random)
+        networks = evaluation.networks(random=random, vit_only=True)
+        keep = partial(_write, out=out, mark=evaluation.backbone.is_random)
         measured = {
             role: video_segmentation(
                 network,
@@ -97,12 +95,13 @@ def video(
                 settings=settings,
                 keep=keep if role == "weights" else None,
                 progress=run.progress(role, "frames"),
-                world=begun.world,
+                world=evaluation.world,
             )
             for role, network in networks.items()
         }
-        rows = _rows(measured)
-        begun.finish(
+        rows = [row for role, result in measured.items() for row in _rows(role, result)]
+        rows += _rows(_STILL, measured["weights"], still=True)
+        evaluation.finish(
             "video",
             data={
                 "path": str(data),
@@ -118,7 +117,7 @@ def video(
             },
             rows=rows,
             table=_table(rows),
-            note=f"masks/ and the videos are of {begun.backbone.name}, below {out}",
+            note=f"masks/ and the videos are of {evaluation.backbone.name}, below {out}",
             unreadable=(),
         )
 
@@ -138,26 +137,16 @@ def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, ma
     write_mp4(pictures, out / f"{sequence.name}.mp4", fps=_FPS)
 
 
-def _rows(results: "dict[str, VideoResult]") -> list[Row]:
-    """Make a row of each object of each network and of the baseline, and of their means."""
-    rows: list[Row] = []
-    for role, result in results.items():
-        for found in result.sequences:
-            rows += _object_rows(role, found, found.objects, found.seconds_per_frame)
-        rows.append(_row(role, _MEAN, None, result.mean, result, result.seconds_per_frame))
-    still = results["weights"]
-    for found in still.sequences:
-        rows += _object_rows(_STILL, found, found.still, None)
-    return [*rows, _row(_STILL, _MEAN, None, still.mean_still, still, None)]
-
-
-def _object_rows(
-    role: str, sequence: "SequenceResult", objects: "Sequence[VideoScores]", seconds: float | None
-) -> list[Row]:
-    return [
-        _row(role, sequence.name, label, scores, sequence, seconds)
-        for label, scores in enumerate(objects, start=1)
+def _rows(role: str, result: "VideoResult", *, still: bool = False) -> list[Row]:
+    """Make a row of each object and of their mean; `still`: of first masks that never move."""
+    rows = [
+        _row(role, found.name, label, scores, found, None if still else found.seconds_per_frame)
+        for found in result.sequences
+        for label, scores in enumerate(found.still if still else found.objects, start=1)
     ]
+    mean = result.mean_still if still else result.mean
+    seconds = None if still else result.seconds_per_frame
+    return [*rows, _row(role, _MEAN, None, mean, result, seconds)]
 
 
 def _row(
