@@ -21,7 +21,6 @@ import typer
 
 if TYPE_CHECKING:
     import numpy as np
-
     from dino.model.backbone import Backbone
     from dino.system.files import File
 
@@ -73,6 +72,8 @@ Threads = Annotated[
 Nice = Annotated[
     int, typer.Option(help="Niceness added, so that other work goes first.", min=0, max=19)
 ]
+
+Row = dict[str, Any]  # of a report: figures by name
 
 _RENEW_S = 0.1
 _MAX_NAMED = 10

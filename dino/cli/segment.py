@@ -11,7 +11,6 @@ from dino.cli import run
 
 if TYPE_CHECKING:
     import numpy as np
-
     from dino.masks.settings import Mask
     from dino.system.files import File
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import Row, as_text, finish_report
+from dino.cli.evaluate import shared
 from dino.cli.train import Preset, parse_settings
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def ablation(
     found = _run_all(configs, data, runs or out / "runs", knn=knn, device=device, workers=workers)
     if run.is_first():
         settings = {"preset": preset.value, "variants": names, **_in_common(base)}
-        measured: Row = {
+        measured: run.Row = {
             "path": str(data),
             "num_images": num_photos,
             "knn_path": None if knn is None else str(knn),
@@ -125,7 +125,7 @@ def _base(
         fitted |= {"epochs": -(-steps // per_epoch), "max_steps": steps}
         config = preset_config(preset.value, num_photos=num_photos, **fitted)
     total = min(config.epochs * per_epoch, config.max_steps or config.epochs * per_epoch)
-    own: Row = {
+    own: run.Row = {
         "warmup_epochs": total / per_epoch / 10,
         "log_every": max(1, total // _LINES),
         "probe_every": max(1, config.epochs // _PROBES),
@@ -135,7 +135,7 @@ def _base(
     return replace(config, **{name: value for name, value in own.items() if name not in given})
 
 
-def _in_common(base: "TrainConfig") -> Row:
+def _in_common(base: "TrainConfig") -> run.Row:
     """Collect what differs from the paper's recipe in all variants, but for the parts they are about."""
     from dino.training.ablation import variant_configs
 
@@ -192,8 +192,8 @@ def _print_some(name: str) -> "Callable[[str], None]":
 def _finish(
     found: "dict[str, Run]",
     base: "TrainConfig",
-    data: Row,
-    settings: Row,
+    data: run.Row,
+    settings: run.Row,
     device: str,
     seconds: float,
     out: Path,
@@ -226,11 +226,11 @@ def _finish(
     )
     pages = {"ablation.svg": ablation_svg(report), "ablation.html": ablation_html(report)}
     run.write_files(((page, text.encode()) for page, text in pages.items()), out)
-    finish_report(report, out, [_line(row) for row in rows], _NOTE)
+    shared.finish_report(report, out, [_line(row) for row in rows], _NOTE)
 
 
-def _line(row: Row) -> dict[str, str]:
-    (line,) = as_text([row], _COLUMNS)
+def _line(row: run.Row) -> dict[str, str]:
+    (line,) = shared.as_text([row], _COLUMNS)
     since = f" from step {row['collapse_step']}" if row["collapse"] else ""
     state = f"{row['collapse'] or ''}{since}" if row["state"] == "finished" else row["state"]
     return {**line, "": state}

@@ -14,15 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import (
-    Cache,
-    Evaluation,
-    NoCache,
-    Row,
-    as_text,
-    begin_evaluation,
-    open_two_folders,
-)
+from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
     from dino.evaluation.linear import LinearResult
@@ -53,8 +45,8 @@ def knn(
         float, typer.Option(help="A neighbour's vote weighs exp(cosine / temperature).")
     ] = 0.07,
     out: run.Out = Path("results"),
-    cache: Cache = None,
-    no_cache: NoCache = False,
+    cache: shared.Cache = None,
+    no_cache: shared.NoCache = False,
     workers: run.Workers = 2,
     threads: run.Threads = None,
     key: run.Key = "teacher",
@@ -71,17 +63,18 @@ def knn(
         raise UserError(
             f"got --k {k} and --temperature {temperature}; expected 1 or more, and above 0"
         )
-    folders = open_two_folders(train, val, "k-NN")
-    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with begin_evaluation(
-        weights, **loading, out=out, cache=cache, no_cache=no_cache
-    ) as evaluation:
-        crop: Row = {"size": whole_patches(size, evaluation.backbone.patch_size), "resize": resize}
+    folders = shared.open_two_folders(train, val, "k-NN")
+    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with shared.begin(weights, **loading, out=out, cache=cache, no_cache=no_cache) as evaluation:
+        crop: run.Row = {
+            "size": whole_patches(size, evaluation.backbone.patch_size),
+            "resize": resize,
+        }
         a, b = (
             evaluation.cache.cls(evaluation.backbone, folder, **crop, **_reading(folder, workers))
             for folder in folders
         )
-        rows: list[Row] = []
+        rows: list[run.Row] = []
         for number in neighbours:
             found = knn_accuracy(
                 a.cls, a.labels, b.cls, b.labels, k=number, temperature=temperature
@@ -92,7 +85,7 @@ def knn(
             data=_data_row(folders, len(a.labels), len(b.labels)),
             settings={**crop, "temperature": temperature},
             rows=rows,
-            table=as_text(rows, {"k": ("k", ""), **_ACCURACIES}),
+            table=shared.as_text(rows, {"k": ("k", ""), **_ACCURACIES}),
             unreadable=[*a.unreadable, *b.unreadable],
         )
 
@@ -125,8 +118,8 @@ def linear(
     ] = 0.1,
     seed: Annotated[int, typer.Option(help="Seed of order, crops and held-out part.", min=0)] = 0,
     out: run.Out = Path("results"),
-    cache: Cache = None,
-    no_cache: NoCache = False,
+    cache: shared.Cache = None,
+    no_cache: shared.NoCache = False,
     workers: run.Workers = 2,
     threads: run.Threads = None,
     key: run.Key = "teacher",
@@ -143,14 +136,12 @@ def linear(
         raise UserError("--flip belongs to --frozen-features; random crops are mirrored anyway")
     chosen = tuple(run.distinct_numbers(rates, float, "--rates")) if rates else RATES
     settings = ProbeSettings(chosen, epochs, batch_size, held_out, seed)
-    folders = open_two_folders(train, val, "a linear probe")
-    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with begin_evaluation(
-        weights, **loading, out=out, cache=cache, no_cache=no_cache
-    ) as evaluation:
+    folders = shared.open_two_folders(train, val, "a linear probe")
+    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with shared.begin(weights, **loading, out=out, cache=cache, no_cache=no_cache) as evaluation:
         crop = CenterCrop(whole_patches(size, evaluation.backbone.patch_size), resize, flip)
         result = _probe(evaluation, folders, crop, settings, workers, frozen=frozen_features)
-        rows: list[Row] = [
+        rows: list[run.Row] = [
             {
                 "rate": found.rate,
                 "chosen": found.rate == result.rate,
@@ -160,7 +151,7 @@ def linear(
             }
             for found in result.rates
         ]
-        lines = as_text(rows, _RATE_COLUMNS)
+        lines = shared.as_text(rows, _RATE_COLUMNS)
         evaluation.finish(
             "linear",
             data=_data_row(folders, result.num_train, result.num_val),
@@ -180,7 +171,7 @@ def linear(
 
 
 def _probe(
-    evaluation: Evaluation,
+    evaluation: shared.Evaluation,
     folders: "tuple[PhotoFolder, PhotoFolder]",
     crop: "CenterCrop",
     settings: "ProbeSettings",
@@ -214,13 +205,13 @@ def _probe(
     return replace(result, unreadable=result.unreadable + b.unreadable)
 
 
-def _reading(folder: "PhotoFolder", workers: int) -> Row:
+def _reading(folder: "PhotoFolder", workers: int) -> run.Row:
     """Say how a folder's photos are read, and how the progress of it is shown."""
     show = run.progress(f"features of {folder.root}", "photos")
     return {"workers": workers, "progress": show}
 
 
-def _data_row(folders: "tuple[PhotoFolder, PhotoFolder]", num_train: int, num_val: int) -> Row:
+def _data_row(folders: "tuple[PhotoFolder, PhotoFolder]", num_train: int, num_val: int) -> run.Row:
     """Describe what was measured on, and what it was compared with."""
     train, val = folders
     return {

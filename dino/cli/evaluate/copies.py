@@ -6,19 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import (
-    Cache,
-    NoCache,
-    RandomTwin,
-    Row,
-    SquareSize,
-    begin_evaluation,
-    identities,
-)
+from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
     import numpy as np
-
     from dino.evaluation.copies import CopyResult
     from dino.evaluation.copies_data import CopyData
 
@@ -43,7 +34,7 @@ def copies(
         Path | None,
         typer.Option(help="Folder whitening is learned from. Default: the distractors."),
     ] = None,
-    size: SquareSize = 320,
+    size: shared.SquareSize = 320,
     whiten: Annotated[
         bool, typer.Option("--whiten/--no-whiten", help="Whiten descriptors by PCA.")
     ] = True,
@@ -57,13 +48,13 @@ def copies(
         int | None, typer.Option(help="Take so many photos of --data, evenly spread.", min=1)
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the copies made here.", min=0)] = 0,
-    random: RandomTwin = True,
+    random: shared.RandomTwin = True,
     pages: Annotated[
         int, typer.Option(help="Originals to show with their copies in copies.png.", min=0)
     ] = 0,
     out: run.Out = Path("results"),
-    cache: Cache = None,
-    no_cache: NoCache = False,
+    cache: shared.Cache = None,
+    no_cache: shared.NoCache = False,
     workers: run.Workers = 2,
     threads: run.Threads = None,
     key: run.Key = "teacher",
@@ -77,13 +68,11 @@ def copies(
 
     opened = open_copydays if is_copydays(data) else open_photos
     found = opened(data, distractors=distractors, whitening=whitening, limit=limit)
-    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with begin_evaluation(
-        weights, **loading, out=out, cache=cache, no_cache=no_cache
-    ) as evaluation:
+    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with shared.begin(weights, **loading, out=out, cache=cache, no_cache=no_cache) as evaluation:
         if pages and evaluation.world.leads:
             _write_sheet(found, pages, seed, out)
-        options: Row = {
+        options: run.Row = {
             "size": whole_patches(size, evaluation.backbone.patch_size),
             "seed": seed,
             "whiten": whiten,
@@ -116,7 +105,7 @@ def copies(
                 **options,
                 "whitening": found.whitening_is if whiten else None,
                 "kept_components": first.components,
-                "networks": identities(networks),
+                "networks": shared.identities(networks),
             },
             rows=[row for role, result in results.items() for row in _rows(role, result)],
             table=_table(results),
@@ -134,7 +123,7 @@ def _note(data: "CopyData", result: "CopyResult") -> str:
     return f"{searched}; whitened on {data.whitening_is}, {result.components} directions"
 
 
-def _rows(role: str, result: "CopyResult") -> list[Row]:
+def _rows(role: str, result: "CopyResult") -> list[run.Row]:
     """Make a row a distortion and one of all queries, in percent."""
     return [
         {
@@ -184,7 +173,6 @@ def _write_sheet(data: "CopyData", num: int, seed: int, out: Path) -> None:
 def _pictures(data: "CopyData", row: int, seed: int) -> "list[tuple[str, np.ndarray]]":
     """Collect the captions and pictures of an original and its copies."""
     import numpy as np
-
     from dino.evaluation.distortions import copies as made_of
     from dino.media.images import read
 

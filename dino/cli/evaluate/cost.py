@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import Row, as_text, finish_report
+from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
     from dino.training.cost import StepCost
@@ -55,7 +55,7 @@ def cost(
         raise UserError("eval cost measures one process; start it without torchrun")
     check_steps(steps, warmup)
     started = time.perf_counter()
-    settings: Row = {
+    settings: run.Row = {
         "arch": arch,
         "patch_size": patch,
         "global_size": global_size,
@@ -78,12 +78,12 @@ def cost(
 
 
 def _finish(
-    measured: "list[tuple[Row, StepCost]]", settings: Row, out: Path, started: float
+    measured: "list[tuple[run.Row, StepCost]]", settings: run.Row, out: Path, started: float
 ) -> None:
     from dino.evaluation.report import report_without_weights
 
     machine = measured[0][1]
-    rows: list[Row] = [
+    rows: list[run.Row] = [
         {
             **crops,
             "step_s": found.seconds,
@@ -117,10 +117,10 @@ def _finish(
         threads=machine.threads,
     )
     shown = [row | {"peak_gb": row["peak_bytes"] / _GB} for row in rows]
-    finish_report(report, out, as_text(shown, _COLUMNS), note(machine, rows))
+    shared.finish_report(report, out, shared.as_text(shown, _COLUMNS), note(machine, rows))
 
 
-def note(machine: "StepCost", rows: list[Row]) -> str:
+def note(machine: "StepCost", rows: list[run.Row]) -> str:
     """Say what the figures are of, and whether something else was running meanwhile."""
     on_gpu = machine.device.startswith("cuda")
     held = "what torch allocated on the GPU" if on_gpu else "the whole process, libraries included"

@@ -7,23 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import (
-    Cache,
-    Evaluation,
-    NoCache,
-    RandomTwin,
-    Row,
-    as_text,
-    begin_evaluation,
-    identities,
-)
+from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from dino.evaluation.retrieval import SearchResult, Truth
     from dino.evaluation.retrieval_data import PhotoSet, RetrievalData
     from dino.model.backbone import Backbone
+    from torch import Tensor
 
 _KAPPAS = (1, 5, 10)
 _TOP = 5
@@ -71,13 +61,13 @@ def retrieval(
     limit: Annotated[
         int | None, typer.Option(help="Classes: so many photos of a folder, evenly spread.", min=1)
     ] = None,
-    random: RandomTwin = True,
+    random: shared.RandomTwin = True,
     pages: Annotated[
         int, typer.Option(help="Queries to show with their first five in retrieval.png.", min=0)
     ] = 0,
     out: run.Out = Path("results"),
-    cache: Cache = None,
-    no_cache: NoCache = False,
+    cache: shared.Cache = None,
+    no_cache: shared.NoCache = False,
     workers: run.Workers = 2,
     threads: run.Threads = None,
     key: run.Key = "teacher",
@@ -88,11 +78,9 @@ def retrieval(
     from dino.evaluation.scales import SCALES, SINGLE_SCALE
 
     found = _open(data, database, queries, boxes=boxes, limit=limit)
-    options: Row = {"size": size, "scales": SCALES if multiscale else SINGLE_SCALE}
-    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with begin_evaluation(
-        weights, **loading, out=out, cache=cache, no_cache=no_cache
-    ) as evaluation:
+    options: run.Row = {"size": size, "scales": SCALES if multiscale else SINGLE_SCALE}
+    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with shared.begin(weights, **loading, out=out, cache=cache, no_cache=no_cache) as evaluation:
         networks = evaluation.networks(random=random)
         searches = {
             role: _search(evaluation, network, found, workers=workers, **options)
@@ -117,9 +105,14 @@ def retrieval(
                 "num_queries": len(first.queries),
                 "num_without_match": len(found.lonely),
             },
-            settings={**options, "boxes": boxes, "limit": limit, "networks": identities(networks)},
+            settings={
+                **options,
+                "boxes": boxes,
+                "limit": limit,
+                "networks": shared.identities(networks),
+            },
             rows=rows,
-            table=as_text(rows, _COLUMNS),
+            table=shared.as_text(rows, _COLUMNS),
             unreadable=first.unreadable,
         )
         if found.lonely:
@@ -161,7 +154,7 @@ def _open(
 
 
 def _search(
-    evaluation: Evaluation,
+    evaluation: shared.Evaluation,
     network: "Backbone",
     data: "RetrievalData",
     *,
@@ -174,7 +167,7 @@ def _search(
 
     def read(photos: "PhotoSet") -> "tuple[Tensor, list[int]]":
         shown = run.progress(f"features of {photos.root} by {network.name}", "photos")
-        options: Row = {"size": size, "scales": scales, "workers": workers, "progress": shown}
+        options: run.Row = {"size": size, "scales": scales, "workers": workers, "progress": shown}
         return kept_features(evaluation.cache, network, photos, **options)
 
     features, rows = read(data.database)
@@ -190,7 +183,7 @@ def _search(
     return _Searched(rows, asking, protocols, result, list(dict.fromkeys(left_out)))
 
 
-def _rows(role: str, searched: _Searched) -> list[Row]:
+def _rows(role: str, searched: _Searched) -> list[run.Row]:
     """Make a row a protocol, in percent; queries without a relevant photo count nowhere."""
     import numpy as np
 

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import (
-    RandomTwin,
-    Row,
-    SquareSize,
-    as_text,
-    begin_evaluation,
-    identities,
-)
+from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
     from dino.evaluation.segmentation import SegmentationResult
@@ -57,11 +50,11 @@ def segmentation(
         Path, typer.Option(help="Folder with images/ and masks/, a VOC2012 folder, or a COCO JSON.")
     ],
     weights: run.Weights = None,
-    size: SquareSize = 480,
+    size: shared.SquareSize = 480,
     masses: Annotated[
         str, typer.Option(help="Shares of a head's attention that masks hold.")
     ] = "0.6,0.8",
-    random: RandomTwin = True,
+    random: shared.RandomTwin = True,
     twin: Annotated[
         str | None, typer.Option(help="Other weights to put beside, such as a supervised twin.")
     ] = None,
@@ -95,10 +88,10 @@ def segmentation(
         check_mass(mass)
     methods = _methods(discovery)
     found = open_masks(data, photos=photos, split=split)
-    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with begin_evaluation(weights, **loading, out=out) as evaluation:
+    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with shared.begin(weights, **loading, out=out) as evaluation:
         networks = evaluation.networks(random=random, twin=twin, vit_only=True)
-        options: Row = {"resample": resample.value, "discovery": methods, "keys": keys.value}
+        options: run.Row = {"resample": resample.value, "discovery": methods, "keys": keys.value}
         measured = {
             role: attention_jaccard(
                 network,
@@ -125,7 +118,7 @@ def segmentation(
                 "size": whole_patches(size, evaluation.backbone.patch_size),
                 "masses": named,
                 **options,
-                "networks": identities(networks),
+                "networks": shared.identities(networks),
                 "best_head": "oracle: the best head of each object",
                 "best_mask": "oracle: the best mask found for each object",
             },
@@ -148,9 +141,9 @@ def _methods(text: str) -> list[str]:
     return methods
 
 
-def _rows(results: "dict[str, SegmentationResult]") -> list[Row]:
+def _rows(results: "dict[str, SegmentationResult]") -> list[run.Row]:
     """Make a row of every mass and method of every network; last the baseline, which marks whole photos."""
-    rows: list[Row] = [
+    rows: list[run.Row] = [
         {
             "network": role,
             "method": "attention",
@@ -163,7 +156,7 @@ def _rows(results: "dict[str, SegmentationResult]") -> list[Row]:
         for at in result.masses
     ]
     everything = results["weights"].all_foreground
-    baseline: Row = {
+    baseline: run.Row = {
         "network": "all foreground",
         "method": "all foreground",
         "mass": None,
@@ -180,15 +173,15 @@ def _rows(results: "dict[str, SegmentationResult]") -> list[Row]:
     return [*rows, baseline]
 
 
-def _table(rows: list[Row], masses: list[float]) -> list[dict[str, str]]:
+def _table(rows: list[run.Row], masses: list[float]) -> list[dict[str, str]]:
     """Write the masses asked for of every network, and the baseline."""
     measured = {(row["network"], row["mass"]): row for row in rows if row["method"] == "attention"}
     roles = dict.fromkeys(role for role, _ in measured)
     shown = [measured[role, mass] for role in roles for mass in masses]
-    return as_text([*shown, rows[-1]], _COLUMNS)
+    return shared.as_text([*shown, rows[-1]], _COLUMNS)
 
 
-def _note(rows: list[Row]) -> str:
+def _note(rows: list[run.Row]) -> str:
     """Say what the figures mean, with a table of the objects found if any were sought."""
     from dino.evaluation.report import table
 
@@ -196,4 +189,4 @@ def _note(rows: list[Row]) -> str:
     if len(found) == 1:  # the baseline alone
         return _ORACLE
     found[-1] = found[-1] | {"method": None}
-    return f"{_ORACLE}\n\n{table(as_text(found, _FOUND_COLUMNS))}\n{_FOUND}"
+    return f"{_ORACLE}\n\n{table(shared.as_text(found, _FOUND_COLUMNS))}\n{_FOUND}"

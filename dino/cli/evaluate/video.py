@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
-from dino.cli.evaluate.evaluation import Row, as_text, begin_evaluation, identities
+from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
     import numpy as np
-
     from dino.evaluation.davis import VideoSequence
     from dino.evaluation.video import SequenceResult, VideoResult, VideoScores
 
@@ -81,8 +80,8 @@ def video(
 
     settings = PropagationSettings(topk, window, context, temperature)
     found = open_davis(data, year=year, sequences=run.words(sequences or ""))
-    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with begin_evaluation(weights, **loading, out=out) as evaluation:
+    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with shared.begin(weights, **loading, out=out) as evaluation:
         patch = evaluation.backbone.patch_size
         network_size((size, size), short_side=size, patch_size=patch)  # refuses one too small
         networks = evaluation.networks(random=random, vit_only=True)
@@ -113,7 +112,7 @@ def video(
             settings={
                 "size": size // patch * patch,
                 **asdict(settings),
-                "networks": identities(networks),
+                "networks": shared.identities(networks),
             },
             rows=rows,
             table=_table(rows),
@@ -137,7 +136,7 @@ def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, ma
     write_mp4(pictures, out / f"{sequence.name}.mp4", fps=_FPS)
 
 
-def _rows(role: str, result: "VideoResult", *, still: bool = False) -> list[Row]:
+def _rows(role: str, result: "VideoResult", *, still: bool = False) -> list[run.Row]:
     """Make a row of each object and of their mean; `still`: of first masks that never move."""
     rows = [
         _row(role, found.name, label, scores, found, None if still else found.seconds_per_frame)
@@ -156,7 +155,7 @@ def _row(
     scores: "VideoScores",
     of: "SequenceResult | VideoResult",
     seconds: float | None,
-) -> Row:
+) -> run.Row:
     return {
         "network": role,
         "sequence": name,
@@ -169,11 +168,11 @@ def _row(
     }
 
 
-def _table(rows: list[Row]) -> list[dict[str, str]]:
+def _table(rows: list[run.Row]) -> list[dict[str, str]]:
     """Write the objects of the weights, and every mean, in percent."""
     shown = [row for row in rows if row["network"] == "weights" or row["sequence"] == _MEAN]
     percents = [
         {key: 100 * value if key.startswith(("j_", "f_")) else value for key, value in row.items()}
         for row in shown
     ]
-    return as_text(percents, _COLUMNS)
+    return shared.as_text(percents, _COLUMNS)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,12 +33,10 @@ RandomTwin = Annotated[
     bool, typer.Option("--random/--no-random", help="The same network with random weights too.")
 ]
 
-Row = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation that has evaluation, with its weights loaded; `begin_evaluation` makes it.
+    """One evaluation that has evaluation, with its weights loaded; `begin` makes it.
 
     `world` is all processes that torchrun started; `cache` keeps features.
     """
@@ -47,7 +45,7 @@ class Evaluation:
     cache: "FeatureCache"
     world: "World"
     out: Path
-    loading: Row
+    loading: run.Row
     started: float
 
     def networks(
@@ -76,9 +74,9 @@ class Evaluation:
         self,
         task: str,
         *,
-        data: Row,
-        settings: Row,
-        rows: list[Row],
+        data: run.Row,
+        settings: run.Row,
+        rows: list[run.Row],
         table: Sequence[dict[str, str]],
         unreadable: Sequence[Path],
         note: str = "",
@@ -100,7 +98,7 @@ class Evaluation:
 
 
 @contextmanager
-def begin_evaluation(
+def begin(
     weights: str | None,
     *,
     key: str,
@@ -127,7 +125,7 @@ def begin_evaluation(
     started = time.perf_counter()
     run.make_folder(out)
     run.set_threads(threads)
-    loading: Row = {"key": key, "device": device, "precision": precision}
+    loading: run.Row = {"key": key, "device": device, "precision": precision}
     with joined(device, exchange_on="cpu") as world:
         backbone = run.load_weights(weights, **loading)
         loading["precision"] = of_first_process(backbone.precision)
@@ -143,7 +141,7 @@ def identities(networks: "dict[str, Backbone]") -> dict[str, list[str]]:
     return {role: [n.name, n.weights_sha256] for role, n in networks.items()}
 
 
-def as_text(rows: Sequence[Row], columns: dict[str, tuple[str, str]]) -> list[dict[str, str]]:
+def as_text(rows: Sequence[run.Row], columns: dict[str, tuple[str, str]]) -> list[dict[str, str]]:
     """Write values of rows under their titles, – for nothing.
 
     Args:
