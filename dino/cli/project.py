@@ -12,6 +12,7 @@ from dino.cli import run
 
 if TYPE_CHECKING:
     import numpy as np
+
     from dino.system.files import File
 
 Method = StrEnum("Method", ["pca", "tsne"])

@@ -21,6 +21,7 @@ import typer
 
 if TYPE_CHECKING:
     import numpy as np
+
     from dino.model.backbone import Backbone
     from dino.system.files import File
 

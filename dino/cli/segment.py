@@ -11,6 +11,7 @@ from dino.cli import run
 
 if TYPE_CHECKING:
     import numpy as np
+
     from dino.masks.settings import Mask
     from dino.system.files import File
 

@@ -10,6 +10,7 @@ from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
     import numpy as np
+
     from dino.evaluation.copies import CopyResult
     from dino.evaluation.copies_data import CopyData
 
@@ -173,6 +174,7 @@ def _write_sheet(data: "CopyData", num: int, seed: int, out: Path) -> None:
 def _pictures(data: "CopyData", row: int, seed: int) -> "list[tuple[str, np.ndarray]]":
     """Collect the captions and pictures of an original and its copies."""
     import numpy as np
+
     from dino.evaluation.distortions import copies as made_of
     from dino.media.images import read
 

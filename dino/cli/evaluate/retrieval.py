@@ -10,10 +10,11 @@ from dino.cli import run
 from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dino.evaluation.retrieval import SearchResult, Truth
     from dino.evaluation.retrieval_data import PhotoSet, RetrievalData
     from dino.model.backbone import Backbone
-    from torch import Tensor
 
 _KAPPAS = (1, 5, 10)
 _TOP = 5

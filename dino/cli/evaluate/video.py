@@ -12,6 +12,7 @@ from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
     import numpy as np
+
     from dino.evaluation.davis import VideoSequence
     from dino.evaluation.video import SequenceResult, VideoResult, VideoScores
 
