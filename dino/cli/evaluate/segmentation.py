@@ -165,7 +165,7 @@ def _rows(results: "dict[str, SegmentationResult]") -> list[run.Row]:
     }
     for role, result in results.items():
         for found in result.discovery[:-1]:
-            rows.append({"network": role, "mass": None, **asdict(found)})
+            rows.append({"network": role, "method": found.method, "mass": None, **asdict(found)})
     for whole in results["weights"].discovery[
         -1:
     ]:  # the whole photo as an object, which needs none
