@@ -1,119 +1,114 @@
-"""What `attend` takes to look further than the last block's CLS row.
+"""`attend`: what each head attends to, in the last block or in several, a folder of results a photo.
 
 python -m dino attend photo.jpg --layers all --queries cls,12:7 --rollout
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dino.cli import run
+
 if TYPE_CHECKING:
     import numpy as np
 
-    from dino.attention.files import Style
-    from dino.model.backbone import Backbone
-    from dino.model.queries import Query
     from dino.system.files import File
 
-Layers = Annotated[
-    str | None,
-    typer.Option(
-        help="Blocks to look into, from 0: all, or numbers such as 0,5,11. Default: the last.",
-        show_default=False,
-    ),
-]
-Queries = Annotated[
-    str | None,
-    typer.Option(
-        help="Tokens whose attention is drawn: cls, register:N, or row:column of a patch, such as "
-        "cls,12:7. Default: cls.",
-        show_default=False,
-    ),
-]
-Rollout = Annotated[
-    bool, typer.Option("--rollout", help="Attention rollout from the input to each layer as well.")
-]
-WithProjections = Annotated[
-    bool, typer.Option("--qkv", help="Queries, keys and values of all tokens into layers.npz.")
-]
-Logits = Annotated[
-    bool, typer.Option("--logits", help="Draw q·k/√d in place of its softmax, and save both.")
-]
 
+def attend(
+    photos: run.Photos,
+    weights: run.Weights = None,
+    size: run.Size = 480,
+    mass: run.Mass = 0.6,
+    out: run.Out = Path("out"),
+    colormap: Annotated[
+        run.Colormap, typer.Option(help="Colours of the maps.")
+    ] = run.Colormap.inferno,
+    opacity: Annotated[
+        float, typer.Option(help="1: the map alone; less: over the photo.", min=0.0, max=1.0)
+    ] = 1.0,
+    smooth: Annotated[bool, typer.Option("--smooth", help="Blend between patches.")] = False,
+    shared_scale: Annotated[
+        bool,
+        typer.Option("--shared-scale", help="One scale for all heads instead of each its own."),
+    ] = False,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Blocks to look into, from 0: all, or numbers such as 0,5,11. Default: the last."
+        ),
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            help="Tokens whose attention is drawn: cls, register:N, or row:column of a patch, such as "
+            "cls,12:7. Default: cls."
+        ),
+    ] = None,
+    rollout: Annotated[
+        bool,
+        typer.Option("--rollout", help="Attention rollout from the input to each layer as well."),
+    ] = False,
+    qkv: Annotated[
+        bool, typer.Option("--qkv", help="Queries, keys and values of all tokens into layers.npz.")
+    ] = False,
+    logits: Annotated[
+        bool, typer.Option("--logits", help="Draw q·k/√d in place of its softmax, and save both.")
+    ] = False,
+    fit: run.FitOption = run.Fit.floor,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
+) -> None:
+    """Draw what each head of the last block attends to.
 
-@dataclass(frozen=True)
-class Layered:
-    """What was asked for: `layers` None for all of them."""
-
-    layers: tuple[int, ...] | None
-    queries: "tuple[Query, ...]"
-    rollout: bool
-    qkv: bool
-    logits: bool
-
-    def layers_of(self, backbone: "Backbone") -> tuple[int, ...]:
-        """The numbers of the asked blocks.
-
-        Raises:
-            UserError: one that does not exist, or a network without attention.
-        """
-        backbone.check_attention()
-        asked = range(backbone.depth) if self.layers is None else self.layers
-        return tuple(dict.fromkeys(backbone.layer_index(layer) for layer in asked))
-
-    def files(
-        self,
-        backbone: "Backbone",
-        rgb: "np.ndarray",
-        layers: tuple[int, ...],
-        size: int,
-        fit: str,
-        style: "Style",
-    ) -> "Iterator[File]":
-        """The sheets and numbers of one photo."""
-        from dino.attention.files import layers_files
-        from dino.attention.layers import look, trace
-
-        looked = look(
-            backbone,
-            trace(backbone, rgb, size=size, fit=fit),
-            layers=layers,
-            queries=self.queries,
-            rolled=self.rollout,
-            projected=self.qkv,
-        )
-        yield from layers_files(looked, rgb, style, logits=self.logits, random=backbone.is_random)
-
-
-def layered(
-    layers: str | None, queries: str | None, *, rollout: bool, qkv: bool, logits: bool
-) -> Layered | None:
-    """What the options ask for; None where none of them was given.
-
-    Raises:
-        UserError: layers or queries that cannot be read.
+    Writes maps, masks, a contact sheet and attention.npz, a folder a photo; with --layers,
+    --queries, --rollout, --qkv or --logits a sheet of layers by heads a query and layers.npz.
     """
+    from dino.attention import files, photo
+    from dino.attention import layers as deep
+    from dino.attention.mass import check_mass
+    from dino.model.parallel import photos_at_once
     from dino.model.queries import parse_query
 
-    if layers is None and queries is None and not (rollout or qkv or logits):
-        return None
-    return Layered(
-        layers=(-1,) if layers is None else _parse_layers(layers),
-        queries=tuple(dict.fromkeys(parse_query(text) for text in (queries or "cls").split(","))),
-        rollout=rollout,
-        qkv=qkv,
-        logits=logits,
+    check_mass(mass)
+    is_layered = layers is not None or queries is not None or rollout or qkv or logits
+    asked = [-1]
+    takes_all = layers is not None and layers.strip().lower() == "all"
+    if layers is not None and not takes_all:
+        asked = run.numbers(layers, int, "--layers", expected="all, or numbers such as 0,5,11")
+    tokens = tuple(dict.fromkeys(parse_query(text) for text in (queries or "cls").split(",")))
+    found = run.find_photos(photos)
+    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    style = files.Style(
+        colormap=colormap.value,
+        opacity=opacity,
+        interpolation="bilinear" if smooth else "nearest",
+        shared_scale=shared_scale,
     )
 
+    def maps(rgb: "np.ndarray", _: str) -> "Iterator[File]":
+        attention = photo.attend(backbone, rgb, size=size, fit=fit.value)
+        return files.attention_files(attention, rgb, mass, style, random=backbone.is_random)
 
-def _parse_layers(text: str) -> tuple[int, ...] | None:
-    from dino.errors import UserError
+    def sheets(rgb: "np.ndarray", _: str) -> "Iterator[File]":
+        looked = deep.look(
+            backbone,
+            deep.trace(backbone, rgb, size=size, fit=fit.value),
+            layers=indices,
+            queries=tokens,
+            rolled=rollout,
+            projected=qkv,
+        )
+        return files.layers_files(looked, rgb, style, logits=logits, random=backbone.is_random)
 
-    if text.strip().lower() == "all":
-        return None
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise UserError(f"--layers is {text!r}; expected all, or numbers such as 0,5,11") from None
+    if not is_layered:
+        run.write_each_photo(found, out, maps, at_once=photos_at_once(backbone, size))
+        return
+    backbone.check_attention()
+    numbers = range(backbone.depth) if takes_all else asked
+    indices = tuple(dict.fromkeys(backbone.layer_index(number) for number in numbers))
+    # One at a time: all layers of one photo are large, and measured against the memory that is free.
+    run.write_each_photo(found, out, sheets, at_once=1)

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.measurement import Threads, say
-from dino.cli.options import Colormap, Device, Key, Out, Precision, PrecisionOption, Weights
-from dino.cli.progress import progress
+from dino.cli import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def film(
-    video: Annotated[Path, typer.Argument(help="An MP4, MOV or GIF file.", show_default=False)],
+    video: Annotated[Path, typer.Argument(help="An MP4, MOV or GIF file.")],
     attention: Annotated[
         bool, typer.Option("--attention", help="Draw the last block's CLS attention over it.")
     ] = False,
@@ -30,78 +28,63 @@ def film(
         Path | None,
         typer.Option(
             help="Follow the objects of this picture: a PNG of the first frame's size, 0 background, "
-            "each object a value.",
-            show_default=False,
+            "each object a value."
         ),
     ] = None,
-    weights: Weights = None,
+    weights: run.Weights = None,
     size: Annotated[
         int, typer.Option(help="Longer side in px that frames are resized to.", min=8)
     ] = 480,
-    out: Out = Path("out"),
+    out: run.Out = Path("out"),
     head: Annotated[
         str, typer.Option(help="mean of the heads, each of them side by side, or a number.")
     ] = "mean",
     opacity: Annotated[
         float, typer.Option(help="0: the video alone; 1: the map alone.", min=0.0, max=1.0)
     ] = 0.6,
-    colormap: Annotated[Colormap, typer.Option(help="Colours of the map.")] = Colormap.inferno,
+    colormap: Annotated[
+        run.Colormap, typer.Option(help="Colours of the map.")
+    ] = run.Colormap.inferno,
     blocks: Annotated[
         bool, typer.Option("--blocks", help="Show whole patches instead of blending between them.")
     ] = False,
     gif: Annotated[bool, typer.Option("--gif", help="Write film.gif too.")] = False,
-    threads: Threads = None,
-    nice: Annotated[
-        int, typer.Option(help="How far to stand back for other programs.", min=0, max=19)
-    ] = 0,
-    key: Key = "teacher",
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    threads: run.Threads = None,
+    nice: run.Nice = 0,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Draw attention over a video, or follow a mask through it.
 
     Writes film.mp4 and result.json; with --mask also masks/, an indexed PNG a frame. Give either
     --attention or --mask.
     """
-    import torch
-
     from dino.errors import UserError
-    from dino.system.files import write_atomically
-    from dino.system.processes import lower_priority
     from dino.video.film import AttentionStyle, make_film, read_first_mask
     from dino.video.film.making import film_gif
-    from dino.weights import default_source, load
 
     if attention == (mask is not None):
         raise UserError("expected either --attention or --mask FIRST.png; give one of them")
     style = AttentionStyle(head, opacity, colormap.value, not blocks)
-    subject = style if mask is None else read_first_mask(mask)
-    lower_priority(nice)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    backbone = load(weights or default_source(), key=key, device=device, precision=precision.value)
-    say(f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]")
-    result = make_film(backbone, video, out, subject=subject, size=size, progress=_shown())
+    drawn = style if mask is None else read_first_mask(mask)
+    run.limit_resources(threads, nice=nice)
+    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    result = make_film(backbone, video, out, subject=drawn, size=size, progress=_show_each_pass())
     if result.stopped:
-        say("stopped; nothing was kept")
-        raise typer.Exit(1)
+        run.fail("stopped; nothing was kept")
     if gif:
-        write_atomically(film_gif(out), out / "film.gif")
-    say(f"{out / 'film.mp4'}: {result.num_frames:,} frames, {result.seconds:.1f} s")
+        run.write_files([("film.gif", film_gif(out))], out)
+    run.print_status(f"{out / 'film.mp4'}: {result.num_frames:,} frames, {result.seconds:.1f} s")
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the command line."""
-    app.command()(film)
-
-
-def _shown() -> "Callable[[FilmProgress], None]":
-    """A line about the progress of each pass."""
-    shows: dict[str, Callable[[int, int], None]] = {}
+def _show_each_pass() -> "Callable[[FilmProgress], None]":
+    """Make a function that shows how far each pass over the video is."""
+    passes: dict[str, Callable[[int, int], None]] = {}
 
     def show(now: "FilmProgress") -> None:
         if now.done and now.total and now.status == "running":
-            one = shows.setdefault(now.phase, progress(now.phase, "frames"))
-            one(now.done, now.total)
+            show_pass = passes.setdefault(now.phase, run.progress(now.phase, "frames"))
+            show_pass(now.done, now.total)
 
     return show

@@ -1,35 +1,92 @@
-"""`python -m dino`: one module a group of commands, one typed function a command.
+"""The command line's table of contents: `python -m dino`, one typed function a command.
 
-Only typer is imported here; torch, timm and the rest come with the command that needs them, so that
-`--help` answers at once.
+Torch, timm and the rest come with the command that needs them, so that `--help` answers at once.
 """
 
 import errno
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
-from dino.cli import annotate, embed, evaluate, film, match, photos, train, weights
-
-app = typer.Typer(
-    name="dino",
-    help="See what a self-supervised vision transformer sees: attention, masks and features of photos.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+from dino.cli import annotate, attend, embed, film, match, project, segment, train, weights
+from dino.cli.evaluate import (
+    ablation,
+    classification,
+    copies,
+    cost,
+    report,
+    retrieval,
+    segmentation,
+    video,
 )
-photos.register(app)
-embed.register(app)
-match.register(app)
-film.register(app)
-train.register(app)
-app.add_typer(weights.app, name="weights")
-app.add_typer(evaluate.app, name="eval")
-app.add_typer(annotate.app, name="annotate")
 
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+
+def _group(summary: str, *commands: Callable[..., None], **options: Any) -> typer.Typer:
+    """Make a group of commands, each called as its function (an underscore at the end is dropped)."""
+    group = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None, **options)
+    for command in commands:
+        group.command(command.__name__.rstrip("_"))(command)
+    return group
+
+
+app = _group(
+    "See what a self-supervised vision transformer sees: attention, masks and features of photos.",
+    attend.attend,
+    segment.segment,
+    project.project,
+    embed.embed,
+    embed.joint,
+    match.match,
+    film.film,
+    train.train,
+    train.resume,
+    train.export,
+    train.runs,
+    name="dino",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.add_typer(
+    _group(
+        "Weights: list, fetch, verify, convert, inspect.",
+        weights.list_,
+        weights.fetch,
+        weights.verify,
+        weights.convert,
+        weights.average,
+        weights.info,
+    ),
+    name="weights",
+)
+app.add_typer(
+    _group(
+        "Measure features: k-NN, linear probe, segmentation by attention.",
+        classification.knn,
+        classification.linear,
+        segmentation.segmentation,
+        ablation.ablation,
+        cost.cost,
+        report.report,
+        video.video,
+        retrieval.retrieval,
+        copies.copies,
+    ),
+    name="eval",
+)
+app.add_typer(
+    _group(
+        "Annotation sessions: begin one, list them, export what was accepted.",
+        annotate.new,
+        annotate.list_,
+        annotate.export,
+    ),
+    name="annotate",
+)
 
 
 def run() -> None:

@@ -8,32 +8,28 @@ from typing import Annotated
 
 import typer
 
-from dino.cli.measurement import say
-from dino.cli.options import Device, Key, Precision, PrecisionOption, Size, Weights
+from dino.cli import run
 
 
 def match(
-    first: Annotated[Path, typer.Argument(help="A photo.", show_default=False)],
-    second: Annotated[Path, typer.Argument(help="Another.", show_default=False)],
-    weights: Weights = None,
-    size: Size = 480,
-    keep: Annotated[
-        int | None, typer.Option(help="How many of the best. Default: all.", show_default=False)
-    ] = None,
+    first: Annotated[Path, typer.Argument(help="A photo.")],
+    second: Annotated[Path, typer.Argument(help="Another.")],
+    weights: run.Weights = None,
+    size: run.Size = 480,
+    keep: Annotated[int | None, typer.Option(help="How many of the best. Default: all.")] = None,
     foreground: Annotated[
         float | None,
         typer.Option(
             help="Match only patches that hold this share of the attention, such as 0.6. "
-            "Default: all patches.",
-            show_default=False,
+            "Default: all patches."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder the results go to.")] = Path("out"),
-    key: Key = "teacher",
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    out: run.Out = Path("out"),
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
-    """Mutual nearest neighbours of the patches of two photos.
+    """Find the mutual nearest neighbours of the patches of two photos.
 
     Writes matches.csv (a line a match) and matches.png (lines between the photos).
     """
@@ -43,35 +39,27 @@ def match(
     from dino.features.files import joint_photo
     from dino.media import draw
     from dino.media.images import read
-    from dino.system.files import write_atomically
-    from dino.weights import default_source, load
 
     if foreground is not None:
         check_mass(foreground)
     if keep is not None and keep < 1:
         raise UserError(f"got --keep {keep}, expected 1 or more")
-    backbone = load(weights or default_source(), key=key, device=device, precision=precision.value)
-    say(f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]")
-    looks = [
+    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    photos = [
         joint_photo(backbone, read(path), name=path.name, size=size, foreground=foreground)
         for path in (first, second)
     ]
-    kept = [None if one.foreground is None else one.foreground.ravel() for one in looks]
+    kept = [None if p.foreground is None else p.foreground.ravel() for p in photos]
     found = mutual_neighbours(
-        looks[0].features.patches,
-        looks[1].features.patches,
+        photos[0].features.patches,
+        photos[1].features.patches,
         keep=keep,
         first_kept=kept[0],
         second_kept=kept[1],
     )
-    grids = [one.features.geometry.grid for one in looks]
-    picture = matches_picture([one.rgb for one in looks], grids, found)
+    grids = [photo.features.geometry.grid for photo in photos]
+    picture = matches_picture([photo.rgb for photo in photos], grids, found)
     picture = draw.mark_random(picture) if backbone.is_random else picture
-    write_atomically(matches_csv(found, grids[0], grids[1]).encode(), out / "matches.csv")
-    write_atomically(draw.encode_png(picture), out / "matches.png")
-    say(f"{out}: {len(found)} matches")
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the command line."""
-    app.command()(match)
+    table = matches_csv(found, grids[0], grids[1]).encode()
+    run.write_files([("matches.csv", table), ("matches.png", draw.encode_png(picture))], out)
+    run.print_status(f"{out}: {len(found)} matches")

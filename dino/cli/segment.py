@@ -1,17 +1,33 @@
-"""The options of `segment`, and the settings they make."""
+"""`segment`: masks of what heads attend to, or of the objects in a photo, and the options that make them."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.options import MaskMethod, Refine
+from dino.cli import run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dino.masks.settings import Mask
+    from dino.system.files import File
+
+# Spelled again, as in `run`.
+Combine = StrEnum("Combine", ["union", "mean"])
+Method = StrEnum("Method", ["mass", "otsu", "kmeans", "lost", "tokencut", "maskcut"])
+Refine = StrEnum("Refine", ["none", "guided", "grabcut"])
 
 Heads = Annotated[
-    str | None,
-    typer.Option(help="Heads that take part, such as 0,3,5. Default: all.", show_default=False),
+    str | None, typer.Option(help="Heads that take part, such as 0,3,5. Default: all.")
+]
+CombineOption = Annotated[
+    Combine, typer.Option(help="union of the heads' masks, or the mask of their mean.")
 ]
 MethodOption = Annotated[
-    MaskMethod,
+    Method,
     typer.Option(
         help="mass: the fewest patches that hold --mass; otsu: those above Otsu's threshold; "
         "kmeans: clusters of features with more attention than the photo's mean; lost, tokencut: "
@@ -19,7 +35,6 @@ MethodOption = Annotated[
     ),
 ]
 Clusters = Annotated[int, typer.Option(help="Clusters of --method kmeans, 2 to 32.")]
-Objects = Annotated[int, typer.Option(help="Objects that --method maskcut finds at most, 1 to 9.")]
 MinArea = Annotated[
     float, typer.Option(help="Drop pieces of a smaller share of the photo, such as 0.01.")
 ]
@@ -33,17 +48,82 @@ RefineOption = Annotated[
 ]
 
 
+def segment(
+    photos: run.Photos,
+    weights: run.Weights = None,
+    size: run.Size = 480,
+    mass: run.Mass = 0.6,
+    out: run.Out = Path("out"),
+    heads: Heads = None,
+    combine: CombineOption = Combine.mean,
+    method: MethodOption = Method.mass,
+    clusters: Clusters = 4,
+    objects: Annotated[
+        int, typer.Option(help="Objects that --method maskcut finds at most, 1 to 9.")
+    ] = 3,
+    keys: run.KeysOption = run.Keys.auto,
+    min_area: MinArea = 0.0,
+    largest: Largest = False,
+    fill_holes: FillHoles = False,
+    refine: RefineOption = Refine.none,
+    fit: run.FitOption = run.Fit.floor,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
+) -> None:
+    """Cut out what the heads attend to, or the objects in a photo.
+
+    Writes mask.png and cutout.png, a folder a photo, and one coco.json; of several objects
+    object-1.png and so on too.
+    """
+    from dino.attention.mass import check_heads
+    from dino.masks import coco, files
+    from dino.masks.discovery.methods import table_bytes
+    from dino.masks.proposals import MaskSettings, merge_masks, propose_objects
+    from dino.model.parallel import photos_at_once
+
+    settings = MaskSettings(
+        size=size,
+        mass=mass,
+        heads=parse_heads(heads),
+        combine=combine.value,
+        method=method.value,
+        clusters=clusters,
+        objects=objects,
+        keys=keys.value,
+        largest=largest,
+        fill_holes=fill_holes,
+        min_area=min_area,
+        refine=refine.value,
+        fit=fit.value,
+    )
+    found = run.find_photos(photos)
+    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    if settings.heads is not None and backbone.has_attention:
+        check_heads(settings.heads, backbone.num_heads)
+    masks: dict[str, list[Mask]] = {}
+
+    def results(rgb: "np.ndarray", name: str) -> "Iterator[File]":
+        found = propose_objects(backbone, rgb, settings)
+        mask = merge_masks(found, (rgb.shape[0], rgb.shape[1]), settings)
+        masks[name] = found or [mask]
+        return files.mask_files(rgb, mask, objects=found, random=backbone.is_random)
+
+    def finish(names: list[str]) -> None:
+        listed = [(name, masks[name]) for name in names]
+        run.write_files([("coco.json", coco.coco_json(listed))], out)
+
+    tables = table_bytes((size // backbone.patch_size) ** 2) if settings.discovers else 0
+    at_once = photos_at_once(backbone, size, beside=tables)
+    run.write_each_photo(found, out, results, at_once=at_once, finish=finish)
+
+
 def parse_heads(heads: str | None) -> tuple[int, ...] | None:
-    """Head numbers of "0,3,5"; None where none are named.
+    """Read the head numbers of "0,3,5"; None where none are named.
 
     Raises:
         UserError: something that is not numbers and commas.
     """
-    from dino.errors import UserError
-
     if heads is None:
         return None
-    try:
-        return tuple(int(head) for head in heads.split(","))
-    except ValueError:
-        raise UserError(f"--heads is {heads!r}; expected numbers such as 0,3,5") from None
+    return tuple(run.numbers(heads, int, "--heads", expected="numbers such as 0,3,5"))

@@ -7,66 +7,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dino.cli.options import Device, Key
+from dino.cli import run
+from dino.cli.run import limit_resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dino.training.config import TrainConfig
 
 
-class Preset(StrEnum):
-    """Settings that belong together; --set changes single ones."""
+# Settings that belong together; --set changes single ones.
+Preset = StrEnum("Preset", ["small", "finetune", "vanilla", "boosted", "supervised"])
 
-    small = "small"
-    finetune = "finetune"
-    vanilla = "vanilla"
-    boosted = "boosted"
-    supervised = "supervised"
-
-
-Data = Annotated[
-    str,
-    typer.Option(
-        help="Folder of photos, or WebDataset shards: a folder of .tar, train-{000..099}.tar."
-    ),
-]
-Out = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
-Knn = Annotated[
-    Path | None,
-    typer.Option(
-        "--knn",
-        help="Labelled folder (train/ and val/, or sub-folders of classes) for k-NN on the way.",
-    ),
-]
-Film = Annotated[
-    list[Path] | None,
-    typer.Option("--film", help="Photo whose attention is drawn on the way; may be repeated."),
-]
-Masks = Annotated[
-    Path | None,
-    typer.Option(
-        "--masks", help="Photos with masks, for the Jaccard index of attention on the way."
-    ),
-]
 Workers = Annotated[int, typer.Option(help="Processes that read and augment photos.", min=0)]
-Threads = Annotated[
-    int | None, typer.Option(help="Threads of torch. Default: as many as cores.", min=1)
-]
-Nice = Annotated[
-    int, typer.Option(help="Niceness added, so that other work goes first.", min=0, max=19)
-]
 
 
 def train(
-    data: Data,
-    out: Out,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Folder of photos, or WebDataset shards: a folder of .tar, train-{000..099}.tar."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
     preset: Annotated[
         Preset | None,
         typer.Option(
             help="Settings that belong together; `--dry-run` shows them. Default: finetune with "
-            "--init, else small.",
-            show_default=False,
+            "--init, else small."
         ),
     ] = None,
     config: Annotated[
@@ -79,27 +45,38 @@ def train(
         list[str] | None,
         typer.Option("--set", help="One setting, such as epochs=20; may be repeated."),
     ] = None,
-    knn: Knn = None,
-    film: Film = None,
-    masks: Masks = None,
-    device: Device = "auto",
+    knn: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled folder (train/ and val/, or sub-folders of classes) for k-NN on the way."
+        ),
+    ] = None,
+    film: Annotated[
+        list[Path] | None,
+        typer.Option(help="Photo whose attention is drawn on the way; may be repeated."),
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(help="Photos with masks, for the Jaccard index of attention on the way."),
+    ] = None,
+    device: run.Device = "auto",
     workers: Workers = 2,
-    threads: Threads = None,
-    nice: Nice = 0,
+    threads: run.Threads = None,
+    nice: run.Nice = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print settings and an estimate, and stop.")
     ] = False,
 ) -> None:
     """Train a network on photos, without labels (or with them: --preset supervised)."""
-    _be_modest(threads, nice)
+    run.limit_resources(threads, nice=nice)
     from dino.errors import TooLargeError
     from dino.training.data import open_photos
     from dino.training.loop import fit
     from dino.training.runs.preflight import preflight
 
     photos = open_photos(data)
-    chosen = _config(preset, config, init, set_, len(photos))
-    if _leads():
+    chosen = chosen_config(preset, config, init, set_, len(photos))
+    if run.is_first():
         estimate = preflight(
             chosen, photos, place=out, device=device, workers=workers, measure=dry_run
         )
@@ -111,7 +88,7 @@ def train(
     if dry_run:
         print(chosen.to_json())
         return
-    run = fit(
+    folder = fit(
         chosen,
         data,
         out,
@@ -120,24 +97,24 @@ def train(
         masks=masks,
         device=device,
         workers=workers,
-        say=_say(),
+        say=_print_line,
     )
-    if _leads():
-        print(f"{run / 'weights' / 'teacher.safetensors'}")
+    if run.is_first():
+        print(folder / "weights" / "teacher.safetensors")
 
 
 def resume(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    device: Device = "auto",
+    device: run.Device = "auto",
     workers: Workers = 2,
-    threads: Threads = None,
-    nice: Nice = 0,
+    threads: run.Threads = None,
+    nice: run.Nice = 0,
 ) -> None:
     """Go on with a run where it stopped, bit for bit."""
-    _be_modest(threads, nice)
+    limit_resources(threads, nice=nice)
     from dino.training.loop import resume_run
 
-    resume_run(run, device=device, workers=workers, say=_say())
+    resume_run(run, device=device, workers=workers, say=_print_line)
 
 
 def export(
@@ -145,7 +122,7 @@ def export(
         Path, typer.Argument(help="Folder of a run, or one of its checkpoints (step-*.pt).")
     ],
     destination: Annotated[Path, typer.Argument(help="File to write, .safetensors.")],
-    key: Key = "teacher",
+    key: run.Key = "teacher",
 ) -> None:
     """Write the backbone of a run's newest or a chosen checkpoint as weights."""
     from dino.errors import UserError
@@ -171,34 +148,28 @@ def runs(
 
     for path in sorted(p for p in folder.glob("*") if p.is_dir()):
         try:
-            run = read_run(path)
+            found = read_run(path)
         except UserError:
             continue
-        last = run.metrics[-1] if run.metrics else {"step": 0}
+        last = found.metrics[-1] if found.metrics else {"step": 0}
         loss = float("nan") if last.get("loss") is None else last["loss"]
-        knn = [line["knn"] for line in run.probes if line.get("knn") is not None]
+        knn = [line["knn"] for line in found.probes if line.get("knn") is not None]
         known = f", k-NN {knn[0]:.1f} → {knn[-1]:.1f} %" if knn else ""
-        reason = f": {run.reason}" if run.reason else ""
-        damaged = f", {run.damaged} damaged lines left out" if run.damaged else ""
+        reason = f": {found.reason}" if found.reason else ""
+        damaged = f", {found.damaged} damaged lines left out" if found.damaged else ""
         print(
-            f"{path.name:24} {run.state}{reason}, step {last['step']}, loss {loss:.3f}{known}{damaged}"
+            f"{path.name:24} {found.state}{reason}, step {last['step']}, loss {loss:.3f}{known}{damaged}"
         )
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's commands to the command line."""
-    for command in (train, resume, export, runs):
-        app.command()(command)
-
-
-def _config(
+def chosen_config(
     preset: Preset | None,
     file: Path | None,
     init: str | None,
     words: list[str] | None,
     num_photos: int,
 ) -> "TrainConfig":
-    """The settings: a file's or a preset's, with single ones changed."""
+    """Choose the settings: a file's or a preset's, with single ones changed."""
     from dino.errors import UserError
     from dino.training.config import TrainConfig
     from dino.training.presets import preset_config
@@ -219,7 +190,7 @@ def _config(
 
 
 def parse_settings(items: list[str] | None) -> dict[str, Any]:
-    """`name=value` words as fields of the config; values are JSON, or else text."""
+    """Read `name=value` words as fields of the config; values are JSON, or else text."""
     from dino.errors import UserError
     from dino.system.files import parse_json
     from dino.training.config import TrainConfig
@@ -239,24 +210,7 @@ def parse_settings(items: list[str] | None) -> dict[str, Any]:
     return settings
 
 
-def _be_modest(threads: int | None, nice: int) -> None:
-    """Take fewer threads and a lower priority, where asked."""
-    import torch
-
-    from dino.system.processes import lower_priority
-
-    lower_priority(nice)
-    if threads is not None:
-        torch.set_num_threads(threads)
-
-
-def _leads() -> bool:
-    """Whether this is the first of torchrun's processes, or the only one."""
-    import os
-
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _say() -> "Callable[[str], None]":
-    """Lines to the terminal as they come, also into a file; from the first process only."""
-    return (lambda line: print(line, flush=True)) if _leads() else (lambda line: None)
+def _print_line(line: str) -> None:
+    """Print a line at once, also into a file; from the first process only."""
+    if run.is_first():
+        print(line, flush=True)

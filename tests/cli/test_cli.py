@@ -1,7 +1,6 @@
 """The command line: files written, sentences said, exit codes."""
 
 import json
-import sys
 import threading
 import time
 
@@ -11,25 +10,15 @@ from PIL import Image
 
 import dino
 import dino.masks.proposals
-from dino.cli.main import run
 from dino.system.files import content_id
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys, tmp_path, small_weights):
+def cli(command, monkeypatch, tmp_path, small_weights):
     """`cli("attend", photo)` → (exit code, stdout, stderr), in an empty folder with small weights."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
     monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return call
+    return command
 
 
 def folder_of(photo, tmp_path):

@@ -207,9 +207,9 @@ def _training(folder: Path) -> dict[str, Door]:
         read_run(path.parent)
 
     def config(path: Path) -> None:
-        from dino.cli.train import _config
+        from dino.cli.train import chosen_config
 
-        _config(None, path, None, ["epochs=3"], 9)
+        chosen_config(None, path, None, ["epochs=3"], 9)
 
     strip = run / "filmstrip" / "epoch-0000" / "attention.npz"
     names = ("config.json", "data.json", "state.json", "environment.json", "launch.json")

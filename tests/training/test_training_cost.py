@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers.training_cases import TINY
 
-from dino.cli.evaluate_cost import note
+from dino.cli.evaluate.cost import note
 from dino.errors import UserError
 from dino.evaluation.published import published_figures
 from dino.system.distributed import World

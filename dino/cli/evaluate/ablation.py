@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.measurement import Out, Row, Threads, leave, make_out, say
-from dino.cli.options import Device
-from dino.cli.progress import is_first
+from dino.cli import run
+from dino.cli.evaluate import shared
 from dino.cli.train import Preset, parse_settings
 
 if TYPE_CHECKING:
@@ -21,20 +20,32 @@ if TYPE_CHECKING:
 # Lines of metrics and looks at k-NN a run leaves, whatever its length: what curves are drawn from.
 _LINES, _PROBES = 200, 4
 _SAID_EVERY = 20  # of those lines, to the terminal
+_COLUMNS = {
+    "variant": ("variant", ""),
+    "k-NN %": ("knn", ".1f"),
+    "at the start": ("knn_start", ".1f"),
+    "entropy": ("teacher_entropy", ".2f"),
+    "of the batch mean": ("batch_mean_entropy", ".2f"),
+    "ln K": ("max_entropy", ".2f"),
+    "KL": ("kl", ".3f"),
+    "steps": ("steps", ""),
+}
+_NOTE = (
+    "k-NN: k = 20 at the end, by the run's own probe (4,000 photos to compare with, 1,000 to tell, at "
+    "most); entropies and KL in nats, means over the last tenth of the run; ln K is the most an entropy "
+    "can be. Short runs on few photos: an idea of the paper's Table 7, no repetition of it."
+)
 
 
 def ablation(
-    data: Annotated[Path, typer.Option(help="Folder of photos to train on.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Folder of photos to train on.")],
     knn: Annotated[
         Path | None,
         typer.Option(
-            help="Labelled folder (train/ and val/, or sub-folders of classes) features are measured on.",
-            show_default=False,
+            help="Labelled folder (train/ and val/, or sub-folders of classes) features are measured on."
         ),
     ] = None,
-    only: Annotated[
-        str | None, typer.Option(help="Variants between commas. Default: all.", show_default=False)
-    ] = None,
+    only: Annotated[str | None, typer.Option(help="Variants between commas. Default: all.")] = None,
     steps: Annotated[
         int | None, typer.Option(help="Steps of each run; its schedules end there.", min=1)
     ] = None,
@@ -49,54 +60,44 @@ def ablation(
         typer.Option("--set", help="One setting of all variants, such as seed=1; may be repeated."),
     ] = None,
     runs: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the runs. Default: runs below --out.", show_default=False),
+        Path | None, typer.Option(help="Folder of the runs. Default: runs below --out.")
     ] = None,
-    out: Out = Path("results"),
-    workers: Annotated[int, typer.Option(help="Processes that read photos.", min=0)] = 2,
-    threads: Threads = None,
-    device: Device = "auto",
+    out: run.Out = Path("results"),
+    workers: run.Workers = 2,
+    threads: run.Threads = None,
+    device: run.Device = "auto",
 ) -> None:
-    """Short runs with one part of DINO taken away each, as the paper's Table 7 and Fig. 7.
+    """Train short runs with one part of DINO taken away each, as the paper's Table 7 and Fig. 7.
 
     All have the same photos, crops, seed and schedules. Finished runs are kept and interrupted ones
     resumed: the same command goes on. Writes ablation.svg and ablation.html beside the results.
     """
-    import torch
-
     from dino.errors import UserError
     from dino.training.ablation import VARIANTS, chosen_variants, variant_configs
     from dino.training.data import open_photos
 
     if steps is not None and epochs is not None:
         raise UserError("--steps and --epochs both say how long runs are; give one of them")
-    if threads is not None:
-        torch.set_num_threads(threads)
+    run.limit_resources(threads)
     started = time.perf_counter()
-    names = chosen_variants(_words(only) if only is not None else list(VARIANTS))
+    names = chosen_variants(run.words(only) if only is not None else list(VARIANTS))
     num_photos = len(open_photos(data))
     base = _base(preset, set_, steps=steps, epochs=epochs, num_photos=num_photos)
-    make_out(out)
+    run.make_folder(out)
     configs = variant_configs(base, names)
     found = _run_all(configs, data, runs or out / "runs", knn=knn, device=device, workers=workers)
-    if is_first():
+    if run.is_first():
         settings = {"preset": preset.value, "variants": names, **_in_common(base)}
-        told = {"num_images": num_photos, "knn_path": None if knn is None else str(knn)}
+        measured: run.Row = {
+            "path": str(data),
+            "num_images": num_photos,
+            "knn_path": None if knn is None else str(knn),
+        }
         seconds = time.perf_counter() - started
-        _finish(found, base, {"path": str(data), **told}, settings, device, seconds, out)
-    broken = [f"{name}: {run.reason}" for name, run in found.items() if run.state == "failed"]
+        _finish(found, base, measured, settings, device, seconds, out)
+    broken = [f"{name}: {r.reason}" for name, r in found.items() if r.state == "failed"]
     if broken:
-        say(f"{len(broken)} of the runs broke off: {'; '.join(broken)}")
-        raise typer.Exit(1)
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the evaluations."""
-    app.command()(ablation)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+        run.fail(f"{len(broken)} of the runs broke off: {'; '.join(broken)}")
 
 
 def _base(
@@ -107,7 +108,7 @@ def _base(
     epochs: int | None,
     num_photos: int,
 ) -> "TrainConfig":
-    """The settings all variants have in common, fitted to the length of the runs.
+    """Choose the settings all variants have in common, fitted to the length of the runs.
 
     A tenth of a run is its warm-up, and features are measured at the size they are trained at: the
     presets' own are for long runs.
@@ -124,7 +125,7 @@ def _base(
         fitted |= {"epochs": -(-steps // per_epoch), "max_steps": steps}
         config = preset_config(preset.value, num_photos=num_photos, **fitted)
     total = min(config.epochs * per_epoch, config.max_steps or config.epochs * per_epoch)
-    own: Row = {
+    own: run.Row = {
         "warmup_epochs": total / per_epoch / 10,
         "log_every": max(1, total // _LINES),
         "probe_every": max(1, config.epochs // _PROBES),
@@ -134,8 +135,8 @@ def _base(
     return replace(config, **{name: value for name, value in own.items() if name not in given})
 
 
-def _in_common(base: "TrainConfig") -> Row:
-    """What differs from the paper's recipe in all variants, but for the parts they are about."""
+def _in_common(base: "TrainConfig") -> run.Row:
+    """Collect what differs from the paper's recipe in all variants, but for the parts they are about."""
     from dino.training.ablation import variant_configs
 
     (whole,) = variant_configs(base, ["full"]).values()
@@ -151,14 +152,14 @@ def _run_all(
     device: str,
     workers: int,
 ) -> "dict[str, Run]":
-    """Every variant in turn; a signal ends the one at work in order, and the others with it."""
+    """Train every variant in turn; a signal ends the one at work in order, and the others with it."""
     from dino.system.distributed import joined
     from dino.training.ablation import run_variant
 
     found = {}
     with joined(device):  # once: every run is then of these processes
         for number, (name, config) in enumerate(configs.items(), start=1):
-            say(f"{name}, {number} of {len(configs)}: {runs / name}")
+            run.print_status(f"{name}, {number} of {len(configs)}: {runs / name}")
             found[name] = run_variant(
                 config,
                 data,
@@ -166,40 +167,39 @@ def _run_all(
                 knn=knn,
                 device=device,
                 workers=workers,
-                say=_sparse(name),
+                say=_print_some(name),
             )
             if found[name].state == "stopped":
-                say(f"stopped in {name}; the same command goes on there")
-                raise typer.Exit(1)
+                run.fail(f"stopped in {name}; the same command goes on there")
     return found
 
 
-def _sparse(name: str) -> "Callable[[str], None]":
-    """What a run says, but of its steps only a few."""
-    count = [0]
+def _print_some(name: str) -> "Callable[[str], None]":
+    """Make a function that prints what a run says, but of its steps only a few."""
+    num_steps = 0
 
-    def tell(line: str) -> None:
+    def show(line: str) -> None:
+        nonlocal num_steps
         if line.startswith("step"):
-            count[0] += 1
-            if count[0] % _SAID_EVERY:
+            num_steps += 1
+            if num_steps % _SAID_EVERY:
                 return
-        say(f"{name}: {line}")
+        run.print_status(f"{name}: {line}")
 
-    return tell
+    return show
 
 
 def _finish(
     found: "dict[str, Run]",
     base: "TrainConfig",
-    data: Row,
-    settings: Row,
+    data: run.Row,
+    settings: run.Row,
     device: str,
     seconds: float,
     out: Path,
 ) -> None:
     from dino.evaluation.report import make_report
     from dino.model.device import choose_device
-    from dino.system.files import write_atomically
     from dino.training.ablation import curve_rows, end_row
     from dino.training.ablation_figure import ablation_html, ablation_svg
     from dino.training.runs.folder import read_environment
@@ -207,7 +207,7 @@ def _finish(
     first = next(iter(found.values()))
     name = f"{base.arch}/{base.patch_size}"
     start = "its random start" if base.init is None else Path(base.init).name
-    rows = [end_row(variant, run) for variant, run in found.items()]
+    rows = [end_row(*variant) for variant in found.items()]
     trained = sum(row["train_s"] for row in rows)
     report = make_report(
         "ablation",
@@ -221,34 +221,16 @@ def _finish(
         device=str(choose_device(device)),
         data=data,
         settings=settings,
-        rows=rows + [row for variant, run in found.items() for row in curve_rows(variant, run)],
+        rows=rows + [row for variant in found.items() for row in curve_rows(*variant)],
         seconds=max(seconds, trained),  # finished runs that were kept took their time before
     )
-    write_atomically(ablation_svg(report).encode(), out / "ablation.svg")
-    write_atomically(ablation_html(report).encode(), out / "ablation.html")
-    leave(report, out, [_shown(row) for row in rows], _NOTE)
+    pages = {"ablation.svg": ablation_svg(report), "ablation.html": ablation_html(report)}
+    run.write_files(((page, text.encode()) for page, text in pages.items()), out)
+    shared.finish_report(report, out, [_line(row) for row in rows], _NOTE)
 
 
-_NOTE = (
-    "k-NN: k = 20 at the end, by the run's own probe (4,000 photos to compare with, 1,000 to tell, at "
-    "most); entropies and KL in nats, means over the last tenth of the run; ln K is the most an entropy "
-    "can be. Short runs on few photos: an idea of the paper's Table 7, no repetition of it."
-)
-
-
-def _shown(row: Row) -> dict[str, str]:
-    def number(key: str, digits: int) -> str:
-        return "–" if row[key] is None else f"{row[key]:.{digits}f}"
-
+def _line(row: run.Row) -> dict[str, str]:
+    (line,) = shared.as_text([row], _COLUMNS)
     since = f" from step {row['collapse_step']}" if row["collapse"] else ""
-    return {
-        "variant": row["variant"],
-        "k-NN %": number("knn", 1),
-        "at the start": number("knn_start", 1),
-        "entropy": number("teacher_entropy", 2),
-        "of the batch mean": number("batch_mean_entropy", 2),
-        "ln K": number("max_entropy", 2),
-        "KL": number("kl", 3),
-        "steps": str(row["steps"]),
-        "": f"{row['collapse'] or ''}{since}" if row["state"] == "finished" else row["state"],
-    }
+    state = f"{row['collapse'] or ''}{since}" if row["state"] == "finished" else row["state"]
+    return {**line, "": state}

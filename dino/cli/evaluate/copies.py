@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.feature_options import Cache, NoCache, RandomTwin, Workers
-from dino.cli.measurement import Measurement, Out, Row, Threads, say, with_random_twin
-from dino.cli.options import Device, Key, Precision, PrecisionOption, Weights
-from dino.cli.progress import progress
+from dino.cli import run
+from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,30 +21,21 @@ def copies(
     data: Annotated[
         Path,
         typer.Option(
-            help="INRIA Copydays (original/, strong/, …), or any folder of photos, of which copies are made.",
-            show_default=False,
+            help="INRIA Copydays (original/, strong/, …), or any folder of photos, of which copies are made."
         ),
     ],
-    weights: Weights = None,
+    weights: run.Weights = None,
     distractors: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of other photos to search among. Default: every other photo of --data.",
-            show_default=False,
+            help="Folder of other photos to search among. Default: every other photo of --data."
         ),
     ] = None,
     whitening: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder whitening is learned from. Default: the distractors.", show_default=False
-        ),
+        typer.Option(help="Folder whitening is learned from. Default: the distractors."),
     ] = None,
-    size: Annotated[
-        int,
-        typer.Option(
-            help="Both sides in px that photos are stretched to, down to whole patches.", min=1
-        ),
-    ] = 320,
+    size: shared.SquareSize = 320,
     whiten: Annotated[
         bool, typer.Option("--whiten/--no-whiten", help="Whiten descriptors by PCA.")
     ] = True,
@@ -60,92 +49,83 @@ def copies(
         int | None, typer.Option(help="Take so many photos of --data, evenly spread.", min=1)
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the copies made here.", min=0)] = 0,
-    random: RandomTwin = True,
+    random: shared.RandomTwin = True,
     pages: Annotated[
         int, typer.Option(help="Originals to show with their copies in copies.png.", min=0)
     ] = 0,
-    out: Out = Path("results"),
-    cache: Cache = None,
-    no_cache: NoCache = False,
-    workers: Workers = 2,
-    threads: Threads = None,
-    key: Key = "teacher",
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    out: run.Out = Path("results"),
+    cache: shared.Cache = None,
+    no_cache: shared.NoCache = False,
+    workers: run.Workers = 2,
+    threads: run.Threads = None,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
-    """Copy detection by whitened CLS and GeM-pooled patches, as in the paper's Table 4."""
+    """Measure copy detection by whitened CLS and GeM-pooled patches, as in the paper's Table 4."""
     from dino.evaluation.copies import copy_detection
     from dino.evaluation.copies_data import is_copydays, open_copydays, open_photos
     from dino.features.data import whole_patches
 
     opened = open_copydays if is_copydays(data) else open_photos
     found = opened(data, distractors=distractors, whitening=whitening, limit=limit)
-    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache) as run:
-        if pages and run.world.leads:
-            _write_sheet(found, pages, seed, out / "copies.png")
-        options: Row = {
-            "size": whole_patches(size, run.backbone.patch_size),
+    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with shared.begin(weights, **loading, out=out, cache=cache, no_cache=no_cache) as evaluation:
+        if pages and evaluation.world.leads:
+            _write_sheet(found, pages, seed, out)
+        options: run.Row = {
+            "size": whole_patches(size, evaluation.backbone.patch_size),
             "seed": seed,
             "whiten": whiten,
             "components": components,
         }
-        networks = with_random_twin(run, random=random)
+        networks = evaluation.networks(random=random)
         results = {
             role: copy_detection(
                 network,
                 found,
-                cache=run.cache,
+                cache=evaluation.cache,
                 workers=workers,
-                progress=progress(f"copies by {network.name}", "photos"),
+                progress=run.progress(f"copies by {network.name}", "photos"),
                 **options,
             )
             for role, network in networks.items()
         }
         first = results["weights"]
-        run.finish(
+        evaluation.finish(
             "copies",
-            data=_data_row(data, found, first),
+            data={
+                "path": str(data),
+                "layout": found.layout,
+                "num_images": first.num_originals,
+                "num_queries": first.scores["all"].num_queries,
+                "num_distractors": first.num_distractors,
+                "distractors": found.distractors_are,
+            },
             settings={
                 **options,
                 "whitening": found.whitening_is if whiten else None,
                 "kept_components": first.components,
-                "networks": {role: [n.name, n.weights_sha256] for role, n in networks.items()},
+                "networks": shared.identities(networks),
             },
             rows=[row for role, result in results.items() for row in _rows(role, result)],
-            shown=_words(results),
+            table=_table(results),
             note=_note(found, first),
             unreadable=first.unreadable,
         )
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the evaluations."""
-    app.command()(copies)
-
-
-def _data_row(root: Path, data: "CopyData", first: "CopyResult") -> Row:
-    return {
-        "path": str(root),
-        "layout": data.layout,
-        "num_images": first.num_originals,
-        "num_queries": first.scores["all"].num_queries,
-        "num_distractors": first.num_distractors,
-        "distractors": data.distractors_are,
-    }
-
-
 def _note(data: "CopyData", result: "CopyResult") -> str:
-    told = f"searched: {result.num_originals} originals, {result.num_distractors} distractors"
+    searched = f"searched: {result.num_originals} originals, {result.num_distractors} distractors"
     if data.distractors is not None:
-        told += f" ({data.distractors_are})"
+        searched += f" ({data.distractors_are})"
     if result.components is None:
-        return f"{told}; not whitened"
-    return f"{told}; whitened on {data.whitening_is}, {result.components} directions"
+        return f"{searched}; not whitened"
+    return f"{searched}; whitened on {data.whitening_is}, {result.components} directions"
 
 
-def _rows(role: str, result: "CopyResult") -> list[Row]:
-    """In percent, a row a distortion and one of all queries."""
+def _rows(role: str, result: "CopyResult") -> list[run.Row]:
+    """Make a row a distortion and one of all queries, in percent."""
     return [
         {
             "network": role,
@@ -158,9 +138,8 @@ def _rows(role: str, result: "CopyResult") -> list[Row]:
     ]
 
 
-def _words(results: "dict[str, CopyResult]") -> list[dict[str, str]]:
-    """A line a distortion, the networks side by side."""
-    one = results["weights"]
+def _table(results: "dict[str, CopyResult]") -> list[dict[str, str]]:
+    """Write a line a distortion, the networks side by side."""
     return [
         {
             "distortion": name,
@@ -168,17 +147,16 @@ def _words(results: "dict[str, CopyResult]") -> list[dict[str, str]]:
             **{f"mAP % ({role})": f"{100 * r.scores[name].map:.2f}" for role, r in results.items()},
             "original first %": f"{100 * score.first:.2f}",
         }
-        for name, score in one.scores.items()
+        for name, score in results["weights"].scores.items()
     ]
 
 
-def _write_sheet(data: "CopyData", num: int, seed: int, path: Path) -> None:
-    """Some originals with their copies, those that are searched for."""
+def _write_sheet(data: "CopyData", num: int, seed: int, out: Path) -> None:
+    """Draw some originals with their copies, those that are searched for."""
     from dino.errors import ImageError
     from dino.evaluation.retrieval_data import spread
     from dino.evaluation.sheets import picture_sheet
     from dino.media.draw import encode_png
-    from dino.system.files import write_atomically
 
     rows = []
     for row in spread(len(data.originals), num):
@@ -189,12 +167,12 @@ def _write_sheet(data: "CopyData", num: int, seed: int, path: Path) -> None:
     if rows:
         title = f"originals and their copies: {data.originals.root}"
         picture = picture_sheet(rows, title=title, columns=_SHEET_COLUMNS)
-        write_atomically(encode_png(picture), path)
-        say(f"{path}: copies of {len(rows)} photos")
+        run.write_files([("copies.png", encode_png(picture))], out)
+        run.print_status(f"{out / 'copies.png'}: copies of {len(rows)} photos")
 
 
 def _pictures(data: "CopyData", row: int, seed: int) -> "list[tuple[str, np.ndarray]]":
-    """Captions and pictures of an original and its copies."""
+    """Collect the captions and pictures of an original and its copies."""
     import numpy as np
 
     from dino.evaluation.distortions import copies as made_of
@@ -205,9 +183,7 @@ def _pictures(data: "CopyData", row: int, seed: int) -> "list[tuple[str, np.ndar
     if data.blocks is None:
         return [*shown, *made_of(original, np.random.default_rng((seed, 0, row))).items()]
     for name, block in data.blocks.items():
-        asking = [at for at, one in enumerate(block.originals) if one == row]
-        shown += [
-            (f"{name}: {block.photos.paths[at].stem}", read(block.photos.paths[at]))
-            for at in asking
-        ]
+        asking = [at for at, original_row in enumerate(block.originals) if original_row == row]
+        paths = [block.photos.paths[at] for at in asking]
+        shown += [(f"{name}: {path.stem}", read(path)) for path in paths]
     return shown

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import sys
 from dataclasses import asdict
 from functools import partial
 
@@ -12,7 +11,6 @@ import pytest
 from PIL import Image
 
 import dino
-from dino.cli.progress import progress
 from dino.evaluation import knn_accuracy
 from dino.evaluation.mask_data import open_masks
 from dino.evaluation.segmentation import attention_jaccard
@@ -282,24 +280,3 @@ def test_folders_that_do_not_fit_are_named(cli, photos, tmp_path):
     code, _, err = cli("knn", *photos, "--out", "file")
     assert code == 2
     assert "cannot be made a folder" in err
-
-
-def test_progress_is_renewed_on_a_terminal_and_sparse_elsewhere(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("dino.cli.progress.time.monotonic", lambda: now[0])
-
-    def shown() -> str:
-        now[0] = 0.0
-        show = progress("features", "photos")
-        for done in range(1, 101):
-            now[0] += 2.0
-            show(done, 100)
-        return capsys.readouterr().err
-
-    lines = shown().splitlines()
-    assert lines[0] == "features: 16 of 100 photos, 3 min left"  # after 32 s, 168 s are left
-    assert len(lines) == 6
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    text = shown()
-    assert text.count("\r") == 99
-    assert text.rstrip().endswith("100 of 100 photos, 0 s left")

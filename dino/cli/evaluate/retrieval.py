@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.feature_options import Cache, NoCache, RandomTwin, Workers
-from dino.cli.measurement import Measurement, Out, Row, Threads, say, with_random_twin
-from dino.cli.options import Device, Key, Precision, PrecisionOption, Weights
-from dino.cli.progress import progress
+from dino.cli import run
+from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +18,13 @@ if TYPE_CHECKING:
 
 _KAPPAS = (1, 5, 10)
 _TOP = 5
+_COLUMNS = {
+    "network": ("network", ""),
+    "relevant": ("protocol", ""),
+    "mAP %": ("map", ".2f"),
+    **{f"P@{k} %": (f"p{k}", ".2f") for k in _KAPPAS},
+    "queries": ("num_queries", ""),
+}
 
 
 def retrieval(
@@ -27,27 +32,19 @@ def retrieval(
         Path | None,
         typer.Option(
             help="Folder with jpg/ and gnd_*.pkl (revisited Oxford or Paris), or one with a sub-folder "
-            "a class, where each photo asks the others.",
-            show_default=False,
+            "a class, where each photo asks the others."
         ),
     ] = None,
     database: Annotated[
-        Path | None,
-        typer.Option(
-            help="Instead of --data: folder to search, a sub-folder a class.", show_default=False
-        ),
+        Path | None, typer.Option(help="Instead of --data: folder to search, a sub-folder a class.")
     ] = None,
     queries: Annotated[
         Path | None,
-        typer.Option(
-            help="With --database: folder of the photos that ask, of the same classes.",
-            show_default=False,
-        ),
+        typer.Option(help="With --database: folder of the photos that ask, of the same classes."),
     ] = None,
-    weights: Weights = None,
+    weights: run.Weights = None,
     size: Annotated[
-        int,
-        typer.Option(help="Longer side in px; shorter photos keep theirs.", min=1),
+        int, typer.Option(help="Longer side in px; shorter photos keep theirs.", min=1)
     ] = 224,
     multiscale: Annotated[
         bool,
@@ -63,68 +60,70 @@ def retrieval(
         ),
     ] = True,
     limit: Annotated[
-        int | None,
-        typer.Option(help="Classes: so many photos of a folder, evenly spread.", min=1),
+        int | None, typer.Option(help="Classes: so many photos of a folder, evenly spread.", min=1)
     ] = None,
-    random: RandomTwin = True,
+    random: shared.RandomTwin = True,
     pages: Annotated[
         int, typer.Option(help="Queries to show with their first five in retrieval.png.", min=0)
     ] = 0,
-    out: Out = Path("results"),
-    cache: Cache = None,
-    no_cache: NoCache = False,
-    workers: Workers = 2,
-    threads: Threads = None,
-    key: Key = "teacher",
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    out: run.Out = Path("results"),
+    cache: shared.Cache = None,
+    no_cache: shared.NoCache = False,
+    workers: run.Workers = 2,
+    threads: run.Threads = None,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
-    """Mean average precision of image retrieval by cosine of CLS tokens, as in the paper's Table 3."""
+    """Measure the mean average precision of image retrieval by cosine of CLS tokens, as in the paper's Table 3."""
     from dino.evaluation.scales import SCALES, SINGLE_SCALE
 
     found = _open(data, database, queries, boxes=boxes, limit=limit)
-    options: Row = {"size": size, "scales": SCALES if multiscale else SINGLE_SCALE}
-    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with Measurement(weights, **loading, out=out, cache=cache, no_cache=no_cache) as run:
+    options: run.Row = {"size": size, "scales": SCALES if multiscale else SINGLE_SCALE}
+    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with shared.begin(weights, **loading, out=out, cache=cache, no_cache=no_cache) as evaluation:
+        networks = evaluation.networks(random=random)
         searches = {
-            role: _search(run, network, found, workers=workers, **options)
-            for role, network in with_random_twin(run, random=random).items()
+            role: _search(evaluation, network, found, workers=workers, **options)
+            for role, network in networks.items()
         }
+        rows = [row for role, searched in searches.items() for row in _rows(role, searched)]
         first = searches["weights"]
         if found.lonely:
-            say(_lonely(found))
-        if pages and run.world.leads:
-            _write_sheet(found, first, pages, out / "retrieval.png")
-        run.finish(
+            run.print_status(
+                f"{len(found.lonely)} photos have none of their class to find and count nowhere: "
+                f"{run.list_some(found.lonely)}"
+            )
+        if pages and evaluation.world.leads:
+            _write_sheet(evaluation.backbone.name, found, first, pages, out)
+        evaluation.finish(
             "retrieval",
-            data=_data_row(found, first),
+            data={
+                "path": str(found.database.root),
+                "layout": found.layout,
+                "num_images": len(first.database),
+                "queries_path": str(found.asking.root),
+                "num_queries": len(first.queries),
+                "num_without_match": len(found.lonely),
+            },
             settings={
                 **options,
                 "boxes": boxes,
                 "limit": limit,
-                "networks": {
-                    role: [one.network.name, one.network.weights_sha256]
-                    for role, one in searches.items()
-                },
+                "networks": shared.identities(networks),
             },
-            rows=[row for role, one in searches.items() for row in _rows(role, one)],
-            shown=[_words(row) for role, one in searches.items() for row in _rows(role, one)],
+            rows=rows,
+            table=shared.as_text(rows, _COLUMNS),
             unreadable=first.unreadable,
         )
         if found.lonely:
             raise typer.Exit(1)
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the evaluations."""
-    app.command()(retrieval)
-
-
 @dataclass(frozen=True)
 class _Searched:
     """A network's search: over the rows of the database and the queries that could be read."""
 
-    network: "Backbone"
     database: list[int]
     queries: list[int]
     protocols: "dict[str, list[Truth]]"
@@ -156,7 +155,7 @@ def _open(
 
 
 def _search(
-    run: Measurement,
+    evaluation: shared.Evaluation,
     network: "Backbone",
     data: "RetrievalData",
     *,
@@ -168,45 +167,25 @@ def _search(
     from dino.evaluation.scales import kept_features
 
     def read(photos: "PhotoSet") -> "tuple[Tensor, list[int]]":
-        shown = progress(f"features of {photos.root} by {network.name}", "photos")
-        options: Row = {"size": size, "scales": scales, "workers": workers, "progress": shown}
-        return kept_features(run.cache, network, photos, **options)
+        shown = run.progress(f"features of {photos.root} by {network.name}", "photos")
+        options: run.Row = {"size": size, "scales": scales, "workers": workers, "progress": shown}
+        return kept_features(evaluation.cache, network, photos, **options)
 
     features, rows = read(data.database)
-    unreadable = _left_out(data.database, rows)
-    asked, asking = features, rows
-    if data.queries is not None:
-        asked, asking = read(data.queries)
-        unreadable += _left_out(data.queries, asking)
+    asked, asking = (features, rows) if data.queries is None else read(data.queries)
     protocols = data.without(rows, asking)
     result = search(features, asked, protocols, kappas=_KAPPAS, top=_TOP)
-    return _Searched(network, rows, asking, protocols, result, list(dict.fromkeys(unreadable)))
+    left_out = [
+        path
+        for photos, kept in ((data.database, set(rows)), (data.asking, set(asking)))
+        for row, path in enumerate(photos.paths)
+        if row not in kept
+    ]
+    return _Searched(rows, asking, protocols, result, list(dict.fromkeys(left_out)))
 
 
-def _left_out(photos: "PhotoSet", rows: list[int]) -> list[Path]:
-    kept = set(rows)
-    return [path for row, path in enumerate(photos.paths) if row not in kept]
-
-
-def _data_row(data: "RetrievalData", first: _Searched) -> Row:
-    return {
-        "path": str(data.database.root),
-        "layout": data.layout,
-        "num_images": len(first.database),
-        "queries_path": str(data.asking.root),
-        "num_queries": len(first.queries),
-        "num_without_match": len(data.lonely),
-    }
-
-
-def _lonely(data: "RetrievalData") -> str:
-    names = ", ".join(str(path) for path in data.lonely[:10])
-    more = f" and {len(data.lonely) - 10} more" if len(data.lonely) > 10 else ""
-    return f"{len(data.lonely)} photos have none of their class to find and count nowhere: {names}{more}"
-
-
-def _rows(role: str, searched: _Searched) -> list[Row]:
-    """In percent, a row a protocol; queries without a relevant photo count nowhere."""
+def _rows(role: str, searched: _Searched) -> list[run.Row]:
+    """Make a row a protocol, in percent; queries without a relevant photo count nowhere."""
     import numpy as np
 
     return [
@@ -221,24 +200,15 @@ def _rows(role: str, searched: _Searched) -> list[Row]:
     ]
 
 
-def _words(row: Row) -> dict[str, str]:
-    return {
-        "network": row["network"],
-        "relevant": row["protocol"],
-        "mAP %": f"{row['map']:.2f}",
-        **{f"P@{k} %": f"{row[f'p{k}']:.2f}" for k in _KAPPAS},
-        "queries": str(row["num_queries"]),
-    }
-
-
-def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, path: Path) -> None:
-    """Queries spread over the set, each with what came first, right or wrong."""
+def _write_sheet(
+    network: str, data: "RetrievalData", searched: _Searched, num: int, out: Path
+) -> None:
+    """Draw queries spread over the set, each with what came first, right or wrong."""
     from dino.evaluation.retrieval_data import spread
     from dino.evaluation.scales import thumbnail
     from dino.evaluation.sheets import search_sheet
     from dino.media.draw import encode_png
     from dino.media.images import read
-    from dino.system.files import write_atomically
 
     def name(path: Path) -> str:
         return path.parent.name if protocol == "class" else path.stem
@@ -258,6 +228,7 @@ def _write_sheet(data: "RetrievalData", searched: _Searched, num: int, path: Pat
                 for path in [data.database.paths[searched.database[near]]]
             ]
         )
-    title = f"{searched.network.name}: what each query finds first ({protocol})"
-    write_atomically(encode_png(search_sheet(asked, found, title=title)), path)
-    say(f"{path}: {len(asked)} queries")
+    title = f"{network}: what each query finds first ({protocol})"
+    sheet = encode_png(search_sheet(asked, found, title=title))
+    run.write_files([("retrieval.png", sheet)], out)
+    run.print_status(f"{out / 'retrieval.png'}: {len(asked)} queries")

@@ -3,12 +3,12 @@
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.measurement import Out, Row, Threads, leave, make_out, numbers, say
-from dino.cli.options import Device, Precision, PrecisionOption
+from dino.cli import run
+from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
     from dino.training.cost import StepCost
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _GB = 2**30
 # Steps of an idle machine differ by a few percent.
 _QUIET_SPREAD = 0.25
+_COLUMNS = {
+    "crops": ("crops", ""),
+    "s a step": ("step_s", ".3g"),
+    "spread": ("spread", ".0%"),
+    "images/s": ("images_per_s", ".3g"),
+    "peak GB": ("peak_gb", ".2f"),
+}
 
 
 def cost(
@@ -32,12 +39,12 @@ def cost(
     out_dim: Annotated[int, typer.Option(help="Prototypes K of the head.")] = 65_536,
     steps: Annotated[int, typer.Option(help="Steps that are timed, 5 at least.")] = 5,
     warmup: Annotated[int, typer.Option(help="Steps before those.")] = 2,
-    out: Out = Path("results"),
-    threads: Threads = None,
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    out: run.Out = Path("results"),
+    threads: run.Threads = None,
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
-    """Time and peak memory of this machine's training step, as the paper's Table 8 compares them.
+    """Measure time and peak memory of this machine's training step, as the paper's Table 8 compares them.
 
     The median of the timed steps on crops of noise; each configuration in a process of its own.
     """
@@ -48,7 +55,7 @@ def cost(
         raise UserError("eval cost measures one process; start it without torchrun")
     check_steps(steps, warmup)
     started = time.perf_counter()
-    settings: Row = {
+    settings: run.Row = {
         "arch": arch,
         "patch_size": patch,
         "global_size": global_size,
@@ -57,27 +64,36 @@ def cost(
         "out_dim": out_dim,
         "precision": precision.value,
     }
-    configs = [crops_config(count, **settings) for count in numbers(crops, int, "--crops")]
-    make_out(out)
+    configs = [
+        crops_config(count, **settings) for count in run.distinct_numbers(crops, int, "--crops")
+    ]
+    run.make_folder(out)
     measured = []
     for config in configs:
-        say(f"{crops_name(config)}: {warmup} steps of warm-up, then {steps} timed ones")
+        name = crops_name(config)
+        run.print_status(f"{name}: {warmup} steps of warm-up, then {steps} timed ones")
         found = measure_apart(config, steps=steps, warmup=warmup, device=device, threads=threads)
-        measured.append((config.num_locals, crops_name(config), found))
+        measured.append(({"crops": name, "num_locals": config.num_locals}, found))
     _finish(measured, settings | {"steps": steps, "warmup": warmup}, out, started)
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the evaluations."""
-    app.command()(cost)
-
-
 def _finish(
-    measured: "list[tuple[int, str, StepCost]]", settings: Row, out: Path, started: float
+    measured: "list[tuple[run.Row, StepCost]]", settings: run.Row, out: Path, started: float
 ) -> None:
     from dino.evaluation.report import make_report
 
-    first = measured[0][2]
+    machine = measured[0][1]
+    rows: list[run.Row] = [
+        {
+            **crops,
+            "step_s": found.seconds,
+            "spread": found.spread,
+            "images_per_s": found.images_per_s,
+            "peak_bytes": found.peak_bytes,
+            "base_bytes": found.base_bytes,
+        }
+        for crops, found in measured
+    ]
     arch = f"{settings['arch']}/{settings['patch_size']}"
     report = make_report(
         "cost",
@@ -86,25 +102,26 @@ def _finish(
             "sha256": None,
             "description": f"{arch} at its random start; what it has learned changes no time",
             "is_random": True,
-            "precision": first.precision,
+            "precision": machine.precision,
         },
-        device=first.device,
+        device=machine.device,
         data={"path": "crops of noise", "num_images": settings["batch_size"]},
         settings={
             **settings,
-            "precision": first.precision,
-            "device_name": first.device_name,
-            "torch": first.torch,
+            "precision": machine.precision,
+            "device_name": machine.device_name,
+            "torch": machine.torch,
         },
-        rows=[_row(num_locals, name, found) for num_locals, name, found in measured],
+        rows=rows,
         seconds=time.perf_counter() - started,
-        threads=first.threads,
+        threads=machine.threads,
     )
-    leave(report, out, [_words(row) for row in report.rows], note(first, report.rows))
+    shown = [row | {"peak_gb": row["peak_bytes"] / _GB} for row in rows]
+    shared.finish_report(report, out, shared.as_text(shown, _COLUMNS), note(machine, rows))
 
 
-def note(machine: "StepCost", rows: list[Row]) -> str:
-    """What the figures are of, and whether something else was running meanwhile."""
+def note(machine: "StepCost", rows: list[run.Row]) -> str:
+    """Say what the figures are of, and whether something else was running meanwhile."""
     on_gpu = machine.device.startswith("cuda")
     held = "what torch allocated on the GPU" if on_gpu else "the whole process, libraries included"
     lines = [
@@ -117,25 +134,3 @@ def note(machine: "StepCost", rows: list[Row]) -> str:
             "when the machine is idle before comparing these times."
         )
     return "\n".join(lines)
-
-
-def _row(num_locals: int, name: str, found: "StepCost") -> Row:
-    return {
-        "crops": name,
-        "num_locals": num_locals,
-        "step_s": found.seconds,
-        "spread": found.spread,
-        "images_per_s": found.images_per_s,
-        "peak_bytes": found.peak_bytes,
-        "base_bytes": found.base_bytes,
-    }
-
-
-def _words(row: dict[str, Any]) -> dict[str, str]:
-    return {
-        "crops": row["crops"],
-        "s a step": f"{row['step_s']:.3g}",
-        "spread": f"{row['spread']:.0%}",
-        "images/s": f"{row['images_per_s']:.3g}",
-        "peak GB": f"{row['peak_bytes'] / _GB:.2f}",
-    }

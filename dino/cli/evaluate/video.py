@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dino.cli.measurement import Measurement, Out, Row, Threads
-from dino.cli.options import Device, Key, Precision, PrecisionOption, Weights
-from dino.cli.progress import progress
+from dino.cli import run
+from dino.cli.evaluate import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
 
     from dino.evaluation.davis import VideoSequence
@@ -23,14 +20,24 @@ if TYPE_CHECKING:
 _FPS = 24
 _MEAN = "mean"
 _STILL = "first mask kept still"
+_COLUMNS = {
+    "network": ("network", ""),
+    "sequence": ("sequence", ""),
+    "object": ("object", ""),
+    "J&F": ("j_and_f", ".1f"),
+    "J": ("j_mean", ".1f"),
+    "J recall": ("j_recall", ".1f"),
+    "J decay": ("j_decay", ".1f"),
+    "F": ("f_mean", ".1f"),
+    "F recall": ("f_recall", ".1f"),
+    "F decay": ("f_decay", ".1f"),
+    "s a frame": ("seconds_per_frame", ".2f"),
+}
 
 
 def video(
-    data: Annotated[
-        Path,
-        typer.Option(help="DAVIS folder with JPEGImages/ and Annotations/.", show_default=False),
-    ],
-    weights: Weights = None,
+    data: Annotated[Path, typer.Option(help="DAVIS folder with JPEGImages/ and Annotations/.")],
+    weights: run.Weights = None,
     size: Annotated[
         int,
         typer.Option(
@@ -39,16 +46,10 @@ def video(
     ] = 480,
     sequences: Annotated[
         str | None,
-        typer.Option(
-            help="Names with commas between. Default: those of the set's list, else all.",
-            show_default=False,
-        ),
+        typer.Option(help="Names with commas between. Default: those of the set's list, else all."),
     ] = None,
     year: Annotated[
-        int | None,
-        typer.Option(
-            help="2016 (one object) or 2017. Default: what masks say.", show_default=False
-        ),
+        int | None, typer.Option(help="2016 (one object) or 2017. Default: what masks say.")
     ] = None,
     topk: Annotated[int, typer.Option(help="Patches whose labels one patch takes.", min=1)] = 5,
     window: Annotated[
@@ -63,48 +64,44 @@ def video(
     random: Annotated[
         bool, typer.Option("--random", help="The same network with random weights too.")
     ] = False,
-    out: Out = Path("results"),
-    threads: Threads = None,
-    key: Key = "teacher",
-    device: Device = "auto",
-    precision: PrecisionOption = Precision.auto,
+    out: run.Out = Path("results"),
+    threads: run.Threads = None,
+    key: run.Key = "teacher",
+    device: run.Device = "auto",
+    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Carry first masks through videos: J and F as official DAVIS evaluators count them (Table 5).
 
     Writes masks/<sequence>/00000.png, which those evaluators read, and <sequence>.mp4 to look at.
     """
     from dino.evaluation.davis import open_davis
-    from dino.evaluation.random_twin import random_twin
     from dino.evaluation.video import video_segmentation
     from dino.video.propagation import PropagationSettings
     from dino.video.tracking import network_size
 
     settings = PropagationSettings(topk, window, context, temperature)
-    names = [name.strip() for name in (sequences or "").split(",") if name.strip()]
-    found = open_davis(data, year=year, sequences=names)
-    loading: Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with Measurement(weights, **loading, out=out) as run:
-        patch = run.backbone.patch_size
+    found = open_davis(data, year=year, sequences=run.words(sequences or ""))
+    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
+    with shared.begin(weights, **loading, out=out) as evaluation:
+        patch = evaluation.backbone.patch_size
         network_size((size, size), short_side=size, patch_size=patch)  # refuses one too small
-        networks = {"weights": run.backbone}
-        if random:
-            networks["random weights"] = random_twin(run.backbone)
+        networks = evaluation.networks(random=random, vit_only=True)
+        keep = partial(_write, out=out, mark=evaluation.backbone.is_random)
         measured = {
             role: video_segmentation(
                 network,
                 found,
                 short_side=size,
                 settings=settings,
-                keep=partial(_write, out=out, mark=network.is_random)
-                if role == "weights"
-                else None,
-                progress=progress(role, "frames"),
-                world=run.world,
+                keep=keep if role == "weights" else None,
+                progress=run.progress(role, "frames"),
+                world=evaluation.world,
             )
             for role, network in networks.items()
         }
-        rows = _rows(measured)
-        run.finish(
+        rows = [row for role, result in measured.items() for row in _rows(role, result)]
+        rows += _rows(_STILL, measured["weights"], still=True)
+        evaluation.finish(
             "video",
             data={
                 "path": str(data),
@@ -116,50 +113,40 @@ def video(
             settings={
                 "size": size // patch * patch,
                 **asdict(settings),
-                "networks": {role: [n.name, n.weights_sha256] for role, n in networks.items()},
+                "networks": shared.identities(networks),
             },
             rows=rows,
-            shown=_words(rows),
-            note=f"masks/ and the videos are of {run.backbone.name}, below {out}",
+            table=_table(rows),
+            note=f"masks/ and the videos are of {evaluation.backbone.name}, below {out}",
             unreadable=(),
         )
 
 
 def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, mark: bool) -> None:
-    """Masks as official evaluators read them, and a video of them over the frames."""
+    """Write masks as official evaluators read them, and a video of them over the frames."""
     from dino.media import draw
     from dino.media.label_maps import indexed_png, label_overlay
-    from dino.system.files import write_atomically
     from dino.video import write_mp4
 
-    for frame, labels in zip(sequence.frames, maps, strict=True):
-        write_atomically(indexed_png(labels), out / "masks" / sequence.name / f"{frame.stem}.png")
+    masks = zip(sequence.frames, maps, strict=True)
+    files = ((f"{frame.stem}.png", indexed_png(labels)) for frame, labels in masks)
+    run.write_files(files, out / "masks" / sequence.name)
     pictures = (label_overlay(sequence.rgb(number), maps[number]) for number in range(len(maps)))
     if mark:
         pictures = (draw.mark_random(picture) for picture in pictures)
     write_mp4(pictures, out / f"{sequence.name}.mp4", fps=_FPS)
 
 
-def _rows(results: "dict[str, VideoResult]") -> list[Row]:
-    """Each object of each network and of the baseline, and their means."""
-    rows: list[Row] = []
-    for role, result in results.items():
-        for one in result.sequences:
-            rows += _object_rows(role, one, one.objects, one.seconds_per_frame)
-        rows.append(_row(role, _MEAN, None, result.mean, result, result.seconds_per_frame))
-    still = results["weights"]
-    for one in still.sequences:
-        rows += _object_rows(_STILL, one, one.still, None)
-    return [*rows, _row(_STILL, _MEAN, None, still.mean_still, still, None)]
-
-
-def _object_rows(
-    role: str, sequence: "SequenceResult", objects: "Sequence[VideoScores]", seconds: float | None
-) -> list[Row]:
-    return [
-        _row(role, sequence.name, label, scores, sequence, seconds)
-        for label, scores in enumerate(objects, start=1)
+def _rows(role: str, result: "VideoResult", *, still: bool = False) -> list[run.Row]:
+    """Make a row of each object and of their mean; `still`: of first masks that never move."""
+    rows = [
+        _row(role, found.name, label, scores, found, None if still else found.seconds_per_frame)
+        for found in result.sequences
+        for label, scores in enumerate(found.still if still else found.objects, start=1)
     ]
+    mean = result.mean_still if still else result.mean
+    seconds = None if still else result.seconds_per_frame
+    return [*rows, _row(role, _MEAN, None, mean, result, seconds)]
 
 
 def _row(
@@ -169,7 +156,7 @@ def _row(
     scores: "VideoScores",
     of: "SequenceResult | VideoResult",
     seconds: float | None,
-) -> Row:
+) -> run.Row:
     return {
         "network": role,
         "sequence": name,
@@ -182,30 +169,11 @@ def _row(
     }
 
 
-def _words(rows: list[Row]) -> list[dict[str, str]]:
-    """The objects of the weights, and every mean, in percent."""
+def _table(rows: list[run.Row]) -> list[dict[str, str]]:
+    """Write the objects of the weights, and every mean, in percent."""
     shown = [row for row in rows if row["network"] == "weights" or row["sequence"] == _MEAN]
-    measures = {
-        "J&F": "j_and_f",
-        "J": "j_mean",
-        "J recall": "j_recall",
-        "J decay": "j_decay",
-        "F": "f_mean",
-        "F recall": "f_recall",
-        "F decay": "f_decay",
-    }
-    return [
-        {
-            "network": row["network"],
-            "sequence": row["sequence"],
-            "object": "–" if row["object"] is None else str(row["object"]),
-            **{title: f"{100 * row[name]:.1f}" for title, name in measures.items()},
-            "s a frame": "–" if (t := row["seconds_per_frame"]) is None else f"{t:.2f}",
-        }
+    percents = [
+        {key: 100 * value if key.startswith(("j_", "f_")) else value for key, value in row.items()}
         for row in shown
     ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the evaluations."""
-    app.command()(video)
+    return shared.as_text(percents, _COLUMNS)

@@ -1,0 +1,90 @@
+"""What every command shares: choices as the library's, lines about the progress, names of failures."""
+
+import sys
+
+import pytest
+
+from dino.annotation.exports import FORMATS
+from dino.attention.mass import COMBINATIONS
+from dino.cli import annotate, embed, project, run, segment, train, weights
+from dino.features import projections
+from dino.features.folder.preparation import CROP
+from dino.masks import settings
+from dino.masks.discovery.keys import KEYS
+from dino.masks.refine import REFINEMENTS
+from dino.media.draw import COLORMAPS
+from dino.media.preprocessing import FITS
+from dino.model.device import PRECISIONS
+from dino.training.presets import PRESETS
+from dino.weights.saving import DTYPES
+
+
+@pytest.mark.parametrize(
+    ("choices", "names"),
+    [
+        (run.Fit, FITS),
+        (run.Precision, PRECISIONS),
+        (run.Keys, KEYS),
+        (segment.Combine, COMBINATIONS),
+        (segment.Method, settings.METHODS),
+        (segment.Refine, REFINEMENTS),
+        (embed.Fit, (CROP, *FITS)),
+        (annotate.Format, FORMATS),
+        (train.Preset, tuple(PRESETS)),
+    ],
+)
+def test_choices_are_the_library_s(choices, names):
+    assert tuple(choices) == names
+
+
+def test_choices_of_the_command_line_alone_are_known_to_the_library():
+    assert set(weights.Dtype) <= set(DTYPES)
+    assert set(run.Colormap) == set(COLORMAPS)
+    assert set(project.Method) <= set(projections.METHODS)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time that lines about the progress go by, in a list of one."""
+    now = [0.0]
+    monkeypatch.setattr("dino.cli.run.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_progress_is_renewed_on_a_terminal_and_sparse_elsewhere(capsys, monkeypatch, clock):
+    def shown() -> str:
+        clock[0] = 0.0
+        show = run.progress("features", "photos")
+        for done in range(1, 101):
+            clock[0] += 2.0
+            show(done, 100)
+        return capsys.readouterr().err
+
+    lines = shown().splitlines()
+    assert lines[0] == "features: 16 of 100 photos, 3 min left"  # after 32 s, 168 s are left
+    assert len(lines) == 6
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    text = shown()
+    assert text.count("\r") == 99
+    assert text.rstrip().endswith("100 of 100 photos, 0 s left")
+
+
+def test_a_line_that_ends_shows_the_first_tenths_and_the_last(capsys, clock):
+    status = run.StatusLine(every_s=0.0, ends=True)
+    for percent in range(1, 101):
+        clock[0] += 1.0
+        status.show(percent / 100, lambda percent=percent: f"{percent} %")
+    lines = capsys.readouterr().err.splitlines()
+    assert (lines[0], lines[-1], len(lines)) == ("1 %", "100 %", 11)
+
+
+def test_only_the_first_of_several_processes_writes(capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    run.print_status("read")
+    run.StatusLine(ends=True).show(1.0, lambda: "read")
+    assert not capsys.readouterr().err
+
+
+def test_ten_are_named_and_the_rest_counted():
+    assert run.list_some(range(3)) == "0, 1, 2"
+    assert run.list_some(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
