@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
-import streamlit as st
 
-from app.text import plain_text
+from app.ui.charts import TitledChart, empty_figure, show_in_pairs
 from dino.evaluation.summary.contents import Bars, Chart, Lines
 from dino.media.draw import CHART_COLORS
 
@@ -18,27 +17,19 @@ _MAX_LABEL = 34
 
 def show(charts: Sequence[Chart], *, key: str) -> None:
     """Show all charts, two in a row where there is room."""
-    for first in range(0, len(charts), 2):
-        pair = charts[first : first + 2]
-        for offset, (chart, place) in enumerate(
-            zip(pair, st.columns(2, gap="medium"), strict=False)
-        ):
-            with place:
-                _show(chart, f"{key}_{first + offset}")
+    show_in_pairs([_titled(chart, f"{key}_{number}") for number, chart in enumerate(charts)])
 
 
-def _show(chart: Chart, key: str) -> None:
-    title = f"{chart.title}, {chart.y}" if isinstance(chart, Lines) and chart.y else chart.title
-    st.markdown(f"**{plain_text(title)}**")
-    figure = lines(chart) if isinstance(chart, Lines) else bars(chart)
-    st.plotly_chart(
-        figure, key=key, config={"displayModeBar": False}, alt=f"{title}: {chart.alt_text}"
-    )
+def _titled(chart: Chart, key: str) -> TitledChart:
+    title, figure = chart.title, bars(chart) if isinstance(chart, Bars) else lines(chart)
+    if isinstance(chart, Lines) and chart.y:
+        title = f"{title}, {chart.y}"
+    return TitledChart(key, title, figure, f"{title}: {chart.alt_text}")
 
 
 def lines(chart: Lines) -> go.Figure:
     """Draw lines with their names below, where a phone has room for them."""
-    figure = _figure(_LINES_PX + 22 * ((len(chart.series) + 1) // 2))
+    figure = empty_figure(_LINES_PX + 22 * ((len(chart.series) + 1) // 2))
     for series in chart.series:
         xs, ys = zip(*series.points, strict=True)
         figure.add_scatter(
@@ -67,7 +58,7 @@ def lines(chart: Lines) -> go.Figure:
 
 def bars(chart: Bars) -> go.Figure:
     """Draw bars from the top in their order, ours in a colour of their own."""
-    figure = _figure(_BAR_PX * len(chart.bars) + _AROUND_PX)
+    figure = empty_figure(_BAR_PX * len(chart.bars) + _AROUND_PX)
     rows = list(range(len(chart.bars)))
     for number, name, colour in ((0, "ours", _OURS), (1, "published", _PUBLISHED)):
         mine = [row for row in rows if chart.bars[row].colour == number]
@@ -99,10 +90,6 @@ def bars(chart: Bars) -> go.Figure:
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
     )
     return figure
-
-
-def _figure(height: int) -> go.Figure:
-    return go.Figure(layout={"height": height, "margin": {"l": 8, "r": 8, "t": 8, "b": 8}})
 
 
 def _cut(label: str) -> str:

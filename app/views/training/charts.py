@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
-import streamlit as st
 
+from app.ui.charts import TitledChart, empty_figure, show_in_pairs
 from dino.media.draw import CHART_COLORS
 
 COLOURS = CHART_COLORS[:6]
@@ -41,27 +41,26 @@ class Curve:
 def show(curves: Sequence[Curve]) -> None:
     """Show all charts that have something to show, two in a row."""
     drawn = [
-        ("Loss", _LOSS_HELP, _lines(curves, {"loss": "loss"})),
+        ("Loss", _LOSS_HELP, _by_step(curves, {"loss": "loss"})),
         ("k-NN, %", _KNN_HELP, _knn(curves)),
         ("Entropy and KL, bits", _ENTROPY_HELP, _entropy(curves)),
-        ("Learning rate", _LR_HELP, _lines(curves, {"lr": "rate"})),
-        ("Photos a second", _SPEED_HELP, _lines(curves, {"images_per_s": "photos/s"})),
+        ("Learning rate", _LR_HELP, _by_step(curves, {"lr": "rate"})),
+        ("Photos a second", _SPEED_HELP, _by_step(curves, {"images_per_s": "photos/s"})),
     ]
-    shown = [chart for chart in drawn if chart[2].data]
     names = ", ".join(curve.name for curve in curves)
-    for first in range(0, len(shown), 2):
-        for chart, place in zip(
-            shown[first : first + 2], st.columns(2, gap="medium"), strict=False
-        ):
-            title, help_text, figure = chart
-            with place:
-                st.markdown(f"**{title}**", help=help_text)
-                st.plotly_chart(
-                    figure,
-                    key=f"train_chart_{title}",
-                    config={"displayModeBar": False},
-                    alt=f"{title} of {names}; {_latest(figure)}",
-                )
+    show_in_pairs(
+        [
+            TitledChart(
+                key=f"train_chart_{title}",
+                title=title,
+                figure=figure,
+                alt=f"{title} of {names}; {_latest(figure)}",
+                help=help_text,
+            )
+            for title, help_text, figure in drawn
+            if figure.data
+        ]
+    )
 
 
 _LOSS_HELP = (
@@ -81,33 +80,28 @@ _LR_HELP = "Rises in the warm-up, then falls along a cosine."
 _SPEED_HELP = "How many photos are learned from in a second, all their crops included."
 
 
-def _lines(curves: Sequence[Curve], columns: Mapping[str, str], *, unit: float = 1.0) -> go.Figure:
+def _by_step(
+    curves: Sequence[Curve], columns: Mapping[str, str], *, unit: float = 1.0
+) -> go.Figure:
     """Draw a line for each run and column, in multiples of a unit; columns that a run lacks are left out."""
     figure = _figure("step", legend=len(curves) > 1)
     for curve in curves:
         for (column, label), dash in zip(columns.items(), _DASHES, strict=False):
-            points = [
-                (m["step"], m[column] / unit) for m in curve.metrics if m.get(column) is not None
-            ]
-            if not points:
-                continue
-            steps, values = zip(*_thinned(points), strict=True)
-            figure.add_scatter(
-                x=steps,
-                y=values,
-                name=curve.name,
-                legendgroup=curve.name,
-                showlegend=dash == "solid",
+            points = [(x, y / unit) for x, y in _points(curve.metrics, "step", column)]
+            _add_line(
+                figure,
+                curve,
+                _thinned(points),
+                f"{label} %{{y:.4g}} at step %{{x}}",
+                dash=dash,
                 mode="lines" if len(points) > 1 else "markers",
-                line={"color": curve.colour, "dash": dash, "width": 2},
-                hovertemplate=f"{curve.name}<br>{label} %{{y:.4g}} at step %{{x}}<extra></extra>",
             )
     return figure
 
 
 def _entropy(curves: Sequence[Curve]) -> go.Figure:
     """Draw entropies and KL in bits, below the most that an entropy over K prototypes can be."""
-    figure = _lines(
+    figure = _by_step(
         curves,
         {"teacher_entropy": "entropy", "batch_mean_entropy": "batch mean", "kl": "KL"},
         unit=_NATS_A_BIT,
@@ -125,40 +119,62 @@ def _entropy(curves: Sequence[Curve]) -> go.Figure:
 def _knn(curves: Sequence[Curve]) -> go.Figure:
     figure = _figure("epoch", legend=len(curves) > 1)
     for curve in curves:
-        points = [(p["epoch"], p["knn"]) for p in curve.probes if p.get("knn") is not None]
-        if points:
-            epochs, values = zip(*points, strict=True)
-            figure.add_scatter(
-                x=epochs,
-                y=values,
-                name=curve.name,
-                mode="lines+markers",
-                line={"color": curve.colour, "width": 2},
-                marker={"symbol": _SYMBOLS[curve.style], "size": 8},
-                hovertemplate=f"{curve.name}<br>k-NN %{{y:.1f}} %, epoch %{{x}}<extra></extra>",
-            )
+        _add_line(
+            figure,
+            curve,
+            _points(curve.probes, "epoch", "knn"),
+            "k-NN %{y:.1f} %, epoch %{x}",
+            mode="lines+markers",
+            marker={"symbol": _SYMBOLS[curve.style], "size": 8},
+        )
     return figure
 
 
 def _figure(x: str, *, legend: bool) -> go.Figure:
-    return go.Figure(
-        layout={
-            "height": _HEIGHT_PX,
-            "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
-            "xaxis": {"title": x, "rangemode": "tozero"},
-            "yaxis": {"exponentformat": "power"},
-            "showlegend": legend,
-            "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-            "uirevision": "kept",  # zoomed in, it stays so when new points come
-        }
+    return empty_figure(
+        _HEIGHT_PX,
+        xaxis={"title": x, "rangemode": "tozero"},
+        yaxis={"exponentformat": "power"},
+        showlegend=legend,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        uirevision="kept",  # zoomed in, it stays so when new points come
+    )
+
+
+def _points(lines: Sequence[Mapping[str, Any]], x: str, y: str) -> list[tuple[float, float]]:
+    return [(line[x], line[y]) for line in lines if line.get(y) is not None]
+
+
+def _add_line(
+    figure: go.Figure,
+    curve: Curve,
+    points: Sequence[tuple[float, float]],
+    hover: str,
+    *,
+    dash: str = "solid",
+    **look: Any,
+) -> None:
+    """Add a run's line, if it has points; its dashed ones are not named again in the legend."""
+    if not points:
+        return
+    xs, ys = zip(*points, strict=True)
+    figure.add_scatter(
+        x=xs,
+        y=ys,
+        name=curve.name,
+        legendgroup=curve.name,
+        showlegend=dash == "solid",
+        line={"color": curve.colour, "dash": dash, "width": 2},
+        hovertemplate=f"{curve.name}<br>{hover}<extra></extra>",
+        **look,
     )
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
     """Keep every n-th point and the last."""
-    stride = -(-len(points) // _MAX_POINTS)
+    stride = max(-(-len(points) // _MAX_POINTS), 1)
     kept = points[::stride]
-    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
+    return kept if kept[-1:] == points[-1:] else [*kept, points[-1]]
 
 
 def _latest(figure: go.Figure) -> str:
