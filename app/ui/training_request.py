@@ -1,7 +1,7 @@
-"""From what a user chose to a running process: names, weights to start from, sizes that fit them."""
+"""Make a run of what a user chose: a free name, weights to start from, sizes that fit them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +78,11 @@ def differences(config: TrainConfig, num_photos: int) -> tuple[str, dict[str, An
     """Write a config as the nearest preset for so many photos and what differs from it."""
     start = {"init": config.init, **(backbones.start_sizes(config.init) if config.init else {})}
 
-    def changed(name: str) -> dict[str, Any]:
-        preset = preset_config(name, num_photos=num_photos, **start)
-        names = [f.name for f in fields(TrainConfig) if f.name != "init"]
-        return {n: getattr(config, n) for n in names if getattr(config, n) != getattr(preset, n)}
+    def changes(preset: str) -> dict[str, Any]:
+        before = asdict(preset_config(preset, num_photos=num_photos, **start))
+        return {k: v for k, v in asdict(config).items() if k != "init" and v != before[k]}
 
-    found = {name: changed(name) for name in PRESETS}
-    name = min(found, key=lambda name: len(found[name]))
-    return name, found[name]
+    return min(((preset, changes(preset)) for preset in PRESETS), key=lambda found: len(found[1]))
 
 
 def free_name(*words: str) -> str:
