@@ -37,8 +37,8 @@ _ABOUT_PRESETS = {
 
 def show(selection: Selection, started: Callable[[str], None]) -> None:
     """Draw the form; `started` is called with the name of a run that was started."""
-    data, knn, masks = _photos()
-    preset, weights, name = _recipe(data)
+    data, knn, masks = _choose_photos()
+    preset, weights, name = _choose_recipe(data)
     try:
         config, problem = _make_config(preset, weights, data), ""
     except UserError as error:
@@ -93,7 +93,7 @@ def fill_from(run: Path) -> None:
     session[NAME] = training_request.free_name(re.sub(r"-\d+$", "", run.name))
 
 
-def _photos() -> tuple[ChosenFolder, ChosenFolder, ChosenFolder]:
+def _choose_photos() -> tuple[ChosenFolder, ChosenFolder, ChosenFolder]:
     """Choose what to learn from, and what to measure features and attention on."""
     photo_folders.suggest_first()
     left, right = st.columns(2, gap="medium")
@@ -128,7 +128,7 @@ def _photos() -> tuple[ChosenFolder, ChosenFolder, ChosenFolder]:
     return data, knn, masks
 
 
-def _recipe(data: ChosenFolder) -> tuple[str, str | None, str]:
+def _choose_recipe(data: ChosenFolder) -> tuple[str, str | None, str]:
     """Choose preset, weights to start from (None: from scratch) and name."""
     left, middle, right = st.columns(3, gap="medium")
     session = st.session_state
@@ -201,7 +201,7 @@ def _name_problem(name: str) -> str:
 def _actions(
     request: Request, num_photos: int, *, ready: bool, started: Callable[[str], None]
 ) -> None:
-    """Offer Check and Start, and show what they said."""
+    """Offer Check and Start, and show what came of them."""
     steps = num_photos // request.config.batch_size
     total = min(steps * request.config.epochs, request.config.max_steps or sys.maxsize)
     st.caption(f"{steps:,} steps an epoch, {total:,} in all.")
@@ -222,17 +222,20 @@ def _actions(
         for key in (NAME, _SUGGESTED, _CHECKED):
             st.session_state.pop(key, None)
         started(request.name)
-    asked = (request.config.to_json(), str(request.data), request.threads)
+    settings_checked = (request.config.to_json(), str(request.data), request.threads)
     if check:
-        st.session_state[_CHECKED] = (asked, _check(request))
-    known, (problem, lines) = st.session_state.get(_CHECKED, (None, ("", [])))
-    if known == asked and problem:
-        show_error(problem)
-    elif known == asked:
-        st.code("\n".join(lines), language=None, wrap_lines=True)
+        st.session_state[_CHECKED] = (settings_checked, _check(request))
+    of_settings, answer = st.session_state.get(_CHECKED, (None, ""))
+    if of_settings != settings_checked:
+        return
+    if isinstance(answer, UserError):
+        show_error(answer)
+    else:
+        st.code(answer, language=None, wrap_lines=True)
 
 
-def _check(request: Request) -> tuple[str, list[str]]:
+def _check(request: Request) -> str | UserError:
+    """Time the run and say what it would take, or what cannot work."""
     with st.spinner("Timing two steps …"):
         try:
             lines = jobs.check(
@@ -243,5 +246,5 @@ def _check(request: Request) -> tuple[str, list[str]]:
                 nice=request.nice,
             )
         except UserError as error:
-            return str(error), []
-    return "", lines
+            return error
+    return "\n".join(lines)
