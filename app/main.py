@@ -66,7 +66,7 @@ def _training() -> None:
 
 
 def _open_attention(**query_params: str) -> None:
-    """Open the Attention page on a photo and weights that a lesson has shown."""
+    """Open the Attention page with an address of these parameters."""
     st.switch_page(pages[0], query_params=query_params)
 
 

@@ -163,12 +163,14 @@ def _host_and_port(address: str) -> tuple[str, int | None] | None:
 
 def _load() -> None:
     """Import what the first page would: the pages, the networks, and which arithmetic suits this machine."""
-    views = importlib.import_module("app.views")
+    import timm.models.vision_transformer  # noqa: F401
+
+    from app import views
+    from dino.model.device import choose_device, choose_precision
+
     for module in pkgutil.walk_packages(views.__path__, "app.views."):
         importlib.import_module(module.name)
-    importlib.import_module("timm.models.vision_transformer")
-    device = importlib.import_module("dino.model.device")
-    device.choose_precision("auto", device.choose_device("auto"))
+    choose_precision("auto", choose_device("auto"))
     # Streamlit collects garbage after every run of a page, with torch's half a million objects a third
     # of a second in which no session's page runs. What is loaded by now stays and need not be looked at.
     gc.collect()

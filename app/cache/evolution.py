@@ -1,4 +1,4 @@
-"""Filmstrips there are: of the bundled weights, and of runs."""
+"""Find and read filmstrips: of the bundled weights, and of runs."""
 
 from pathlib import Path
 

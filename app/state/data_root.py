@@ -1,4 +1,4 @@
-"""Where the photos to train on are: folders below one root, and uploads beside the runs.
+"""Find the photos to train on: in folders below one root, and uploaded ones beside the runs.
 
 Nothing outside is reachable from a browser. The root is `DINO_DATA_ROOT` (`make app DATA=…`), else
 the folder above the one the app was started in, so that photos beside the project are found; where
@@ -145,7 +145,7 @@ def find_photo_folders(root: Path) -> list[str]:
     """List the folders with photos, or with classes of photos, below the root; uploads first, then the
     nearest.
 
-    None on a server that reads no folders.
+    Returns nothing on a server that reads no folders.
     """
     if not may_work():
         return []

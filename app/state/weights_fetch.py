@@ -1,4 +1,4 @@
-"""Fetching the default weights in a process of its own, so that no page waits and no tab owns it."""
+"""Fetch the default weights in a process of its own, so that no page waits and no tab owns it."""
 
 import os
 import subprocess

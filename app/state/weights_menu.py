@@ -53,7 +53,7 @@ def _bundled() -> dict[str, Path]:
 
 
 def run_weights() -> dict[str, Path]:
-    """Find what the runs have learned so far, by the names it is opened with, newest first."""
+    """Find the weights that runs have learned so far, by the names they are opened with, newest first."""
     paths = runs_folder().glob("[!.]*/weights/teacher.safetensors")
     newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
     return {f"{RUN}{path.parents[1].name}": path for path in newest}

@@ -1,4 +1,4 @@
-"""Choosing photos to work on: a folder below the data root, or a ZIP from the browser."""
+"""Choose photos to work on: a folder below the data root, or a ZIP from the browser."""
 
 from dataclasses import dataclass
 from pathlib import Path

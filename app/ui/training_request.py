@@ -1,13 +1,15 @@
 """Make a run of what a user chose: a free name, weights to start from, sizes that fit them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import streamlit as st
+
 from app.cache import backbones
 from app.state import data_root, weights_menu
-from app.state.selection import PHOTOS, Photo, Session
+from app.state.selection import PHOTOS, Photo
 from dino.system.jobs import DEFAULT_NICE
 from dino.training.build import build_schedules
 from dino.training.config import TrainConfig
@@ -54,8 +56,7 @@ def make_config(
     *,
     num_photos: int,
     weights: str | None,
-    changes: dict[str, Any],
-    session: Session,
+    changes: Mapping[str, Any] | None = None,
 ) -> TrainConfig:
     """Make the preset's settings, with crops of whole patches of the weights to start from, and then the
     changes.
@@ -67,9 +68,9 @@ def make_config(
     """
     start: dict[str, Any] = {}
     if weights is not None:
-        init = weights_menu.start_weights(weights, session)
+        init = weights_menu.start_weights(weights, st.session_state)
         start = {"init": init, **backbones.start_sizes(init)}
-    config = preset_config(preset, num_photos=num_photos, **{**start, **changes})
+    config = preset_config(preset, num_photos=num_photos, **{**start, **(changes or {})})
     build_schedules(config, num_photos)
     return config
 

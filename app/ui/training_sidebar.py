@@ -96,9 +96,7 @@ def _request(weights: str, photo: Photo, folder: str, preset: str) -> training_r
     data = data_root.resolve(folder, root)
     facts = cached_folders.photo_facts(str(data))
     labelled = photo_folders.labelled_for(data)
-    config = training_request.make_config(
-        preset, num_photos=facts.num_photos, weights=weights, changes={}, session=st.session_state
-    )
+    config = training_request.make_config(preset, num_photos=facts.num_photos, weights=weights)
     return training_request.Request(
         name=training_request.free_name("tuned", data.name),
         config=config,

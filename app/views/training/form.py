@@ -179,7 +179,6 @@ def _make_config(preset: str, weights: str | None, data: ChosenFolder) -> TrainC
         num_photos=facts.num_photos if facts else _SOME_PHOTOS,
         weights=weights,
         changes=settings.changes(),
-        session=st.session_state,
     )
     if facts and config.method == "supervised" and facts.num_classes < 2:
         raise UserError(

@@ -1,4 +1,4 @@
-"""How chosen runs are doing: progress, verdict, warnings, charts, what the attention became, the log."""
+"""Show how chosen runs are doing: progress, verdict, warnings, charts, what the attention became, the log."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -149,7 +149,7 @@ def verdict(probes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _compare(probes: Sequence[Mapping[str, Any]], name: str) -> str:
-    """Compare a measure's last value with the one before any step; empty where there are no such two."""
+    """Compare a measure's last value with the one before any step; empty where one is missing."""
     found = [probe for probe in probes if probe.get(name) is not None]
     if len(found) < 2 or found[0]["step"] != 0:
         return ""

@@ -154,7 +154,6 @@ def _by_group(*, without: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _label_of(name: str) -> str:
-    """Write a setting's name in words."""
     return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
