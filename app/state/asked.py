@@ -46,8 +46,7 @@ def read_asked(backbone: Backbone, grid: tuple[int, int]) -> Asked:
 
 def set_asked(**values: str) -> None:
     """Set `query`, `layer` or `head` from a click; only before the widgets are drawn."""
-    for key, value in values.items():
-        st.session_state[key] = value
+    st.session_state.update(values)
 
 
 def default_query(backbone: Backbone) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.state import weights_menu
+from app.state import url, weights_menu
 from app.state.problems import attempt, show_kept
 from app.text import plain_text
 from app.ui import sidebar
@@ -20,7 +20,7 @@ from dino.training.runs.listing import RunSummary, has_checkpoint, list_runs
 
 SELECTED = "train_runs"
 POLL_S = 3.0
-_TURN, _PROBLEM = "train_table_turn", "train_problem"
+_TURN, _FOCUS, _PROBLEM = "train_table_turn", "train_focus", "train_problem"
 # A sign before each word, for those who do not see the colour.
 _STATES = {
     "starting": ("… starting", "blue"),
@@ -148,17 +148,17 @@ def _focus(chosen: Sequence[RunSummary]) -> RunSummary:
     """Choose the one run that buttons, pictures and log are of."""
     if len(chosen) == 1:
         return chosen[0]
-    names = [run.name for run in chosen]
-    if st.session_state.get("train_focus") not in names:
-        st.session_state["train_focus"] = names[0]
+    runs = {run.name: run for run in chosen}
+    url.forget_unknown(_FOCUS, runs)
     name = st.pills(
         "Buttons, pictures and log of",
-        names,
+        list(runs),
+        default=chosen[0].name,
         format_func=plain_text,
-        key="train_focus",
+        key=_FOCUS,
         required=True,
     )
-    return chosen[names.index(name or names[0])]
+    return runs[name]
 
 
 def _actions(
