@@ -69,8 +69,8 @@ def select(names: Sequence[str]) -> None:
 def _chosen(runs: Sequence[RunSummary]) -> list[RunSummary]:
     """Find the chosen runs that exist; the newest where nobody has chosen yet."""
     names = st.session_state.get(SELECTED, [runs[0].name])
-    known = [run.name for run in runs]
-    kept = [name for name in dict.fromkeys(names) if name in known][:MAX_RUNS]
+    existing = {run.name for run in runs}
+    kept = [name for name in dict.fromkeys(names) if name in existing][:MAX_RUNS]
     st.session_state[SELECTED] = kept
     return [run for run in runs if run.name in kept]
 
