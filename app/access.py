@@ -11,7 +11,7 @@ import math
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,7 @@ class SessionLimits:
     patches: int | None
 
 
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (compared with, not listened on)
 ALONE = SessionLimits(opened_weights=2, weights_mb=1024, patches=None)
 # ViT-B/16 in float32 has 345 MB; 4,096 patches are 1,024 px at patch 16, some seconds on a CPU.
 SHARED = SessionLimits(opened_weights=1, weights_mb=400, patches=4096)
@@ -76,10 +77,10 @@ def listens_beyond(address: str | None) -> bool:
         return True
 
 
-def may_work(environ: Mapping[str, str] | None = None) -> bool:
+def may_work() -> bool:
     """Tell whether this server starts processes and reads and writes folders of its machine."""
-    allowed = (os.environ if environ is None else environ).get("ALLOW_TRAINING", "")
-    return allowed == "1" or not listens_beyond(st.get_option("server.address"))
+    allowed = os.environ.get("ALLOW_TRAINING") == "1"
+    return allowed or not listens_beyond(st.get_option("server.address"))
 
 
 def require_work() -> None:
@@ -106,12 +107,12 @@ def reachable_address(address: str) -> str:
 
     Nothing is sent: a datagram socket only looks up which way it would go.
     """
-    if address not in ("0.0.0.0", "::"):  # noqa: S104 (compared with, not listened on)
+    if address not in _EVERY_ADDRESS:
         return address
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         try:
-            way.connect(("198.51.100.1", 9))  # reserved for documentation
-            return str(way.getsockname()[0])
+            datagrams.connect(("198.51.100.1", 9))  # reserved for documentation
+            return str(datagrams.getsockname()[0])
         except OSError:
             return socket.gethostname()
 
@@ -120,11 +121,11 @@ def own_names(address: str) -> list[str]:
     """List the names that a server at an address answers to: its own, this machine's, and from the machine
     itself; a name that somebody else has point here is none of them."""
     machine = socket.gethostname()
-    found = [reachable_address(address), machine, f"{machine}.local", socket.getfqdn()]
-    if address in ("0.0.0.0", "::"):  # noqa: S104 (compared with, not listened on)
+    names = [reachable_address(address), machine, f"{machine}.local", socket.getfqdn()]
+    if address in _EVERY_ADDRESS:
         with suppress(OSError):
-            found += [str(info[4][0]) for info in socket.getaddrinfo(machine, None)]
-    return list(dict.fromkeys([*found, "127.0.0.1", "localhost", "::1"]))
+            names += [str(info[4][0]) for info in socket.getaddrinfo(machine, None)]
+    return list(dict.fromkeys([*names, "127.0.0.1", "localhost", "::1"]))
 
 
 def options(address: str) -> list[str]:

@@ -49,31 +49,8 @@ st.logo(str(APP / "logo.svg"), size="large", icon_image=str(APP / "icon.svg"))
 
 
 # Without icons, so that all titles fit beside an open sidebar at 1440 px.
-def _page(view: Callable[[Choice, Backbone], None], title: str, path: str) -> Page:
-    return st.Page(lambda: start.guarded(view, selection), title=title, url_path=path)
-
-
-# Parameters of the sidebar's own widgets keep their values from page to page, and cannot be handed over.
-SIDEBAR_WIDGETS = ("size",)
-
-
-def _open_weights(weights: str) -> None:
-    """Open the Attention page with weights of a name, on the photo that is chosen."""
-    kept = {key: st.query_params[key] for key in ("photo",) if key in st.query_params}
-    st.switch_page(pages[0], query_params={**kept, "weights": weights})
-
-
-def _go_home() -> None:
-    """Open the first page from the root address, which has none of its own, so that /attention works as a
-    link too."""
-    asked = st.query_params.to_dict()
-    kept = {key: value for key, value in asked.items() if key not in SIDEBAR_WIDGETS}
-    st.switch_page(pages[0], query_params=kept)
-
-
-def _open_attention(**query_params: str) -> None:
-    """Open the Attention page on a photo and weights that a lesson has shown."""
-    st.switch_page(pages[0], query_params=query_params)
+def _page(view: Callable[[Choice, Backbone], None], title: str) -> Page:
+    return st.Page(lambda: start.guarded(view, selection), title=title, url_path=title.lower())
 
 
 def _attention(choice: Choice, backbone: Backbone) -> None:
@@ -84,37 +61,47 @@ def _learn(choice: Choice, backbone: Backbone) -> None:
     learn_page.show(choice, backbone, open_attention=_open_attention)
 
 
+def _training() -> None:
+    training_page.show(selection, open_weights=_open_weights)
+
+
+def _open_attention(**query_params: str) -> None:
+    """Open the Attention page with an address of these parameters."""
+    st.switch_page(pages[0], query_params=query_params)
+
+
+def _open_weights(weights: str) -> None:
+    """Open the Attention page with weights of a name, on the photo that is chosen."""
+    kept = {"photo": st.query_params["photo"]} if "photo" in st.query_params else {}
+    _open_attention(**kept, weights=weights)
+
+
+def _go_home() -> None:
+    """Open the first page from the root address, which has none of its own, so that /attention works as a
+    link too."""
+    asked = st.query_params.to_dict()
+    # The sidebar's own widget keeps it from page to page; it cannot be handed over.
+    asked.pop("size", None)
+    _open_attention(**asked)
+
+
 pages = [
-    _page(_attention, "Attention", "attention"),
-    _page(_learn, "Learn", "learn"),
-    _page(masks_page.show, "Masks", "masks"),
-    _page(access.for_work(annotate_page.show), "Annotate", "annotate"),
-    _page(features_page.show, "Features", "features"),
-    _page(correspondence_page.show, "Correspondence", "correspondence"),
-    _page(access.for_work(video_page.show), "Video", "video"),
-    _page(compare_page.show, "Compare", "compare"),
-    _page(access.for_work(gallery_page.show), "Gallery", "gallery"),
+    _page(_attention, "Attention"),
+    _page(_learn, "Learn"),
+    _page(masks_page.show, "Masks"),
+    _page(access.for_work(annotate_page.show), "Annotate"),
+    _page(features_page.show, "Features"),
+    _page(correspondence_page.show, "Correspondence"),
+    _page(access.for_work(video_page.show), "Video"),
+    _page(compare_page.show, "Compare"),
+    _page(access.for_work(gallery_page.show), "Gallery"),
     st.Page(evolution_page.show, title="Evolution", url_path="evolution"),
-    st.Page(
-        evaluation_page.show,
-        title="Evaluation",
-        url_path="evaluation",
-    ),
-    st.Page(
-        lambda: training_page.show(selection, _open_weights),
-        title="Training",
-        url_path="training",
-    ),
+    st.Page(evaluation_page.show, title="Evaluation", url_path="evaluation"),
+    st.Page(_training, title="Training", url_path="training"),
 ]
 selection: sidebar.Selection = sidebar.choose(training_page=pages[-1])
 
-home = st.Page(
-    _go_home,
-    title="DINO Explorer",
-    url_path="home",
-    default=True,
-    visibility="hidden",
-)
+home = st.Page(_go_home, title="DINO Explorer", url_path="home", default=True, visibility="hidden")
 page = st.navigation([home, *pages], position="top")
 st.set_page_config(page_title=f"{page.title} · DINO Explorer")
 with st.sidebar:

@@ -37,7 +37,7 @@ Send = Callable[[Message], Awaitable[None]]
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 # What a WebSocket is closed with that breaks a rule (RFC 6455, 7.4.1); before it opens, a 403.
 _BREAKS_A_RULE = 1008
-_READ = ("host", "origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
+_HEADERS = ("host", "origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
 _UNNAMED = (
     "This server does not answer to this name. Whoever runs it can list all names it has, with spaces "
     "between, in STREAMLIT_SERVER_ALLOWED_HOSTS."
@@ -85,16 +85,16 @@ def _refusal(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Say why a request is not answered, in a sentence; None if it is."""
     values: dict[str, str] = {}
     for name, value in ((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in headers):
-        if name in _READ and values.setdefault(name, value) != value:
+        if name in _HEADERS and values.setdefault(name, value) != value:
             return f"{name} was sent twice, and not the same."
     host = values.get("host", "")
-    if not named(host, st.get_option("server.allowedHosts")):
+    if not is_allowed(host, st.get_option("server.allowedHosts")):
         return _UNNAMED
     if not st.get_option("server.enableCORS"):
         return None
     origin, site = values.get("origin"), values.get("sec-fetch-site", "none")
     if origin is not None:
-        return None if origin in _allowed_origins() or same_place(origin, host) else _FOREIGN
+        return None if origin in _allowed_origins() or same_host(origin, host) else _FOREIGN
     followed = (
         values.get("sec-fetch-mode") == "navigate" and values.get("sec-fetch-dest") == "document"
     )
@@ -127,48 +127,50 @@ def _unframed(send: Send) -> Send:
     return sending
 
 
-def named(host: str, names: Iterable[str]) -> bool:
+def is_allowed(host: str, names: Iterable[str]) -> bool:
     """Tell whether a Host header ("name:port") is one of `names`; "*.site" stands for all names below, "*"
     and an empty list for every name."""
-    names = [name.strip().lower().rstrip(".") for name in names]
-    place = _place(f"//{host}")
-    if place is None:
+    asked = _host_and_port(f"//{host}")
+    if asked is None:
         return False
-    found = place[0].rstrip(".")
-    return not names or any(
-        name in ("*", found) or (name.startswith("*.") and found.endswith(name[1:]))
-        for name in names
+    known = [name.strip().lower().rstrip(".") for name in names]
+    asked_name = asked[0].rstrip(".")
+    return not known or any(
+        name in ("*", asked_name) or (name.startswith("*.") and asked_name.endswith(name[1:]))
+        for name in known
     )
 
 
-def same_place(origin: str, host: str) -> bool:
+def same_host(origin: str, host: str) -> bool:
     """Tell whether an Origin header and a Host header are of one host and port."""
-    asking = _place(origin)
+    asking = _host_and_port(origin)
     scheme = urlsplit(origin).scheme if asking else ""
-    return asking is not None and asking == _place(f"{scheme}://{host}")
+    return asking is not None and asking == _host_and_port(f"{scheme}://{host}")
 
 
-def _place(address: str) -> tuple[str, int | None] | None:
+def _host_and_port(address: str) -> tuple[str, int | None] | None:
     """Split "scheme://host:port" into host and port, the scheme's own port where none is given; None if it
     is not exactly that."""
     try:
         parts = urlsplit(address)
-        name, port = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if not name or parts.username is not None or parts.path or parts.query or parts.fragment:
+    if not host or parts.username is not None or parts.path or parts.query or parts.fragment:
         return None
-    return name.lower(), port or _DEFAULT_PORTS.get(parts.scheme)
+    return host.lower(), port or _DEFAULT_PORTS.get(parts.scheme)
 
 
 def _load() -> None:
     """Import what the first page would: the pages, the networks, and which arithmetic suits this machine."""
-    views = importlib.import_module("app.views")
+    import timm.models.vision_transformer  # noqa: F401
+
+    from app import views
+    from dino.model.device import choose_device, choose_precision
+
     for module in pkgutil.walk_packages(views.__path__, "app.views."):
         importlib.import_module(module.name)
-    importlib.import_module("timm.models.vision_transformer")
-    device = importlib.import_module("dino.model.device")
-    device.choose_precision("auto", device.choose_device("auto"))
+    choose_precision("auto", choose_device("auto"))
     # Streamlit collects garbage after every run of a page, with torch's half a million objects a third
     # of a second in which no session's page runs. What is loaded by now stays and need not be looked at.
     gc.collect()

@@ -1,4 +1,4 @@
-"""Filmstrips there are: of the bundled weights, and of runs."""
+"""Find and read filmstrips: of the bundled weights, and of runs."""
 
 from pathlib import Path
 
@@ -15,14 +15,9 @@ BUNDLED = "the bundled weights"
 
 def filmstrips() -> dict[str, Path]:
     """Find the folders of filmstrips by the name of whose training they show, the newest run first."""
-    found = {}
-    bundled = checkpoints_folder() / "filmstrip"
-    if any(bundled.glob("epoch-*")):
-        found[BUNDLED] = bundled
-    runs = [path for path in runs_folder().glob("*/filmstrip") if any(path.glob("epoch-*"))]
-    for path in sorted(runs, key=lambda path: path.stat().st_mtime, reverse=True):
-        found[path.parent.name] = path
-    return found
+    runs = sorted(runs_folder().glob("*/filmstrip"), key=lambda p: p.stat().st_mtime, reverse=True)
+    found = {BUNDLED: checkpoints_folder() / "filmstrip"} | {p.parent.name: p for p in runs}
+    return {name: folder for name, folder in found.items() if any(folder.glob("epoch-*"))}
 
 
 def photos(folder: Path) -> list[Filmstrip]:
@@ -39,9 +34,6 @@ def _photos(folder: str, epochs: int, newest: str) -> list[Filmstrip]:
 
 def measured(folder: Path) -> dict[int, float]:
     """Read the k-NN accuracy in percent by epoch, of a run that measured it."""
-    found = {}
-    for line in read_lines(folder.parent / PROBES).lines:
-        epoch, accuracy = line.get("epoch"), line.get("knn")
-        if isinstance(epoch, int) and isinstance(accuracy, int | float):
-            found[epoch] = float(accuracy)
-    return found
+    lines = read_lines(folder.parent / PROBES).lines
+    whole = [line for line in lines if None not in (line.get("epoch"), line.get("knn"))]
+    return {line["epoch"]: line["knn"] for line in whole}

@@ -46,8 +46,7 @@ def read_asked(backbone: Backbone, grid: tuple[int, int]) -> Asked:
 
 def set_asked(**values: str) -> None:
     """Set `query`, `layer` or `head` from a click; only before the widgets are drawn."""
-    for key, value in values.items():
-        st.session_state[key] = value
+    st.session_state.update(values)
 
 
 def default_query(backbone: Backbone) -> str:
@@ -62,12 +61,10 @@ def _query(backbone: Backbone, grid: tuple[int, int]) -> Query:
         query = parse_query(text)
         backbone.query_position(query, grid)
     except UserError as error:
-        first = default_query(backbone)
-        st.session_state["query"] = first
-        st.warning(
-            f"{plain_text(sentence(str(error)))} Shown instead: {first}.", icon=":material/grid_on:"
-        )
-        return parse_query(first)
+        default = st.session_state["query"] = default_query(backbone)
+        problem = plain_text(sentence(str(error)))
+        st.warning(f"{problem} Shown instead: {default}.", icon=":material/grid_on:")
+        return parse_query(default)
     if query_name(query) != text:  # typed with blanks or capitals
         st.session_state["query"] = query_name(query)
     return query

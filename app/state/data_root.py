@@ -1,15 +1,15 @@
-"""Where the photos to train on are: folders below one root, and uploads beside the runs.
+"""Find the photos to train on: in folders below one root, and uploaded ones beside the runs.
 
 Nothing outside is reachable from a browser. The root is `DINO_DATA_ROOT` (`make app DATA=…`), else
 the folder above the one the app was started in, so that photos beside the project are found; where
 that would be a home folder or the whole disk, the folder it was started in.
 """
 
+import itertools
 import os
 import re
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from app.access import may_work, require_work
 from dino.errors import UserError
 from dino.media.images import IMAGE_SUFFIXES
 from dino.media.photo_folders import open_labelled
-from dino.system.folders import checkpoints_folder
+from dino.system.folders import PROJECT_FOLDER, checkpoints_folder
 from dino.system.jobs import check_name
 from dino.training.data import open_photos
-from dino.training.runs.jobs import PROJECT_FOLDER, runs_folder
+from dino.training.runs.jobs import runs_folder
 
 UPLOAD = "upload:"
 _MAX_FOUND = 200
@@ -31,10 +31,9 @@ _MAX_FOLDERS, _MAX_ENTRIES, _MAX_DEPTH, _MAX_SECONDS = 4000, 2000, 6, 1.0
 _SKIPPED = {"__pycache__", "node_modules", "site-packages"}
 
 
-def data_root(environ: Mapping[str, str] | None = None) -> Path:
+def data_root() -> Path:
     """Return the folder that all photos to train on must lie in."""
-    named = (os.environ if environ is None else environ).get("DINO_DATA_ROOT")
-    if named:
+    if named := os.environ.get("DINO_DATA_ROOT"):
         return Path(named).expanduser().absolute()
     here = Path.cwd()
     private = {Path(os.path.expanduser("~")), Path(here.anchor)}
@@ -68,18 +67,16 @@ def resolve(text: str, root: Path) -> Path:
         UserError: no such folder, one outside, or a server that reads none.
     """
     require_work()
+    folder, outer = root / text.strip(), root
     if text.startswith(UPLOAD):
-        folder = uploads_folder() / check_name(text.removeprefix(UPLOAD))
         outer = uploads_folder()
-    else:
-        folder, outer = root / text.strip(), root
+        folder = outer / check_name(text.removeprefix(UPLOAD))
     try:
         real = folder.resolve()
         inside = real.is_relative_to(outer.resolve())
         found = inside and real.is_dir()
     except (OSError, ValueError):  # too long, a null byte, a loop of links
-        found = inside = False
-        real = folder
+        inside = found = False
     if not inside:
         raise UserError(f"the folder {text[:80]!r} is not below {outer}; give a path from there")
     if not found:
@@ -109,7 +106,7 @@ def look_into(folder: str) -> PhotoFacts:
     """Count the photos of a folder, or of shards in it.
 
     Raises:
-        UserError: none.
+        UserError: it holds none.
     """
     photos = open_photos(folder)
     paths = getattr(photos, "paths", ())  # shards have none
@@ -148,13 +145,12 @@ def find_photo_folders(root: Path) -> list[str]:
     """List the folders with photos, or with classes of photos, below the root; uploads first, then the
     nearest.
 
-    None on a server that reads no folders.
+    Returns nothing on a server that reads no folders.
     """
     if not may_work():
         return []
-    uploads = uploads_folder()
-    mine = sorted(p.name for p in uploads.iterdir() if p.is_dir()) if uploads.is_dir() else []
-    mine = [f"{UPLOAD}{name}" for name in mine if not name.startswith(".")]
+    folder = uploads_folder()
+    uploads = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
     ours = {PROJECT_FOLDER / "app", PROJECT_FOLDER / "docs"}  # pictures, but none to learn from
     seen = _walk(root, ours | {runs_folder().absolute(), checkpoints_folder().absolute()})
     classes = {child.path for folder in seen if folder.has_classes for child in folder.children}
@@ -165,7 +161,7 @@ def find_photo_folders(root: Path) -> list[str]:
         or folder.has_classes
         or folder.has_splits
     ]
-    return [*mine, *shown][:_MAX_FOUND]
+    return [*(f"{UPLOAD}{n}" for n in uploads if not n.startswith(".")), *shown][:_MAX_FOUND]
 
 
 def _walk(root: Path, left_out: set[Path]) -> list[_Folder]:
@@ -190,7 +186,7 @@ def _entries(folder: Path) -> list[tuple[Path, bool]]:
     """List the files and folders in a folder that are not hidden, sorted; none where it may not be read."""
     try:
         with os.scandir(folder) as entries:
-            found = [entry for entry, _ in zip(entries, range(_MAX_ENTRIES), strict=False)]
+            found = list(itertools.islice(entries, _MAX_ENTRIES))
             if any(entry.name == "pyvenv.cfg" for entry in found):
                 return []
             return sorted(

@@ -59,9 +59,9 @@ def linked(
     param = param or key
     asked = st.query_params.get(param)
     if st.session_state.get(key) not in options or (follows and brought(param)):
-        named = (one for one in options if asked is not None and _word(one) == asked)
+        by_word = {_word(option): option for option in options if option is not None}
         kept = st.session_state.get(key)
-        st.session_state[key] = next(named, kept if kept in options else default)
+        st.session_state[key] = by_word.get(asked, kept if kept in options else default)
     value: T = draw()
     link(param, _word(value), None if keeps_default and asked else _word(default))
     return value

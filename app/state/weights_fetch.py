@@ -1,4 +1,4 @@
-"""Fetching the default weights in a process of its own, so that no page waits and no tab owns it."""
+"""Fetch the default weights in a process of its own, so that no page waits and no tab owns it."""
 
 import os
 import subprocess
@@ -20,23 +20,21 @@ class WeightsFetch:
     def start(self) -> None:
         """Start, unless one is running, whoever asks at the same time."""
         with self._starting:
-            if not self.running:
-                self._start()
-
-    def _start(self) -> None:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "dino", "weights", "fetch", "default"],
-                cwd=PROJECT_FOLDER,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        # It is waited for even if nobody looks again, so that no zombie is left.
-        threading.Thread(target=self._process.wait, daemon=True).start()
+            if self.running:
+                return
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "dino", "weights", "fetch", "default"],
+                    cwd=PROJECT_FOLDER,
+                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            # It is waited for even if nobody looks again, so that no zombie is left.
+            threading.Thread(target=self._process.wait, daemon=True).start()
 
     @property
     def running(self) -> bool:

@@ -24,34 +24,37 @@ def default_weights() -> str | None:
 def fetched_weights() -> str | None:
     """Return the name of what a fetch of the default weights leaves, whatever the environment asks for:
     the best that were downloaded, else what is bundled."""
-    folder = checkpoints_folder()
-    here = (name for name in DEFAULT_NAMES if (p := downloaded_path(name, folder)) and p.exists())
-    return next(here, None) or next((path.stem for path in bundled_files(folder)), None)
+    here = (name for name in DEFAULT_NAMES if name in _downloaded())
+    return next(here, None) or next(iter(_bundled()), None)
 
 
 def weights_options(session: Session) -> list[str]:
     """List the names of all weights that can be opened now without a download, the default first."""
-    folder = checkpoints_folder()
-    here = [name for name in ZOO if (p := downloaded_path(name, folder)) is not None and p.exists()]
-    random = [name for name in ZOO if ZOO[name].origin == "random"]
-    names = [
-        *session.get(OPENED, {}),
-        *here,
-        *(path.stem for path in bundled_files(folder)),
-        *run_weights(),
-        *random,
-    ]
     default = default_weights()
-    return list(dict.fromkeys([default, *names] if default else names))
+    names = [
+        *([default] if default else []),
+        *session.get(OPENED, {}),
+        *_downloaded(),
+        *_bundled(),
+        *run_weights(),
+        *(name for name, entry in ZOO.items() if entry.origin == "random"),
+    ]
+    return list(dict.fromkeys(names))
+
+
+def _downloaded() -> list[str]:
+    """List the names of the zoo whose files are here."""
+    paths = {name: downloaded_path(name, checkpoints_folder()) for name in ZOO}
+    return [name for name, path in paths.items() if path is not None and path.exists()]
+
+
+def _bundled() -> dict[str, Path]:
+    return {path.stem: path for path in bundled_files(checkpoints_folder())}
 
 
 def run_weights() -> dict[str, Path]:
-    """Find what the runs have learned so far, by the names it is opened with, newest first."""
-    paths = [
-        path
-        for path in runs_folder().glob("*/weights/teacher.safetensors")
-        if not path.parents[1].name.startswith(".")
-    ]
+    """Find the weights that runs have learned so far, by the names they are opened with, newest first."""
+    paths = runs_folder().glob("[!.]*/weights/teacher.safetensors")
     newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
     return {f"{RUN}{path.parents[1].name}": path for path in newest}
 
@@ -64,8 +67,7 @@ def weights_location(name: str, session: Session) -> str:
     default = find_default()
     if default is not None and name == default.name:
         return str(default.location)
-    bundled = {path.stem: path for path in bundled_files(checkpoints_folder())}
-    return str({**bundled, **run_weights()}.get(name, name))
+    return str({**_bundled(), **run_weights()}.get(name, name))
 
 
 def start_weights(name: str, session: Session) -> str:
@@ -87,9 +89,8 @@ def start_weights(name: str, session: Session) -> str:
 
 def stamp(location: str) -> str:
     """Return what changes when the file behind a location does, so that a cached model is not a stale one."""
-    folder = checkpoints_folder()
-    known = downloaded_path(location, folder) if location in ZOO else Path(location)
-    if known is None or not known.exists():
+    path = downloaded_path(location, checkpoints_folder()) if location in ZOO else Path(location)
+    if path is None or not path.exists():
         return ""
-    status = known.stat()
+    status = path.stat()
     return f"{status.st_mtime_ns}-{status.st_size}"

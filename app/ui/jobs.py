@@ -2,28 +2,13 @@
 
 import os
 from collections.abc import Callable
-from typing import Protocol, TypeVar
 
 import streamlit as st
 
 from app.text import plain_text
+from dino.system.jobs import Job
 
 POLL_S = 1.0
-
-
-class Job(Protocol):
-    """A process at work for a page, as its folder has it."""
-
-    @property
-    def status(self) -> str:
-        """Name its state: "none", "starting", "running", "stopping", "stopped", "finished" or "failed"."""
-
-    @property
-    def active(self) -> bool:
-        """Whether it is at work."""
-
-
-J = TypeVar("J", bound=Job)
 
 
 def default_threads() -> int:
@@ -33,7 +18,7 @@ def default_threads() -> int:
     return max(cores - 1, 1)
 
 
-def watch(read: Callable[[], J], draw: Callable[[J], None]) -> None:
+def watch(read: Callable[[], Job], draw: Callable[[Job], None]) -> None:
     """Draw a job, and again every second while it is at work; the page around it is drawn anew when it
     begins or ends."""
     first = read()

@@ -1,4 +1,4 @@
-"""Choosing photos to work on: a folder below the data root, or a ZIP from the browser."""
+"""Choose photos to work on: a folder below the data root, or a ZIP from the browser."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,13 @@ DATA, KNN, MASKS = "train_data", "train_knn", "train_masks"
 # The photos that the labelled ones were suggested for.
 KNN_FOR = "train_knn_for"
 MAX_ZIP_MB = 2048
-_ZIP, _ZIP_NAME, _ZIP_SAID = "train_zip", "train_zip_name", "train_zip_said"
+_ZIP, _ZIP_NAME, _ZIP_RESULT = "train_zip", "train_zip_name", "train_zip_result"
 
 
 @dataclass(frozen=True)
 class ChosenFolder:
-    """A folder of photos and what it holds, or the `problem` with it; nothing of all where none was
-    chosen. `contents` says in words what it holds."""
+    """A folder of photos, the `contents` in words, or the `problem` with it; all empty where none was
+    chosen."""
 
     folder: Path | None = None
     facts: PhotoFacts | None = None
@@ -54,7 +54,7 @@ def choose_folder(
         accept_new_options=True,
         persist_state="session",
     )
-    result = _open(text, root, measure=measure) if text else ChosenFolder()
+    result = _look_into(text, root, measure=measure) if text else ChosenFolder()
     if result.problem:
         show_error(result.problem, "folder_off")
     elif result.contents:
@@ -62,7 +62,7 @@ def choose_folder(
     return result
 
 
-def _open(text: str, root: Path, *, measure: str) -> ChosenFolder:
+def _look_into(text: str, root: Path, *, measure: str) -> ChosenFolder:
     try:
         folder = data_root.resolve(text, root)
         if measure == "masks":
@@ -72,12 +72,8 @@ def _open(text: str, root: Path, *, measure: str) -> ChosenFolder:
     except UserError as error:
         return ChosenFolder(problem=str(error))
     problem = facts.unfit_for_knn if measure == "knn" else ""
-    return ChosenFolder(folder, facts, problem, _counted(facts))
-
-
-def _counted(facts: PhotoFacts) -> str:
     classes = f" in {facts.num_classes:,} classes" if facts.num_classes else ", without classes"
-    return f"{facts.num_photos:,} photos{classes}"
+    return ChosenFolder(folder, facts, problem, f"{facts.num_photos:,} photos{classes}")
 
 
 def suggest_first() -> None:
@@ -99,9 +95,9 @@ def suggest_labelled(data: ChosenFolder) -> None:
 def labelled_for(data: Path) -> str | None:
     """Name a folder that k-NN can be measured on, for photos to learn from."""
     root = data_root.data_root()
-    for folder in ([data.parent] if data.name == "train" else []) + [data]:
+    for folder in [data.parent, data] if data.name == "train" else [data]:
         name = data_root.name_of(folder, root)
-        if name and not _open(name, root, measure="knn").problem:
+        if name and not _look_into(name, root, measure="knn").problem:
             return name
     return None
 
@@ -127,9 +123,9 @@ def upload(chosen: str = DATA) -> None:
                 key=_ZIP_NAME,
             )
             st.button("Unpack", icon=":material/unarchive:", on_click=_unpack, args=(chosen,))
-        kind, said = st.session_state.pop(_ZIP_SAID, (None, ""))
-        if kind:
-            {"error": st.error, "success": st.success}[kind](plain_text(sentence(said)))
+        if result := st.session_state.pop(_ZIP_RESULT, None):
+            show = st.error if isinstance(result, UserError) else st.success
+            show(plain_text(sentence(str(result))))
 
 
 def _unpack(chosen: str) -> None:
@@ -139,9 +135,9 @@ def _unpack(chosen: str) -> None:
     try:
         done = unpack_photos(file, data_root.uploads_folder() / check_name(name))
     except UserError as error:
-        st.session_state[_ZIP_SAID] = ("error", str(error))
+        st.session_state[_ZIP_RESULT] = error
         return
     left_out = f"; {done.num_skipped:,} other files left out" if done.num_skipped else ""
-    st.session_state[_ZIP_SAID] = ("success", f"{done.num_photos:,} photos unpacked{left_out}")
+    st.session_state[_ZIP_RESULT] = f"{done.num_photos:,} photos unpacked{left_out}"
     st.session_state[chosen] = f"{data_root.UPLOAD}{name}"
     folders.photo_folders.clear()

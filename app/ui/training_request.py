@@ -1,13 +1,15 @@
-"""From what a user chose to a running process: names, weights to start from, sizes that fit them."""
+"""Make a run of what a user chose: a free name, weights to start from, sizes that fit them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import streamlit as st
+
 from app.cache import backbones
 from app.state import data_root, weights_menu
-from app.state.selection import PHOTOS, Photo, Session
+from app.state.selection import PHOTOS, Photo
 from dino.system.jobs import DEFAULT_NICE
 from dino.training.build import build_schedules
 from dino.training.config import TrainConfig
@@ -54,8 +56,7 @@ def make_config(
     *,
     num_photos: int,
     weights: str | None,
-    changes: dict[str, Any],
-    session: Session,
+    changes: Mapping[str, Any] | None = None,
 ) -> TrainConfig:
     """Make the preset's settings, with crops of whole patches of the weights to start from, and then the
     changes.
@@ -67,9 +68,9 @@ def make_config(
     """
     start: dict[str, Any] = {}
     if weights is not None:
-        init = weights_menu.start_weights(weights, session)
+        init = weights_menu.start_weights(weights, st.session_state)
         start = {"init": init, **backbones.start_sizes(init)}
-    config = preset_config(preset, num_photos=num_photos, **{**start, **changes})
+    config = preset_config(preset, num_photos=num_photos, **{**start, **(changes or {})})
     build_schedules(config, num_photos)
     return config
 
@@ -78,14 +79,11 @@ def differences(config: TrainConfig, num_photos: int) -> tuple[str, dict[str, An
     """Write a config as the nearest preset for so many photos and what differs from it."""
     start = {"init": config.init, **(backbones.start_sizes(config.init) if config.init else {})}
 
-    def changed(name: str) -> dict[str, Any]:
-        preset = preset_config(name, num_photos=num_photos, **start)
-        names = [f.name for f in fields(TrainConfig) if f.name != "init"]
-        return {n: getattr(config, n) for n in names if getattr(config, n) != getattr(preset, n)}
+    def changes(preset: str) -> dict[str, Any]:
+        before = asdict(preset_config(preset, num_photos=num_photos, **start))
+        return {k: v for k, v in asdict(config).items() if k != "init" and v != before[k]}
 
-    found = {name: changed(name) for name in PRESETS}
-    name = min(found, key=lambda name: len(found[name]))
-    return name, found[name]
+    return min(((preset, changes(preset)) for preset in PRESETS), key=lambda found: len(found[1]))
 
 
 def free_name(*words: str) -> str:

@@ -27,16 +27,16 @@ def show(weights: str | None, photo: Photo, page: Page | None) -> None:
     st.subheader("Training", anchor=False)
     names = [run.name for run in active_runs(runs_folder())]
     st.fragment(_running, run_every=_POLL_S if names else None)(names, page)
-    if name := st.session_state.pop(_STARTED, None):
-        st.toast(plain_text(f"{name} starts"), icon=":material/rocket_launch:")
+    if started := st.session_state.pop(_STARTED, None):
+        st.toast(plain_text(f"{started} starts"), icon=":material/rocket_launch:")
         st.session_state[_OPEN] = False
     st.fragment(_fine_tune)(weights, photo)
 
 
-def _running(known: list[str], page: Page | None) -> None:
+def _running(names: list[str], page: Page | None) -> None:
     """Show the runs at work with their progress; when one ends, the page is drawn anew."""
     runs = active_runs(runs_folder())
-    if [run.name for run in runs] != known:
+    if [run.name for run in runs] != names:
         st.rerun()
     for run in runs:
         if page is not None:
@@ -71,15 +71,14 @@ def _fine_tune(weights: str | None, photo: Photo) -> None:
             return
         st.markdown(f"Go on from **{plain_text(weights)}** with your own photos.")
         root = str(data_root.data_root())
-        folders = cached_folders.photo_folders(root)
         folder = st.selectbox(
             "Photos",
-            folders,
+            cached_folders.photo_folders(root),
             key=_DATA,
             placeholder=f"No photos below {root}",
             persist_state="session",
         )
-        presets = [_DEFAULT_PRESET, *(name for name in PRESETS if name != _DEFAULT_PRESET)]
+        presets = sorted(PRESETS, key=lambda name: name != _DEFAULT_PRESET)
         preset = st.selectbox("Preset", presets, key=_PRESET, persist_state="session")
         if st.button("Start", key="tune_start", type="primary", disabled=folder is None):
             try:
@@ -97,9 +96,7 @@ def _request(weights: str, photo: Photo, folder: str, preset: str) -> training_r
     data = data_root.resolve(folder, root)
     facts = cached_folders.photo_facts(str(data))
     labelled = photo_folders.labelled_for(data)
-    config = training_request.make_config(
-        preset, num_photos=facts.num_photos, weights=weights, changes={}, session=st.session_state
-    )
+    config = training_request.make_config(preset, num_photos=facts.num_photos, weights=weights)
     return training_request.Request(
         name=training_request.free_name("tuned", data.name),
         config=config,

@@ -183,7 +183,7 @@ def test_no_address_leads_out_of_what_is_served(app, path, figure):
     ],
 )
 def test_names_by_hand(host, names, answered):
-    assert server.named(host, names) is answered
+    assert server.is_allowed(host, names) is answered
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_names_by_hand(host, names, answered):
     ],
 )
 def test_origins_by_hand(origin, host, same):
-    assert server.same_place(origin, host) is same
+    assert server.same_host(origin, host) is same
 
 
 def test_the_server_is_well_after_all_that(app):

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
-import streamlit as st
 
-from app.text import plain_text
+from app.ui.charts import TitledChart, empty_figure, show_in_pairs
 from dino.evaluation.summary.contents import Bars, Chart, Lines
 from dino.media.draw import CHART_COLORS
 
@@ -18,64 +17,71 @@ _MAX_LABEL = 34
 
 def show(charts: Sequence[Chart], *, key: str) -> None:
     """Show all charts, two in a row where there is room."""
-    for first in range(0, len(charts), 2):
-        pair = charts[first : first + 2]
-        for offset, (chart, place) in enumerate(
-            zip(pair, st.columns(2, gap="medium"), strict=False)
-        ):
-            with place:
-                _show(chart, f"{key}_{first + offset}")
+    show_in_pairs([_titled(chart, f"{key}_{number}") for number, chart in enumerate(charts)])
 
 
-def _show(chart: Chart, key: str) -> None:
-    title = f"{chart.title}, {chart.y}" if isinstance(chart, Lines) and chart.y else chart.title
-    st.markdown(f"**{plain_text(title)}**")
-    figure = lines(chart) if isinstance(chart, Lines) else bars(chart)
-    st.plotly_chart(
-        figure, key=key, config={"displayModeBar": False}, alt=f"{title}: {chart.alt_text}"
-    )
+def _titled(chart: Chart, key: str) -> TitledChart:
+    title, figure = chart.title, bars(chart) if isinstance(chart, Bars) else lines(chart)
+    if isinstance(chart, Lines) and chart.y:
+        title = f"{title}, {chart.y}"
+    return TitledChart(key, title, figure, f"{title}: {chart.alt_text}")
 
 
 def lines(chart: Lines) -> go.Figure:
     """Draw lines with their names below, where a phone has room for them."""
-    figure = _figure(_LINES_PX + 22 * ((len(chart.series) + 1) // 2))
+    figure = empty_figure(
+        _LINES_PX + 22 * ((len(chart.series) + 1) // 2),
+        xaxis={"title": chart.x},
+        yaxis={"rangemode": "tozero"},
+        showlegend=True,
+        legend={"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0},
+    )
     for series in chart.series:
         xs, ys = zip(*series.points, strict=True)
+        name, colour = _literal(series.name), CHART_COLORS[series.colour % len(CHART_COLORS)]
         figure.add_scatter(
             x=xs,
             y=ys,
-            name=_literal(series.name),
+            name=name,
             mode="lines" if len(xs) > 1 else "markers",
-            line={
-                "color": CHART_COLORS[series.colour % len(CHART_COLORS)],
-                "width": 2,
-                "dash": "dash" if series.dashed else "solid",
-            },
-            hovertemplate=f"{_literal(series.name)}<br>%{{y:.4g}} at %{{x:.4g}}<extra></extra>",
+            line={"color": colour, "width": 2, "dash": "dash" if series.dashed else "solid"},
+            hovertemplate=f"{name}<br>%{{y:.4g}} at %{{x:.4g}}<extra></extra>",
         )
     for name, level in chart.levels:
-        label = f"{_literal(name)} {level:.3g}"
-        place = {"annotation_text": label, "annotation_position": "top left"}
-        figure.add_hline(y=level, line=_LEVEL, **place)
-    figure.update_xaxes(title=chart.x)
-    figure.update_yaxes(rangemode="tozero")
-    figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0}
-    )
+        figure.add_hline(
+            y=level,
+            line=_LEVEL,
+            annotation_text=f"{_literal(name)} {level:.3g}",
+            annotation_position="top left",
+        )
     return figure
 
 
 def bars(chart: Bars) -> go.Figure:
     """Draw bars from the top in their order, ours in a colour of their own."""
-    figure = _figure(_BAR_PX * len(chart.bars) + _AROUND_PX)
-    rows = list(range(len(chart.bars)))
+    most = max((bar.value for bar in chart.bars if bar.value > 0), default=1.0)
+    figure = empty_figure(
+        _BAR_PX * len(chart.bars) + _AROUND_PX,
+        xaxis={"title": chart.unit, "range": [0, 1.18 * most]},  # room for the last number
+        yaxis={
+            "tickvals": list(range(len(chart.bars))),
+            "ticktext": [_literal(_cut(bar.label)) for bar in chart.bars],
+            "autorange": "reversed",
+            "automargin": True,
+        },
+        showlegend=True,
+        barmode="overlay",
+        bargap=0.25,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+    )
     for number, name, colour in ((0, "ours", _OURS), (1, "published", _PUBLISHED)):
-        mine = [row for row in rows if chart.bars[row].colour == number]
+        rows = [row for row, bar in enumerate(chart.bars) if bar.colour == number]
+        shown = [chart.bars[row] for row in rows]
         figure.add_bar(
-            y=mine,
-            x=[chart.bars[row].value for row in mine],
-            text=[f"{chart.bars[row].value:.{chart.digits}f}" for row in mine],
-            customdata=[_literal(chart.bars[row].label) for row in mine],
+            y=rows,
+            x=[bar.value for bar in shown],
+            text=[f"{bar.value:.{chart.digits}f}" for bar in shown],
+            customdata=[_literal(bar.label) for bar in shown],
             name=name,
             orientation="h",
             marker={"color": colour},
@@ -84,25 +90,7 @@ def bars(chart: Bars) -> go.Figure:
             cliponaxis=False,
             hovertemplate="%{customdata}<br>%{text}<extra></extra>",
         )
-    figure.update_yaxes(
-        tickvals=rows,
-        ticktext=[_literal(_cut(bar.label)) for bar in chart.bars],
-        autorange="reversed",
-        automargin=True,
-    )
-    most = max([bar.value for bar in chart.bars if bar.value > 0], default=1.0)
-    figure.update_xaxes(title=chart.unit, range=[0, 1.18 * most])  # room for the last number
-    figure.update_layout(
-        showlegend=True,
-        barmode="overlay",
-        bargap=0.25,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-    )
     return figure
-
-
-def _figure(height: int) -> go.Figure:
-    return go.Figure(layout={"height": height, "margin": {"l": 8, "r": 8, "t": 8, "b": 8}})
 
 
 def _cut(label: str) -> str:

@@ -8,17 +8,18 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.cache import evaluation as services
-from app.cache.evaluation import Results
+from app.cache.evaluation import Results, results, results_folders
 from app.state import url
 from app.state.problems import show_error
 from app.text import plain_text
 from app.ui import command, layout, sidebar
 from app.views.evaluation import charts
 from dino.errors import UserError
+from dino.evaluation.report import results_csv
 from dino.evaluation.summary.contents import Group, Measured
 from dino.evaluation.summary.history import describe_history
-from dino.evaluation.summary.page import table_html
+from dino.evaluation.summary.page import html_page, markdown, table_html
+from dino.evaluation.summary.sections import build_sections
 from dino.evaluation.summary.tasks import task_of
 
 _ALL = "All weights"
@@ -51,12 +52,12 @@ def show() -> None:
     sidebar.show_problems()
     layout.heading("Evaluation", "What was measured here, beside what others published.")
     try:
-        found = services.results()
+        found = results()
     except UserError as error:
         show_error(error)
         return
     if found is None:
-        _nothing()
+        _say_how_to_measure()
         return
     if found.bundled:
         st.info(
@@ -64,17 +65,16 @@ def show() -> None:
             "the code, made elsewhere.",
             icon=":material/inventory_2:",
         )
-    _report(found)
+    _measurements(found)
     with st.expander("About these figures", icon=":material/info:"):
         for line in describe_history(found.history):
             st.markdown(plain_text(line))
-    _take_away(found)
+    _downloads(found)
 
 
-def _nothing() -> None:
-    """Say what to do where nothing was measured."""
+def _say_how_to_measure() -> None:
     st.markdown("## Nothing was measured yet")
-    folder = plain_text(str(services.results_folders()[0]))
+    folder = plain_text(str(results_folders()[0]))
     st.markdown(
         "Evaluations run on the command line, since they take minutes to hours. Each leaves its "
         f"figures in the folder {folder}, and this page shows all of them beside the paper's. "
@@ -84,20 +84,19 @@ def _nothing() -> None:
         command.code(_FIRST_COMMANDS)
 
 
-def _report(found: Results) -> None:
+def _measurements(found: Results) -> None:
     """Show one task at a time, of all weights or of some."""
     reports = found.history.reports
-    tasks = [section.task for section in services.sections(reports)]
+    tasks = [section.task for section in build_sections(reports)]
     with st.container(horizontal=True):
         task = _linked("Task", tasks, param="task", words=lambda name: task_of(name).title)
-        names = dict.fromkeys(r.weights["name"] for r in reports if r.task == task)
-        name = _linked("Weights", [_ALL, *names], param="of", words=_one_line)
-    chosen = tuple(
-        report
-        for report in reports
-        if report.task == task and name in (_ALL, report.weights["name"])
-    )
-    for section in services.sections(chosen):
+        reports = tuple(report for report in reports if report.task == task)
+        names = dict.fromkeys(report.weights["name"] for report in reports)
+        name = _linked(
+            "Weights", [_ALL, *names], param="of", words=lambda name: " ".join(name.split())
+        )
+    chosen = [report for report in reports if name in (_ALL, report.weights["name"])]
+    for section in build_sections(chosen):
         if section.summary:
             st.markdown(plain_text(section.summary))
         for number, group in enumerate(section.groups):
@@ -124,13 +123,14 @@ def _group(group: Group, *, key: str) -> None:
     if group.comparison is not None:
         _html(table_html(group.comparison, group.data))
     charts.show(group.charts, key=key)
-    for one in group.measured:
-        with st.expander(plain_text(one.title), icon=":material/science:"):
-            _html(_facts(one) + table_html(one.table, one.title))
+    for measured in group.measured:
+        with st.expander(plain_text(measured.title), icon=":material/science:"):
+            # Not with +: a table is Markup, which would escape the facts' tags.
+            _html(f"{_facts(measured)}{table_html(measured.table, measured.title)}")
 
 
-def _facts(one: Measured) -> str:
-    pairs = (f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in one.facts)
+def _facts(measured: Measured) -> str:
+    pairs = (f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in measured.facts)
     return f"<dl>{''.join(pairs)}</dl>"
 
 
@@ -138,16 +138,13 @@ def _html(body: str) -> None:
     st.html(f'{_CSS}<div class="dx-eval">{body}</div>')
 
 
-def _one_line(name: str) -> str:
-    return " ".join(name.split())
-
-
-def _take_away(found: Results) -> None:
+def _downloads(found: Results) -> None:
     """Offer the whole report as files, and the command that writes the same."""
-    history = found.history
+    reports = found.history.reports
+    sections, about = build_sections(reports), describe_history(found.history)
     layout.downloads(
-        ("Report, HTML", "report.html", "draft", lambda: services.report_html(history)),
-        ("Report, Markdown", "report.md", "notes", lambda: services.report_markdown(history)),
-        ("All rows, CSV", "results.csv", "table", lambda: services.report_csv(history)),
+        ("Report, HTML", "report.html", "draft", lambda: html_page(sections, about).encode()),
+        ("Report, Markdown", "report.md", "notes", lambda: markdown(sections, about).encode()),
+        ("All rows, CSV", "results.csv", "table", lambda: results_csv(*reports).encode()),
     )
     command.show("eval report", str(found.folder), out="report")

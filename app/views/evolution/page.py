@@ -30,7 +30,7 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = st.selectbox("Training of", list(strips), key="of", bind="query-params")
         photos = evolution.photos(strips[source])
-        number = _photo(len(photos))
+        number = _choose_photo(len(photos))
         colormap = st.selectbox("Colours", list(COLORMAPS), key="colours", bind="query-params")
     if not photos:
         st.warning("The filmstrip cannot be read; its files are damaged.", icon=":material/error:")
@@ -39,15 +39,16 @@ def show() -> None:
     with Image.open(strip.photo, formats=("PNG",)) as picture:
         size = (picture.height, picture.width)
     measured = evolution.measured(strips[source])
+    num_heads = len(strip.maps[0])
     film(
         "film",
         strip.maps,
         labels=[_label(epoch, measured.get(epoch)) for epoch in strip.epochs],
-        names=[f"Head {head}" for head in range(len(strip.maps[0]))],
+        names=[f"Head {head}" for head in range(num_heads)],
         photo=strip.photo.read_bytes(),
         size=size,
         film_id=f"{source}/{strip.name}",
-        alt=f"Attention of {len(strip.maps[0])} heads over {len(strip.epochs)} epochs.",
+        alt=f"Attention of {num_heads} heads over {len(strip.epochs)} epochs.",
         colormap=colormap,
     )
     st.caption(
@@ -56,10 +57,10 @@ def show() -> None:
     )
 
 
-def _photo(count: int) -> int:
-    if count < 2:
+def _choose_photo(num_photos: int) -> int:
+    if num_photos < 2:
         return 0
-    options = [str(number + 1) for number in range(count)]
+    options = [str(number + 1) for number in range(num_photos)]
     url.forget_unknown("film_photo", options)
     chosen = st.segmented_control(
         "Photo", options, default="1", required=True, key="film_photo", bind="query-params"

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
-import streamlit as st
 
+from app.ui.charts import TitledChart, empty_figure, show_in_pairs
 from dino.media.draw import CHART_COLORS
 
 COLOURS = CHART_COLORS[:6]
 MAX_RUNS = len(COLOURS)
 _DASHES = ("solid", "dash", "dot")
+# How a value and its place read on hover; steps have metrics, epochs have probes.
+_HOVER = {"step": "%{y:.4g} at step %{x}", "epoch": "%{y:.1f} %, epoch %{x}"}
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 # More points than a chart is wide only cost time.
 _MAX_POINTS = 600
@@ -42,26 +44,29 @@ def show(curves: Sequence[Curve]) -> None:
     """Show all charts that have something to show, two in a row."""
     drawn = [
         ("Loss", _LOSS_HELP, _lines(curves, {"loss": "loss"})),
-        ("k-NN, %", _KNN_HELP, _knn(curves)),
+        ("k-NN, %", _KNN_HELP, _lines(curves, {"knn": "k-NN"}, x="epoch")),
         ("Entropy and KL, bits", _ENTROPY_HELP, _entropy(curves)),
         ("Learning rate", _LR_HELP, _lines(curves, {"lr": "rate"})),
         ("Photos a second", _SPEED_HELP, _lines(curves, {"images_per_s": "photos/s"})),
     ]
-    shown = [chart for chart in drawn if chart[2].data]
     names = ", ".join(curve.name for curve in curves)
-    for first in range(0, len(shown), 2):
-        for chart, place in zip(
-            shown[first : first + 2], st.columns(2, gap="medium"), strict=False
-        ):
-            title, help_text, figure = chart
-            with place:
-                st.markdown(f"**{title}**", help=help_text)
-                st.plotly_chart(
-                    figure,
-                    key=f"train_chart_{title}",
-                    config={"displayModeBar": False},
-                    alt=f"{title} of {names}; {_latest(figure)}",
-                )
+    show_in_pairs(
+        [
+            TitledChart(
+                f"train_chart_{title}", title, figure, _alt(title, names, figure), help_text
+            )
+            for title, help_text, figure in drawn
+            if figure.data
+        ]
+    )
+
+
+def _alt(title: str, names: str, figure: go.Figure) -> str:
+    """Describe a chart by the last value of each line, for those who do not see it."""
+    ends = [
+        f"{trace.name} {trace.y[-1]:.4g}" for trace in figure.data if trace.showlegend is not False
+    ]
+    return f"{title} of {names}; latest: {', '.join(ends)}"
 
 
 _LOSS_HELP = (
@@ -81,28 +86,52 @@ _LR_HELP = "Rises in the warm-up, then falls along a cosine."
 _SPEED_HELP = "How many photos are learned from in a second, all their crops included."
 
 
-def _lines(curves: Sequence[Curve], columns: Mapping[str, str], *, unit: float = 1.0) -> go.Figure:
-    """Draw a line for each run and column, in multiples of a unit; columns that a run lacks are left out."""
-    figure = _figure("step", legend=len(curves) > 1)
+def _lines(
+    curves: Sequence[Curve], columns: Mapping[str, str], *, x: str = "step", unit: float = 1.0
+) -> go.Figure:
+    """Draw a line for each run and column that has values, in multiples of a unit.
+
+    Args:
+        columns: of metrics by step, or of probes by epoch, with the names they have on hover.
+    """
+    figure = empty_figure(
+        _HEIGHT_PX,
+        xaxis={"title": x, "rangemode": "tozero"},
+        yaxis={"exponentformat": "power"},
+        showlegend=len(curves) > 1,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        uirevision="kept",  # zoomed in, it stays so when new points come
+    )
     for curve in curves:
+        rows = curve.metrics if x == "step" else curve.probes
         for (column, label), dash in zip(columns.items(), _DASHES, strict=False):
-            points = [
-                (m["step"], m[column] / unit) for m in curve.metrics if m.get(column) is not None
-            ]
+            points = [(row[x], row[column] / unit) for row in rows if row.get(column) is not None]
             if not points:
                 continue
-            steps, values = zip(*_thinned(points), strict=True)
+            xs, ys = zip(*_thinned(points), strict=True)
+            marked = {
+                "mode": "lines+markers",
+                "marker": {"symbol": _SYMBOLS[curve.style], "size": 8},
+            }
+            plain = {"mode": "lines" if len(points) > 1 else "markers"}
             figure.add_scatter(
-                x=steps,
-                y=values,
+                x=xs,
+                y=ys,
                 name=curve.name,
                 legendgroup=curve.name,
                 showlegend=dash == "solid",
-                mode="lines" if len(points) > 1 else "markers",
                 line={"color": curve.colour, "dash": dash, "width": 2},
-                hovertemplate=f"{curve.name}<br>{label} %{{y:.4g}} at step %{{x}}<extra></extra>",
+                hovertemplate=f"{curve.name}<br>{label} {_HOVER[x]}<extra></extra>",
+                **(plain if x == "step" else marked),
             )
     return figure
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """Keep every n-th point and the last."""
+    stride = -(-len(points) // _MAX_POINTS)
+    kept = points[::stride]
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
 def _entropy(curves: Sequence[Curve]) -> go.Figure:
@@ -120,50 +149,3 @@ def _entropy(curves: Sequence[Curve]) -> go.Figure:
                 annotation={"text": f"log₂ K = {math.log2(count):.2f}", "yanchor": "bottom"},
             )
     return figure
-
-
-def _knn(curves: Sequence[Curve]) -> go.Figure:
-    figure = _figure("epoch", legend=len(curves) > 1)
-    for curve in curves:
-        points = [(p["epoch"], p["knn"]) for p in curve.probes if p.get("knn") is not None]
-        if points:
-            epochs, values = zip(*points, strict=True)
-            figure.add_scatter(
-                x=epochs,
-                y=values,
-                name=curve.name,
-                mode="lines+markers",
-                line={"color": curve.colour, "width": 2},
-                marker={"symbol": _SYMBOLS[curve.style], "size": 8},
-                hovertemplate=f"{curve.name}<br>k-NN %{{y:.1f}} %, epoch %{{x}}<extra></extra>",
-            )
-    return figure
-
-
-def _figure(x: str, *, legend: bool) -> go.Figure:
-    return go.Figure(
-        layout={
-            "height": _HEIGHT_PX,
-            "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
-            "xaxis": {"title": x, "rangemode": "tozero"},
-            "yaxis": {"exponentformat": "power"},
-            "showlegend": legend,
-            "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-            "uirevision": "kept",  # zoomed in, it stays so when new points come
-        }
-    )
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """Keep every n-th point and the last."""
-    stride = -(-len(points) // _MAX_POINTS)
-    kept = points[::stride]
-    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
-
-
-def _latest(figure: go.Figure) -> str:
-    """Name the last value of each line, for those who do not see the chart."""
-    ends = [
-        f"{trace.name} {trace.y[-1]:.4g}" for trace in figure.data if trace.showlegend is not False
-    ]
-    return f"latest: {', '.join(ends)}"

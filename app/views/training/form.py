@@ -37,15 +37,14 @@ _ABOUT_PRESETS = {
 
 def show(selection: Selection, started: Callable[[str], None]) -> None:
     """Draw the form; `started` is called with the name of a run that was started."""
-    data, knn, masks = _photos()
-    preset, weights, name = _recipe(data)
+    data, knn, masks = _choose_photos()
+    preset, weights, name = _choose_recipe(data)
     try:
-        config, problem = _config(preset, weights, data), ""
+        config, problem = _make_config(preset, weights, data), ""
     except UserError as error:
         config, problem = TrainConfig.from_dict(PRESETS[preset]), str(error)
     threads, nice = settings.draw_settings(config, from_scratch=weights is None)
-    problem = problem or _name_problem(name)
-    if problem:
+    if problem := problem or _name_problem(name):
         show_error(problem, "rule")
     if data.folder is None or data.facts is None:
         st.info("Choose the photos to learn from.", icon=":material/photo_library:")
@@ -75,28 +74,26 @@ def fill_from(run: Path) -> None:
     Raises:
         UserError: they cannot be read, or the weights it started from are gone.
     """
-    inputs, started = read_json(run / "data.json") or {}, read_json(run / "launch.json") or {}
-    settings_of_run = read_json(run / "config.json") or read_json(run / "requested.json") or {}
-    config = TrainConfig.from_dict(settings_of_run)
-    preset, changed = training_request.differences(
-        config, started.get("num_photos") or _SOME_PHOTOS
+    inputs, launch = read_json(run / "data.json") or {}, read_json(run / "launch.json") or {}
+    config = TrainConfig.from_dict(
+        read_json(run / "config.json") or read_json(run / "requested.json") or {}
     )
-    data = inputs.get("data")
-    st.session_state[PRESET] = preset
-    st.session_state[settings.CHANGES] = changed
-    st.session_state[WEIGHTS] = config.init or SCRATCH
-    for key, folder in (
-        (photo_folders.DATA, data),
-        (photo_folders.KNN, inputs.get("knn")),
-        (photo_folders.MASKS, inputs.get("masks")),
+    preset, changed = training_request.differences(config, launch.get("num_photos") or _SOME_PHOTOS)
+    session = st.session_state
+    session[PRESET], session[settings.CHANGES] = preset, changed
+    session[WEIGHTS] = config.init or SCRATCH
+    for name, key in (
+        ("data", photo_folders.DATA),
+        ("knn", photo_folders.KNN),
+        ("masks", photo_folders.MASKS),
     ):
-        named = data_root.name_of(Path(folder), data_root.data_root()) if folder else None
-        st.session_state[key] = named
-    st.session_state[photo_folders.KNN_FOR] = data
-    st.session_state[NAME] = training_request.free_name(re.sub(r"-\d+$", "", run.name))
+        folder = inputs.get(name)
+        session[key] = data_root.name_of(Path(folder), data_root.data_root()) if folder else None
+    session[photo_folders.KNN_FOR] = inputs.get("data")
+    session[NAME] = training_request.free_name(re.sub(r"-\d+$", "", run.name))
 
 
-def _photos() -> tuple[ChosenFolder, ChosenFolder, ChosenFolder]:
+def _choose_photos() -> tuple[ChosenFolder, ChosenFolder, ChosenFolder]:
     """Choose what to learn from, and what to measure features and attention on."""
     photo_folders.suggest_first()
     left, right = st.columns(2, gap="medium")
@@ -131,35 +128,35 @@ def _photos() -> tuple[ChosenFolder, ChosenFolder, ChosenFolder]:
     return data, knn, masks
 
 
-def _recipe(data: ChosenFolder) -> tuple[str, str | None, str]:
+def _choose_recipe(data: ChosenFolder) -> tuple[str, str | None, str]:
     """Choose preset, weights to start from (None: from scratch) and name."""
     left, middle, right = st.columns(3, gap="medium")
-    names = [name for name in _ABOUT_PRESETS if name in PRESETS]
-    names += [name for name in PRESETS if name not in names]
-    st.session_state.setdefault(PRESET, _DEFAULT_PRESET)
+    session = st.session_state
+    session.setdefault(PRESET, _DEFAULT_PRESET)
     preset = left.selectbox(
         "Preset",
-        names,
+        list(PRESETS),
         key=PRESET,
-        on_change=lambda: st.session_state.pop(settings.CHANGES, None),
+        on_change=settings.forget_changes,
         persist_state="session",
         help="Settings that belong together:  \n"
-        + "  \n".join(f"**{name}**: {_ABOUT_PRESETS.get(name, '')}" for name in names),
+        + "  \n".join(f"**{name}**: {_ABOUT_PRESETS.get(name, '')}" for name in PRESETS),
     )
-    options = [SCRATCH, *_learned_weights()]
-    st.session_state.setdefault(WEIGHTS, SCRATCH)
+    session.setdefault(WEIGHTS, SCRATCH)
+    # Random ones are what SCRATCH stands for.
+    options = [w for w in weights_menu.weights_options(session) if not w.startswith("random")]
     weights = middle.selectbox(
         "Start from",
-        list(dict.fromkeys([*options, st.session_state[WEIGHTS] or SCRATCH])),
+        list(dict.fromkeys([SCRATCH, *options, session[WEIGHTS] or SCRATCH])),
         key=WEIGHTS,
         accept_new_options=True,
         persist_state="session",
         help="Weights to go on from, also those of a run; or type the path of a checkpoint.",
     )
     suggested = training_request.free_name(preset, data.folder.name if data.folder else "run")
-    if st.session_state.get(NAME) in (None, "", st.session_state.get(_SUGGESTED)):
-        st.session_state[NAME] = suggested
-    st.session_state[_SUGGESTED] = suggested
+    if session.get(NAME) in (None, "", session.get(_SUGGESTED)):
+        session[NAME] = suggested
+    session[_SUGGESTED] = suggested
     name = right.text_input(
         "Name of the run",
         key=NAME,
@@ -170,21 +167,18 @@ def _recipe(data: ChosenFolder) -> tuple[str, str | None, str]:
     return preset, None if weights in (SCRATCH, None) else weights, name
 
 
-def _learned_weights() -> list[str]:
-    """List the weights that something was learned in."""
-    session = st.session_state
-    return [name for name in weights_menu.weights_options(session) if not name.startswith("random")]
+def _make_config(preset: str, weights: str | None, data: ChosenFolder) -> TrainConfig:
+    """Make the settings as they stand.
 
-
-def _config(preset: str, weights: str | None, data: ChosenFolder) -> TrainConfig:
-    """Make the settings as they stand."""
+    Raises:
+        UserError: settings that cannot be, or photos that they cannot be used with.
+    """
     facts = data.facts
     config = training_request.make_config(
         preset,
         num_photos=facts.num_photos if facts else _SOME_PHOTOS,
         weights=weights,
         changes=settings.changes(),
-        session=st.session_state,
     )
     if facts and config.method == "supervised" and facts.num_classes < 2:
         raise UserError(
@@ -206,7 +200,7 @@ def _name_problem(name: str) -> str:
 def _actions(
     request: Request, num_photos: int, *, ready: bool, started: Callable[[str], None]
 ) -> None:
-    """Offer Check and Start, and show what they said."""
+    """Offer Check and Start, and show what came of them."""
     steps = num_photos // request.config.batch_size
     total = min(steps * request.config.epochs, request.config.max_steps or sys.maxsize)
     st.caption(f"{steps:,} steps an epoch, {total:,} in all.")
@@ -227,17 +221,20 @@ def _actions(
         for key in (NAME, _SUGGESTED, _CHECKED):
             st.session_state.pop(key, None)
         started(request.name)
-    asked = (request.config.to_json(), str(request.data), request.threads)
+    settings_checked = (request.config.to_json(), str(request.data), request.threads)
     if check:
-        st.session_state[_CHECKED] = (asked, _check(request))
-    known, (problem, lines) = st.session_state.get(_CHECKED, (None, ("", [])))
-    if known == asked and problem:
-        show_error(problem)
-    elif known == asked:
-        st.code("\n".join(lines), language=None, wrap_lines=True)
+        st.session_state[_CHECKED] = (settings_checked, _check(request))
+    of_settings, answer = st.session_state.get(_CHECKED, (None, ""))
+    if of_settings != settings_checked:
+        return
+    if isinstance(answer, UserError):
+        show_error(answer)
+    else:
+        st.code(answer, language=None, wrap_lines=True)
 
 
-def _check(request: Request) -> tuple[str, list[str]]:
+def _check(request: Request) -> str | UserError:
+    """Time the run and say what it would take, or what cannot work."""
     with st.spinner("Timing two steps …"):
         try:
             lines = jobs.check(
@@ -248,5 +245,5 @@ def _check(request: Request) -> tuple[str, list[str]]:
                 nice=request.nice,
             )
         except UserError as error:
-            return str(error), []
-    return "", lines
+            return error
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""How chosen runs are doing: progress, verdict, warnings, charts, what the attention became, the log."""
+"""Show how chosen runs are doing: progress, verdict, warnings, charts, what the attention became, the log."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,10 @@ from dino.training.runs.jobs import runs_folder
 from dino.training.runs.listing import RunSummary, is_run, summarize
 
 _STYLES = "train_looks"
+_MEASURES = {"knn": "k-NN", "jaccard": "J of the attention masks"}
+# 1,000 test photos give ±1.5 points: less than that is no difference.
+_NOTICEABLE_POINTS = 1.5
+_EPOCH = re.compile(r"epoch-(\d+)$")
 _LOG_LINES = 200
 _SPEEDS = 10  # lines of metrics that the time left is estimated from
 _COLLAPSE = re.compile(r"^(\S+ \S+) ((?:uniform|one-dimensional) collapse: .*)$", re.MULTILINE)
@@ -47,7 +51,22 @@ def show(names: Sequence[str], focus: str) -> None:
             _log(run)
 
 
-def time_left(run: RunSummary, curve: Curve) -> str:
+def _progress(run: RunSummary, curve: Curve) -> None:
+    doing = {"starting": "starting: reads photos and weights", "stopping": "saves and stops"}
+    words = [
+        run.name,
+        doing.get(run.status, _step(run)),
+        f"epoch {run.epoch + 1} of {run.epochs}" if run.step else "",
+        _time_left(run, curve),
+    ]
+    st.progress(run.progress, plain_text(" · ".join(filter(None, words))))
+
+
+def _step(run: RunSummary) -> str:
+    return f"step {run.step:,}" + (f" of {run.total_steps:,}" if run.total_steps else "")
+
+
+def _time_left(run: RunSummary, curve: Curve) -> str:
     """Estimate how long a run still takes at its speed, in words; empty where it cannot be known."""
     speeds = [m["images_per_s"] for m in curve.metrics[-_SPEEDS:] if m.get("images_per_s")]
     if not speeds or not run.total_steps:
@@ -57,45 +76,30 @@ def time_left(run: RunSummary, curve: Curve) -> str:
     return f"{duration(photos / median(speeds))} left"
 
 
-def progress_words(run: RunSummary, *further: str) -> str:
-    """Describe a run at work in a line."""
-    words = {"starting": "starting: reads photos and weights", "stopping": "saves and stops"}
-    return " · ".join([run.name, words.get(run.status, steps_of(run)), *filter(None, further)])
-
-
-def steps_of(run: RunSummary) -> str:
-    """Say where a run is."""
-    return f"step {run.step:,}" + (f" of {run.total_steps:,}" if run.total_steps else "")
-
-
-def _progress(run: RunSummary, curve: Curve) -> None:
-    epoch = f"epoch {run.epoch + 1} of {run.epochs}" if run.step else ""
-    st.progress(run.progress, plain_text(progress_words(run, epoch, time_left(run, curve))))
-
-
 def _outcome(run: RunSummary, curve: Curve) -> None:
     """Say how a run ended, and what came of it."""
-    said = f"{run.name} {run.status}" + (
-        f": {run.reason}" if run.reason else f" at {steps_of(run)}"
-    )
+    reason = f": {run.reason}" if run.reason else f" at {_step(run)}"
+    ending = f"{run.name} {run.status}{reason}"
     if run.status == "failed":
-        show_error(said)
+        show_error(ending)
     if not run.step:
         return
     result = verdict(curve.probes)
     better = " got better " in result and " got worse " not in result
     box, icon = (st.success, "trending_up") if better else (st.info, "balance")
-    start = f"{run.name}:" if run.status == "failed" else sentence(said)
+    start = f"{run.name}:" if run.status == "failed" else sentence(ending)
     box(plain_text(f"{start} {result}"), icon=f":material/{icon}:")
 
 
 def _collapse(run: RunSummary) -> None:
     """Show the latest collapse in the log."""
-    path = run.folder / "log.txt"
-    found = _COLLAPSE.findall(path.read_text(errors="replace")) if path.exists() else []
-    if found:
-        when, said = found[-1]
-        show_error(f"{run.name}, {when}: {said}", "warning")
+    if found := _COLLAPSE.findall(_read(run.folder / "log.txt")):
+        when, collapse = found[-1]
+        show_error(f"{run.name}, {when}: {collapse}", "warning")
+
+
+def _read(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _curve(run: RunSummary, style: int) -> Curve:
@@ -124,21 +128,14 @@ def _choose_styles(names: Sequence[str]) -> dict[str, int]:
 
 def _log(run: RunSummary) -> None:
     with st.expander(f"Log of {plain_text(run.name)}", icon=":material/receipt_long:"):
-        shown = False
-        for file in ("log.txt", "console.txt"):
-            path = run.folder / file
-            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-            if lines:
+        logs = {file: _read(run.folder / file) for file in ("log.txt", "console.txt")}
+        for file, log in logs.items():
+            if log:
                 st.caption(file)
-                st.code("\n".join(lines[-_LOG_LINES:]), language=None, wrap_lines=True, height=220)
-                shown = True
-        if not shown:
+                lines = log.splitlines()[-_LOG_LINES:]
+                st.code("\n".join(lines), language=None, wrap_lines=True, height=220)
+        if not any(logs.values()):
             st.caption("Nothing was said yet.")
-
-
-_MEASURES = {"knn": "k-NN", "jaccard": "J of the attention masks"}
-# 1,000 test photos give ±1.5 points: less than that is no difference.
-_NOTICEABLE_POINTS = 1.5
 
 
 def verdict(probes: Sequence[Mapping[str, Any]]) -> str:
@@ -152,12 +149,12 @@ def verdict(probes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _compare(probes: Sequence[Mapping[str, Any]], name: str) -> str:
-    values = [(p["step"], _percent(name, p[name])) for p in probes if p.get(name) is not None]
-    if len(values) < 2 or values[0][0] != 0:
+    """Compare a measure's last value with the one before any step; empty where one is missing."""
+    found = [probe for probe in probes if probe.get(name) is not None]
+    if len(found) < 2 or found[0]["step"] != 0:
         return ""
-    (_, start), (step, end) = values[0], values[-1]
-    label = _MEASURES[name]
-    points = end - start
+    start, end = (_percent(name, probe[name]) for probe in (found[0], found[-1]))
+    label, step, points = _MEASURES[name], found[-1]["step"], end - start
     if abs(points) < _NOTICEABLE_POINTS:
         return (
             f"{label} is no different from the start: {start:.1f} % before, {end:.1f} % at step "
@@ -175,9 +172,6 @@ def _percent(name: str, value: float) -> float:
     return 100 * value if name == "jaccard" and value <= 1 else value
 
 
-_EPOCH = re.compile(r"epoch-(\d+)$")
-
-
 def _filmstrip(run: Path) -> None:
     """Show a slider over epochs and a choice of photos; nothing where the run drew none."""
     strip = run / "filmstrip"
@@ -188,10 +182,10 @@ def _filmstrip(run: Path) -> None:
     st.markdown("**Attention** :small[each head's map, over the epochs]")
     left, right = st.columns([1, 3], gap="medium")
     with left:
-        number = _photo(run, len(photos))
-        st.image(photos[number].read_bytes(), width="stretch", alt=_name(run, number))
+        number = _choose_photo(run, len(photos))
+        st.image(photos[number].read_bytes(), width="stretch", alt=_photo_alt(run, number))
     with right:
-        epoch = _epoch(run, epochs)
+        epoch = _choose_epoch(run, epochs)
         picture = strip / f"epoch-{epoch:04d}" / f"photo-{number}.png"
         if picture.exists():
             st.image(
@@ -202,19 +196,18 @@ def _filmstrip(run: Path) -> None:
         st.caption(f"Last block, from the first head to the last, at epoch {epoch}.")
 
 
-def _photo(run: Path, count: int) -> int:
+def _choose_photo(run: Path, num_photos: int) -> int:
+    options = [str(number + 1) for number in range(num_photos)]
     key = f"train_film_photo_{run.name}"
-    label = "Photo"
-    options = [str(number + 1) for number in range(count)]
-    return int(st.pills(label, options, default="1", key=key, required=True)) - 1
+    return int(st.pills("Photo", options, default="1", key=key, required=True)) - 1
 
 
-def _epoch(run: Path, epochs: list[int]) -> int:
+def _choose_epoch(run: Path, epochs: list[int]) -> int:
     """Choose an epoch; the newest, as more of them come, until another is chosen."""
     chosen = f"train_film_chosen_{run.name}"
     key = f"train_film_epoch_{run.name}_{len(epochs)}"
 
-    def note() -> None:
+    def keep() -> None:
         epoch = st.session_state[key]
         st.session_state[chosen] = None if epoch == epochs[-1] else epoch
 
@@ -222,10 +215,10 @@ def _epoch(run: Path, epochs: list[int]) -> int:
     shown = shown if shown in epochs else epochs[-1]
     if len(epochs) == 1:
         return shown
-    return st.select_slider("Epoch", epochs, value=shown, key=key, on_change=note)
+    return st.select_slider("Epoch", epochs, value=shown, key=key, on_change=keep)
 
 
-def _name(run: Path, number: int) -> str:
+def _photo_alt(run: Path, number: int) -> str:
     files = (read_json(run / "data.json") or {}).get("film") or []
     name = Path(files[number]).name if number < len(files) else f"photo {number + 1}"
     return plain_text(f"The photo {name}, as the network sees it")

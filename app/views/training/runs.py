@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.state import weights_menu
+from app.state import url, weights_menu
 from app.state.problems import attempt, show_kept
 from app.text import plain_text
 from app.ui import sidebar
@@ -20,7 +20,7 @@ from dino.training.runs.listing import RunSummary, has_checkpoint, list_runs
 
 SELECTED = "train_runs"
 POLL_S = 3.0
-_TABLE, _PROBLEM = "train_table", "train_problem"
+_TURN, _FOCUS, _PROBLEM = "train_table_turn", "train_focus", "train_problem"
 # A sign before each word, for those who do not see the colour.
 _STATES = {
     "starting": ("… starting", "blue"),
@@ -44,32 +44,33 @@ def show(open_weights: Callable[[str], None], show_form: Callable[[], None]) -> 
     if not runs:
         st.info(f"There are no runs in `{runs_folder()}` yet.", icon=":material/science:")
         return
-    chosen = choose(runs)
-    poll = POLL_S if any(run.active for run in runs) else None
-    st.fragment(_table, run_every=poll)(_states(runs), [run.name for run in chosen])
+    chosen = _chosen(runs)
+    names = [run.name for run in chosen]
+    st.fragment(_table, run_every=_poll(runs))(_states(runs), names)
     if not chosen:
         st.info("Choose a run in the table to see how it is doing.", icon=":material/touch_app:")
         return
     focus = _focus(chosen)
     _actions(focus, open_weights, show_form)
-    poll = POLL_S if any(run.active for run in chosen) else None
-    names = [run.name for run in chosen]
-    st.fragment(monitor.show, run_every=poll)(names, focus.name)
+    st.fragment(monitor.show, run_every=_poll(chosen))(names, focus.name)
+
+
+def _poll(runs: Sequence[RunSummary]) -> float | None:
+    """Return the seconds after which runs are drawn again; None while none is at work."""
+    return POLL_S if any(run.active for run in runs) else None
 
 
 def select(names: Sequence[str]) -> None:
     """Choose runs from outside the table."""
     st.session_state[SELECTED] = list(names)
-    st.session_state[f"{_TABLE}_turn"] = st.session_state.get(f"{_TABLE}_turn", 0) + 1
+    st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
 
 
-def choose(runs: Sequence[RunSummary]) -> list[RunSummary]:
+def _chosen(runs: Sequence[RunSummary]) -> list[RunSummary]:
     """Find the chosen runs that exist; the newest where nobody has chosen yet."""
-    names = st.session_state.get(SELECTED)
-    if names is None:
-        names = [runs[0].name]
-    known = [run.name for run in runs]
-    kept = [name for name in dict.fromkeys(names) if name in known][:MAX_RUNS]
+    names = st.session_state.get(SELECTED, [runs[0].name])
+    existing = {run.name for run in runs}
+    kept = [name for name in dict.fromkeys(names) if name in existing][:MAX_RUNS]
     st.session_state[SELECTED] = kept
     return [run for run in runs if run.name in kept]
 
@@ -78,11 +79,11 @@ def _states(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
     return [(run.name, run.status) for run in runs]
 
 
-def _table(known: list[tuple[str, str]], chosen: list[str]) -> None:
+def _table(states: list[tuple[str, str]], chosen: list[str]) -> None:
     """Draw the table; a run that appears, goes or changes its state redraws the page around it."""
     runs = list_runs(runs_folder())
     names = [run.name for run in runs]
-    key = f"{_TABLE}_{st.session_state.get(f'{_TABLE}_turn', 0)}_{hash(tuple(names))}"
+    key = f"train_table_{st.session_state.get(_TURN, 0)}_{hash(tuple(names))}"
     st.dataframe(
         _columns(runs),
         key=key,
@@ -95,7 +96,7 @@ def _table(known: list[tuple[str, str]], chosen: list[str]) -> None:
         column_config=_column_config(),
         alt="Training runs",
     )
-    if _states(runs) != known or set(st.session_state[SELECTED]) != set(chosen):
+    if _states(runs) != states or set(st.session_state[SELECTED]) != set(chosen):
         st.rerun()
 
 
@@ -147,17 +148,17 @@ def _focus(chosen: Sequence[RunSummary]) -> RunSummary:
     """Choose the one run that buttons, pictures and log are of."""
     if len(chosen) == 1:
         return chosen[0]
-    names = [run.name for run in chosen]
-    if st.session_state.get("train_focus") not in names:
-        st.session_state["train_focus"] = names[0]
+    runs = {run.name: run for run in chosen}
+    url.forget_unknown(_FOCUS, runs)
     name = st.pills(
         "Buttons, pictures and log of",
-        names,
+        list(runs),
+        default=chosen[0].name,
         format_func=plain_text,
-        key="train_focus",
+        key=_FOCUS,
         required=True,
     )
-    return chosen[names.index(name or names[0])]
+    return runs[name]
 
 
 def _actions(

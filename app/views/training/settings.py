@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import Field, fields
+from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
 import streamlit as st
@@ -44,6 +44,7 @@ _LABELS = {
 }
 _COLUMNS = 3
 _MAIN = ("epochs", "batch_size", "global_size", "local_size")
+_ENDS = ("from", "to")  # of a range
 _THREADS, _NICE = "train_threads", "train_nice"
 _FIELDS = {field.name: field for field in fields(TrainConfig)}
 _HINTS = get_type_hints(TrainConfig)
@@ -52,6 +53,11 @@ _HINTS = get_type_hints(TrainConfig)
 def changes() -> dict[str, Any]:
     """Return what was changed from the preset."""
     return st.session_state.setdefault(CHANGES, {})
+
+
+def forget_changes() -> None:
+    """Go back to the preset; for callbacks."""
+    st.session_state.pop(CHANGES, None)
 
 
 def draw_settings(config: TrainConfig, *, from_scratch: bool) -> tuple[int, int]:
@@ -74,7 +80,7 @@ def draw_settings(config: TrainConfig, *, from_scratch: bool) -> tuple[int, int]
                 "Back to the preset",
                 type="tertiary",
                 icon=":material/undo:",
-                on_click=lambda: st.session_state.pop(CHANGES, None),
+                on_click=forget_changes,
             )
     return result
 
@@ -105,9 +111,10 @@ def _machine() -> tuple[int, int]:
 
 def _widget(name: str, config: TrainConfig) -> None:
     """Draw the widget of one setting, showing the user's value, or else the config's."""
-    field, value = _FIELDS[name], changes().get(name, getattr(config, name))
-    if isinstance(getattr(config, name), tuple):
-        _range(field, value)
+    value = changes().get(name, getattr(config, name))
+    help_text = f"{_FIELDS[name].metadata['help']}. In files and on the command line: `{name}`"
+    if isinstance(value, tuple):
+        _range(name, value, help_text)
         return
     key, types, label = _key(name), _types(name), _label_of(name)
     if value is None and str in types:
@@ -117,8 +124,8 @@ def _widget(name: str, config: TrainConfig) -> None:
     st.session_state[key] = value
     common: dict[str, Any] = {
         "key": key,
-        "help": _help(field),
-        "on_change": _changed,
+        "help": help_text,
+        "on_change": _keep_change,
         "args": (name,),
     }
     if name in CHOICES:
@@ -128,15 +135,15 @@ def _widget(name: str, config: TrainConfig) -> None:
     elif str in types:
         st.text_input(label, placeholder="none" if type(None) in types else None, **common)
     else:
-        st.number_input(label, **_number(types), step=_step(field), **common)
+        st.number_input(label, **_number_options(name), **common)
 
 
 def _grid(names: Sequence[str], config: TrainConfig, *, columns: int = _COLUMNS) -> None:
     """Draw widgets side by side, in order also where they fall below each other on a phone."""
-    for first in range(0, len(names), columns):
-        for name, place in zip(names[first : first + columns], st.columns(columns), strict=False):
-            with place:
-                _widget(name, config)
+    places = [place for _ in names[::columns] for place in st.columns(columns)]
+    for name, place in zip(names, places, strict=False):
+        with place:
+            _widget(name, config)
 
 
 def _by_group(*, without: Sequence[str]) -> dict[str, list[str]]:
@@ -147,58 +154,51 @@ def _by_group(*, without: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _label_of(name: str) -> str:
-    """Write a setting's name in words."""
     return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
-def _range(field: Field[Any], value: tuple[float, float]) -> None:
-    for place, end, number in zip(st.columns(2), ("from", "to"), (0, 1), strict=True):
-        key = _key(field.name, end)
-        st.session_state[key] = float(value[number])
+def _range(name: str, value: tuple[float, float], help_text: str) -> None:
+    """Draw the two ends of a range."""
+    for place, end, bound in zip(st.columns(2), _ENDS, value, strict=True):
+        key, first = _key(name, end), end == _ENDS[0]
+        st.session_state[key] = float(bound)
         place.number_input(
-            _label_of(field.name) if number == 0 else "to",
+            _label_of(name) if first else end,
             min_value=0.0,
             step=0.05,
             format="%g",
             key=key,
-            help=_help(field) if number == 0 else None,
-            on_change=_changed,
-            args=(field.name,),
+            help=help_text if first else None,
+            on_change=_keep_change,
+            args=(name,),
         )
 
 
-def _changed(name: str) -> None:
+def _keep_change(name: str) -> None:
     """Note what a widget says now; a value may be wrong, which the form then says."""
     if isinstance(_FIELDS[name].default, tuple):
-        value: Any = tuple(st.session_state[_key(name, end)] for end in ("from", "to"))
+        value: Any = tuple(st.session_state[_key(name, end)] for end in _ENDS)
     else:
         value = st.session_state[_key(name)]
         value = None if value == "" else value
     st.session_state[CHANGES] = {**changes(), name: value}
 
 
-def _number(types: tuple[type, ...]) -> dict[str, Any]:
-    whole = float not in types
+def _number_options(name: str) -> dict[str, Any]:
+    """Choose the least, the step and the format of a number: whole ones go by one, others by one of their
+    default's first digit."""
+    types = _types(name)
     optional = {"value": None, "placeholder": "none"} if type(None) in types else {}
-    return {"min_value": 0 if whole else 0.0, "format": None if whole else "%g", **optional}
-
-
-def _step(field: Field[Any]) -> float:
-    """Return the step of a number: one for whole numbers, for others a digit of the place the default
-    begins at."""
-    if float not in _types(field.name):
-        return 1
-    default = abs(float(getattr(TrainConfig, field.name, None) or 0.001))
-    return 10.0 ** math.floor(math.log10(default)) if default < 1 else 0.1
+    if float not in types:
+        return {"min_value": 0, "step": 1, **optional}
+    default = abs(float(getattr(TrainConfig, name) or 0.001))
+    step = 10.0 ** math.floor(math.log10(default)) if default < 1 else 0.1
+    return {"min_value": 0.0, "step": step, "format": "%g", **optional}
 
 
 def _types(name: str) -> tuple[type, ...]:
     return get_args(_HINTS[name]) or (_HINTS[name],)
 
 
-def _help(field: Field[Any]) -> str:
-    return f"{field.metadata['help']}. In files and on the command line: `{field.name}`"
-
-
-def _key(name: str, end: str = "") -> str:
-    return f"train_set_{name}{'_' if end else ''}{end}"
+def _key(*parts: str) -> str:
+    return "_".join(("train_set", *parts))

@@ -9,7 +9,8 @@ from helpers.report_cases import ablation_report, knn_report, masks_report, writ
 from streamlit.testing.v1 import AppTest
 
 from app.cache import evaluation
-from app.cache.evaluation import report_csv, report_html, report_markdown, results
+from app.cache.evaluation import results
+from app.ui import layout
 from dino.evaluation.summary.contents import Bar, Bars, Lines, Series
 
 OTHER = knn_report(weights=knn_report().weights | {"name": "other", "sha256": "cd" * 32})
@@ -54,6 +55,8 @@ def test_figures_stand_beside_the_papers(tmp_path):
         assert words in said
     assert "3 measurements" in said
     assert "ab" * 6 in said  # the digest of the weights
+    assert any("<dl><dt>weights</dt><dd>" in element.value for element in at.get("html"))
+    assert "&lt;" not in said
     assert len(at.get("plotly_chart")) == 1
     assert f"eval report {tmp_path / 'results'} --out report" in at.code[0].value
 
@@ -141,16 +144,21 @@ def test_results_are_looked_for_in_order(monkeypatch, tmp_path):
     assert results().history.reports == (knn_report(),)
 
 
-def test_everything_can_be_taken_away(tmp_path):
+def test_everything_can_be_taken_away(monkeypatch, tmp_path):
     write_history(tmp_path / "results", knn_report(), masks_report())
-    history = results().history
-    assert report_html(history).startswith(b"<!doctype html>")
-    assert b"not the same data" in report_markdown(history)
-    rows = list(csv.DictReader(io.StringIO(report_csv(history).decode())))
-    assert [row["task"] for row in rows] == ["knn"] * 2 + ["segmentation"] * 8
-    at = opened()
-    labels = [button.proto.label for button in at.get("download_button")]
+    labels = [button.proto.label for button in opened().get("download_button")]
     assert labels == ["Report, HTML", "Report, Markdown", "All rows, CSV"]
+    made: dict[str, bytes] = {}
+
+    def keep(*files: tuple) -> None:
+        made.update({file_name: make() for _, file_name, _, make in files})
+
+    monkeypatch.setattr(layout, "downloads", keep)
+    opened()
+    assert made["report.html"].startswith(b"<!doctype html>")
+    assert b"not the same data" in made["report.md"]
+    rows = list(csv.DictReader(io.StringIO(made["results.csv"].decode())))
+    assert [row["task"] for row in rows] == ["knn"] * 2 + ["segmentation"] * 8
 
 
 def test_charts_hold_the_figures_they_are_given():

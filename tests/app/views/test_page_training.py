@@ -220,8 +220,13 @@ def test_several_runs_are_drawn_over_each_other_and_keep_their_colours(root):
     after = {t["name"]: t["line"]["color"] for t in chart(at, "Loss")["data"]}
     assert after["two"] == before["two"]
     assert len(set(after.values())) == 2
-    at.pills(key="train_focus").set_value("two").run()
+    at.pills(key="train_focus").set_value("three").run()
     assert not at.exception
+    assert button(at, "Delete three")
+    at.query_params["runs"] = "one,two"  # without the one in focus
+    at.run()
+    assert not at.exception
+    assert at.pills(key="train_focus").value == "two"
     assert button(at, "Delete two")
 
 
