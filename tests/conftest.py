@@ -54,6 +54,14 @@ def command(monkeypatch, capsys, tmp_path):
 
 
 @pytest.fixture
+def cli(command, monkeypatch, tmp_path, small_weights):
+    """`command` with small weights, and an empty checkpoints folder beside."""
+    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
+    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    return command
+
+
+@pytest.fixture
 def figure(request):
     """`figure(7, "kills at random steps", "50 of 50 resumed")`: what a check of docs/reliability.md found,
     kept where `make soak` collects it."""

@@ -27,6 +27,7 @@ from dino.errors import UserError
 from dino.masks.proposals import MaskSettings
 from dino.media.archive import MAX_FILES, unpack_photos
 from dino.media.images import find_images
+from dino.system.jobs import check_name
 
 ReadingProgress = Callable[[int, int], None]
 
@@ -52,8 +53,6 @@ def create(
     Raises:
         UserError: no photos, too many, a name that cannot be or is taken, or nowhere to write.
     """
-    from dino.system.jobs import check_name
-
     folder = Path(os.path.abspath(folder))
     check_name(folder.name)
     names = check_classes(classes)

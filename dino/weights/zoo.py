@@ -1,7 +1,6 @@
 """The weights the tool knows by name: where they come from, how they were trained, their licence.
 
-Data only: no torch, no timm, no network. `dino.weights.fetch` brings them, `dino.weights.load`
-opens them.
+Data only: no torch, no timm, no network. `dino.weights.fetch` brings them, `dino.weights.load` opens them.
 
 Sources of the addresses: hubconf.py of facebookresearch/dino and dinov2/hub/backbones.py of
 facebookresearch/dinov2. No hash is published for those files, so none is pinned here: it is
@@ -72,16 +71,16 @@ class ZooEntry:
         return "PyPI" if self.origin == "pypi" else "this machine"
 
 
-def _dino(name: str, folder: str, arch: str, *, patch_size: int, size: int, what: str) -> ZooEntry:
-    """Describe an original DINO release: the teacher's backbone of `folder`."""
+def _dino(name: str, release: str, arch: str, *, patch_size: int, size: int, what: str) -> ZooEntry:
+    """Describe an original DINO release: its teacher's backbone."""
     return ZooEntry(
-        name=name,
+        name=f"dino_{name}",
         arch=arch,
         patch_size=patch_size,
         size_bytes=size,
         license="Apache-2.0",
         description=f"DINO {what}, trained on ImageNet-1k without labels (Caron et al. 2021).",
-        url=f"{DINO_BASE_URL}/{folder}/{folder}.pth",
+        url=f"{DINO_BASE_URL}/{release}_pretrain/{release}_pretrain.pth",
     )
 
 
@@ -137,7 +136,7 @@ _DEIT = ZooEntry(
     sha256="cd65a155",
 )
 
-# name, folder of the release, architecture, patch in px, bytes, what it is
+# name and release (both but for what all have in common), architecture, patch in px, bytes, what it is
 _DINO_RELEASES = (
     ("vits16", "dino_deitsmall16", "vit_small_patch16_224", 16, 86_700_000, "ViT-S/16"),
     ("vits8", "dino_deitsmall8", "vit_small_patch8_224", 8, 86_700_000, "ViT-S/8"),
@@ -163,15 +162,8 @@ _DINOV2_RELEASES = (
 
 _ENTRIES = (
     *(
-        _dino(
-            f"dino_{name}",
-            f"{folder}_pretrain",
-            arch,
-            patch_size=patch_size,
-            size=size,
-            what=what,
-        )
-        for name, folder, arch, patch_size, size, what in _DINO_RELEASES
+        _dino(name, release, arch, patch_size=patch, size=size, what=what)
+        for name, release, arch, patch, size, what in _DINO_RELEASES
     ),
     *(_dinov2(*release, registers=False) for release in _DINOV2_RELEASES),
     *(_dinov2(*release, registers=True) for release in _DINOV2_RELEASES),

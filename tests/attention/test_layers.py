@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from helpers.attention_cases import small_vit, wrapped
+from helpers.attention_cases import small_vit
+from helpers.backbone_cases import wrapped
 from PIL import Image
 
 import dino

@@ -13,14 +13,6 @@ import dino.masks.proposals
 from dino.system.files import content_id
 
 
-@pytest.fixture
-def cli(command, monkeypatch, tmp_path, small_weights):
-    """`cli("attend", photo)` → (exit code, stdout, stderr), in an empty folder with small weights."""
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    return command
-
-
 def folder_of(photo, tmp_path):
     return tmp_path / "out" / f"{photo.stem}-{content_id(photo.read_bytes())[:8]}"
 
@@ -134,7 +126,7 @@ def test_a_broken_photo_is_named_and_the_others_go_on(cli, photo_file, tmp_path)
     assert "Traceback" not in err
 
 
-def test_many_photos_side_by_side_are_told_and_listed_in_order(
+def test_many_photos_side_by_side_are_named_and_listed_in_order(
     cli, photo_file, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("dino.model.parallel.photos_at_once", lambda *_, **__: 3)

@@ -3,31 +3,17 @@
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from dino.model.backbone import Backbone, wrap
+from helpers import backbone_cases
 
 
 def small_vit(**options) -> VisionTransformer:
     """Three blocks of three heads on a 4×4 grid with two registers: 19 tokens."""
-    torch.manual_seed(0)
-    shape = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3}
-    special = {"reg_tokens": 2, "no_embed_class": True, "init_values": 0.7}
-    model = VisionTransformer(**{**shape, **special, "num_classes": 0, **options}).eval()
+    special = {"depth": 3, "reg_tokens": 2, "no_embed_class": True, "init_values": 0.7}
+    model = backbone_cases.small_vit(**{**special, **options}).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     return model
-
-
-def wrapped(model: torch.nn.Module, precision: str = "fp32") -> Backbone:
-    return wrap(
-        model,
-        name="small",
-        description="a small network",
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
-        device="cpu",
-        precision=precision,
-    )
 
 
 def plain_states(model: VisionTransformer, images: torch.Tensor) -> list[torch.Tensor]:

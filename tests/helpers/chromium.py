@@ -40,9 +40,7 @@ class Server:
     """The app on a port of its own, with all it has in `folder`; `kill` leaves it no time to do anything."""
 
     def __init__(self, folder: Path, weights: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.folder, self.log = folder, folder / "log.txt"
         self.environment = os.environ | {
@@ -75,8 +73,15 @@ class Server:
         self.process.wait()
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    """Wait until the app answers."""
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:

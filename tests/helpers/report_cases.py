@@ -84,3 +84,8 @@ def write_history(folder: Path, *lines: Report | str) -> Path:
     text = [one if isinstance(one, str) else json.dumps(asdict(one)) for one in lines]
     (folder / "history.jsonl").write_text("\n".join(text) + "\n")
     return folder
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """Read what an evaluation wrote."""
+    return json.loads((folder / "results.json").read_text())

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.chromium import ROOT, free_port, wait_for
 
 
 @dataclass
@@ -90,12 +89,6 @@ def watched(notes: Path) -> dict[str, str]:
     return {"DINO_NOTES": str(notes), "PYTHONPATH": str(ROOT / "tests" / "helpers" / "watching")}
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 def start(
     folder: Path, weights: Path | str, *, port: int | None = None, log: str = "log.txt", **more: str
 ) -> App:
@@ -122,14 +115,8 @@ def start(
             start_new_session=True,
         )
     app = App(process, port, folder / log, folder / "notes.txt")
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        assert process.poll() is None, app.said()
-        with contextlib.suppress(OSError):
-            if app.request("/_stcore/health")[0] == 200:
-                return app
-        time.sleep(0.2)
-    raise AssertionError(f"the app did not start: {app.said()}")
+    wait_for(app.address, process, app.log)
+    return app
 
 
 def end(app: App) -> None:

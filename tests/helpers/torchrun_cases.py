@@ -1,6 +1,5 @@
 """Processes that torchrun starts, for tests of what several do together."""
 
-import json
 import os
 import subprocess
 import sys
@@ -59,10 +58,6 @@ def _fell_over(said: str) -> bool:
     first = said.partition("Root Cause")[2]  # the others are ended by torchrun, with a signal too
     lost = ("Connection closed by peer", "Connection reset by peer", "RendezvousTimeoutError")
     return "Signal " in first or any(sign in said for sign in lost)
-
-
-def rows_of(folder: Path) -> list[dict]:
-    return json.loads((folder / "results.json").read_text())["rows"]
 
 
 def compare(one: list[dict], two: list[dict]) -> None:

@@ -14,6 +14,15 @@ from torch import Tensor
 
 DIM, DEPTH, PATCH, GRID, MLP = 128, 2, 4, 3, 256
 
+State = dict[str, Tensor]
+
+
+def assert_same(found: State, expected: State) -> None:
+    """Check that all tensors are there, equal, and no others."""
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+
 
 def canonical_vit(
     *,
@@ -23,7 +32,7 @@ def canonical_vit(
     dim: int = DIM,
     grid: tuple[int, int] = (GRID, GRID),
     seed: int = 0,
-) -> dict[str, Tensor]:
+) -> State:
     """Random tensors under timm's names; every one different from every other."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -62,11 +71,11 @@ def canonical_vit(
     return state
 
 
-def prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def prefixed(state: State, prefix: str) -> State:
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
-def unfold_registers(state: dict[str, Tensor], position: Tensor) -> dict[str, Tensor]:
+def unfold_registers(state: State, position: Tensor) -> State:
     """The original's form: `position` [1,1,D] taken out of the CLS token, into the embedding."""
     state = dict(state)
     state["cls_token"] = state["cls_token"] - position
@@ -74,7 +83,7 @@ def unfold_registers(state: dict[str, Tensor], position: Tensor) -> dict[str, Te
     return state
 
 
-def head(dim: int = DIM) -> dict[str, Tensor]:
+def head(dim: int = DIM) -> State:
     """A DINO projection head, with a batch norm."""
     return {
         "mlp.0.weight": torch.ones(8, dim),
@@ -86,9 +95,7 @@ def head(dim: int = DIM) -> dict[str, Tensor]:
     }
 
 
-def original_full(
-    student: dict[str, Tensor], teacher: dict[str, Tensor], *, teacher_prefix: str = ""
-) -> dict[str, object]:
+def original_full(student: State, teacher: State, *, teacher_prefix: str = "") -> dict[str, object]:
     """What the original's main_dino.py saves."""
     return {
         "student": prefixed(student, "module.backbone.") | prefixed(head(), "module.head."),
@@ -105,7 +112,7 @@ def original_full(
     }
 
 
-def own_run(student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, object]:
+def own_run(student: State, teacher: State) -> dict[str, object]:
     """What our own training saves."""
     return {
         "student": prefixed(student, "backbone.") | prefixed(head(), "head."),
@@ -120,21 +127,14 @@ def own_run(student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str,
     }
 
 
-def hugging_face_vit(state: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+def hugging_face_vit(state: State, prefix: str = "") -> State:
     """transformers' ViTModel, which DINO v1 weights are published in."""
-    return _hugging_face(
-        state,
-        prefix,
-        {
-            "norm1": "layernorm_before",
-            "norm2": "layernorm_after",
-            "mlp.fc1": "intermediate.dense",
-            "mlp.fc2": "output.dense",
-        },
-    )
+    names = {"norm1": "layernorm_before", "norm2": "layernorm_after"}
+    names |= {"mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}
+    return _hugging_face(state, prefix, names)
 
 
-def hugging_face_dinov2(state: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+def hugging_face_dinov2(state: State, prefix: str = "") -> State:
     """transformers' Dinov2Model, Dinov2WithRegistersModel."""
     names = {"norm1": "norm1", "norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
     names |= {"ls1": "layer_scale1", "ls2": "layer_scale2"}
@@ -145,10 +145,8 @@ def hugging_face_dinov2(state: dict[str, Tensor], prefix: str = "") -> dict[str,
     }
 
 
-def _hugging_face(
-    state: dict[str, Tensor], prefix: str, names: dict[str, str]
-) -> dict[str, Tensor]:
-    out: dict[str, Tensor] = {}
+def _hugging_face(state: State, prefix: str, names: dict[str, str]) -> State:
+    out: State = {}
     whole = {
         "cls_token": "embeddings.cls_token",
         "pos_embed": "embeddings.position_embeddings",
@@ -176,7 +174,7 @@ def _hugging_face(
     return out
 
 
-def original_dinov2(state: dict[str, Tensor], *, chunked: bool = False) -> dict[str, Tensor]:
+def original_dinov2(state: State, *, chunked: bool = False) -> State:
     """The original dinov2: mask token, register_tokens, w12/w3, blocks in chunks while training."""
     dim = state["cls_token"].shape[-1]
     out = {"mask_token": torch.zeros(1, dim)}
@@ -192,7 +190,7 @@ def original_dinov2(state: dict[str, Tensor], *, chunked: bool = False) -> dict[
 
 
 def onnx_dinov2(
-    state: dict[str, Tensor],
+    state: State,
     path: Path,
     *,
     order: tuple[str, ...] = ("key", "value", "query"),
@@ -207,7 +205,7 @@ def onnx_dinov2(
     written = hugging_face_dinov2(state, "backbone.")
     del written["backbone.embeddings.mask_token"]  # unused, so not exported
     positions = written.pop("backbone.embeddings.position_embeddings")
-    tensors: dict[str, Tensor] = {
+    tensors: State = {
         "onnx::Concat_900": positions[:, :1],
         "onnx::Reshape_901": positions[:, 1:],
     }
