@@ -167,10 +167,9 @@ def list_sessions(root: Path) -> list[str]:
     """List the names of the sessions in a folder, the one worked on last first; no photo is looked at."""
     if not root.is_dir():
         return []
-    found = [path for path in root.iterdir() if (path / "session.json").is_file()]
-    found = [path for path in found if not path.name.startswith(".")]
-    newest = sorted(found, key=lambda path: (path / "states").stat().st_mtime, reverse=True)
-    return [path.name for path in newest]
+    found = [path.parent for path in root.glob("[!.]*/session.json") if path.is_file()]
+    found.sort(key=lambda path: (path / "states").stat().st_mtime, reverse=True)
+    return [path.name for path in found]
 
 
 def find_session(name: str, root: Path) -> Path:

@@ -14,18 +14,18 @@ SIZE = (120, 160)
 
 
 def disc(centre: tuple[int, int], radius: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """A filled circle, centre (row, column)."""
+    """Draw a filled circle, centre (row, column)."""
     y, x = np.indices(size)
     return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2
 
 
 def ring() -> np.ndarray:
-    """A disc with a hole."""
+    """Draw a disc with a hole."""
     return disc((60, 80), 40) & ~disc((60, 80), 15)
 
 
 def write_photos(folder: Path, count: int, size: tuple[int, int] = SIZE) -> Path:
-    """`count` small photos that all differ."""
+    """Write `count` small photos that all differ."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         rgb = np.full((*size, 3), 90, np.uint8)
@@ -36,7 +36,7 @@ def write_photos(folder: Path, count: int, size: tuple[int, int] = SIZE) -> Path
 
 
 def begin(folder: Path, photos: Path, **changes) -> Session:
-    """A session with two classes and no real weights."""
+    """Begin a session with two classes and no real weights."""
     options = {
         "classes": ["cat", "dog"],
         "settings": MaskSettings(size=96, mass=0.5),
@@ -47,7 +47,7 @@ def begin(folder: Path, photos: Path, **changes) -> Session:
 
 
 def state_of(*masks: np.ndarray, status: str = "accepted", classes=(0, 1, 0)) -> PhotoState:
-    """A state with one object a mask."""
+    """Build a state with one object a mask."""
     objects = tuple(
         MaskObject(number, kind, regions.encode(mask))
         for number, (mask, kind) in enumerate(zip(masks, classes, strict=False), start=1)

@@ -7,7 +7,7 @@ from helpers import backbone_cases
 
 
 def small_vit(**options) -> VisionTransformer:
-    """Three blocks of three heads on a 4×4 grid with two registers: 19 tokens."""
+    """Build three blocks of three heads on a 4×4 grid with two registers: 19 tokens."""
     special = {"depth": 3, "reg_tokens": 2, "no_embed_class": True, "init_values": 0.7}
     model = backbone_cases.small_vit(**{**special, **options}).eval()
     with torch.no_grad():
@@ -17,7 +17,7 @@ def small_vit(**options) -> VisionTransformer:
 
 
 def plain_states(model: VisionTransformer, images: torch.Tensor) -> list[torch.Tensor]:
-    """Tokens entering each block and leaving the last, by timm's own forward."""
+    """Compute the tokens entering each block and leaving the last, by timm's own forward."""
     with torch.no_grad():
         x = model.norm_pre(model._pos_embed(model.patch_embed(images)))
         states = [x]
@@ -27,7 +27,7 @@ def plain_states(model: VisionTransformer, images: torch.Tensor) -> list[torch.T
 
 
 def plain_projections(model: VisionTransformer, index: int, x: torch.Tensor) -> torch.Tensor:
-    """q, k and v of a block: [3,B,A,N,d]."""
+    """Compute q, k and v of a block: [3,B,A,N,d]."""
     attn = model.blocks[index].attn
     batch, length, _ = x.shape
     with torch.no_grad():
@@ -37,6 +37,6 @@ def plain_projections(model: VisionTransformer, index: int, x: torch.Tensor) -> 
 
 
 def plain_logits(model: VisionTransformer, index: int, x: torch.Tensor) -> torch.Tensor:
-    """q·k/√d of all tokens with all: [B,A,N,N]."""
+    """Compute q·k/√d of all tokens with all: [B,A,N,N]."""
     q, k, _ = plain_projections(model, index, x)
     return q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5

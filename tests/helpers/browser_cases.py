@@ -21,7 +21,7 @@ STILL = (
 
 @contextmanager
 def full_app(folder: Path) -> Iterator[Server]:
-    """The app with the bundled weights and their filmstrip, a folder of photos, a session to annotate
+    """Start the app with the bundled weights and their filmstrip, a folder of photos, a session to annotate
     and a run that is done."""
     for label, names in PETS.items():
         (folder / "data" / "pets" / label).mkdir(parents=True)
@@ -50,7 +50,7 @@ READY = """() => [...document.querySelectorAll('*')].some(e =>
 
 
 def ready(page, panels: int):
-    """The frames of the panels, once their features have arrived."""
+    """Find the frames of the panels, once their features have arrived."""
     page.wait_for_function(READY % panels, timeout=60_000)
     settle(page)  # their place is final
     return page.locator(".frame")

@@ -109,7 +109,7 @@ def settle(page, timeout_s: float = 90) -> None:
 
 
 def check_frame(page) -> None:
-    """Nothing scrolls sideways, nothing went wrong, every picture has a text."""
+    """Check that nothing scrolls sideways, nothing went wrong, and every picture has a text."""
     page.wait_for_function(  # once the sidebar has slid away
         "() => { const m = document.querySelector('[data-testid=stMain]');"
         " return m.scrollWidth <= m.clientWidth }",

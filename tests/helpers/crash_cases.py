@@ -115,7 +115,7 @@ class _Halting:
 
 
 def _child(order: dict, pipe: int) -> None:
-    """The run, in the forked process."""
+    """Run the run, in the forked process."""
     import torch
 
     from dino.training.config import TrainConfig
@@ -172,7 +172,7 @@ def _serve(order: dict) -> dict:
 
 
 def _lines(pipe: int):
-    """What a child reports, until it ends."""
+    """Yield what a child reports, until it ends."""
     rest = b""
     while True:
         select.select([pipe], [], [], 120)

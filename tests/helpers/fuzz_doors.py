@@ -79,7 +79,7 @@ class Door:
 
 
 def all_doors(folder: Path) -> dict[str, Door]:
-    """Every door by name, with its valid file below the folder."""
+    """Make every door by name, with its valid file below the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     makers = (
         _images,
@@ -185,7 +185,7 @@ def _weights(folder: Path) -> dict[str, Door]:
 
 
 def _run_of(folder: Path) -> Path:
-    """A finished run with everything a run can have, in a folder of runs."""
+    """Make a finished run with everything a run can have, in a folder of runs."""
     (folder / "photos").mkdir()
     photos = training_cases.write_photos(folder / "photos", 8)
     config = replace(training_cases.TINY, save_every=1, keep=2, max_steps=2)
@@ -373,7 +373,7 @@ def _archives(folder: Path) -> dict[str, Door]:
 
 
 def main(folder: Path, seed: int, first: int, last: int) -> None:
-    """The cases of a range; see the module."""
+    """Try the cases of a range; see the module."""
     warnings.simplefilter("ignore")
     doors = list(all_doors(folder).items())
     print(json.dumps({"doors": [name for name, _ in doors]}), flush=True)

@@ -47,7 +47,7 @@ def launch(
 def launch_well(
     *words: object, processes: int = 2, cwd: Path, env: Mapping[str, object] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`launch` that has to end with 0; the assertion shows what was said."""
+    """Launch what has to end with 0; the assertion shows what was said."""
     done = launch(*words, processes=processes, cwd=cwd, env=env)
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr[-6000:]}"
     return done

@@ -33,7 +33,7 @@ def canonical_vit(
     grid: tuple[int, int] = (GRID, GRID),
     seed: int = 0,
 ) -> State:
-    """Random tensors under timm's names; every one different from every other."""
+    """Draw random tensors under timm's names; every one different from every other."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
@@ -76,7 +76,7 @@ def prefixed(state: State, prefix: str) -> State:
 
 
 def unfold_registers(state: State, position: Tensor) -> State:
-    """The original's form: `position` [1,1,D] taken out of the CLS token, into the embedding."""
+    """Give the original's form: `position` [1,1,D] taken out of the CLS token, into the embedding."""
     state = dict(state)
     state["cls_token"] = state["cls_token"] - position
     state["pos_embed"] = torch.cat([position, state["pos_embed"]], dim=1)
@@ -84,7 +84,7 @@ def unfold_registers(state: State, position: Tensor) -> State:
 
 
 def head(dim: int = DIM) -> State:
-    """A DINO projection head, with a batch norm."""
+    """Build a DINO projection head, with a batch norm."""
     return {
         "mlp.0.weight": torch.ones(8, dim),
         "mlp.0.bias": torch.zeros(8),
@@ -96,7 +96,7 @@ def head(dim: int = DIM) -> State:
 
 
 def original_full(student: State, teacher: State, *, teacher_prefix: str = "") -> dict[str, object]:
-    """What the original's main_dino.py saves."""
+    """Build what the original's main_dino.py saves."""
     return {
         "student": prefixed(student, "module.backbone.") | prefixed(head(), "module.head."),
         "teacher": prefixed(teacher, f"{teacher_prefix}backbone.")
@@ -113,7 +113,7 @@ def original_full(student: State, teacher: State, *, teacher_prefix: str = "") -
 
 
 def own_run(student: State, teacher: State) -> dict[str, object]:
-    """What our own training saves."""
+    """Build what our own training saves."""
     return {
         "student": prefixed(student, "backbone.") | prefixed(head(), "head."),
         "teacher": prefixed(teacher, "backbone.") | prefixed(head(), "head."),
@@ -128,14 +128,14 @@ def own_run(student: State, teacher: State) -> dict[str, object]:
 
 
 def hugging_face_vit(state: State, prefix: str = "") -> State:
-    """transformers' ViTModel, which DINO v1 weights are published in."""
+    """Rename as transformers' ViTModel, which DINO v1 weights are published in."""
     names = {"norm1": "layernorm_before", "norm2": "layernorm_after"}
     names |= {"mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}
     return _hugging_face(state, prefix, names)
 
 
 def hugging_face_dinov2(state: State, prefix: str = "") -> State:
-    """transformers' Dinov2Model, Dinov2WithRegistersModel."""
+    """Rename as transformers' Dinov2Model and Dinov2WithRegistersModel."""
     names = {"norm1": "norm1", "norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
     names |= {"ls1": "layer_scale1", "ls2": "layer_scale2"}
     dim = state["cls_token"].shape[-1]
@@ -175,7 +175,7 @@ def _hugging_face(state: State, prefix: str, names: dict[str, str]) -> State:
 
 
 def original_dinov2(state: State, *, chunked: bool = False) -> State:
-    """The original dinov2: mask token, register_tokens, w12/w3, blocks in chunks while training."""
+    """Rename as the original dinov2: mask token, register_tokens, w12/w3, blocks in chunks while training."""
     dim = state["cls_token"].shape[-1]
     out = {"mask_token": torch.zeros(1, dim)}
     swiglu = state["blocks.0.mlp.fc1.weight"].shape[0] == 2 * MLP
@@ -197,7 +197,7 @@ def onnx_dinov2(
     graph: bool = True,
     bias_first: bool = True,
 ) -> None:
-    """An export of Hugging Face's Dinov2 as torch writes it.
+    """Write an export of Hugging Face's Dinov2 as torch writes it.
 
     Matrices lose their names and are transposed; each goes into a MatMul whose result meets the
     named bias in an Add. The matrices are numbered in the order in which the graph uses them.

@@ -72,6 +72,9 @@ def test_settings_that_are_not_named_take_their_defaults():
         ('{"min_area": null}', "min_area is None"),
         ('{"refine": "snap"}', "refine is 'snap'"),
         ('{"fit": "crop"}', "fit is 'crop'"),
+        ('{"objects": 0}', "objects is 0"),
+        ('{"objects": true}', "objects is True"),
+        ('{"keys": "raw"}', "keys is 'raw'"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_sentence(text, says):
