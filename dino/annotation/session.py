@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -213,9 +213,7 @@ def session_bytes(session: Session) -> bytes:
         "settings": session.settings,
         "weights": session.weights,
         "weights_sha256": session.weights_sha256,
-        "photos": [
-            {"file": p.file, "sha256": p.sha256, "num_bytes": p.num_bytes} for p in session.photos
-        ],
+        "photos": [asdict(photo) for photo in session.photos],
     }
     return (json.dumps(document, indent=1) + "\n").encode()
 
