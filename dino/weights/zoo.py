@@ -1,6 +1,7 @@
 """The weights the tool knows by name: where they come from, how they were trained, their licence.
 
-Data only: no torch, no timm, no network. `dino.weights.fetch` brings them, `dino.weights.load` opens them.
+Data only: no torch, no timm, no network. `dino.weights.fetch` brings them, `dino.weights.load`
+opens them.
 
 Sources of the addresses: hubconf.py of facebookresearch/dino and dinov2/hub/backbones.py of
 facebookresearch/dinov2. No hash is published for those files, so none is pinned here: it is

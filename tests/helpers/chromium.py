@@ -94,7 +94,7 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
 
 
 # On a busy machine the text of a page is there long before its links and its keys are.
-def settle(page, timeout_s: float = 90) -> None:
+def wait_until_done(page, timeout_s: float = 90) -> None:
     """Wait until a page has its heading and nothing is being worked out any more."""
     page.locator("[data-testid=stMain] h1").wait_for(state="attached", timeout=1000 * timeout_s)
     # A run may begin just after another: still for half a second is done.

@@ -267,11 +267,7 @@ def _exact() -> dict[str, tuple[bytes, np.ndarray, int]]:
             1,
         ),
         "webp-lossless": (encode(RGB, "WEBP", lossless=True), RGB, 0),
-        "webp-rgba": (
-            encode(rgba, "WEBP", lossless=True, exact=True),
-            on_white(RGB, ALPHA),
-            1,
-        ),
+        "webp-rgba": (encode(rgba, "WEBP", lossless=True, exact=True), on_white(RGB, ALPHA), 1),
         "webp-animated": (encode(RGB, "WEBP", lossless=True, **anim), RGB, 0),
         "gif": (encode(GREY, "GIF"), three(GREY), 0),
         "gif-transparent": (
@@ -313,21 +309,13 @@ def _exact() -> dict[str, tuple[bytes, np.ndarray, int]]:
             0,
         ),
         "tiff-16-bit": (encode(LEVELS, "TIFF"), three(LEVELS_8), 1),
-        "tiff-16-bit-big-endian": (
-            tiff(u16, 4, 2, bits=16, order=">"),
-            three(LEVELS_8),
-            1,
-        ),
+        "tiff-16-bit-big-endian": (tiff(u16, 4, 2, bits=16, order=">"), three(LEVELS_8), 1),
         "tiff-16-bit-white-is-zero": (
             tiff(LEVELS.astype("<u2").tobytes(), 4, 2, bits=16, photometric=0),
             three(255 - LEVELS_8),
             1,
         ),
-        "tiff-12-bit": (
-            twelve,
-            three(np.array([[0, 128, 255, 0, 0]], np.uint8)),
-            1,
-        ),
+        "tiff-12-bit": (twelve, three(np.array([[0, 128, 255, 0, 0]], np.uint8)), 1),
         "tiff-signed-16-bit": (
             tiff(np.array([[0, 100, 255]], "<i2").tobytes(), 3, 1, bits=16, t339=(3, 2)),
             three(np.array([[0, 100, 255]], np.uint8)),
@@ -338,22 +326,14 @@ def _exact() -> dict[str, tuple[bytes, np.ndarray, int]]:
             three(np.array([[0, 128, 255]], np.uint8)),
             0,
         ),
-        "tiff-32-bit": (
-            encode(LEVELS.astype(np.int32), "TIFF"),
-            three(LEVELS_8),
-            1,
-        ),
+        "tiff-32-bit": (encode(LEVELS.astype(np.int32), "TIFF"), three(LEVELS_8), 1),
         "tiff-unsigned-32-bit": (
             tiff(np.array([[0, 2**31, 2**32 - 1]], "<u4").tobytes(), 3, 1, bits=32),
             three(np.array([[0, 128, 255]], np.uint8)),
             0,
         ),
         "tiff-float": (encode(FLOATS, "TIFF"), three(np.round(FLOATS * 255).astype(np.uint8)), 1),
-        "tiff-float-255": (
-            encode(GREY.astype(np.float32), "TIFF"),
-            three(GREY),
-            0,
-        ),
+        "tiff-float-255": (encode(GREY.astype(np.float32), "TIFF"), three(GREY), 0),
         "tiff-float-any": (
             encode(SPREAD, "TIFF"),
             three(np.array([[0, 255], [0, 128]], np.uint8)),
@@ -364,25 +344,13 @@ def _exact() -> dict[str, tuple[bytes, np.ndarray, int]]:
             three(np.array([[0, 128, 0, 0, 255]], np.uint8)),
             0,
         ),
-        "avif-lossless": (
-            encode(GREY, "AVIF", quality=100, subsampling="4:0:0"),
-            three(GREY),
-            1,
-        ),
+        "avif-lossless": (encode(GREY, "AVIF", quality=100, subsampling="4:0:0"), three(GREY), 1),
         "heic-lossless-grey": (heic(GREY), three(GREY), 1),
-        "heic-10-bit": (
-            heic10(RGB),
-            RGB,
-            1,
-        ),
+        "heic-10-bit": (heic10(RGB), RGB, 1),
         "heic-rgba": (heic(rgba, matrix_coefficients=0), on_white(RGB, ALPHA), 1),
         "heic-lossless": (heic(RGB, matrix_coefficients=0), RGB, 0),
         "heif-of-any-codec": (general_heif(), RGB, 0),
-        "heic-several": (
-            _several_heic(),
-            RGB,
-            0,
-        ),
+        "heic-several": (_several_heic(), RGB, 0),
         "1x1": (encode(RGB[:1, :1], "PNG"), RGB[:1, :1], 0),
     }
 
