@@ -25,8 +25,9 @@ from dino.attention import photo  # noqa: E402
 from dino.attention.photo import PatchFeatures, PhotoAttention  # noqa: E402
 from dino.evaluation.mask_data import open_masks  # noqa: E402
 from dino.masks.cleanup import clean  # noqa: E402
-from dino.masks.proposals import MaskSettings, cluster_labels, propose_from  # noqa: E402
+from dino.masks.proposals import cluster_labels, propose_from  # noqa: E402
 from dino.masks.refine import REFINEMENTS, refine_mask  # noqa: E402
+from dino.masks.settings import MaskSettings  # noqa: E402
 from dino.media.images import read  # noqa: E402
 from dino.media.regions import jaccard  # noqa: E402
 

@@ -24,7 +24,7 @@ from dino.annotation.session import (
     state_name,
 )
 from dino.errors import UserError
-from dino.masks.proposals import MaskSettings
+from dino.masks.settings import MaskSettings
 from dino.media.archive import MAX_FILES, unpack_photos
 from dino.media.images import find_images
 from dino.system.jobs import check_name

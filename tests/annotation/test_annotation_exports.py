@@ -181,7 +181,8 @@ def test_nothing_accepted_and_wrong_wishes_are_refused(session):
 
 def test_the_command_line_begins_lists_and_exports(cli, tmp_path, small_weights):
     import dino
-    from dino.masks.proposals import MaskSettings, propose
+    from dino.masks.proposals import propose
+    from dino.masks.settings import MaskSettings
     from dino.media import regions
 
     write_photos(tmp_path / "photos", 2)

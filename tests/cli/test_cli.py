@@ -73,7 +73,8 @@ def test_segment_writes_masks_cutouts_and_one_coco_file(cli, photo_file, tmp_pat
 def test_segment_by_other_methods_writes_what_the_library_proposes(
     cli, photo_file, small_weights, tmp_path
 ):
-    from dino.masks.proposals import MaskSettings, propose
+    from dino.masks.proposals import propose
+    from dino.masks.settings import MaskSettings
 
     settings = MaskSettings(
         size=96,

@@ -7,7 +7,7 @@ from PIL import Image
 
 from dino.annotation.creation import create
 from dino.annotation.session import MaskObject, PhotoState, Session
-from dino.masks.proposals import MaskSettings
+from dino.masks.settings import MaskSettings
 from dino.media import regions
 
 SIZE = (120, 160)

@@ -10,8 +10,9 @@ from dino.attention.mass import attention_mask
 from dino.attention.thresholds import cluster_mask, otsu_mask
 from dino.errors import UserError
 from dino.masks.cleanup import clean
-from dino.masks.proposals import MaskSettings, cluster_labels, patch_mask, propose, propose_from
+from dino.masks.proposals import cluster_labels, patch_mask, propose, propose_from
 from dino.masks.refine import refine_mask
+from dino.masks.settings import MaskSettings
 
 FULL = MaskSettings(
     size=96,
