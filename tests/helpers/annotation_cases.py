@@ -24,13 +24,13 @@ def ring() -> np.ndarray:
     return disc((60, 80), 40) & ~disc((60, 80), 15)
 
 
-def write_photos(folder: Path, count: int, size: tuple[int, int] = SIZE) -> Path:
+def write_photos(folder: Path, count: int) -> Path:
     """Write `count` small photos that all differ."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        rgb = np.full((*size, 3), 90, np.uint8)
+        rgb = np.full((*SIZE, 3), 90, np.uint8)
         rgb[0, 0] = (number % 256, number // 256, 7)
-        rgb[disc((60, 80), 25, size)] = (250, 220, 40)
+        rgb[disc((60, 80), 25)] = (250, 220, 40)
         Image.fromarray(rgb).save(folder / f"photo-{number:04}.png", compress_level=1)
     return folder
 
@@ -46,11 +46,11 @@ def begin(folder: Path, photos: Path, **changes) -> Session:
     return create(folder, photos, **{**options, **changes})
 
 
-def state_of(*masks: np.ndarray, status: str = "accepted", classes=(0, 1, 0)) -> PhotoState:
-    """Build a state with one object a mask."""
+def state_of(*masks: np.ndarray, status: str = "accepted") -> PhotoState:
+    """Build a state with one object a mask, of the classes 0, 1 and 0."""
     objects = tuple(
         MaskObject(number, kind, regions.encode(mask))
-        for number, (mask, kind) in enumerate(zip(masks, classes, strict=False), start=1)
+        for number, (mask, kind) in enumerate(zip(masks, (0, 1, 0), strict=False), start=1)
     )
     return PhotoState(status, masks[0].shape if masks else SIZE, objects)
 

@@ -94,9 +94,9 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
 
 
 # On a busy machine the text of a page is there long before its links and its keys are.
-def wait_until_done(page, timeout_s: float = 90) -> None:
+def wait_until_done(page) -> None:
     """Wait until a page has its heading and nothing is being worked out any more."""
-    page.locator("[data-testid=stMain] h1").wait_for(state="attached", timeout=1000 * timeout_s)
+    page.locator("[data-testid=stMain] h1").wait_for(state="attached", timeout=90_000)
     # A run may begin just after another: still for half a second is done.
     page.wait_for_function(
         """(watched) => { const now = performance.now(), still = document.querySelector(watched)
@@ -104,7 +104,7 @@ def wait_until_done(page, timeout_s: float = 90) -> None:
         if (!still) window.dinoStillSince = undefined; else window.dinoStillSince ??= now;
         return still && now - window.dinoStillSince > 500 }""",
         arg=WATCHED,
-        timeout=1000 * timeout_s,
+        timeout=90_000,
     )
 
 

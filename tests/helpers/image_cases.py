@@ -439,9 +439,9 @@ ORIENTED = {
 }
 
 
-def known_to_pillow(fmt: str, picture: Image.Image | None = None) -> bytes:
+def known_to_pillow(fmt: str) -> bytes:
     """Write a file that Pillow opens and decodes, so that refusing it is our doing."""
-    data = encode(picture or Image.fromarray(RGB), fmt)
+    data = encode(RGB, fmt)
     Image.open(io.BytesIO(data)).load()
     return data
 

@@ -29,14 +29,15 @@ def colored(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(COLORS[labels] + noise, 0, 255).astype(np.uint8)
 
 
-def write_davis(root: Path, *, year: int = 2017, num_frames: int = 6, names=("one", "two")) -> Path:
-    """Write a DAVIS folder in which the squares are coloured; both sequences are alike but for noise."""
+def write_davis(root: Path, *, year: int = 2017) -> Path:
+    """Write a DAVIS folder of two sequences of six frames in which the squares are coloured; both are alike but
+    for noise."""
     rng = np.random.default_rng(0)
-    for name in names:
+    for name in ("one", "two"):
         frames, masks = (root / kind / "480p" / name for kind in ("JPEGImages", "Annotations"))
         frames.mkdir(parents=True)
         masks.mkdir(parents=True)
-        for number in range(num_frames):
+        for number in range(6):
             labels = scene(number)
             picture = Image.fromarray(colored(labels, rng))
             picture.save(frames / f"{number:05}.jpg", quality=95)
