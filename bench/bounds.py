@@ -32,7 +32,7 @@ class Multiplying:
 
     def __init__(self, precisions: Iterable[str], *, tiny: bool) -> None:
         cpu = torch.device("cpu")
-        self._products = {each: products(each, cpu, tiny=tiny) for each in precisions}
+        self._products = {name: products(name, cpu, tiny=tiny) for name in precisions}
 
     @property
     def ways(self) -> dict[str, Callable[[], None]]:

@@ -21,13 +21,12 @@ let_idle_threads_sleep()
 import torch  # noqa: E402
 
 from bench import machine  # noqa: E402
+from bench.apart import found_by  # noqa: E402
 from bench.outcome import NotMeasuredError, Outcome, Settings  # noqa: E402
 from bench.table import BY_NUMBER, SECTIONS  # noqa: E402
 
 MEASURED, FAILED, NOT_MEASURED = "measured", "failed", "not measured"
 _ROOT = Path(__file__).resolve().parents[1]
-_MARK = "found: "
-_SHOWN_CHARACTERS = 300
 
 
 def measure(
@@ -37,18 +36,12 @@ def measure(
     words = [name, device or "auto", str(repeats), "tiny" if tiny else "full"]
     started = time.perf_counter()
     try:
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "bench.child", *words],
-            cwd=_ROOT, capture_output=True, text=True, timeout=limit_s, check=False,
-        )  # fmt: skip
+        found = found_by(["bench.child", *words], limit_s=limit_s)
     except subprocess.TimeoutExpired:
         return {"status": FAILED, "reason": f"took longer than {limit_s:.0f} s"}
-    found = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
-    if not found:
-        last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
-        return {"status": FAILED, "reason": last[0][:_SHOWN_CHARACTERS]}
-    kept: dict[str, Any] = json.loads(found[-1].removeprefix(_MARK))
-    return {**kept, "took_s": round(time.perf_counter() - started, 1)}
+    except RuntimeError as error:
+        return {"status": FAILED, "reason": str(error)}
+    return {**found, "took_s": round(time.perf_counter() - started, 1)}
 
 
 def run(name: str, settings: Settings) -> dict[str, Any]:
@@ -63,7 +56,8 @@ def run(name: str, settings: Settings) -> dict[str, Any]:
         outcome = _function(name)(settings)
     except NotMeasuredError as reason:
         return {"status": NOT_MEASURED, "reason": str(reason), **circumstances}
-    return {"status": MEASURED, **_plain(outcome), **circumstances}
+    found = asdict(outcome) if isinstance(outcome, Outcome) else outcome
+    return {"status": MEASURED, **found, **circumstances}
 
 
 def settings_of(device: str, repeats: int, *, tiny: bool) -> Settings:
@@ -75,19 +69,13 @@ def settings_of(device: str, repeats: int, *, tiny: bool) -> Settings:
 
 
 def _function(name: str) -> Any:
-    if name in SECTIONS:
-        module, function = SECTIONS[name]
-    else:
-        row = BY_NUMBER[int(name)]
-        module, function = row.module, row.function
+    row = None if name in SECTIONS else BY_NUMBER[int(name)]
+    # The function of a section is named as its module.
+    module, function = (row.module, row.function) if row else (name, name)
     return getattr(importlib.import_module(f"bench.rows.{module}"), function)
-
-
-def _plain(outcome: Outcome | dict[str, Any]) -> dict[str, Any]:
-    return asdict(outcome) if isinstance(outcome, Outcome) else outcome
 
 
 if __name__ == "__main__":
     _name, _device, _repeats, _size = sys.argv[1:]
     _found = run(_name, settings_of(_device, int(_repeats), tiny=_size == "tiny"))
-    print(_MARK + json.dumps(_found, ensure_ascii=False), flush=True)
+    print(json.dumps(_found, ensure_ascii=False), flush=True)

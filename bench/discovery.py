@@ -14,6 +14,7 @@ from dino.system.processes import let_idle_threads_sleep
 let_idle_threads_sleep()
 
 import dino  # noqa: E402
+from bench.markdown import table  # noqa: E402
 from bench.timing import in_turns  # noqa: E402
 from dino.masks.discovery.keys import photo_keys  # noqa: E402
 from dino.masks.discovery.methods import METHODS, discover  # noqa: E402
@@ -47,10 +48,11 @@ def main() -> None:
     sides = [int(side) for side in given.sides.split(",")]
     rows = medians(given.weights or default_source(), sides, given.repeats)
     print(f"ms, median of {given.repeats}\n")
-    print(f"| patches | forward | {' | '.join(METHODS)} |")
-    print("| --- " * (2 + len(METHODS)) + "|")
-    for side, row in zip(sides, rows, strict=True):
-        print(f"| {side}×{side} | {' | '.join(f'{value:.0f}' for value in row)} |")
+    cells = [
+        (f"{side}×{side}", *(f"{value:.0f}" for value in row))
+        for side, row in zip(sides, rows, strict=True)
+    ]
+    print(*table(("patches", "forward", *METHODS), cells), sep="\n")
 
 
 if __name__ == "__main__":

@@ -60,8 +60,9 @@ def forward(shape: Shape, side: int) -> float:
     return embedding(shape, tokens) + shape.depth * block(shape, tokens)
 
 
-def head(dim: int, out_dim: int, hidden: int = 2048, bottleneck: int = 256) -> float:
+def head(dim: int, out_dim: int) -> float:
     """Count the DINO head on one view."""
+    hidden, bottleneck = 2048, 256
     return 2e-9 * (dim * hidden + hidden * hidden + hidden * bottleneck + bottleneck * out_dim)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bench.markdown import table
 from dino.evaluation.summary.contents import Lines, Series
 from dino.evaluation.summary.svg import svg_file
 
@@ -29,17 +30,18 @@ def sections(found: Mapping[str, Any]) -> list[str]:
 
 
 def _levers(found: Mapping[str, Any]) -> str:
-    lines = [
-        f"{found['what']}; in turns. How much slower a step is without one of them.\n",
-        "| without | instead | step | spread | slower |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {row['way']} | {row['undone'] or '–'} | {row['median']:.4g} s | {row['spread']:.0%} | "
-        f"{row['slower']:.2f}× |"
+    rows = [
+        (
+            "nothing" if row["way"] == "everything" else row["way"],
+            row["undone"] or "–",
+            f"{row['median']:.4g} s",
+            f"{row['spread']:.0%}",
+            f"{row['slower']:.2f}×",
+        )
         for row in sorted(found["rows"], key=lambda row: -row["slower"])
     ]
-    return "\n".join([*lines, ""]).replace("| everything |", "| nothing |")
+    head = f"{found['what']}; in turns. How much slower a step is without one of them.\n"
+    return "\n".join([head, *table(("without", "instead", "step", "spread", "slower"), rows), ""])
 
 
 def _growth(found: Mapping[str, Any]) -> str:
@@ -49,35 +51,43 @@ def _growth(found: Mapping[str, Any]) -> str:
         f"{found['batch_side']} px where the batch does; memory is what a forward takes beyond network and "
         "image, in a process of its own. Exponents are fitted to log–log by least squares over "
         "all sides (n: tokens; time and memory as n to that power; plain grows towards 2).\n",
-        "| way | time by tokens | memory by tokens | time by batch |",
-        "| --- | --- | --- | --- |",
     ]
-    for way, powers in found["exponents"].items():
-        cells = " | ".join(
-            f"n^{powers[name]:.2f}" if powers.get(name) is not None else "–"
-            for name in ("time", "memory", "batch")
+    powers = [
+        (way, *(_power(found_powers.get(name)) for name in ("time", "memory", "batch")))
+        for way, found_powers in found["exponents"].items()
+    ]
+    points = [
+        (
+            point["way"],
+            f"{point['side']} px",
+            point["batch"],
+            f"{point['seconds']:.3g} s",
+            f"{point['bytes'] / 1e6:.0f} MB",
         )
-        lines.append(f"| {way} | {cells} |")
-    lines += ["\n| way | side | batch | time | memory |", "| --- | --- | --- | --- | --- |"]
-    lines += [
-        f"| {point['way']} | {point['side']} px | {point['batch']} | {point['seconds']:.3g} s | "
-        f"{point['bytes'] / 1e6:.0f} MB |"
         for point in found["points"]
     ]
+    lines += table(("way", "time by tokens", "memory by tokens", "time by batch"), powers)
+    lines += ["", *table(("way", "side", "batch", "time", "memory"), points)]
     return "\n".join([*lines, ""])
 
 
+def _power(exponent: float | None) -> str:
+    return "–" if exponent is None else f"n^{exponent:.2f}"
+
+
 def _processes(found: Mapping[str, Any]) -> str:
-    lines = [
-        f"{found['what']}\n",
-        "| processes | images/s | bytes all-reduced a step and process | |",
-        "| --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {row['processes']} | {row['images_per_s']:.3g} | {row['bytes'] / 1e6:.1f} MB | {row['how']} |"
+    rows = [
+        (
+            row["processes"],
+            f"{row['images_per_s']:.3g}",
+            f"{row['bytes'] / 1e6:.1f} MB",
+            row["how"],
+        )
         for row in found["rows"]
     ]
-    return "\n".join([*lines, "", *[f"{note}\n" for note in found["notes"]]])
+    titles = ("processes", "images/s", "bytes all-reduced a step and process", "")
+    notes = [f"{note}\n" for note in found["notes"]]
+    return "\n".join([f"{found['what']}\n", *table(titles, rows), "", *notes])
 
 
 def picture(found: Mapping[str, Any]) -> str:

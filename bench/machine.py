@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from dino.model.device import dtype_of
+from dino.model.device import choose_precision, dtype_of
 
 # Flags of a processor that decide how fast it multiplies.
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "sve", "bf16")
@@ -86,11 +86,9 @@ def _multiply(left: torch.Tensor, right: torch.Tensor, times: int) -> None:
         torch.nn.functional.linear(left, right)
 
 
-def has_bf16_units(device: torch.device) -> bool:
-    """Measure whether DINO Explorer itself prefers bfloat16 on this machine."""
-    from dino.model.device import choose_precision
-
-    return choose_precision("auto", device) == "bf16"
+def cpu_precisions() -> tuple[str, ...]:
+    """List the precisions to measure on this CPU: bfloat16 where it is what DINO Explorer chooses itself."""
+    return tuple(dict.fromkeys(("fp32", choose_precision("auto", torch.device("cpu")))))
 
 
 def _processor() -> tuple[str, set[str]]:

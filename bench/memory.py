@@ -5,11 +5,9 @@ same forward. A process of its own, since one that has computed before holds on 
 """
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from dino.system.processes import let_idle_threads_sleep
@@ -19,10 +17,10 @@ let_idle_threads_sleep()
 import torch  # noqa: E402
 
 from bench import plain, timing  # noqa: E402
+from bench.apart import found_by  # noqa: E402
 from bench.flops import Shape  # noqa: E402
 from bench.networks import HEAD_DIM, vit, wrapped  # noqa: E402
 
-_ROOT = Path(__file__).resolve().parents[1]
 # What libraries set up at their first use is no cost of a forward.
 _WARM_UP_PATCHES = 4
 
@@ -36,15 +34,10 @@ def in_own_process(
         RuntimeError: the process failed, as where memory does not suffice.
     """
     words = [way, str(patch), str(side), str(batch), "tiny" if tiny else "full"]
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "bench.memory", *words],
-        cwd=_ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["killed"]
-        raise RuntimeError(f"{way} at {side} px, batch {batch}: {last[0]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    try:
+        return found_by(["bench.memory", *words])
+    except RuntimeError as error:
+        raise RuntimeError(f"{way} at {side} px, batch {batch}: {error}") from error
 
 
 def one_forward(way: str, patch: int, side: int, batch: int, *, tiny: bool) -> dict[str, float]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import growth_page
+from bench.markdown import table
 from bench.outcome import (
     NOT_APPLICABLE,
     NOT_MEASURED,
@@ -164,17 +165,13 @@ def _reasons(rows: Mapping[str, Any]) -> str:
 
 def _ways(rows: Mapping[str, Any]) -> str:
     """List every way that was timed."""
-    lines = [
-        "## What was timed\n",
-        "| # | way | median | fastest | spread | repeats |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     for name, found in rows.items():
         for way in found.get("ways", []):
+            unit = way["unit"]
+            fastest = f"{way['fastest']:.4g} {unit}" if "fastest" in way else "–"
             spread = f"{way['spread']:.0%}" if "spread" in way else "–"
-            fastest = f"{way['fastest']:.4g} {way['unit']}" if "fastest" in way else "–"
-            lines.append(
-                f"| {name} | {way['way']} | {way['median']:.4g} {way['unit']} | {fastest} | {spread} "
-                f"| {way.get('repeats', 1)} |"
-            )
-    return "\n".join([*lines, ""])
+            median = f"{way['median']:.4g} {unit}"
+            lines.append((name, way["way"], median, fastest, spread, way.get("repeats", 1)))
+    titles = ("#", "way", "median", "fastest", "spread", "repeats")
+    return "\n".join(["## What was timed\n", *table(titles, lines), ""])

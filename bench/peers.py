@@ -90,14 +90,14 @@ def _hugging_face_dinov2(found: Networks) -> Any:
     return Dinov2Model(Dinov2Config(**_sizes(found), mlp_ratio=4)).eval()
 
 
-def openvino_forward(model: Any, images: Tensor, precision: str = "f32") -> Callable[[], Any]:
-    """Compile a model's forward on the images, in `precision`."""
+def openvino_forward(model: Any, images: Tensor) -> Callable[[], Any]:
+    """Compile a model's forward on the images, in float32."""
     import openvino
 
     core = openvino.Core()
     converted = openvino.convert_model(model, example_input=images)
     compiled = core.compile_model(
-        converted, "CPU", {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     )
     array = images.numpy()
     return lambda: compiled(array)

@@ -20,12 +20,14 @@ let_idle_threads_sleep()
 import numpy as np  # noqa: E402
 
 import dino  # noqa: E402
+from bench.markdown import table  # noqa: E402
 from dino.attention import photo  # noqa: E402
 from dino.attention.photo import PatchFeatures, PhotoAttention  # noqa: E402
 from dino.evaluation.mask_data import open_masks  # noqa: E402
 from dino.masks.cleanup import clean  # noqa: E402
-from dino.masks.proposals import MaskSettings, cluster_labels, propose_from  # noqa: E402
+from dino.masks.proposals import cluster_labels, propose_from  # noqa: E402
 from dino.masks.refine import REFINEMENTS, refine_mask  # noqa: E402
+from dino.masks.settings import MaskSettings  # noqa: E402
 from dino.media.images import read  # noqa: E402
 from dino.media.regions import jaccard  # noqa: E402
 
@@ -69,13 +71,13 @@ def print_scores(by_method: dict[str, np.ndarray]) -> None:
     """Print the table of means, and of photos in which a refinement made the mask better."""
     count = len(next(iter(by_method.values())))
     print(f"\nMean J, {count} photos (in brackets: share of photos that gain)\n")
-    print("| patches | as they are | guided | GrabCut | GrabCut, largest piece, holes filled |")
-    print("| --- | --- | --- | --- | --- |")
+    rows = []
     for name, values in by_method.items():
         gains = (values > values[:, :1]).mean(axis=0)
-        cells = [f"{values[:, 0].mean():.3f}"]
-        cells += [f"{values[:, i].mean():.3f} ({gains[i]:.0%})" for i in range(1, values.shape[1])]
-        print(f"| {name} | {' | '.join(cells)} |")
+        cells = [f"{values[:, i].mean():.3f} ({gains[i]:.0%})" for i in range(1, values.shape[1])]
+        rows.append((name, f"{values[:, 0].mean():.3f}", *cells))
+    tidied = "GrabCut, largest piece, holes filled"
+    print(*table(("patches", "as they are", "guided", "GrabCut", tidied), rows), sep="\n")
 
 
 def steps_at(height: int, width: int) -> dict[str, Callable[[], object]]:

@@ -13,21 +13,19 @@ from pathlib import Path
 
 import torch
 
+from bench.markdown import table
+
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
-
-
-def table(lines: list[dict]) -> str:
-    """Write `row`, `tried` and `found` as Markdown, by row; a check that ran twice counts with its last."""
-    latest = {(line["row"], line["tried"]): line for line in lines}
-    rows = ["| # | what is tried | what was found |", "| --- | --- | --- |"]
-    for line in sorted(latest.values(), key=lambda line: line["row"]):
-        rows.append(f"| {line['row']} | {line['tried']} | {line['found']} |")
-    return "\n".join(rows)
 
 
 def main(figures: Path, page: Path) -> None:
     """Put the table of `figures` into `page`."""
     lines = [json.loads(line) for line in figures.read_text(encoding="utf-8").splitlines()]
+    found = {
+        (line["row"], line["tried"]): line["found"] for line in lines
+    }  # the last of each check
+    rows = sorted(((*check, result) for check, result in found.items()), key=lambda row: row[0])
+    written = "\n".join(table(("#", "what is tried", "what was found"), rows))
     text = page.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN, 1)
     after = rest.split(END, 1)[1]
@@ -35,7 +33,7 @@ def main(figures: Path, page: Path) -> None:
         f"{torch.get_num_threads()} cores, {platform.system()}, Python {platform.python_version()}"
     )
     when = f"Measured {date.today().isoformat()} by `make soak` ({machine}, torch {torch.__version__})."
-    page.write_text(f"{before}{BEGIN}\n{when}\n\n{table(lines)}\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n{when}\n\n{written}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ class Row:
     module: str
     function: str
     criteria: tuple[Criterion, ...]
-    device: str = "any"
 
 
 FP32, BF16 = "fp32 over plain", "bf16 over plain"
@@ -71,14 +70,14 @@ ROWS = (
     Row(9, "training step, GPU, batch 64 and 256, synthetic", "plain fp16 with scaler", "gpu", "step", (
         Criterion("over plain, batch 64", AT_LEAST, 2, 2.6),
         Criterion("over plain, batch 256", AT_LEAST, 2, 2.6),
-    ), "cuda"),
+    )),
     Row(10, "training from JPEG, GPU", "row 9's rate", "gpu", "from_jpeg", (
         Criterion("of the synthetic rate", AT_LEAST, 0.9, 0.97, "%"),
         Criterion("share of time waiting for data", AT_MOST, 0.05, unit="%"),
-    ), "cuda"),
+    )),
     Row(11, "peak memory of row 9", "plain fp16", "gpu", "memory", (
         Criterion("share of plain, batch 64", AT_MOST, 0.6, 0.33),
-    ), "cuda"),
+    )),
     Row(12, "host synchronisations a step, outside logging", "–", "synchronisations", "count", (
         Criterion("reads of the device a step", AT_MOST, 0, unit=""),
     )),
@@ -100,9 +99,5 @@ ROWS = (
     )),
 )  # fmt: skip
 BY_NUMBER = {row.number: row for row in ROWS}
-# Pages of their own beside the table: module and function under `bench.rows`.
-SECTIONS = {
-    "levers": ("levers", "levers"),
-    "growth": ("growth", "growth"),
-    "processes": ("processes", "processes"),
-}
+# Parts of the page beside the table, each the function of its name in the module of its name.
+SECTIONS = ("levers", "growth", "processes")

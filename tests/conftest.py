@@ -19,7 +19,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(autouse=True)
 def _threads_as_they_were():
-    """A command that a test runs may set torch's threads, and with them the last bits of others."""
+    """Set torch's threads back: a command may change them, and with them the last bits of other tests."""
     import torch
 
     before = torch.get_num_threads()
@@ -30,7 +30,7 @@ def _threads_as_they_were():
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of golden arrays, real photos and weights; skips where it is absent."""
+    """Find the folder of golden arrays, real photos and weights; skip where it is absent."""
     if not SHARED.is_dir():
         pytest.skip("the reference material beside the project (../shared) is absent")
     return SHARED
@@ -51,6 +51,14 @@ def command(monkeypatch, capsys, tmp_path):
         return caught.value.code or 0, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def cli(command, monkeypatch, tmp_path, small_weights):
+    """`command` with small weights, and an empty checkpoints folder beside."""
+    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
+    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    return command
 
 
 @pytest.fixture
@@ -80,7 +88,7 @@ def golden(shared):
 
 @pytest.fixture(scope="session")
 def small_weights(tmp_path_factory) -> Path:
-    """A small ViT (patch 8, 3 heads, random) as a file that describes itself; quick to run."""
+    """Write a small ViT (patch 8, 3 heads, random) as a file that describes itself; quick to run."""
     import torch
     from timm.models.vision_transformer import VisionTransformer
 
@@ -101,7 +109,7 @@ def small_weights(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def photo_file(tmp_path_factory) -> Path:
-    """A photo-like PNG, 120×160, with a bright disc on a gradient."""
+    """Write a photo-like PNG, 120×160, with a bright disc on a gradient."""
     from PIL import Image
 
     y, x = np.mgrid[0:120, 0:160]
@@ -114,7 +122,7 @@ def photo_file(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(small_weights, photo_file, tmp_path_factory):
-    """The app as the README starts it, with small weights, the bundled ones beside them, and photos to
+    """Start the app as the README does, with small weights, the bundled ones beside them, and photos to
     train on."""
     from dino.training.runs import jobs
     from dino.training.runs.listing import list_runs

@@ -47,8 +47,10 @@ def test_every_row_runs_and_gives_what_the_table_asks(number):
 @pytest.mark.parametrize("units", [True, False], ids=["with bf16 units", "without"])
 def test_rows_of_either_kind_of_processor_run_on_this_one(monkeypatch, units):
     """Which rows apply depends on the machine; that they work must not."""
-    monkeypatch.setattr(maps, "has_bf16_units", lambda device: units)
-    monkeypatch.setattr(int8, "has_bf16_units", lambda device: units)
+    for module in (maps, int8):
+        monkeypatch.setattr(
+            module, "cpu_precisions", lambda: ("fp32", "bf16") if units else ("fp32",)
+        )
     low, eight = maps.bfloat16(TINY), int8.quantised(TINY)
     assert bool(low.ways) == units
     assert all((figure is not None) == units for figure in low.figures.values())

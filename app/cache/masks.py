@@ -14,9 +14,9 @@ from dino.masks import proposals
 from dino.masks.discovery import keys
 from dino.masks.discovery.keys import PatchKeys
 from dino.masks.discovery.methods import Discovery
-from dino.masks.proposals import MaskSettings
 from dino.masks.reference import Reference, read_reference
 from dino.masks.refine import refine_mask
+from dino.masks.settings import MaskSettings
 from dino.model.backbone import Backbone
 from dino.system.files import content_id
 

@@ -14,7 +14,7 @@ from dino.annotation.session import PhotoState
 from dino.attention import photo as attention_photo
 from dino.features import files
 from dino.features.projections import Projection, project
-from dino.masks import proposals
+from dino.masks.settings import MaskSettings
 from dino.media import draw
 from dino.media.geometry import Geometry
 from dino.media.images import decode
@@ -105,7 +105,7 @@ def _looked(
         return _look(choice, backbone)
 
 
-def proposed(backbone: Backbone, rgb: np.ndarray, settings: proposals.MaskSettings) -> PhotoState:
+def proposed(backbone: Backbone, rgb: np.ndarray, settings: MaskSettings) -> PhotoState:
     """Propose a mask of a photo to annotate; forwards take turns."""
     with forward_lock():
         return proposed_state(backbone, rgb, settings)

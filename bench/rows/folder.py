@@ -11,7 +11,7 @@ from PIL import Image
 
 from bench import flops, plain
 from bench.bounds import Multiplying
-from bench.machine import has_bf16_units
+from bench.machine import cpu_precisions
 from bench.networks import Networks, networks
 from bench.outcome import Outcome, Settings
 from bench.rows.maps import over_plain
@@ -28,7 +28,7 @@ _COUNT, _PHOTO_PX, _SIZE = 64, (1600, 1200), 480
 
 def folder(settings: Settings) -> Outcome:
     """Time 64 photos of 1,600 × 1,200 px at 480 px, S/16 (4 photos if tiny)."""
-    precisions = ("fp32", "bf16") if has_bf16_units(torch.device("cpu")) else ("fp32",)
+    precisions = cpu_precisions()
     found = networks(16, _SIZE, tiny=settings.tiny, precisions=precisions)
     # Photos are 4:3, so that all ways interpolate positions; timm does it at each forward.
     found.plain.set_input_size((found.side * 3 // 4 // 16 * 16, found.side))

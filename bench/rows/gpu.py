@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 
-from bench import flops
 from bench.machine import products
 from bench.outcome import NotMeasuredError, Outcome, Settings
-from bench.rows.training import config_of
+from bench.rows.training import config_of, step_work
 from bench.timing import Times, in_turns
 from bench.training import build_own_step, jpeg, own_step, plain_step, random_crops
 from dino.media.preprocessing import channel_tensor
@@ -40,16 +39,16 @@ def step(settings: Settings) -> Outcome:
             slow = _plain_half(config, crops, device=settings.device)
             slow()
             ways[_PLAIN.format(batch)] = slow
-        rates = products(_precision(settings), settings.device, tiny=settings.tiny)
+        precision = choose_precision("auto", settings.device)
+        rates = products(precision, settings.device, tiny=settings.tiny)
         ways |= {name: multiply for name, (multiply, _) in rates.items()}
         times = in_turns(ways, settings.repeats, device=settings.device)
         outcome.timed(times)
         ours = times[_OURS.format(batch)].median
-        if _PLAIN.format(batch) in times:
-            ratio = times[_PLAIN.format(batch)].median / ours
-            outcome.figures[f"over plain, batch {batch}"] = ratio
-        else:
-            outcome.figures[f"over plain, batch {batch}"] = None
+        slow_times = times.get(_PLAIN.format(batch))
+        ratio = None if slow_times is None else slow_times.median / ours
+        outcome.figures[f"over plain, batch {batch}"] = ratio
+        if ratio is None:
             outcome.notes.append(f"The plain step does not fit this GPU at batch {batch}.")
         rate = max(work / times[name].median for name, (_, work) in rates.items())
         outcome.notes.append(_utilisation(config, batch, ours, rate))
@@ -128,10 +127,6 @@ def _config(settings: Settings, batch: int) -> TrainConfig:
     return config if settings.tiny else replace(config, batch_size=batch)
 
 
-def _precision(settings: Settings) -> str:
-    return choose_precision("auto", settings.device)
-
-
 def _plain_half(config: TrainConfig, crops: list[torch.Tensor], *, device: torch.device) -> Any:
     """Build the plain step in fp16 with a gradient scaler, as the original trains on a GPU."""
     if device.type != "cuda":
@@ -140,11 +135,7 @@ def _plain_half(config: TrainConfig, crops: list[torch.Tensor], *, device: torch
 
 
 def _utilisation(config: TrainConfig, batch: int, seconds: float, rate: float) -> str:
-    work = flops.training_image(
-        flops.Shape(patch=config.patch_size), global_side=config.global_size,
-        local_side=config.local_size, num_locals=config.num_locals, out_dim=config.out_dim,
-    )  # fmt: skip
-    achieved = work * config.batch_size / seconds
+    achieved = step_work(config, only_cls=False) / seconds
     return (
         f"Batch {batch}: {config.batch_size / seconds:.0f} images/s, {achieved / 1e3:.1f} TFLOP/s of "
         f"the model's arithmetic, {achieved / rate:.0%} of the measured matmul rate."

@@ -4,9 +4,7 @@ import math
 import statistics
 from typing import Any
 
-import torch
-
-from bench.machine import has_bf16_units
+from bench.machine import cpu_precisions
 from bench.memory import in_own_process
 from bench.outcome import Settings
 
@@ -21,22 +19,20 @@ def growth(settings: Settings) -> dict[str, Any]:
     sides, batches, batch_side = _SIDES, _BATCHES, _BATCH_SIDE
     if settings.tiny:
         sides, batches, batch_side = (64, 96), (1, 2), 64
-    low = has_bf16_units(torch.device("cpu"))
-    ways = ["plain-fp32", "ours-fp32", *(["ours-bf16"] if low else [])]
+    precisions = cpu_precisions()
+    ways = ["plain-fp32", *(f"ours-{precision}" for precision in precisions)]
+    shown = {way: way.replace("-", ", ") for way in ways}
     asked = [(side, 1) for side in sides] + [(batch_side, b) for b in batches if b > 1]
     points = []
     for side, batch in asked:
         for way in ways:
             found = in_own_process(way, _PATCH, side, batch=batch, tiny=settings.tiny)
-            points.append({"way": way.replace("-", ", "), "side": side, "batch": batch, **found})
+            points.append({"way": shown[way], "side": side, "batch": batch, **found})
     return {
-        "precision": "fp32 and bf16" if low else "fp32",
+        "precision": " and ".join(precisions),
         "batch_side": batch_side,
         "points": points,
-        "exponents": {
-            way.replace("-", ", "): _exponents(points, way.replace("-", ", "), batch_side)
-            for way in ways
-        },
+        "exponents": {way: _exponents(points, way, batch_side) for way in shown.values()},
     }
 
 

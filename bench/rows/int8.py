@@ -6,12 +6,11 @@ import warnings
 import numpy as np
 import torch
 
-import dino
-from bench.machine import has_bf16_units
+from bench.machine import cpu_precisions
 from bench.networks import networks, wrapped
 from bench.outcome import Outcome, Settings
+from bench.rows.masks import compare_masks, load_saliency, outlined_photos
 from bench.timing import in_turns
-from dino.media.images import find_images, read
 from dino.model.backbone import Backbone
 
 RATIO, IOU = "int8 over own fp32", "IoU of int8 masks"
@@ -36,7 +35,7 @@ def quantised(settings: Settings) -> Outcome:
         f"torch's dynamic int8: {ratio:.2f} times as fast as our fp32"
         + ("." if iou is None else f", masks with a mean IoU of {iou:.3f}.")
     )
-    if has_bf16_units(torch.device("cpu")):
+    if "bf16" in cpu_precisions():
         outcome.figures = {RATIO: None, IOU: None}
         outcome.notes.append("This CPU has bf16 units, so the row's bar is not for it.")
         return outcome
@@ -64,13 +63,8 @@ def int8_of(backbone: Backbone) -> Backbone:
     """Copy a backbone, with blocks before the last that multiply in int8; attention stays float32."""
     model = copy.deepcopy(backbone.module)
     for part in model.blocks[:-1]:
-        for holder, name in (
-            (part.attn, "qkv"),
-            (part.attn, "proj"),
-            (part.mlp, "fc1"),
-            (part.mlp, "fc2"),
-        ):
-            setattr(holder, name, Int8Linear(getattr(holder, name)))
+        part.attn.qkv, part.attn.proj = Int8Linear(part.attn.qkv), Int8Linear(part.attn.proj)
+        part.mlp.fc1, part.mlp.fc2 = Int8Linear(part.mlp.fc1), Int8Linear(part.mlp.fc2)
     return wrapped(model, "fp32")
 
 
@@ -78,17 +72,9 @@ def _agreement(settings: Settings) -> float | None:
     """Compute the mean IoU of int8 with fp32 masks at 60 % of mass, on every 22nd photo; None without the weights."""
     if settings.shared is None:
         return None
-    weights = settings.shared / "weights" / "vits14_dinov2_saliency.fp16.safetensors"
-    own = dino.load(weights, device="cpu", precision="fp32")
-    low = int8_of(own)
-    photos = find_images(settings.shared / "data" / "caltech-masks" / "images")
+    own = load_saliency(settings.shared, "fp32")
+    photos = outlined_photos(settings.shared)
     photos = photos[:: max(1, len(photos) // (2 if settings.tiny else _MASK_PHOTOS))]
-    scores = []
-    for photo in photos:
-        size = 112 if settings.tiny else _MASK_SIZE
-        image, _ = dino.preprocess(read(photo), size=size, patch_size=14)
-        masks = [
-            dino.mass_mask(b.attention(image).weights[0, 0, 0], 0.6).numpy() for b in (own, low)
-        ]
-        scores += [dino.jaccard(a, b) for a, b in zip(*masks, strict=True)]
+    size = 112 if settings.tiny else _MASK_SIZE
+    scores, _ = compare_masks({"fp32": own, "int8": int8_of(own)}, photos, size)
     return float(np.mean(scores))

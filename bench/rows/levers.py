@@ -20,7 +20,6 @@ from dino.training import network, step
 from dino.training.config import TrainConfig
 from dino.training.loss import DINOLoss
 
-WITH_ALL = "everything"
 _BATCH_ON_GPU = 64
 
 
@@ -42,8 +41,8 @@ def levers(settings: Settings) -> dict[str, Any]:
     config = config_of(settings, batch)
     ways = dict(variants(config, device))
     taken = in_turns(ways, settings.repeats, device=device)
-    whole = taken[WITH_ALL].median
-    undone = {lever.name: lever.undone for lever in LEVERS} | {WITH_ALL: ""}
+    whole = taken[WITH_ALL.name].median
+    undone = {lever.name: lever.undone for lever in (WITH_ALL, *LEVERS)}
     return {
         "what": f"{config.arch}/{config.patch_size}, 2×{config.global_size} + "
         f"{config.num_locals}×{config.local_size} px, batch {config.batch_size}, {device.type}, "
@@ -67,13 +66,13 @@ def variants(
     """Yield the name of each lever that is undone, and a step without it, which gives its loss."""
     crops = random_crops(config, device)
     chosen = choose_precision(precision, device)
-    for lever in (None, *LEVERS):
+    for lever in (WITH_ALL, *LEVERS):
         if lever is BFLOAT16 and chosen == "fp32":
             continue
         if lever is ATTENTION and device.type == "cpu" and chosen != "fp32":
             continue  # there the product multiplies attention out: it is the quicker way
-        name = WITH_ALL if lever is None else lever.name
-        yield name, _step(config, device, crops, "fp32" if lever is BFLOAT16 else chosen, lever)
+        low = "fp32" if lever is BFLOAT16 else chosen
+        yield lever.name, _step(config, device, crops, low, lever)
 
 
 def _step(
@@ -81,9 +80,8 @@ def _step(
     device: torch.device,
     crops: list[Tensor],
     precision: str,
-    lever: Lever | None,
+    lever: Lever,
 ) -> Callable[[], Tensor]:
-    lever = lever or Lever("", "")
     torch.manual_seed(0)
     take = own_step(config, crops, device=device, precision=precision, change=lever.change)
 
@@ -154,6 +152,7 @@ def _loops() -> Any:
     )
 
 
+WITH_ALL = Lever("everything", "")
 BFLOAT16 = Lever("bfloat16", "float32")
 ATTENTION = Lever("attention without its map", "N×N maps kept for backward", change=_whole_maps)
 LEVERS = (

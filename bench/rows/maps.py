@@ -6,7 +6,7 @@ import torch
 
 from bench import flops, plain
 from bench.bounds import Multiplying, exponentials
-from bench.machine import has_bf16_units
+from bench.machine import cpu_precisions
 from bench.networks import HEAD_DIM, Networks, check_maps, networks
 from bench.outcome import Outcome, Settings
 from bench.peers import Ways, maps_by_peers
@@ -15,7 +15,6 @@ from bench.timing import Times, in_turns
 from dino.model.device import dtype_of
 from dino.model.kernels import self_attention
 
-CPU = torch.device("cpu")
 _WHOLE, _OURS, _ATTENTION = "plain, fp32", "ours, {}", "attention kernel alone, {}"
 _EXPONENTIALS = "exponentials of softmax alone, fp32"
 
@@ -34,7 +33,7 @@ def exact(settings: Settings) -> Outcome:
 
 def bfloat16(settings: Settings) -> Outcome:
     """Time row 2: ours in bfloat16 beside the plain way in float32."""
-    if not has_bf16_units(CPU):
+    if "bf16" not in cpu_precisions():
         return Outcome({BF16: None, "efficiency bf16": None}, notes=["This CPU has no bf16 units."])
     found = networks(8, 480, tiny=settings.tiny, precisions=("bf16",))
     outcome = Outcome()
@@ -44,7 +43,7 @@ def bfloat16(settings: Settings) -> Outcome:
 
 def coarse(settings: Settings) -> Outcome:
     """Time row 4: the same at patch 16, in both precisions."""
-    precisions = ("fp32", "bf16") if has_bf16_units(CPU) else ("fp32",)
+    precisions = cpu_precisions()
     found = networks(16, 480, tiny=settings.tiny, precisions=precisions)
     check_maps(found)
     multiplying = Multiplying(precisions, tiny=settings.tiny)

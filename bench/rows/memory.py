@@ -2,9 +2,7 @@
 
 import statistics
 
-import torch
-
-from bench.machine import has_bf16_units
+from bench.machine import cpu_precisions
 from bench.memory import in_own_process
 from bench.outcome import Outcome, Settings
 
@@ -13,9 +11,7 @@ _REPEATS = 3  # the peak of a process differs by little
 
 def extra(settings: Settings) -> Outcome:
     """Measure S/8 at 480 px: medians of the peak, a new process each time."""
-    ways = ["plain-fp32", "ours-fp32"]
-    if has_bf16_units(torch.device("cpu")):
-        ways.append("ours-bf16")
+    ways = ["plain-fp32", *(f"ours-{precision}" for precision in cpu_precisions())]
     side = 48 if settings.tiny else 480
     repeats = min(settings.repeats, _REPEATS)
     taken: dict[str, list[int]] = {way: [] for way in ways}

@@ -7,22 +7,20 @@ gradients from each process, here at the rate a network is said to have.
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench.apart import found_by
 from bench.outcome import Settings
 from bench.rows.training import config_of
 from bench.training import build_own_step, random_crops
 from dino.system.distributed import joined
 from dino.training.config import TrainConfig
 
-_ROOT = Path(__file__).resolve().parents[2]
 _STEPS = 3
 _COMPUTED = (4, 8, 16, 32)
 _NETWORK_BYTES_PER_S = 10e9 / 8  # 10 Gbit/s
@@ -67,17 +65,12 @@ def sent(gradient_bytes: float, count: int) -> float:
 
 
 def _measured(count: int, config: TrainConfig) -> dict[str, float]:
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, *words, "-m", "bench.rows.processes", config.to_json()],
-        cwd=_ROOT, capture_output=True, text=True, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode or not lines:
-        raise RuntimeError(f"{count} processes: {done.stderr.strip()[-200:]}")
-    found: dict[str, float] = json.loads(lines[-1])
-    return found
+    words = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    words += ["-m", "bench.rows.processes", config.to_json()]
+    try:
+        return found_by(words, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    except RuntimeError as error:
+        raise RuntimeError(f"{count} processes: {error}") from error
 
 
 def _run_process(config: TrainConfig) -> None:

@@ -40,7 +40,8 @@ def step(settings: Settings) -> Outcome:
     times = in_turns({**ways, **multiplying.ways}, settings.repeats)
     outcome = Outcome()
     outcome.timed(times)
-    outcome.notes.append(multiplying.most(times, "plain, fp32", config.batch_size * _work(config)))
+    work = step_work(config, only_cls=True)
+    outcome.notes.append(multiplying.most(times, "plain, fp32", work))
     base = times["plain, fp32"].median
     outcome.figures = {
         FP32: base / times["ours, fp32"].median,
@@ -49,12 +50,12 @@ def step(settings: Settings) -> Outcome:
     return outcome
 
 
-def _work(config: TrainConfig) -> float:
-    """Count the GFLOP of a step's work on one image."""
-    return flops.training_image(
+def step_work(config: TrainConfig, *, only_cls: bool) -> float:
+    """Count the GFLOP of a step; `only_cls` as in `flops.training_image`."""
+    return config.batch_size * flops.training_image(
         flops.Shape(patch=config.patch_size), global_side=config.global_size,
         local_side=config.local_size, num_locals=config.num_locals, out_dim=config.out_dim,
-        only_cls=True,
+        only_cls=only_cls,
     )  # fmt: skip
 
 

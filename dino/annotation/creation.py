@@ -6,8 +6,6 @@ create(annotations_folder() / "birds", "photos/", classes=["bird"], settings=Mas
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,9 +22,11 @@ from dino.annotation.session import (
     state_name,
 )
 from dino.errors import UserError
-from dino.masks.proposals import MaskSettings
+from dino.masks.settings import MaskSettings
 from dino.media.archive import MAX_FILES, unpack_photos
 from dino.media.images import find_images
+from dino.system.files import make_folder_atomically
+from dino.system.jobs import check_name
 
 ReadingProgress = Callable[[int, int], None]
 
@@ -52,39 +52,26 @@ def create(
     Raises:
         UserError: no photos, too many, a name that cannot be or is taken, or nowhere to write.
     """
-    from dino.system.jobs import check_name
-
     folder = Path(os.path.abspath(folder))
     check_name(folder.name)
     names = check_classes(classes)
     if folder.exists():
         raise UserError(f"there is a session named {folder.name} already; choose another name")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".beginning-"))
-    except OSError as error:
-        raise UserError(
-            f"{folder.parent} cannot be written ({error.strerror}); choose another folder"
-        ) from error
-    try:
-        source = _find_source(photos, unfinished)
-        found = _list_photos(source, progress)
-        session = Session(
-            folder=unfinished,
-            source=source,
-            photos=found,
-            classes=names,
-            settings=asdict(settings),
-            weights=weights,
-            weights_sha256=weights_sha256,
-        )
-        _write_files(session)
-        unfinished.chmod(0o755)  # mkdtemp made it for its owner alone
-        unfinished.rename(folder)
+        with make_folder_atomically(folder) as unfinished:
+            source = _find_source(photos, unfinished)
+            session = Session(
+                folder=unfinished,
+                source=source,
+                photos=_list_photos(source, progress),
+                classes=names,
+                settings=asdict(settings),
+                weights=weights,
+                weights_sha256=weights_sha256,
+            )
+            _write_files(session)
     except OSError as error:
         raise UserError(f"the session was not begun ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return open_session(folder)
 
 

@@ -19,7 +19,8 @@ from dino.annotation.session import (
     PhotoState,
 )
 from dino.errors import UserError
-from dino.masks.proposals import MaskSettings, propose_objects
+from dino.masks.proposals import propose_objects
+from dino.masks.settings import MaskSettings
 from dino.media import regions
 from dino.model.backbone import Backbone
 

@@ -63,26 +63,18 @@ def export_files(
     raise UserError(f"the format is {kind!r}; expected one of {', '.join(FORMATS)}")
 
 
-def _accepted_indices(session: Session) -> list[int]:
-    """List the numbers from 0 of the accepted photos.
-
-    Raises:
-        UserError: none is accepted yet.
-    """
-    statuses = Overview(session).statuses
-    found = [index for index, status in enumerate(statuses) if status == ACCEPTED]
-    if not found:
-        raise UserError(f"no photo of {session.name} is accepted yet; accept some to export them")
-    return found
-
-
 def _accepted_photos(session: Session) -> Iterator[LabelledPhoto]:
     """Read the accepted photos one by one, in the session's order; objects whose mask is empty are left out.
 
     Raises:
         UserError: none is accepted, or a mask is damaged.
     """
-    for index in _accepted_indices(session):
+    statuses = Overview(session).statuses
+    if ACCEPTED not in statuses:
+        raise UserError(f"no photo of {session.name} is accepted yet; accept some to export them")
+    for index, status in enumerate(statuses):
+        if status != ACCEPTED:
+            continue
         state, _ = session.load(index)
         if state.status != ACCEPTED or state.size is None:
             continue  # changed by another since they were counted

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -167,10 +167,9 @@ def list_sessions(root: Path) -> list[str]:
     """List the names of the sessions in a folder, the one worked on last first; no photo is looked at."""
     if not root.is_dir():
         return []
-    found = [path for path in root.iterdir() if (path / "session.json").is_file()]
-    found = [path for path in found if not path.name.startswith(".")]
-    newest = sorted(found, key=lambda path: (path / "states").stat().st_mtime, reverse=True)
-    return [path.name for path in newest]
+    found = [path.parent for path in root.glob("[!.]*/session.json") if path.is_file()]
+    found.sort(key=lambda path: (path / "states").stat().st_mtime, reverse=True)
+    return [path.name for path in found]
 
 
 def find_session(name: str, root: Path) -> Path:
@@ -214,9 +213,7 @@ def session_bytes(session: Session) -> bytes:
         "settings": session.settings,
         "weights": session.weights,
         "weights_sha256": session.weights_sha256,
-        "photos": [
-            {"file": p.file, "sha256": p.sha256, "num_bytes": p.num_bytes} for p in session.photos
-        ],
+        "photos": [asdict(photo) for photo in session.photos],
     }
     return (json.dumps(document, indent=1) + "\n").encode()
 

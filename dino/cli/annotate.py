@@ -57,7 +57,7 @@ def new(
     """Begin a session with the photos of a folder or a ZIP."""
     from dino.annotation.creation import create
     from dino.annotation.session import annotations_folder
-    from dino.masks.proposals import MaskSettings
+    from dino.masks.settings import MaskSettings
     from dino.weights import default_source
 
     chosen = weights or str(default_source())
@@ -152,7 +152,7 @@ def _propose_all(session: "Session", backbone: "Backbone") -> int:
     """Propose a mask for every photo; how many could not be."""
     from dino.annotation.editing import proposed_state
     from dino.errors import UserError
-    from dino.masks.proposals import MaskSettings
+    from dino.masks.settings import MaskSettings
     from dino.media.images import decode
 
     settings, failed = MaskSettings.from_dict(session.settings), 0

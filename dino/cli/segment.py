@@ -79,7 +79,8 @@ def segment(
     from dino.attention.mass import check_heads
     from dino.masks import coco, files
     from dino.masks.discovery.methods import table_bytes
-    from dino.masks.proposals import MaskSettings, merge_masks, propose_objects
+    from dino.masks.proposals import merge_masks, propose_objects
+    from dino.masks.settings import MaskSettings
     from dino.model.parallel import photos_at_once
 
     settings = MaskSettings(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dino.cli import run
-from dino.cli.run import limit_resources
 
 if TYPE_CHECKING:
     from dino.training.config import TrainConfig
@@ -104,17 +103,17 @@ def train(
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    folder: Annotated[Path, typer.Argument(metavar="run", help="Folder of the run.")],
     device: run.Device = "auto",
     workers: Workers = 2,
     threads: run.Threads = None,
     nice: run.Nice = 0,
 ) -> None:
     """Go on with a run where it stopped, bit for bit."""
-    limit_resources(threads, nice=nice)
+    run.limit_resources(threads, nice=nice)
     from dino.training.loop import resume_run
 
-    resume_run(run, device=device, workers=workers, say=_print_line)
+    resume_run(folder, device=device, workers=workers, say=_print_line)
 
 
 def export(

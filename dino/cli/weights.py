@@ -1,4 +1,4 @@
-"""`weights list|fetch|verify|convert|info`: what is known by name, and any checkpoint made plain."""
+"""`weights list|fetch|verify|convert|average|info`: what is known by name, and any checkpoint made plain."""
 
 import time
 from collections.abc import Callable

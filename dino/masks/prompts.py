@@ -93,7 +93,10 @@ def _choose_patches(
     _check(features, grid, prompt, likeness)
     vectors = unit(features)
     on, off = (prompt.patches(sign, grid[1]) for sign in (1, -1))
-    inside = _within(grid, prompt.box)
+    top, left, bottom, right = prompt.box or (0, 0, *grid)
+    box = np.zeros(grid, dtype=bool)
+    box[top:bottom, left:right] = True
+    inside = box.ravel()
     if on:
         near = nearest(vectors, vectors[on])[1]
         low = near.min()
@@ -119,16 +122,6 @@ def _inside_of_box(vectors: NDArray[np.float32], inside: NDArray[np.bool_]) -> N
             break
         kept = found
     return kept
-
-
-def _within(grid: tuple[int, int], box: PatchBox | None) -> NDArray[np.bool_]:
-    """Mark the patches of a box, all where there is none: bool [h·w]."""
-    mask = np.ones(grid, dtype=bool)
-    if box is not None:
-        top, left, bottom, right = box
-        mask[:] = False
-        mask[top:bottom, left:right] = True
-    return mask.ravel()
 
 
 def _check(

@@ -24,25 +24,8 @@ from dino.masks.discovery import keys, methods
 from dino.masks.discovery.keys import PatchKeys
 from dino.masks.discovery.methods import Discovery
 from dino.masks.refine import refine_mask
-from dino.masks.settings import METHODS, Mask, MaskSettings
+from dino.masks.settings import Mask, MaskSettings
 from dino.model.backbone import Backbone
-
-__all__ = [
-    "METHODS",
-    "MaskSettings",
-    "cluster_labels",
-    "describe_mask",
-    "discover_objects",
-    "finish",
-    "finish_objects",
-    "merge_masks",
-    "objects_from",
-    "patch_mask",
-    "patch_masks",
-    "propose",
-    "propose_from",
-    "propose_objects",
-]
 
 
 def propose(backbone: Backbone, rgb: NDArray[np.uint8], settings: MaskSettings) -> Mask:

@@ -26,12 +26,6 @@ GRABCUT_REACH = 0.3
 GRABCUT_ROUNDS = 3
 
 
-def check_refinement(refine: str) -> None:
-    """Raise a `UserError` unless `refine` is known."""
-    if refine not in REFINEMENTS:
-        raise UserError(f"refine is {refine!r}; expected one of {REFINEMENTS}")
-
-
 def refine_mask(
     rgb: NDArray[np.uint8],
     mask: NDArray[np.bool_],
@@ -51,7 +45,8 @@ def refine_mask(
     Raises:
         UserError: an unknown refinement, or a mask of another size than the photo.
     """
-    check_refinement(refine)
+    if refine not in REFINEMENTS:
+        raise UserError(f"refine is {refine!r}; expected one of {REFINEMENTS}")
     if mask.shape != rgb.shape[:2]:
         raise UserError(
             f"the mask is {mask.shape} and the photo {rgb.shape[:2]}; resize the mask first"

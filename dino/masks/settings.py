@@ -16,7 +16,7 @@ from dino.masks.cleanup import check_min_area
 from dino.masks.discovery import methods
 from dino.masks.discovery.keys import check_keys
 from dino.masks.discovery.methods import DEFAULT_OBJECTS, check_objects
-from dino.masks.refine import check_refinement
+from dino.masks.refine import REFINEMENTS
 from dino.media.preprocessing import FITS
 from dino.system.files import parse_json
 
@@ -57,7 +57,8 @@ class MaskSettings:
     def __post_init__(self) -> None:
         if isinstance(self.heads, list):  # JSON has lists
             object.__setattr__(self, "heads", tuple(self.heads))
-        for name, choices in (("combine", COMBINATIONS), ("method", METHODS), ("fit", FITS)):
+        known = {"combine": COMBINATIONS, "method": METHODS, "fit": FITS, "refine": REFINEMENTS}
+        for name, choices in known.items():
             if getattr(self, name) not in choices:
                 raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {choices}")
         if not _is_whole(self.size) or self.size < 1:
@@ -76,7 +77,6 @@ class MaskSettings:
             if not isinstance(getattr(self, name), bool):
                 raise UserError(f"{name} is {getattr(self, name)!r}; expected true or false")
         check_min_area(self.min_area)
-        check_refinement(self.refine)
 
     @property
     def discovers(self) -> bool:

@@ -7,9 +7,7 @@ while reading, and a refused archive leaves nothing behind.
 """
 
 import errno
-import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -19,6 +17,7 @@ from typing import IO
 
 from dino.errors import UserError
 from dino.media.images import IMAGE_SUFFIXES
+from dino.system.files import make_folder_atomically
 
 MAX_FILES = 20_000
 MAX_BYTES = 8 * 2**30
@@ -99,19 +98,14 @@ def _unpack(
     places = _without_common_top(photos)
     _check_places(places.values())
     allowance = _allowance(archive, max_bytes, max_ratio)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpacking-"))
     try:
-        for entry, place in places.items():
-            _write(archive, entry, unfinished.joinpath(*place), allowance)
-        unfinished.chmod(0o755)  # mkdtemp made it for its owner alone
-        unfinished.rename(folder)
+        with make_folder_atomically(folder) as unfinished:
+            for entry, place in places.items():
+                _write(archive, entry, unfinished.joinpath(*place), allowance)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError("the disk is full; free some space first") from error
         raise UserError(f"it could not be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return Unpacked(folder, len(photos), len(entries) - len(photos))
 
 

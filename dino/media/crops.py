@@ -123,14 +123,15 @@ def jitter(
 ) -> np.ndarray:
     """Change brightness, contrast, saturation and hue, each by a random amount, in random order."""
     brightness, contrast, saturation, hue = strengths
-    factors = {
-        "brightness": rng.uniform(1 - brightness, 1 + brightness),
-        "contrast": rng.uniform(1 - contrast, 1 + contrast),
-        "saturation": rng.uniform(1 - saturation, 1 + saturation),
-        "hue": rng.uniform(-hue, hue),
-    }
-    for name in rng.permutation(list(factors)):
-        rgb = _ADJUST[str(name)](rgb, factors[str(name)])
+    changes = (
+        (_brightness, rng.uniform(1 - brightness, 1 + brightness)),
+        (_contrast, rng.uniform(1 - contrast, 1 + contrast)),
+        (_saturation, rng.uniform(1 - saturation, 1 + saturation)),
+        (_hue, rng.uniform(-hue, hue)),
+    )
+    for number in rng.permutation(len(changes)):
+        change, amount = changes[number]
+        rgb = change(rgb, amount)
     return rgb
 
 
@@ -154,11 +155,3 @@ def _hue(rgb: np.ndarray, shift: float) -> np.ndarray:
     hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV_FULL)
     hsv[..., 0] += np.uint8(round(shift * 256) % 256)  # wraps around, as a circle does
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
-
-
-_ADJUST = {
-    "brightness": _brightness,
-    "contrast": _contrast,
-    "saturation": _saturation,
-    "hue": _hue,
-}

@@ -105,7 +105,7 @@ class Geometry:
             )
         if interpolation == "nearest":
             rows, cols = (
-                np.clip(self._patch_of_pixels(axis), 0, self.grid[axis] - 1) for axis in (0, 1)
+                np.clip(self._patches_of_pixels(axis), 0, self.grid[axis] - 1) for axis in (0, 1)
             )
             # Columns first: the array is still h rows tall, and whole rows are copied after that.
             return np.take(np.take(values, cols, axis=-1), rows, axis=-2)
@@ -148,25 +148,28 @@ class Geometry:
         return start, stop
 
     def _patch_on(self, axis: int, place: float) -> int:
-        size, resized, offset = self.original[axis], self.resized[axis], self.crop[axis]
         if isinstance(place, int | np.integer):
-            scaled = (2 * int(place) + 1) * resized - 2 * size * offset
-            patch = scaled // (2 * size * self.patch_size)
+            patch = self._patch_of(axis, int(place))
         elif math.isfinite(place):
-            patch = math.floor((place * resized / size - offset) / self.patch_size)
+            resized_place = place * self.resized[axis] / self.original[axis]
+            patch = math.floor((resized_place - self.crop[axis]) / self.patch_size)
         else:
             raise UserError(f"got {place} as a place, expected a number of px; pass y and x")
         return min(max(patch, 0), self.grid[axis] - 1)
 
-    def _patch_of_pixels(self, axis: int) -> NDArray[np.int64]:
-        """Find the row or column of the patch under each pixel's centre; out of range outside the crop."""
+    def _patch_of(self, axis: int, pixel: Any) -> Any:
+        """Find the row or column of the patch under a pixel's centre, or each pixel's of an array, in whole
+        numbers; out of range outside the crop."""
         size, resized, offset = self.original[axis], self.resized[axis], self.crop[axis]
-        centres = (2 * np.arange(size, dtype=np.int64) + 1) * resized - 2 * size * offset
-        return np.floor_divide(centres, 2 * size * self.patch_size)
+        return ((2 * pixel + 1) * resized - 2 * size * offset) // (2 * size * self.patch_size)
+
+    def _patches_of_pixels(self, axis: int) -> NDArray[np.int64]:
+        patches: NDArray[np.int64] = self._patch_of(axis, np.arange(self.original[axis]))
+        return patches
 
     def _runs(self, axis: int) -> list[tuple[int, int]]:
         """List the photo pixels [start, stop) of each row or column of patches."""
-        edges = np.searchsorted(self._patch_of_pixels(axis), np.arange(self.grid[axis] + 1))
+        edges = np.searchsorted(self._patches_of_pixels(axis), np.arange(self.grid[axis] + 1))
         runs = [(int(start), int(stop)) for start, stop in pairwise(edges)]
         for patch, (start, stop) in enumerate(runs):
             low, high = self._span(axis, patch)

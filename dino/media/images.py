@@ -144,9 +144,7 @@ def decode(
         raise ImageError(_unreadable(data, error)) from error
 
 
-def read(
-    path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, short_side: int | None = None
-) -> np.ndarray:
+def read(path: str | os.PathLike[str], *, short_side: int | None = None) -> np.ndarray:
     """Read and `decode` a picture file; the message of the ImageError starts with its path."""
     try:
         data = Path(path).read_bytes()
@@ -156,7 +154,7 @@ def read(
             f"{path}: got no file to read ({reason}), {_EXPECTED}; check the path"
         ) from error
     try:
-        return decode(data, max_pixels=max_pixels, short_side=short_side)
+        return decode(data, short_side=short_side)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
 

@@ -5,7 +5,7 @@ A raster is a mask [H,W] bool, or labels [h,w] of which 0 is none. Three other f
 - run lengths of a mask, column by column as COCO has them (`run_lengths`, as characters `encode`) or row
   by row as the browser paints them (`row_runs`); they start with the zeros, which may be none;
 - runs of labels (count, label, count, label, …), row by row (`label_runs`): what is painted on a canvas;
-- polygons along the edges of the pixels (`trace`), so that one that is not simplified is the mask itself.
+- polygons along the edges of the pixels (`trace_rings`), so that one that is not simplified is the mask itself.
 
 Coordinates are px from the photo's upper left corner, which is (0, 0): pixel (column x, row y) covers
 x…x+1, y…y+1, and belongs to a polygon when its centre does. Pixels that touch at a corner only are two

@@ -9,11 +9,10 @@ the whole new one, whatever happens.
 """
 
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -21,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from dino.errors import VideoError
+from dino.system.files import open_atomically
 
 # Of x264's quality: 0 is lossless, 18 hard to tell from it, 23 the default.
 _QUALITY = 20
@@ -98,7 +98,7 @@ def _encode_mp4(frames: Iterator[np.ndarray], path: Path, rate: Fraction) -> int
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
         count = 0
-        for rgb in _with(first, frames):
+        for rgb in chain([first], map(_make_even, frames)):
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
                 format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
             )
@@ -106,12 +106,6 @@ def _encode_mp4(frames: Iterator[np.ndarray], path: Path, rate: Fraction) -> int
             count += 1
         container.mux(stream.encode())
     return count
-
-
-def _with(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    yield first
-    for other in others:
-        yield _make_even(other)
 
 
 def _make_even(rgb: np.ndarray) -> np.ndarray:
@@ -147,23 +141,15 @@ def _check_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 @contextmanager
 def _written_beside(path: Path) -> Iterator[Path]:
     """Open a temporary file beside `path`, which takes its place if all goes well."""
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o644)  # temporary files are private; a video need not be
-        temporary.replace(path)
+        with open_atomically(path, durable=False) as file:
+            yield Path(file.name)
     except OSError as error:
         raise VideoError(
             f"{path}: cannot be written ({error.strerror or error}); free space or choose another "
             "folder"
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def moving_crop(

@@ -13,6 +13,8 @@ import io
 import json
 import os
 import secrets
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -54,6 +56,30 @@ def replace_file(path: Path, content: str | bytes, *, durable: bool = False) -> 
     """Write a whole file; arguments and errors as `open_atomically`."""
     with open_atomically(path, durable=durable) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def make_folder_atomically(folder: Path) -> Iterator[Path]:
+    """Make a folder that appears under its name with all that is written into it, or not at all.
+
+    Yields:
+        The folder to write into meanwhile, hidden beside it.
+    Raises:
+        UserError: the folder it is to be in cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unfinished-"))
+    except OSError as error:
+        raise UserError(
+            f"{folder.parent} cannot be written ({error.strerror}); choose another folder"
+        ) from error
+    try:
+        yield unfinished
+        unfinished.chmod(0o755)  # mkdtemp made it for its owner alone
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_atomically(data: bytes, destination: Path) -> None:

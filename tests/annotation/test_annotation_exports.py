@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from PIL import Image
 
 from dino.annotation.exports import export_files, join_polygons
 from dino.annotation.session import open_session
-from dino.cli.main import run
 from dino.errors import UserError
 from dino.media.regions import jaccard, rasterize
 
@@ -181,26 +179,10 @@ def test_nothing_accepted_and_wrong_wishes_are_refused(session):
         export_files(session, "coco", polygons=-1)
 
 
-@pytest.fixture
-def cli(monkeypatch, capsys, tmp_path, small_weights):
-    """`cli("annotate", "list")` → (exit code, stdout, stderr), with small weights."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return call
-
-
 def test_the_command_line_begins_lists_and_exports(cli, tmp_path, small_weights):
     import dino
-    from dino.masks.proposals import MaskSettings, propose
+    from dino.masks.proposals import propose
+    from dino.masks.settings import MaskSettings
     from dino.media import regions
 
     write_photos(tmp_path / "photos", 2)

@@ -23,7 +23,7 @@ from dino.annotation.session import (
     read_state,
 )
 from dino.errors import UserError
-from dino.masks.proposals import MaskSettings
+from dino.masks.settings import MaskSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT, RIGHT = disc((60, 40), 20), disc((60, 120), 20)

@@ -14,7 +14,8 @@ from dino.attention.photo import PatchFeatures, PhotoAttention
 from dino.features.files import projection_files
 from dino.features.projections import project
 from dino.masks.files import mask_files
-from dino.masks.proposals import MaskSettings, propose_from
+from dino.masks.proposals import propose_from
+from dino.masks.settings import MaskSettings
 from dino.media import draw
 from dino.media.preprocessing import preprocess
 from dino.system.files import content_id, results_name, zip_files

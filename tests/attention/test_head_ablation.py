@@ -4,7 +4,8 @@ import copy
 
 import pytest
 import torch
-from helpers.attention_cases import plain_states, small_vit, wrapped
+from helpers.attention_cases import plain_states, small_vit
+from helpers.backbone_cases import wrapped
 from torch.nn import functional as F
 
 from dino.attention.head_ablation import ablate_head, without_head

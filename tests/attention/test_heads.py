@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from helpers.attention_cases import plain_logits, plain_states, small_vit, wrapped
+from helpers.attention_cases import plain_logits, plain_states, small_vit
+from helpers.backbone_cases import wrapped
 
 from dino.attention.heads import agreement, mean_distance, query_distance, ranked
 from dino.errors import UserError

@@ -1,12 +1,12 @@
 """Any block and query of a photo: files read back, against the library and by hand."""
 
 import io
-import sys
 
 import numpy as np
 import pytest
 import torch
-from helpers.attention_cases import small_vit, wrapped
+from helpers.attention_cases import small_vit
+from helpers.backbone_cases import wrapped
 from PIL import Image
 
 import dino
@@ -15,7 +15,6 @@ from dino.attention.files import Style, layers_files, layers_npz
 from dino.attention.layers import look, trace
 from dino.attention.photo import LOGITS, ROLLOUT, attend
 from dino.attention.rollout import rollout
-from dino.cli.main import run
 from dino.errors import TooLargeError, UserError
 from dino.media import draw
 from dino.model.stream import stream_of
@@ -142,23 +141,9 @@ def test_random_weights_mark_every_sheet(monkeypatch, looked, photo):
     assert len(marked) == 4
 
 
-@pytest.fixture
-def cli(monkeypatch, capsys, tmp_path, small_weights):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-
-    def call(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", "attend", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        return caught.value.code or 0, capsys.readouterr().err
-
-    return call
-
-
 def test_attend_exports_any_layer_and_query(cli, photo_file, small_weights, tmp_path):
     options = ("--layers", "all", "--queries", "cls,3:5", "--rollout", "--qkv", "--logits")
-    code, err = cli(photo_file, "--size", 96, "--precision", "fp32", *options)
+    code, _, err = cli("attend", photo_file, "--size", 96, "--precision", "fp32", *options)
     assert code == 0, err
     folder = tmp_path / "out" / f"{photo_file.stem}-{content_id(photo_file.read_bytes())[:8]}"
     assert {path.name for path in folder.iterdir()} == {
@@ -177,7 +162,7 @@ def test_attend_exports_any_layer_and_query(cli, photo_file, small_weights, tmp_
 
 
 def test_the_last_layer_and_cls_are_what_is_meant_by_nothing(cli, photo_file, tmp_path):
-    assert cli(photo_file, "--size", 64, "--rollout", "--layers", "1,-1")[0] == 0
+    assert cli("attend", photo_file, "--size", 64, "--rollout", "--layers", "1,-1")[0] == 0
     (folder,) = (tmp_path / "out").iterdir()
     with np.load(folder / "layers.npz") as arrays:
         assert arrays["layers"].tolist() == [1]
@@ -196,7 +181,7 @@ def test_the_last_layer_and_cls_are_what_is_meant_by_nothing(cli, photo_file, tm
     ],
 )
 def test_wrong_use_is_one_sentence(cli, photo_file, options, code, says):
-    got, err = cli(photo_file, "--size", 64, *options)
+    got, _, err = cli("attend", photo_file, "--size", 64, *options)
     assert got == code
     assert says in err
     assert "Traceback" not in err

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from helpers.attention_cases import plain_logits, plain_states, small_vit, wrapped
+from helpers.attention_cases import plain_logits, plain_states, small_vit
+from helpers.backbone_cases import wrapped
 
 from dino.attention.rollout import rollout
 from dino.errors import UserError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.chromium import IN_CHROMIUM, SIZES, check_frame, settle
+from helpers.chromium import IN_CHROMIUM, SIZES, check_frame, wait_until_done
 from PIL import Image
 
 import dino
@@ -83,7 +83,7 @@ def test_a_picture_can_be_pasted(tab, photo_file):
 def test_choices_follow_to_the_other_pages(tab):
     page = tab("/attention?photo=cat&size=224")
     # Left before the widgets are there, Streamlit keeps the choices but not their URL.
-    settle(page)
+    wait_until_done(page)
     page.get_by_role("link", name="Masks").click()
     page.get_by_text("Each head's own mask").wait_for()
     page.get_by_text("cat.jpg").first.wait_for()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.chromium import IN_CHROMIUM, check_frame, settle
+from helpers.chromium import IN_CHROMIUM, check_frame, wait_until_done
 from playwright.sync_api import expect
 
 import dino
@@ -30,7 +30,7 @@ def picker(page):
         " e.shadowRoot?.querySelector('.frame')?.ariaLabel)",
         timeout=30_000,
     )
-    settle(page)  # its place is final
+    wait_until_done(page)  # its place is final
     return frame
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.browser_cases import hover_unheard, point, ready
+from helpers.browser_cases import hover_without_requests, point, ready
 from helpers.chromium import BUNDLED, IN_CHROMIUM, ROOT, Server
 from PIL import Image
 
@@ -34,14 +34,14 @@ BUNDLED_FILE = ROOT / "checkpoints" / BUNDLED
 def test_hovering_asks_the_server_nothing(tab, path, panels):
     page = tab(path)
     ready(page, panels)
-    hover_unheard(page, (21, 28))
+    hover_without_requests(page, (21, 28))
 
 
 def test_what_is_clicked_is_heard(tab):
     """The control of the tests above: their counter does count."""
     page = tab("/features?photo=cat&size=224")
     frame = ready(page, 1).first
-    hover_unheard(page, (21, 28))
+    hover_without_requests(page, (21, 28))
     frame.click()
     page.get_by_text("1 of 588 patches chosen.").wait_for(timeout=20_000)
     assert page.evaluate("window.sent") > 0

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.browser_cases import hover_unheard, ready
+from helpers.browser_cases import hover_without_requests, ready
 from helpers.chromium import IN_CHROMIUM, check_frame
 from PIL import Image
 from playwright.sync_api import expect
@@ -112,7 +112,7 @@ def test_a_chosen_photo_opens_large_and_hovering_asks_the_server_nothing(tab, em
     ready(page, 2)
     page.locator("figcaption", has_text=re.compile(r"^cat/0.png$")).wait_for()
     page.locator("figcaption", has_text=re.compile(r"^cat/\d+.png: cosine 0.9")).wait_for()
-    hover_unheard(page, (28, 28))
+    hover_without_requests(page, (28, 28))
     page.locator("#readout").get_by_text("best match row").wait_for()
 
     page = tab(f"/gallery?folder={embedded}&crop=96&size=224", ready="The axes hold")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from helpers.browser_cases import STILL, full_app
-from helpers.chromium import IN_CHROMIUM, settle
+from helpers.chromium import IN_CHROMIUM, wait_until_done
 from playwright.sync_api import expect
 
 pytestmark = IN_CHROMIUM
@@ -89,7 +89,7 @@ def keys(profile, server):
         pages.append(page)
         page.set_viewport_size({"width": 1440, "height": 900})
         page.goto(f"{server.address}/{path}")
-        settle(page)
+        wait_until_done(page)
         return Keys(page)
 
     yield open_page
@@ -134,7 +134,7 @@ class Keys:
         )
 
     def done(self) -> None:
-        settle(self.page)
+        wait_until_done(self.page)
 
     def shown(self, text: str | re.Pattern, timeout_s: float = 60) -> None:
         self.page.get_by_text(text).first.wait_for(timeout=1000 * timeout_s)

@@ -2,7 +2,7 @@
 
 import re
 
-from helpers.chromium import IN_CHROMIUM, settle
+from helpers.chromium import IN_CHROMIUM, wait_until_done
 from playwright.sync_api import expect
 
 pytestmark = IN_CHROMIUM
@@ -18,7 +18,7 @@ def ready_for_keys(page, step: int) -> None:
     """Wait until the component that listens to keys is there for this step, which is after the step is
     drawn."""
     page.wait_for_selector(f"[data-page='{step - 1}']", state="attached")
-    settle(page)
+    wait_until_done(page)
 
 
 def test_arrow_keys_and_a_clicker_turn_the_steps(tab):
@@ -45,7 +45,7 @@ def test_arrow_keys_and_a_clicker_turn_the_steps(tab):
 def test_a_clicker_works_right_after_the_projector_is_switched_on(tab):
     page = tab(LEARN + "&step=5")
     heading(page, "5. Multi-crop")
-    settle(page)
+    wait_until_done(page)
     page.get_by_text("Projector", exact=True).click()
     page.wait_for_url(re.compile("projector=true"))
     ready_for_keys(page, 5)
@@ -66,7 +66,7 @@ def test_a_button_that_is_off_can_be_read(tab):
 def test_a_step_begins_at_its_top(tab):
     page = tab(LEARN + "&step=1", "phone")
     heading(page, "1. Pixels, patches, tokens")
-    settle(page)
+    wait_until_done(page)
     page.get_by_role("button", name="Next", exact=True).click()
     heading(page, "2. Query, key, softmax")
     page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop === 0")
@@ -74,7 +74,7 @@ def test_a_step_begins_at_its_top(tab):
 
 def test_the_menu_of_a_phone_closes_once_a_page_is_chosen(tab):
     page = tab("/attention?photo=cat&size=224", "phone")
-    settle(page)
+    wait_until_done(page)
     page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_role("link", name="Masks").click()
     page.wait_for_url(re.compile("/masks"))
@@ -89,7 +89,7 @@ def test_a_patch_is_pointed_at_and_is_in_the_link(tab):
     heading(page, "1. Pixels, patches, tokens")
     frame = page.locator(".frame")
     frame.wait_for()
-    settle(page)
+    wait_until_done(page)
     page.wait_for_timeout(1000)
     box = frame.bounding_box()
     frame.click(position={"x": box["width"] * 20.5 / 28, "y": box["height"] * 5.5 / 21})
@@ -100,7 +100,7 @@ def test_a_patch_is_pointed_at_and_is_in_the_link(tab):
 def test_the_training_runs_and_a_switch_collapses_it(tab):
     page = tab(LEARN + "&step=7&answers=true&training_seed=1")
     page.get_by_text("One-dimensional collapse").first.wait_for(timeout=60_000)
-    settle(page)
+    wait_until_done(page)
     page.get_by_text("Centring", exact=True).click()
     page.get_by_text("No collapse").wait_for(timeout=60_000)
     assert "centring=true" in page.url
@@ -110,7 +110,7 @@ def test_the_training_runs_and_a_switch_collapses_it(tab):
 def test_attention_opens_with_the_same_photo_size_and_panel(tab):
     page = tab(LEARN + "&step=10")
     heading(page, "10. Limits and failures")
-    settle(page)
+    wait_until_done(page)
     page.get_by_role("button", name="Open this in Attention").click()
     page.wait_for_url(re.compile("/attention"), timeout=30_000)
     page.get_by_text("L2 norm of each token").wait_for(timeout=30_000)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from helpers.browser_cases import STILL, full_app
-from helpers.chromium import IN_CHROMIUM, check_frame, settle
+from helpers.chromium import IN_CHROMIUM, check_frame, wait_until_done
 
 pytestmark = IN_CHROMIUM
 
@@ -124,17 +124,17 @@ def view(request, profile, server):
     page.on("pageerror", lambda error: opened.said.append(str(error)))
     page.goto(f"{server.address}/{VIEWS[request.param]}")
     page.add_style_tag(content=STILL)
-    settle(page)
+    wait_until_done(page)
     if request.param == "gallery":
         start = page.get_by_role("button", name="Embed the photos")
         if start.count():
             start.click()
         page.get_by_text("The axes hold").wait_for(timeout=120_000)
-        settle(page)
+        wait_until_done(page)
     page.locator("[data-testid=stExpander] summary").evaluate_all(
         "all => all.filter(one => !one.parentElement.open).forEach(one => one.click())"
     )
-    settle(page)
+    wait_until_done(page)
     yield opened
     page.close()
 
@@ -152,7 +152,7 @@ def violations(page, theme: str) -> list[dict]:
         "theme => getComputedStyle(document.querySelector('[data-testid=stApp]')).colorScheme === theme",
         arg=theme,
     )
-    settle(page)
+    wait_until_done(page)
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     options = {"resultTypes": ["violations"]}
@@ -193,7 +193,7 @@ def test_no_request_leaves_the_machine_and_the_console_is_quiet(view, server):
 def test_it_fits_a_phone(view, theme):
     view.page.emulate_media(color_scheme=theme)
     view.page.set_viewport_size({"width": 390, "height": 844})
-    settle(view.page)
+    wait_until_done(view.page)
     check_frame(view.page)
     assert overhanging(view.page) == []
 

@@ -13,14 +13,6 @@ import dino.masks.proposals
 from dino.system.files import content_id
 
 
-@pytest.fixture
-def cli(command, monkeypatch, tmp_path, small_weights):
-    """`cli("attend", photo)` → (exit code, stdout, stderr), in an empty folder with small weights."""
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    return command
-
-
 def folder_of(photo, tmp_path):
     return tmp_path / "out" / f"{photo.stem}-{content_id(photo.read_bytes())[:8]}"
 
@@ -81,7 +73,8 @@ def test_segment_writes_masks_cutouts_and_one_coco_file(cli, photo_file, tmp_pat
 def test_segment_by_other_methods_writes_what_the_library_proposes(
     cli, photo_file, small_weights, tmp_path
 ):
-    from dino.masks.proposals import MaskSettings, propose
+    from dino.masks.proposals import propose
+    from dino.masks.settings import MaskSettings
 
     settings = MaskSettings(
         size=96,
@@ -134,7 +127,7 @@ def test_a_broken_photo_is_named_and_the_others_go_on(cli, photo_file, tmp_path)
     assert "Traceback" not in err
 
 
-def test_many_photos_side_by_side_are_told_and_listed_in_order(
+def test_many_photos_side_by_side_are_named_and_listed_in_order(
     cli, photo_file, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("dino.model.parallel.photos_at_once", lambda *_, **__: 3)

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.torchrun_cases import compare, launch, launch_well, rows_of
+from helpers.report_cases import results
+from helpers.torchrun_cases import compare, launch, launch_well
 from PIL import Image
 
 from dino.system.distributed import World, joined
@@ -63,9 +64,9 @@ def test_two_processes_report_what_one_does(words, photos, small_weights, tmp_pa
         # An unreadable photo ends in code 1, which torchrun reports in words of its own.
         assert (done.returncode != 0) == (words[0] != "segmentation"), done.stderr[-3000:]
         assert ("could not be read" in done.stderr) == (words[0] != "segmentation")
-    compare(rows_of(tmp_path / "out-1"), rows_of(tmp_path / "out-2"))
+    compare(results(tmp_path / "out-1")["rows"], results(tmp_path / "out-2")["rows"])
     if words[0] == "segmentation":
-        methods = {row["method"] for row in rows_of(tmp_path / "out-2")}
+        methods = {row["method"] for row in results(tmp_path / "out-2")["rows"]}
         assert methods == {"attention", "lost", "tokencut", "maskcut", "all foreground"}
     # One report, one table, however many processes.
     assert len((tmp_path / "out-2" / "history.jsonl").read_text().splitlines()) == 1

@@ -222,10 +222,9 @@ QUICK = ("--size", "64", "--precision", "fp32", "--threads", "1", "--device", "c
 
 
 @pytest.fixture
-def cli(command, monkeypatch, small_weights):
+def cli(cli):
     """`cli("--data", …)` → (exit code, stdout, stderr) of `eval video`, in an empty folder."""
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    return partial(command, "eval", "video")
+    return partial(cli, "eval", "video")
 
 
 def test_the_command_reports_what_the_library_computes(cli, davis, small_weights, tmp_path):

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 import dino
-from dino.cli.main import run
 from dino.errors import UserError
 from dino.features.embedding import embed_folder
 from dino.features.folder import Preparation, embed_photos, engine, files, read_features
@@ -398,46 +397,30 @@ def test_the_date_of_a_heic(tmp_path):
 # --- The command line ---------------------------------------------------------------------------
 
 
-@pytest.fixture
-def cli(monkeypatch, capsys, tmp_path, small_weights):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-
-    def call(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", *map(str, words)])
-        try:
-            run()
-        except SystemExit as ended:
-            return ended.code or 0, capsys.readouterr().err
-        return 0, capsys.readouterr().err
-
-    return call
-
-
 def test_the_command_embeds_names_what_it_left_out_and_exits_with_1(cli, photos, tmp_path):
     words = ("embed", photos, "--size", 32, "--workers", 0, "--out", tmp_path / "out")
-    code, err = cli(*words)
+    code, _, err = cli(*words)
     assert code == 0, err
     assert "11 photos: 11 to compute" in err
     assert "photos/s" in err
     (photos / "dog" / "bad.jpg").write_bytes(b"GIF89a")
-    code, err = cli(*words)
+    code, _, err = cli(*words)
     assert code == 1
     assert "dog/bad.jpg: left out: got a GIF file that is cut short" in err
     assert len(read_features(tmp_path / "out")) == 11
-    code, err = cli(*words)  # still bad, and still said
+    code, _, err = cli(*words)  # still bad, and still said
     assert (code, "dog/bad.jpg: left out" in err) == (1, True)
 
 
 def test_the_command_says_what_is_wrong(cli, photos, tmp_path):
     assert cli("embed", tmp_path / "nowhere")[0] == 2
-    code, err = cli("embed", photos, "--size", 64, "--resize", 32)
+    code, _, err = cli("embed", photos, "--size", 64, "--resize", 32)
     assert (code, "no shorter side" in err) == (2, True)
 
 
 def test_a_kept_precision_is_taken_up_again(cli, photos, tmp_path):
     out = tmp_path / "out"
     assert cli("embed", photos, "--size", 32, "--precision", "bf16", "--out", out)[0] == 0
-    code, err = cli("embed", photos, "--size", 32, "--out", out)
+    code, _, err = cli("embed", photos, "--size", 32, "--out", out)
     assert code == 0, err
     assert json.loads((out / "settings.json").read_text())["precision"] == "bf16"

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from PIL import Image
 
 import dino
 from dino.attention.photo import PatchFeatures, PhotoAttention
-from dino.cli.main import run
 from dino.errors import UserError
 from dino.features.files import joint_files, joint_photo, paint_jointly
 from dino.features.folder import joint_pca
@@ -132,12 +130,8 @@ def test_the_files_hold_what_was_painted(small_weights, photo_file):
     assert sheet.width > 2 * 120
 
 
-def test_the_command_writes_them(small_weights, photo_file, tmp_path, monkeypatch):
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    words = ["joint", str(photo_file), "--size", "96", "--foreground", "0.6"]
-    monkeypatch.setattr(sys, "argv", ["dino", *words, "--out", str(tmp_path / "out")])
-    with pytest.raises(SystemExit) as ended:
-        run()
-    assert not ended.value.code
+def test_the_command_writes_them(cli, photo_file, tmp_path):
+    code, _, err = cli("joint", photo_file, "--size", 96, "--foreground", 0.6)
+    assert code == 0, err
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"joint-pca.png", "joint-points.csv", "joint-points.html", "joint.npz"}

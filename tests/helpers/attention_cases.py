@@ -3,35 +3,21 @@
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from dino.model.backbone import Backbone, wrap
+from helpers import backbone_cases
 
 
 def small_vit(**options) -> VisionTransformer:
-    """Three blocks of three heads on a 4×4 grid with two registers: 19 tokens."""
-    torch.manual_seed(0)
-    shape = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3}
-    special = {"reg_tokens": 2, "no_embed_class": True, "init_values": 0.7}
-    model = VisionTransformer(**{**shape, **special, "num_classes": 0, **options}).eval()
+    """Build three blocks of three heads on a 4×4 grid with two registers: 19 tokens."""
+    special = {"depth": 3, "reg_tokens": 2, "no_embed_class": True, "init_values": 0.7}
+    model = backbone_cases.small_vit(**{**special, **options}).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     return model
 
 
-def wrapped(model: torch.nn.Module, precision: str = "fp32") -> Backbone:
-    return wrap(
-        model,
-        name="small",
-        description="a small network",
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
-        device="cpu",
-        precision=precision,
-    )
-
-
 def plain_states(model: VisionTransformer, images: torch.Tensor) -> list[torch.Tensor]:
-    """Tokens entering each block and leaving the last, by timm's own forward."""
+    """Compute the tokens entering each block and leaving the last, by timm's own forward."""
     with torch.no_grad():
         x = model.norm_pre(model._pos_embed(model.patch_embed(images)))
         states = [x]
@@ -41,7 +27,7 @@ def plain_states(model: VisionTransformer, images: torch.Tensor) -> list[torch.T
 
 
 def plain_projections(model: VisionTransformer, index: int, x: torch.Tensor) -> torch.Tensor:
-    """q, k and v of a block: [3,B,A,N,d]."""
+    """Compute q, k and v of a block: [3,B,A,N,d]."""
     attn = model.blocks[index].attn
     batch, length, _ = x.shape
     with torch.no_grad():
@@ -51,6 +37,6 @@ def plain_projections(model: VisionTransformer, index: int, x: torch.Tensor) -> 
 
 
 def plain_logits(model: VisionTransformer, index: int, x: torch.Tensor) -> torch.Tensor:
-    """q·k/√d of all tokens with all: [B,A,N,N]."""
+    """Compute q·k/√d of all tokens with all: [B,A,N,N]."""
     q, k, _ = plain_projections(model, index, x)
     return q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5

@@ -8,7 +8,7 @@ from pathlib import Path
 import dino
 from app.state.selection import PHOTOS
 from helpers.annotation_cases import begin
-from helpers.chromium import BUNDLED, ROOT, Server, settle
+from helpers.chromium import BUNDLED, ROOT, Server, wait_until_done
 from helpers.run_cases import make_run
 
 PETS = {"bird": ("macaw", "kingfisher", "chickens"), "other": ("cat", "crab", "lemurs")}
@@ -21,7 +21,7 @@ STILL = (
 
 @contextmanager
 def full_app(folder: Path) -> Iterator[Server]:
-    """The app with the bundled weights and their filmstrip, a folder of photos, a session to annotate
+    """Start the app with the bundled weights and their filmstrip, a folder of photos, a session to annotate
     and a run that is done."""
     for label, names in PETS.items():
         (folder / "data" / "pets" / label).mkdir(parents=True)
@@ -50,9 +50,9 @@ READY = """() => [...document.querySelectorAll('*')].some(e =>
 
 
 def ready(page, panels: int):
-    """The frames of the panels, once their features have arrived."""
+    """Find the frames of the panels, once their features have arrived."""
     page.wait_for_function(READY % panels, timeout=60_000)
-    settle(page)  # their place is final
+    wait_until_done(page)  # their place is final
     return page.locator(".frame")
 
 
@@ -74,7 +74,7 @@ COUNT_SENT = """() => { window.sent = 0; const send = WebSocket.prototype.send;
     WebSocket.prototype.send = function (...all) { window.sent += 1; return send.apply(this, all) } }"""
 
 
-def hover_unheard(page, grid: tuple[int, int]) -> None:
+def hover_without_requests(page, grid: tuple[int, int]) -> None:
     """Point at twenty patches of the first panel: each is compared, and nothing leaves the browser."""
     frame = page.locator(".frame").first
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')

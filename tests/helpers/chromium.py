@@ -40,9 +40,7 @@ class Server:
     """The app on a port of its own, with all it has in `folder`; `kill` leaves it no time to do anything."""
 
     def __init__(self, folder: Path, weights: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.folder, self.log = folder, folder / "log.txt"
         self.environment = os.environ | {
@@ -75,8 +73,15 @@ class Server:
         self.process.wait()
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    """Wait until the app answers."""
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
@@ -89,9 +94,9 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
 
 
 # On a busy machine the text of a page is there long before its links and its keys are.
-def settle(page, timeout_s: float = 90) -> None:
+def wait_until_done(page) -> None:
     """Wait until a page has its heading and nothing is being worked out any more."""
-    page.locator("[data-testid=stMain] h1").wait_for(state="attached", timeout=1000 * timeout_s)
+    page.locator("[data-testid=stMain] h1").wait_for(state="attached", timeout=90_000)
     # A run may begin just after another: still for half a second is done.
     page.wait_for_function(
         """(watched) => { const now = performance.now(), still = document.querySelector(watched)
@@ -99,12 +104,12 @@ def settle(page, timeout_s: float = 90) -> None:
         if (!still) window.dinoStillSince = undefined; else window.dinoStillSince ??= now;
         return still && now - window.dinoStillSince > 500 }""",
         arg=WATCHED,
-        timeout=1000 * timeout_s,
+        timeout=90_000,
     )
 
 
 def check_frame(page) -> None:
-    """Nothing scrolls sideways, nothing went wrong, every picture has a text."""
+    """Check that nothing scrolls sideways, nothing went wrong, and every picture has a text."""
     page.wait_for_function(  # once the sidebar has slid away
         "() => { const m = document.querySelector('[data-testid=stMain]');"
         " return m.scrollWidth <= m.clientWidth }",

@@ -67,8 +67,8 @@ class Crashes:
 class _Counted:
     """File operations below a folder; the process ends itself before one of them."""
 
-    def __init__(self, folder: str, at: int | None, tell) -> None:
-        self._folder, self._at, self._tell = folder, at, tell
+    def __init__(self, folder: str, at: int | None, report) -> None:
+        self._folder, self._at, self._report = folder, at, report
         self._count = 0
         real_fsync = os.fsync
 
@@ -82,7 +82,7 @@ class _Counted:
     def meet(self, kind: str, path: str) -> None:
         if not path.startswith(self._folder):
             return
-        self._tell({"operation": f"{kind} {os.path.relpath(path, self._folder)}"})
+        self._report({"operation": f"{kind} {os.path.relpath(path, self._folder)}"})
         if self._count == self._at:
             os.kill(os.getpid(), signal.SIGKILL)
         self._count += 1
@@ -115,22 +115,22 @@ class _Halting:
 
 
 def _child(order: dict, pipe: int) -> None:
-    """The run, in the forked process."""
+    """Run the run, in the forked process."""
     import torch
 
     from dino.training.config import TrainConfig
     from dino.training.loop import fit, resume_run
 
-    def tell(values: dict) -> None:
+    def report(values: dict) -> None:
         os.write(pipe, (json.dumps(values) + "\n").encode())
 
-    counted = _Counted(order["run"], order.get("at_operation"), tell)
+    counted = _Counted(order["run"], order.get("at_operation"), report)
     real_save = torch.save
     torch.save = lambda state, file: real_save(state, _Halting(file, counted))
 
     def say(line: str) -> None:
         if line.startswith("step "):
-            tell({"step": int(line[5:].split("/", maxsplit=1)[0])})
+            report({"step": int(line[5:].split("/", maxsplit=1)[0])})
 
     run = Path(order["run"])
     try:
@@ -139,7 +139,7 @@ def _child(order: dict, pipe: int) -> None:
         else:
             fit(TrainConfig.from_json(order["config"]), order["photos"], run, workers=0, say=say)
     except BaseException:
-        tell({"error": traceback.format_exc()})
+        report({"error": traceback.format_exc()})
         os._exit(1)
     os._exit(0)
 
@@ -153,15 +153,15 @@ def _serve(order: dict) -> dict:
         _child(order, writing)
     os.close(writing)
     answer = {"killed": False, "before": None, "operations": [], "error": None}
-    for told in _lines(reading):
-        if "operation" in told:
-            answer["operations"].append(told["operation"])
-            answer["before"] = told["operation"]
-        answer["error"] = told.get("error")
-        if "step" in told and told["step"] >= order.get("at_step", float("inf")):
+    for report in _lines(reading):
+        if "operation" in report:
+            answer["operations"].append(report["operation"])
+            answer["before"] = report["operation"]
+        answer["error"] = report.get("error")
+        if "step" in report and report["step"] >= order.get("at_step", float("inf")):
             time.sleep(order["delay_s"])
             os.kill(pid, signal.SIGKILL)
-            answer["before"] = f"step {told['step']}"
+            answer["before"] = f"step {report['step']}"
             break
     os.close(reading)
     _, status = os.waitpid(pid, 0)
@@ -172,7 +172,7 @@ def _serve(order: dict) -> dict:
 
 
 def _lines(pipe: int):
-    """What a child tells, until it ends."""
+    """Yield what a child reports, until it ends."""
     rest = b""
     while True:
         select.select([pipe], [], [], 120)

@@ -79,7 +79,7 @@ class Door:
 
 
 def all_doors(folder: Path) -> dict[str, Door]:
-    """Every door by name, with its valid file below the folder."""
+    """Make every door by name, with its valid file below the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     makers = (
         _images,
@@ -185,7 +185,7 @@ def _weights(folder: Path) -> dict[str, Door]:
 
 
 def _run_of(folder: Path) -> Path:
-    """A finished run with everything a run can have, in a folder of runs."""
+    """Make a finished run with everything a run can have, in a folder of runs."""
     (folder / "photos").mkdir()
     photos = training_cases.write_photos(folder / "photos", 8)
     config = replace(training_cases.TINY, save_every=1, keep=2, max_steps=2)
@@ -269,11 +269,11 @@ def _embedding(folder: Path) -> dict[str, Door]:
     out.mkdir()
     features.write_features(out, rows, weights_sha256="ab" * 32, size=224, settings={})
     part = PartStore(out / "parts").append(rows)
-    told = {"status": "finished", "done": 3, "total": 3, "pid": 999_999, "start_time": "1"}
-    _written(out / "progress.json", json.dumps(told))
+    progress = {"status": "finished", "done": 3, "total": 3, "pid": 999_999, "start_time": "1"}
+    _written(out / "progress.json", json.dumps(progress))
     _written(out / "launch.json", json.dumps({"pid": 999_999, "start_time": "1"}))
     film = folder / "film"
-    _written(film / "progress.json", json.dumps({**told, "phase": "drawing"}))
+    _written(film / "progress.json", json.dumps({**progress, "phase": "drawing"}))
     _written(film / "launch.json", json.dumps({"pid": 999_999, "start_time": "1"}))
     done = {"stopped": False, "num_frames": 9, "fps": 12.0, "seconds": 1.5, "tops": [1.0]}
     _written(film / "result.json", json.dumps(done))
@@ -317,7 +317,7 @@ def _evaluation(folder: Path) -> dict[str, Door]:
     cache.arrays({"kind": "a"}, lambda: {"features": np.ones((2, 3))})
     kept = next((root / "cache").glob("*.npz"))
 
-    def tell(path: Path) -> None:
+    def build(path: Path) -> None:
         build_sections(read_histories([path.parent]).reports)
 
     def outlines(path: Path) -> None:
@@ -326,7 +326,7 @@ def _evaluation(folder: Path) -> dict[str, Door]:
                 decode_outline(outline, image.shape)
 
     return {
-        "history.jsonl": Door(root / "history.jsonl", tell, _JSON),
+        "history.jsonl": Door(root / "history.jsonl", build, _JSON),
         "truth pickle": Door(_written(root / "gnd.pkl", pickle.dumps(truth)), read_ground_truth),
         "truth JSON": Door(
             _written(root / "gnd.json", json.dumps(truth, default=np.ndarray.tolist)),
@@ -373,7 +373,7 @@ def _archives(folder: Path) -> dict[str, Door]:
 
 
 def main(folder: Path, seed: int, first: int, last: int) -> None:
-    """The cases of a range; see the module."""
+    """Try the cases of a range; see the module."""
     warnings.simplefilter("ignore")
     doors = list(all_doors(folder).items())
     print(json.dumps({"doors": [name for name, _ in doors]}), flush=True)
@@ -386,18 +386,18 @@ def main(folder: Path, seed: int, first: int, last: int) -> None:
         how = rng.choice(door.how)
         print(json.dumps({"case": number, "door": name, "how": how.__qualname__}), flush=True)
         _written(door.file, how(whole, rng))
-        outcome, told = "read", ""
+        outcome, message = "read", ""
         try:
             door.enter(door.file)
         except UserError as error:
-            outcome, told = "refused", str(error)
-            if "\n" in told:
+            outcome, message = "refused", str(error)
+            if "\n" in message:
                 outcome = "fault"
         except Exception:
-            outcome, told = "fault", traceback.format_exc(limit=-4)
+            outcome, message = "fault", traceback.format_exc(limit=-4)
         finally:
             _written(door.file, whole)
-        print(json.dumps({"case": number, "outcome": outcome, "told": told}), flush=True)
+        print(json.dumps({"case": number, "outcome": outcome, "message": message}), flush=True)
 
 
 if __name__ == "__main__":

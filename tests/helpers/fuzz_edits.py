@@ -15,7 +15,7 @@ _ODD: tuple[Any, ...] = (
 
 
 def of_bytes(data: bytes, rng: random.Random) -> bytes:
-    """One to eight edits: bytes changed, put in, taken out or doubled, half of them near the start; one
+    """Make one to eight edits: bytes changed, put in, taken out or doubled, half of them near the start; one
     in ten files is cut short as well."""
     edited = bytearray(data)
     for _ in range(rng.randint(1, 8)):
@@ -36,7 +36,7 @@ def of_bytes(data: bytes, rng: random.Random) -> bytes:
 
 
 def of_json(data: bytes, rng: random.Random) -> bytes:
-    """One value anywhere in each line of JSON, or in all of it, becomes something else, or goes."""
+    """Replace one value anywhere in a line of JSON, or in all of it, by something else, or take it out."""
     text = data.decode()
     try:
         return json.dumps(_other_value(json.loads(text), rng)).encode()
@@ -48,12 +48,12 @@ def of_json(data: bytes, rng: random.Random) -> bytes:
 
 
 def deep_json(data: bytes, rng: random.Random) -> bytes:
-    """JSON nested deeper than a parser that calls itself can follow."""
+    """Make JSON nested deeper than a parser that calls itself can follow."""
     return b"[" * 100_000 if rng.random() < 0.5 else b'{"a":' * 100_000
 
 
 def inside_zip(edit: Callable[[bytes, random.Random], bytes]) -> Callable[..., bytes]:
-    """An edit of one member, in an archive whose sums are right again."""
+    """Make an edit of one member, in an archive whose sums are right again."""
 
     def edited(data: bytes, rng: random.Random) -> bytes:
         packed = io.BytesIO()
@@ -69,7 +69,7 @@ def inside_zip(edit: Callable[[bytes, random.Random], bytes]) -> Callable[..., b
 
 
 def of_safetensors_header(data: bytes, rng: random.Random) -> bytes:
-    """Other values in the header of a safetensors file, its length right again."""
+    """Put other values into the header of a safetensors file, its length right again."""
     length = int.from_bytes(data[:8], "little")
     header = of_json(data[8 : 8 + length], rng)
     return len(header).to_bytes(8, "little") + header + data[8 + length :]

@@ -12,7 +12,7 @@ from PIL import Image
 
 
 def _picture() -> np.ndarray:
-    """A smooth 48x64 picture that no flip or turn leaves alone."""
+    """Draw a smooth 48x64 picture that no flip or turn leaves alone."""
     y, x = np.mgrid[0:48, 0:64]
     rgb = np.stack([40 + x * 3, 30 + y * 4, 200 - x - y], -1).astype(np.uint8)
     rgb[:16, :16], rgb[:16, -16:] = (255, 0, 0), (0, 255, 0)
@@ -64,7 +64,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def png(rows: list[bytes], header: tuple[int, int, int, int], *extra: bytes, adam7=False) -> bytes:
-    """A PNG by hand: unfiltered rows; header (width, height, bit depth, colour type)."""
+    """Write a PNG by hand: unfiltered rows; header (width, height, bit depth, colour type)."""
     ihdr = struct.pack(">IIBBBBB", *header, 0, 0, int(adam7))
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows), 9)
     body = chunk(b"IHDR", ihdr) + b"".join(extra) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
@@ -87,7 +87,7 @@ def interlaced_png(rgb: np.ndarray) -> bytes:
 def tiff(
     pixels: bytes, width: int, height: int, *, bits=8, photometric=1, order="<", **tags
 ) -> bytes:
-    """A one-strip TIFF by hand; further tags as `t339=(type, value)`."""
+    """Write a one-strip TIFF by hand; further tags as `t339=(type, value)`."""
     entries = {256: (4, width), 257: (4, height), 258: (3, bits), 259: (3, 1)}
     entries |= {262: (3, photometric), 273: (4, 8), 277: (3, 1), 278: (4, height)}
     entries |= {279: (4, len(pixels))} | {int(tag[1:]): entry for tag, entry in tags.items()}
@@ -105,7 +105,7 @@ def s15(*values: float) -> bytes:
 
 
 def icc(space: bytes, connection: bytes, name: str, **tags: bytes) -> bytes:
-    """An ICC version 2 profile by hand."""
+    """Write an ICC version 2 profile by hand."""
     text = b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name.encode() + b"\0" * 80
     tags = {"desc": text, "wtpt": b"XYZ \0\0\0\0" + s15(0.9642, 1.0, 0.8249)} | tags
     table, body, start = b"", b"", 132 + 12 * len(tags)
@@ -159,14 +159,14 @@ CMYK_ICC = icc(
 
 
 def adobe_to_srgb(rgb: np.ndarray) -> np.ndarray:
-    """The textbook way, to compare with: linear light, D50, sRGB primaries, sRGB's curve."""
+    """Convert the textbook way, to compare with: linear light, D50, sRGB primaries, sRGB's curve."""
     linear = np.clip((rgb / 255) ** 2.2 @ ADOBE.T @ np.linalg.inv(SRGB).T, 0, 1)
     curve = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.round(curve * 255).astype(np.uint8)
 
 
 def ycck_jpeg(cmyk: np.ndarray) -> bytes:
-    """CMYK as Photoshop stores it: inverted, and its first three channels as YCbCr.
+    """Write CMYK as Photoshop stores it: inverted, and its first three channels as YCbCr.
 
     Pillow writes inverted CMYK without that; so it is given what makes the stored values right,
     and the transform in the Adobe marker is set to 2 (YCCK).
@@ -267,11 +267,7 @@ def _exact() -> dict[str, tuple[bytes, np.ndarray, int]]:
             1,
         ),
         "webp-lossless": (encode(RGB, "WEBP", lossless=True), RGB, 0),
-        "webp-rgba": (
-            encode(rgba, "WEBP", lossless=True, exact=True),
-            on_white(RGB, ALPHA),
-            1,
-        ),
+        "webp-rgba": (encode(rgba, "WEBP", lossless=True, exact=True), on_white(RGB, ALPHA), 1),
         "webp-animated": (encode(RGB, "WEBP", lossless=True, **anim), RGB, 0),
         "gif": (encode(GREY, "GIF"), three(GREY), 0),
         "gif-transparent": (
@@ -313,21 +309,13 @@ def _exact() -> dict[str, tuple[bytes, np.ndarray, int]]:
             0,
         ),
         "tiff-16-bit": (encode(LEVELS, "TIFF"), three(LEVELS_8), 1),
-        "tiff-16-bit-big-endian": (
-            tiff(u16, 4, 2, bits=16, order=">"),
-            three(LEVELS_8),
-            1,
-        ),
+        "tiff-16-bit-big-endian": (tiff(u16, 4, 2, bits=16, order=">"), three(LEVELS_8), 1),
         "tiff-16-bit-white-is-zero": (
             tiff(LEVELS.astype("<u2").tobytes(), 4, 2, bits=16, photometric=0),
             three(255 - LEVELS_8),
             1,
         ),
-        "tiff-12-bit": (
-            twelve,
-            three(np.array([[0, 128, 255, 0, 0]], np.uint8)),
-            1,
-        ),
+        "tiff-12-bit": (twelve, three(np.array([[0, 128, 255, 0, 0]], np.uint8)), 1),
         "tiff-signed-16-bit": (
             tiff(np.array([[0, 100, 255]], "<i2").tobytes(), 3, 1, bits=16, t339=(3, 2)),
             three(np.array([[0, 100, 255]], np.uint8)),
@@ -338,22 +326,14 @@ def _exact() -> dict[str, tuple[bytes, np.ndarray, int]]:
             three(np.array([[0, 128, 255]], np.uint8)),
             0,
         ),
-        "tiff-32-bit": (
-            encode(LEVELS.astype(np.int32), "TIFF"),
-            three(LEVELS_8),
-            1,
-        ),
+        "tiff-32-bit": (encode(LEVELS.astype(np.int32), "TIFF"), three(LEVELS_8), 1),
         "tiff-unsigned-32-bit": (
             tiff(np.array([[0, 2**31, 2**32 - 1]], "<u4").tobytes(), 3, 1, bits=32),
             three(np.array([[0, 128, 255]], np.uint8)),
             0,
         ),
         "tiff-float": (encode(FLOATS, "TIFF"), three(np.round(FLOATS * 255).astype(np.uint8)), 1),
-        "tiff-float-255": (
-            encode(GREY.astype(np.float32), "TIFF"),
-            three(GREY),
-            0,
-        ),
+        "tiff-float-255": (encode(GREY.astype(np.float32), "TIFF"), three(GREY), 0),
         "tiff-float-any": (
             encode(SPREAD, "TIFF"),
             three(np.array([[0, 255], [0, 128]], np.uint8)),
@@ -364,25 +344,13 @@ def _exact() -> dict[str, tuple[bytes, np.ndarray, int]]:
             three(np.array([[0, 128, 0, 0, 255]], np.uint8)),
             0,
         ),
-        "avif-lossless": (
-            encode(GREY, "AVIF", quality=100, subsampling="4:0:0"),
-            three(GREY),
-            1,
-        ),
+        "avif-lossless": (encode(GREY, "AVIF", quality=100, subsampling="4:0:0"), three(GREY), 1),
         "heic-lossless-grey": (heic(GREY), three(GREY), 1),
-        "heic-10-bit": (
-            heic10(RGB),
-            RGB,
-            1,
-        ),
+        "heic-10-bit": (heic10(RGB), RGB, 1),
         "heic-rgba": (heic(rgba, matrix_coefficients=0), on_white(RGB, ALPHA), 1),
         "heic-lossless": (heic(RGB, matrix_coefficients=0), RGB, 0),
         "heif-of-any-codec": (general_heif(), RGB, 0),
-        "heic-several": (
-            _several_heic(),
-            RGB,
-            0,
-        ),
+        "heic-several": (_several_heic(), RGB, 0),
         "1x1": (encode(RGB[:1, :1], "PNG"), RGB[:1, :1], 0),
     }
 
@@ -397,7 +365,7 @@ def heic10(rgb: np.ndarray) -> bytes:
 
 
 def general_heif() -> bytes:
-    """A HEIC whose brands say HEIF and no more."""
+    """Write a HEIC whose brands say HEIF and no more."""
     data = heic(RGB, matrix_coefficients=0)
     assert data[4:12] in (b"ftypheic", b"ftypheix")
     head = data[:32].replace(b"heic", b"mif1").replace(b"heix", b"mif1")
@@ -471,9 +439,9 @@ ORIENTED = {
 }
 
 
-def known_to_pillow(fmt: str, picture: Image.Image | None = None) -> bytes:
-    """A file that Pillow opens and decodes, so that refusing it is our doing."""
-    data = encode(picture or Image.fromarray(RGB), fmt)
+def known_to_pillow(fmt: str) -> bytes:
+    """Write a file that Pillow opens and decodes, so that refusing it is our doing."""
+    data = encode(RGB, fmt)
     Image.open(io.BytesIO(data)).load()
     return data
 
@@ -544,7 +512,7 @@ WHOLE = {
 
 
 def png_bomb(side: int) -> bytes:
-    """All black, 1 bit a pixel: 81 megapixels in 10 kB."""
+    """Write a picture all black, 1 bit a pixel: 81 megapixels in 10 kB."""
     packer = zlib.compressobj(9)
     row = bytes(1 + (side + 7) // 8)
     pixels = b"".join([packer.compress(row * side), packer.flush()])

@@ -85,21 +85,12 @@ def commands(folder: Path, weights: str, photo: Path) -> dict[str, tuple[int, st
     tiny = ["global_size=32", "local_size=16", "num_locals=2", "out_dim=32", "hidden_dim=16"]
     tiny += ["batch_size=4", "epochs=1", "warmup_epochs=0", "max_steps=2", "precision=fp32"]
     look = ["--weights", weights, "--size", "96", "--out", str(out)]
-    told = {}
+    answers = {}
     for words in (
         ["weights", "list"],
         ["attend", str(photo), *look],
         ["segment", str(photo), *look],
-        [
-            "embed",
-            str(photos),
-            "--weights",
-            weights,
-            "--size",
-            "32",
-            "--out",
-            str(folder / "features"),
-        ],
+        ["embed", str(photos), *look, "--size", "32", "--out", str(folder / "features")],
         ["train", "--data", str(photos), "--out", str(folder / "run"), *_set(tiny)],
         ["weights", "fetch", "dino_vits16"],
     ):
@@ -116,8 +107,8 @@ def commands(folder: Path, weights: str, photo: Path) -> dict[str, tuple[int, st
             timeout=300,
         )
         said = (done.stderr or done.stdout).strip().splitlines() or [""]
-        told[" ".join(words[:2])] = (done.returncode, said[-1])
-    return told
+        answers[" ".join(words[:2])] = (done.returncode, said[-1])
+    return answers
 
 
 def _set(settings: list[str]) -> list[str]:
@@ -130,9 +121,9 @@ def main(folder: Path, weights: str, photo: Path) -> None:
     with running(folder, weights) as app:
         pages = visit(app, photo, asked)
         said, noted = app.said(), app.noted("connect")
-    told = commands(folder, weights, photo)
+    answers = commands(folder, weights, photo)
     by_commands = (folder / "commands.txt").read_text().splitlines()
-    answer = {"pages": pages, "commands": told, "asked": asked, "noted": noted}
+    answer = {"pages": pages, "commands": answers, "asked": asked, "noted": noted}
     print(json.dumps({**answer, "by_commands": by_commands, "traceback": "Traceback" in said}))
 
 

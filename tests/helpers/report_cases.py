@@ -11,7 +11,7 @@ SHA = "ab" * 32
 
 
 def knn_report(**changes: Any) -> Report:
-    """k-NN on a small folder."""
+    """Make a report of k-NN on a small folder."""
     values: dict[str, Any] = {
         "task": "knn",
         "weights": {
@@ -39,7 +39,7 @@ def knn_report(**changes: Any) -> Report:
 
 
 def masks_report(**changes: Any) -> Report:
-    """Jaccard over mass of two networks, and of whole photos."""
+    """Make a report of Jaccard over mass of two networks, and of whole photos."""
     rows: list[dict[str, Any]] = [
         {
             "network": network,
@@ -64,7 +64,7 @@ def masks_report(**changes: Any) -> Report:
 
 
 def ablation_report() -> Report:
-    """Two variants with curves of three points."""
+    """Make a report of two variants with curves of three points."""
     rows: list[dict[str, Any]] = [
         {"part": "end", "variant": name, "knn": knn, "max_entropy": 3.47, "collapse": None}
         for name, knn in (("full", 40.0), ("no-centering", 12.0))
@@ -79,8 +79,13 @@ def ablation_report() -> Report:
 
 
 def write_history(folder: Path, *lines: Report | str) -> Path:
-    """A history.jsonl of reports, and of lines as they are."""
+    """Write a history.jsonl of reports, and of lines as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     text = [one if isinstance(one, str) else json.dumps(asdict(one)) for one in lines]
     (folder / "history.jsonl").write_text("\n".join(text) + "\n")
     return folder
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """Read what an evaluation wrote."""
+    return json.loads((folder / "results.json").read_text())

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def pattern(number: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A smooth colourful picture uint8 [height,width,3], another one for each number."""
+    """Draw a smooth colourful picture uint8 [height,width,3], another one for each number."""
     coarse = np.random.default_rng(number).integers(0, 256, (4, 5, 3)).astype(np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
@@ -20,7 +20,7 @@ def save(rgb: np.ndarray, path: Path) -> Path:
 
 
 def class_folder(root: Path, *, num_classes: int = 3, num_photos: int = 4) -> Path:
-    """A sub-folder a class, whose photos are one pattern with a little noise."""
+    """Write a sub-folder a class, whose photos are one pattern with a little noise."""
     for label in range(num_classes):
         for number in range(num_photos):
             noise = np.random.default_rng(100 * label + number).normal(0, 12, (48, 64, 3))
@@ -30,7 +30,7 @@ def class_folder(root: Path, *, num_classes: int = 3, num_photos: int = 4) -> Pa
 
 
 def benchmark(root: Path) -> dict:
-    """jpg/ with five photos and two queries, and the ground truth as the original names its parts.
+    """Write jpg/ with five photos and two queries, and the ground truth as the original names its parts.
 
     The box of query 0 is image 0; the rest of its photo is image 4, which is nothing to it.
     """

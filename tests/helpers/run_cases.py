@@ -77,7 +77,7 @@ CONFIG = TrainConfig(
 def make_run(
     root: Path, name: str, *, status: str = "finished", steps: int = 30, knn=(20.0, 31.4), **more
 ) -> Path:
-    """A run's folder as the engine leaves it."""
+    """Write a run's folder as the engine leaves it."""
     run = root / name
     (run / "checkpoints").mkdir(parents=True)
     (run / "config.json").write_text(CONFIG.to_json())

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.chromium import ROOT, free_port, wait_for
 
 
 @dataclass
@@ -33,11 +32,11 @@ class App:
         return f"http://127.0.0.1:{self.port}"
 
     def memory_bytes(self) -> int:
-        """What it holds in memory now."""
+        """Count the bytes it holds in memory now."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * 4096
 
     def noted(self, kind: str) -> list[str]:
-        """What comes after "load" or "connect" in its notes."""
+        """List what comes after "load" or "connect" in its notes."""
         lines = self.notes.read_text().splitlines()
         return [line.removeprefix(f"{kind} ") for line in lines if line.startswith(f"{kind} ")]
 
@@ -47,7 +46,7 @@ class App:
     def request(
         self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
-        """One request, its path as it is; `Host` is the server's own unless it is given."""
+        """Make one request, its path as it is; `Host` is the server's own unless it is given."""
         named = {"Host": f"127.0.0.1:{self.port}"} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
@@ -85,21 +84,15 @@ class App:
 
 
 def watched(notes: Path) -> dict[str, str]:
-    """Environment in which Python notes connections that leave this machine (see watching/)."""
+    """Make the environment in which Python notes connections that leave this machine (see watching/)."""
     notes.touch()
     return {"DINO_NOTES": str(notes), "PYTHONPATH": str(ROOT / "tests" / "helpers" / "watching")}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def start(
     folder: Path, weights: Path | str, *, port: int | None = None, log: str = "log.txt", **more: str
 ) -> App:
-    """The app on files below `folder`, once it answers; `more` of its environment."""
+    """Start the app on files below `folder`, and wait until it answers; `more` of its environment."""
     port = port or free_port()
     (folder / "checkpoints").mkdir(exist_ok=True)
     (folder / "data").mkdir(exist_ok=True)
@@ -122,14 +115,8 @@ def start(
             start_new_session=True,
         )
     app = App(process, port, folder / log, folder / "notes.txt")
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        assert process.poll() is None, app.said()
-        with contextlib.suppress(OSError):
-            if app.request("/_stcore/health")[0] == 200:
-                return app
-        time.sleep(0.2)
-    raise AssertionError(f"the app did not start: {app.said()}")
+    wait_for(app.address, process, app.log)
+    return app
 
 
 def end(app: App) -> None:
@@ -141,7 +128,7 @@ def end(app: App) -> None:
 
 @contextlib.contextmanager
 def running(folder: Path, weights: Path | str, **options: str) -> Iterator[App]:
-    """`start`, and `end` in the end."""
+    """Start the app, and end it in the end."""
     app = start(folder, weights, **options)
     try:
         yield app

@@ -35,7 +35,7 @@ class Shown:
 
     @property
     def kind(self) -> str:
-        """Its name in streamlit.proto.Element."""
+        """Name it as in streamlit.proto.Element."""
         return str(self.element.WhichOneof("type"))
 
     @property
@@ -44,7 +44,7 @@ class Shown:
 
     @cached_property
     def words(self) -> str:
-        """Everything in it that can be read; as it was sent, for protobuf's own text takes long."""
+        """Gather everything in it that can be read; as it was sent, for protobuf's own text takes long."""
         return self.element.SerializeToString().decode("utf-8", "replace")
 
 
@@ -80,11 +80,11 @@ class Session:
         await self._socket.close()
 
     def words(self) -> str:
-        """All that the page shows, an element a line."""
+        """Gather all that the page shows, an element a line."""
         return "\n".join(shown.words for shown in self._shown.values())
 
     def kinds(self) -> set[str]:
-        """Of what kinds the elements of the page are."""
+        """Say of what kinds the elements of the page are."""
         return {shown.kind for shown in self._shown.values()}
 
     async def slide(self, label: str, value: float) -> None:

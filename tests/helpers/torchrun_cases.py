@@ -1,6 +1,5 @@
 """Processes that torchrun starts, for tests of what several do together."""
 
-import json
 import os
 import subprocess
 import sys
@@ -48,7 +47,7 @@ def launch(
 def launch_well(
     *words: object, processes: int = 2, cwd: Path, env: Mapping[str, object] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`launch` that has to end with 0; the assertion shows what was said."""
+    """Launch what has to end with 0; the assertion shows what was said."""
     done = launch(*words, processes=processes, cwd=cwd, env=env)
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr[-6000:]}"
     return done
@@ -59,10 +58,6 @@ def _fell_over(said: str) -> bool:
     first = said.partition("Root Cause")[2]  # the others are ended by torchrun, with a signal too
     lost = ("Connection closed by peer", "Connection reset by peer", "RendezvousTimeoutError")
     return "Signal " in first or any(sign in said for sign in lost)
-
-
-def rows_of(folder: Path) -> list[dict]:
-    return json.loads((folder / "results.json").read_text())["rows"]
 
 
 def compare(one: list[dict], two: list[dict]) -> None:

@@ -25,7 +25,7 @@ TINY = TrainConfig(
 
 
 def write_photos(root: Path, count: int, *, brighter: int = 0) -> Path:
-    """`count` photos of noise, 50×40 px, in turns in the folders a and b; b's `brighter` by so much."""
+    """Write `count` photos of noise, 50×40 px, in turns in the folders a and b; b's `brighter` by so much."""
     rng = np.random.default_rng(0)
     for index in range(count):
         path = root / "ab"[index % 2] / f"{index:02d}.png"

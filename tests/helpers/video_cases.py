@@ -15,7 +15,7 @@ SHAPE = (64, 128)  # which the network sees at its own size
 
 
 def scene(number: int) -> np.ndarray:
-    """Labels of frame `number`: a 24×24 px square that moves 8 px to the right a frame, and one of
+    """Draw the labels of frame `number`: a 24×24 px square that moves 8 px to the right a frame, and one of
     16×16 px that stays."""
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[8:32, 8 * number : 8 * number + 24] = 1
@@ -24,19 +24,20 @@ def scene(number: int) -> np.ndarray:
 
 
 def colored(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A frame of labels in their colours, with noise, so that no two patches tie."""
+    """Draw a frame of labels in their colours, with noise, so that no two patches tie."""
     noise = rng.normal(0, 4, (*labels.shape, 3))
     return np.clip(COLORS[labels] + noise, 0, 255).astype(np.uint8)
 
 
-def write_davis(root: Path, *, year: int = 2017, num_frames: int = 6, names=("one", "two")) -> Path:
-    """A DAVIS folder in which the squares are coloured; both sequences are alike but for noise."""
+def write_davis(root: Path, *, year: int = 2017) -> Path:
+    """Write a DAVIS folder of two sequences of six frames in which the squares are coloured; both are alike but
+    for noise."""
     rng = np.random.default_rng(0)
-    for name in names:
+    for name in ("one", "two"):
         frames, masks = (root / kind / "480p" / name for kind in ("JPEGImages", "Annotations"))
         frames.mkdir(parents=True)
         masks.mkdir(parents=True)
-        for number in range(num_frames):
+        for number in range(6):
             labels = scene(number)
             picture = Image.fromarray(colored(labels, rng))
             picture.save(frames / f"{number:05}.jpg", quality=95)

@@ -14,6 +14,15 @@ from torch import Tensor
 
 DIM, DEPTH, PATCH, GRID, MLP = 128, 2, 4, 3, 256
 
+State = dict[str, Tensor]
+
+
+def assert_same(found: State, expected: State) -> None:
+    """Check that all tensors are there, equal, and no others."""
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+
 
 def canonical_vit(
     *,
@@ -23,8 +32,8 @@ def canonical_vit(
     dim: int = DIM,
     grid: tuple[int, int] = (GRID, GRID),
     seed: int = 0,
-) -> dict[str, Tensor]:
-    """Random tensors under timm's names; every one different from every other."""
+) -> State:
+    """Draw random tensors under timm's names; every one different from every other."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
@@ -62,20 +71,20 @@ def canonical_vit(
     return state
 
 
-def prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def prefixed(state: State, prefix: str) -> State:
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
-def unfold_registers(state: dict[str, Tensor], position: Tensor) -> dict[str, Tensor]:
-    """The original's form: `position` [1,1,D] taken out of the CLS token, into the embedding."""
+def unfold_registers(state: State, position: Tensor) -> State:
+    """Give the original's form: `position` [1,1,D] taken out of the CLS token, into the embedding."""
     state = dict(state)
     state["cls_token"] = state["cls_token"] - position
     state["pos_embed"] = torch.cat([position, state["pos_embed"]], dim=1)
     return state
 
 
-def head(dim: int = DIM) -> dict[str, Tensor]:
-    """A DINO projection head, with a batch norm."""
+def head(dim: int = DIM) -> State:
+    """Build a DINO projection head, with a batch norm."""
     return {
         "mlp.0.weight": torch.ones(8, dim),
         "mlp.0.bias": torch.zeros(8),
@@ -86,10 +95,8 @@ def head(dim: int = DIM) -> dict[str, Tensor]:
     }
 
 
-def original_full(
-    student: dict[str, Tensor], teacher: dict[str, Tensor], *, teacher_prefix: str = ""
-) -> dict[str, object]:
-    """What the original's main_dino.py saves."""
+def original_full(student: State, teacher: State, *, teacher_prefix: str = "") -> dict[str, object]:
+    """Build what the original's main_dino.py saves."""
     return {
         "student": prefixed(student, "module.backbone.") | prefixed(head(), "module.head."),
         "teacher": prefixed(teacher, f"{teacher_prefix}backbone.")
@@ -105,8 +112,8 @@ def original_full(
     }
 
 
-def own_run(student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str, object]:
-    """What our own training saves."""
+def own_run(student: State, teacher: State) -> dict[str, object]:
+    """Build what our own training saves."""
     return {
         "student": prefixed(student, "backbone.") | prefixed(head(), "head."),
         "teacher": prefixed(teacher, "backbone.") | prefixed(head(), "head."),
@@ -120,22 +127,15 @@ def own_run(student: dict[str, Tensor], teacher: dict[str, Tensor]) -> dict[str,
     }
 
 
-def hugging_face_vit(state: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
-    """transformers' ViTModel, which DINO v1 weights are published in."""
-    return _hugging_face(
-        state,
-        prefix,
-        {
-            "norm1": "layernorm_before",
-            "norm2": "layernorm_after",
-            "mlp.fc1": "intermediate.dense",
-            "mlp.fc2": "output.dense",
-        },
-    )
+def hugging_face_vit(state: State, prefix: str = "") -> State:
+    """Rename as transformers' ViTModel, which DINO v1 weights are published in."""
+    names = {"norm1": "layernorm_before", "norm2": "layernorm_after"}
+    names |= {"mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}
+    return _hugging_face(state, prefix, names)
 
 
-def hugging_face_dinov2(state: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
-    """transformers' Dinov2Model, Dinov2WithRegistersModel."""
+def hugging_face_dinov2(state: State, prefix: str = "") -> State:
+    """Rename as transformers' Dinov2Model and Dinov2WithRegistersModel."""
     names = {"norm1": "norm1", "norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
     names |= {"ls1": "layer_scale1", "ls2": "layer_scale2"}
     dim = state["cls_token"].shape[-1]
@@ -145,10 +145,8 @@ def hugging_face_dinov2(state: dict[str, Tensor], prefix: str = "") -> dict[str,
     }
 
 
-def _hugging_face(
-    state: dict[str, Tensor], prefix: str, names: dict[str, str]
-) -> dict[str, Tensor]:
-    out: dict[str, Tensor] = {}
+def _hugging_face(state: State, prefix: str, names: dict[str, str]) -> State:
+    out: State = {}
     whole = {
         "cls_token": "embeddings.cls_token",
         "pos_embed": "embeddings.position_embeddings",
@@ -176,8 +174,8 @@ def _hugging_face(
     return out
 
 
-def original_dinov2(state: dict[str, Tensor], *, chunked: bool = False) -> dict[str, Tensor]:
-    """The original dinov2: mask token, register_tokens, w12/w3, blocks in chunks while training."""
+def original_dinov2(state: State, *, chunked: bool = False) -> State:
+    """Rename as the original dinov2: mask token, register_tokens, w12/w3, blocks in chunks while training."""
     dim = state["cls_token"].shape[-1]
     out = {"mask_token": torch.zeros(1, dim)}
     swiglu = state["blocks.0.mlp.fc1.weight"].shape[0] == 2 * MLP
@@ -192,14 +190,14 @@ def original_dinov2(state: dict[str, Tensor], *, chunked: bool = False) -> dict[
 
 
 def onnx_dinov2(
-    state: dict[str, Tensor],
+    state: State,
     path: Path,
     *,
     order: tuple[str, ...] = ("key", "value", "query"),
     graph: bool = True,
     bias_first: bool = True,
 ) -> None:
-    """An export of Hugging Face's Dinov2 as torch writes it.
+    """Write an export of Hugging Face's Dinov2 as torch writes it.
 
     Matrices lose their names and are transposed; each goes into a MatMul whose result meets the
     named bias in an Add. The matrices are numbered in the order in which the graph uses them.
@@ -207,7 +205,7 @@ def onnx_dinov2(
     written = hugging_face_dinov2(state, "backbone.")
     del written["backbone.embeddings.mask_token"]  # unused, so not exported
     positions = written.pop("backbone.embeddings.position_embeddings")
-    tensors: dict[str, Tensor] = {
+    tensors: State = {
         "onnx::Concat_900": positions[:, :1],
         "onnx::Reshape_901": positions[:, 1:],
     }

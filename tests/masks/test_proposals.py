@@ -10,8 +10,9 @@ from dino.attention.mass import attention_mask
 from dino.attention.thresholds import cluster_mask, otsu_mask
 from dino.errors import UserError
 from dino.masks.cleanup import clean
-from dino.masks.proposals import MaskSettings, cluster_labels, patch_mask, propose, propose_from
+from dino.masks.proposals import cluster_labels, patch_mask, propose, propose_from
 from dino.masks.refine import refine_mask
+from dino.masks.settings import MaskSettings
 
 FULL = MaskSettings(
     size=96,
@@ -72,6 +73,9 @@ def test_settings_that_are_not_named_take_their_defaults():
         ('{"min_area": null}', "min_area is None"),
         ('{"refine": "snap"}', "refine is 'snap'"),
         ('{"fit": "crop"}', "fit is 'crop'"),
+        ('{"objects": 0}', "objects is 0"),
+        ('{"objects": true}', "objects is True"),
+        ('{"keys": "raw"}', "keys is 'raw'"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_sentence(text, says):

@@ -1,7 +1,6 @@
 """Masks of objects found in keys: one each, tidied each, together, exported, and proposed."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from PIL import Image
 import dino
 from dino.annotation.editing import proposed_state
 from dino.attention.photo import attend
-from dino.cli.main import run
 from dino.errors import UserError
 from dino.masks import coco
 from dino.masks.cleanup import clean
@@ -100,20 +98,6 @@ def test_attention_is_not_taken_for_keys(scene):
         propose_from(attend(backbone, rgb, size=96), rgb, MaskSettings(method="lost"))
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ('{"objects": 0}', "objects is 0"),
-        ('{"objects": true}', "objects is True"),
-        ('{"keys": "raw"}', "keys is 'raw'"),
-    ],
-)
-def test_wrong_settings_are_refused_in_one_sentence(text, says):
-    with pytest.raises(UserError) as caught:
-        MaskSettings.from_json(text)
-    assert says in str(caught.value)
-
-
 def test_coco_of_two_objects_and_of_none_by_hand():
     left, right, nothing = (np.zeros((2, 4), bool) for _ in range(3))
     left[:, 0], right[1, 2:] = True, True
@@ -129,27 +113,12 @@ def test_coco_of_two_objects_and_of_none_by_hand():
     assert document["annotations"][1]["segmentation"] == {"size": [2, 4], "counts": [5, 1, 1, 1]}
 
 
-def test_segment_writes_each_object_and_annotates_it(
-    scene, photo_file, small_weights, monkeypatch, tmp_path
-):
+def test_segment_writes_each_object_and_annotates_it(scene, cli, photo_file, tmp_path):
     backbone, rgb, _ = scene
-    monkeypatch.chdir(tmp_path)
-    words = ["segment", photo_file, "--weights", small_weights, "--size", 96, "--precision", "fp32"]
-    words += [
-        "--method",
-        "maskcut",
-        "--objects",
-        4,
-        "--keys",
-        "plain",
-        "--heads",
-        "0,2",
-        "--fill-holes",
-    ]
-    monkeypatch.setattr(sys, "argv", ["dino", *map(str, words)])
-    with pytest.raises(SystemExit) as caught:
-        run()
-    assert not caught.value.code
+    options = ("--method", "maskcut", "--objects", 4, "--keys", "plain", "--heads", "0,2")
+    look = ("--size", 96, "--precision", "fp32", "--fill-holes")
+    code, _, err = cli("segment", photo_file, *look, *options)
+    assert code == 0, err
     settings = MaskSettings(
         size=96, method="maskcut", objects=4, keys="plain", heads=(0, 2), fill_holes=True
     )

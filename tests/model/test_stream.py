@@ -7,8 +7,8 @@ from helpers.attention_cases import (
     plain_projections,
     plain_states,
     small_vit,
-    wrapped,
 )
+from helpers.backbone_cases import wrapped
 
 from dino.errors import UserError
 from dino.model import forward

@@ -64,8 +64,8 @@ def watch(folder: Path, seed: int, first: int, last: int, found: Found) -> int:
                     found.faults.append(f"{begun}: no answer in {allowed} s")
                     return begun.get("case", first) + 1
                 continue
-            line = child.stdout.readline()
-            if not line:
+            text = child.stdout.readline()
+            if not text:
                 if child.wait() == 0:
                     return last
                 errors.seek(0)
@@ -74,16 +74,16 @@ def watch(folder: Path, seed: int, first: int, last: int, found: Found) -> int:
                 )
                 assert begun, found.faults  # a whole file was not even read
                 return begun["case"] + 1
-            told = json.loads(line)
-            if "doors" in told:
-                found.num_doors = len(told["doors"])
-            elif "outcome" in told:
+            line = json.loads(text)
+            if "doors" in line:
+                found.num_doors = len(line["doors"])
+            elif "outcome" in line:
                 found.slowest_s = max(found.slowest_s, time.monotonic() - since)
-                found.outcomes[told["outcome"]] += 1
-                if told["outcome"] == "fault":
-                    found.faults.append(f"{begun}: {told['told']}")
+                found.outcomes[line["outcome"]] += 1
+                if line["outcome"] == "fault":
+                    found.faults.append(f"{begun}: {line['message']}")
             else:
-                begun = told
+                begun = line
             since, allowed = time.monotonic(), HANG_S if begun else START_S
     finally:
         child.kill()

@@ -171,7 +171,7 @@ def test_members_of_archives_stay_inside(tmp_path, figure):
         assert not any(path.is_symlink() for path in inside)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert all(path.is_relative_to(tmp_path / "out") for path in written)
-    assert not list(tmp_path.rglob(".unpacking-*"))
+    assert not list(tmp_path.rglob(".unfinished-*"))
     figure(
         4,
         f"{len(HOSTILE)} names for members of ZIPs; links, devices and bombs in tests/media/test_archive.py",

@@ -9,7 +9,8 @@ from helpers.training_cases import TINY, write_photos
 
 import dino
 from dino.attention import photo
-from dino.masks.proposals import MaskSettings, propose_objects
+from dino.masks.proposals import propose_objects
+from dino.masks.settings import MaskSettings
 from dino.media.images import read
 from dino.training.loop import fit
 from dino.training.runs.checkpoint import load_newest

@@ -292,44 +292,33 @@ def test_a_checkpoint_names_heads_and_grid_that_its_tensors_do_not_show(photos, 
     assert (facts["embed_dim"], facts["num_heads"], facts["grid"]) == (96, 2, (2, 3))
 
 
-def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, monkeypatch, capsys):
-    from dino.cli.main import run as cli
-
+def test_the_command_line_trains_stops_resumes_and_lists(photos, tmp_path, command):
     def call(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["dino", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            cli()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out + captured.err
+        code, out, err = command(*words)
+        return code, out + err
 
-    sizes = [
-        "global_size=32",
-        "local_size=16",
-        "num_locals=2",
-        "out_dim=32",
-        "hidden_dim=16",
-        "batch_size=4",
-    ]
-    sizes += ["epochs=2", "warmup_epochs=0", "save_every=1", "log_every=1", "precision=fp32"]
+    sizes = ["global_size=32", "local_size=16", "num_locals=2", "out_dim=32", "hidden_dim=16"]
+    sizes += ["batch_size=4", "epochs=2", "warmup_epochs=0", "save_every=1", "log_every=1"]
+    sizes += ["precision=fp32"]
     settings = [word for item in sizes for word in ("--set", item)]
-    command = ["train", "--data", photos, "--out", tmp_path / "runs" / "one", "--workers", 0]
-    code, said = call(*command, *settings, "--dry-run")
+    train = ["train", "--data", photos, "--out", tmp_path / "runs" / "one", "--workers", 0]
+    code, said = call(*train, *settings, "--dry-run")
     assert code == 0
     assert "photos   9 (50×40 px)" in said
     assert "steps    4, 2 an epoch" in said
     assert "time     about" in said
     assert not (tmp_path / "runs").exists()
-    code, said = call(*command, *settings, "--set", "max_steps=2")
+    code, said = call(*train, *settings, "--set", "max_steps=2")
     assert code == 0, said
     assert "step 2/2" in said
     code, said = call("runs", tmp_path / "runs")
     assert "finished, step 2" in said
     code, said = call("resume", tmp_path / "runs" / "one", "--workers", 0)
     assert code == 0, said
-    code, said = call(*command, *settings)
+    code, said = call(*train, *settings)
     assert code == 2
     assert "holds a run already" in said
-    code, said = call(*command, "--set", "colour=red")
+    code, said = call(*train, "--set", "colour=red")
     assert code == 2
     assert "expected name=value" in said
 

@@ -1,13 +1,10 @@
 """Means of weights: by hand, weighted, and refused where there is none."""
 
-import sys
-
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import dino
-from dino.cli.main import run
 from dino.errors import UserError, WeightsError
 from dino.weights import load_model
 from dino.weights.conversion import average
@@ -64,13 +61,10 @@ def test_other_shapes_and_single_sources_are_refused(small_weights, tmp_path):
     assert not (tmp_path / "x.safetensors").exists()
 
 
-def test_the_command_writes_the_same(small_weights, tmp_path, monkeypatch, capsys):
-    words = ["weights", "average", str(small_weights), str(small_weights)]
-    out = ["--out", str(tmp_path / "same.safetensors"), "--dtype", "fp32", "--shares", "1,1"]
-    monkeypatch.setattr(sys, "argv", ["dino", *words, *out])
-    with pytest.raises(SystemExit) as ended:
-        run()
-    assert not ended.value.code, capsys.readouterr().err
+def test_the_command_writes_the_same(command, small_weights, tmp_path):
+    out = ("--out", tmp_path / "same.safetensors", "--dtype", "fp32", "--shares", "1,1")
+    code, _, err = command("weights", "average", small_weights, small_weights, *out)
+    assert code == 0, err
     one, same = (
         load_model(path).weights_sha256 for path in (small_weights, tmp_path / "same.safetensors")
     )

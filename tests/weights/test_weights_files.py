@@ -16,11 +16,11 @@ import onnx
 import pytest
 import torch
 from helpers import weights_cases as cases
+from helpers.weights_cases import State, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from safetensors.torch import save_file
-from torch import Tensor
 
 from dino.errors import UserError, WeightsError
 from dino.weights import ZOO, convert, info, load, load_model
@@ -31,14 +31,6 @@ from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 
 PLAIN = cases.canonical_vit()
 SCALED = cases.canonical_vit(layer_scale=True)
-
-State = dict[str, Tensor]
-
-
-def assert_same(found: State, expected: State) -> None:
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        assert torch.equal(found[name], tensor), name
 
 
 def canonical_of(path: Path) -> State:

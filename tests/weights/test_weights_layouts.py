@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import weights_cases as cases
-from torch import Tensor
+from helpers.weights_cases import State, assert_same
 
 from dino.errors import WeightsError
 from dino.weights import ZOO, load_model
@@ -18,14 +18,6 @@ from dino.weights.saving import digest
 PLAIN = cases.canonical_vit()
 SCALED = cases.canonical_vit(layer_scale=True)
 OTHER = cases.canonical_vit(seed=1)
-
-State = dict[str, Tensor]
-
-
-def assert_same(found: State, expected: State) -> None:
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        assert torch.equal(found[name], tensor), name
 
 
 # --- one layout a case: what is read must be exactly what was written ---------------------------

@@ -17,7 +17,7 @@ from app.text import plain_text, sentence
 from dino.annotation.editing import apply_paintings, edit_size, reduce
 from dino.annotation.session import ACCEPTED, REJECTED, TODO, PhotoState, Session
 from dino.errors import UserError
-from dino.masks.proposals import MaskSettings
+from dino.masks.settings import MaskSettings
 from dino.media import regions
 from dino.model.backbone import Backbone
 

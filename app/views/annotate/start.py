@@ -14,7 +14,7 @@ from dino.annotation.creation import create
 from dino.annotation.session import annotations_folder
 from dino.attention.mass import DEFAULT_MASS
 from dino.errors import UserError
-from dino.masks.proposals import MaskSettings
+from dino.masks.settings import MaskSettings
 from dino.model.backbone import Backbone
 
 BEGUN = "annotate_begun"

@@ -14,7 +14,8 @@ from app.views.attention.scene import Scene
 from dino.attention.heads import Agreement, agreement, query_distance, ranked
 from dino.attention.mass import DEFAULT_MASS, entropy
 from dino.errors import UserError
-from dino.masks.proposals import MaskSettings, propose_from
+from dino.masks.proposals import propose_from
+from dino.masks.settings import MaskSettings
 
 ENTROPY, DISTANCE, JACCARD, INSIDE = "entropy", "distance", "Jaccard", "share inside"
 _OWN, _UPLOADED = "mask of the heads' mean", "uploaded mask"

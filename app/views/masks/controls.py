@@ -10,7 +10,7 @@ from dino.attention.mass import DEFAULT_MASS
 from dino.attention.thresholds import DEFAULT_CLUSTERS
 from dino.masks.discovery import methods
 from dino.masks.discovery.methods import DEFAULT_OBJECTS, MAX_OBJECTS
-from dino.masks.proposals import MaskSettings
+from dino.masks.settings import MaskSettings
 
 NAMES = {method: name for name, method in METHODS.items()}
 KEYS = {

@@ -18,8 +18,8 @@ from app.views.masks.scene import VIEWS, Scene
 from dino.attention.figures import attention_histogram
 from dino.attention.photo import PhotoAttention
 from dino.errors import UserError
-from dino.masks.proposals import MaskSettings
 from dino.masks.reference import HeadScores, score_heads
+from dino.masks.settings import MaskSettings
 from dino.media import draw
 from dino.media.draw import diverging_heat
 from dino.media.regions import jaccard

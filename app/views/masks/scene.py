@@ -12,8 +12,7 @@ from app.views.masks import controls
 from dino.attention.photo import PhotoAttention
 from dino.masks import proposals
 from dino.masks.discovery.methods import Discovery
-from dino.masks.proposals import MaskSettings
-from dino.masks.settings import Mask
+from dino.masks.settings import Mask, MaskSettings
 from dino.media import draw
 from dino.media.draw import objects_outline, objects_overlay
 from dino.model.backbone import Backbone

@@ -87,7 +87,9 @@ def ablation(
     configs = variant_configs(base, names)
     found = _run_all(configs, data, runs or out / "runs", knn=knn, device=device, workers=workers)
     if run.is_first():
-        settings = {"preset": preset.value, "variants": names, **_in_common(base)}
+        # What differs from the paper's recipe in all variants, but for the parts they are about.
+        in_common = variant_configs(base, ["full"])["full"].changes()
+        settings = {"preset": preset.value, "variants": names, **in_common}
         measured: run.Row = {
             "path": str(data),
             "num_images": num_photos,
@@ -133,14 +135,6 @@ def _base(
         "keep": 1,
     }
     return replace(config, **{name: value for name, value in own.items() if name not in given})
-
-
-def _in_common(base: "TrainConfig") -> run.Row:
-    """Collect what differs from the paper's recipe in all variants, but for the parts they are about."""
-    from dino.training.ablation import variant_configs
-
-    (whole,) = variant_configs(base, ["full"]).values()
-    return whole.changes()
 
 
 def _run_all(

@@ -166,10 +166,8 @@ def _rows(results: "dict[str, SegmentationResult]") -> list[run.Row]:
     for role, result in results.items():
         for found in result.discovery[:-1]:
             rows.append({"network": role, "method": found.method, "mass": None, **asdict(found)})
-    for whole in results["weights"].discovery[
-        -1:
-    ]:  # the whole photo as an object, which needs none
-        baseline |= asdict(whole)
+    if discovery := results["weights"].discovery:  # the last is the whole photo as an object
+        baseline |= asdict(discovery[-1])
     return [*rows, baseline]
 
 

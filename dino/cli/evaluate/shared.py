@@ -36,7 +36,7 @@ RandomTwin = Annotated[
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation that has evaluation, with its weights loaded; `begin` makes it.
+    """An evaluation that has begun, with its weights loaded; `begin` makes it.
 
     `world` is all processes that torchrun started; `cache` keeps features.
     """

@@ -6,12 +6,12 @@ copy_sorted("photos", choose_places(paths, groups), "photos-sorted")       # pho
 
 import io
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dino.errors import UserError
+from dino.system.files import make_folder_atomically
 
 MAX_ZIP_BYTES = 2**30  # made in memory
 
@@ -47,20 +47,12 @@ def copy_sorted(root: str | Path, wanted: Mapping[str, str], target: str | Path)
     if target.exists() or target.is_symlink():
         raise UserError(f"{target.name} exists already; choose another name")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=target.parent, prefix=".copying-"))
-    except OSError as error:
-        raise UserError(f"{target} cannot be made ({error.strerror}); choose another") from error
-    try:
-        copied = [_copy(root / path, unfinished / place) for path, place in wanted.items()]
-        if not any(copied):
-            raise UserError("none of the photos is there any more; embed the folder again")
-        unfinished.chmod(0o755)  # mkdtemp made it for its owner alone
-        unfinished.rename(target)
+        with make_folder_atomically(target) as unfinished:
+            copied = [_copy(root / path, unfinished / place) for path, place in wanted.items()]
+            if not any(copied):
+                raise UserError("none of the photos is there any more; embed the folder again")
     except OSError as error:
         raise UserError(f"the photos were not copied ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return sum(copied)
 
 

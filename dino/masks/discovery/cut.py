@@ -40,7 +40,7 @@ def second_eigenvector(edges: NDArray[np.float32]) -> NDArray[np.float64] | None
 
     Found as y = D^−½ z, z the largest eigenvector of D^−½ W D^−½ but for the trivial D^½·1, which is
     taken out beforehand. Lanczos from a fixed start gives the same for the same edges; where it
-    does not settle the whole matrix is decomposed.
+    does not converge the whole matrix is decomposed.
 
     Args:
         edges: [N,N] of 0 and 1, symmetric.
@@ -63,7 +63,7 @@ def second_eigenvector(edges: NDArray[np.float32]) -> NDArray[np.float64] | None
 def _lanczos(
     edges: NDArray[np.float32], scale: NDArray[np.float64], trivial: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
-    """Find the largest eigenvector by Lanczos; None where it does not settle."""
+    """Find the largest eigenvector by Lanczos; None where it does not converge."""
     num = len(edges)
     exact = edges.astype(np.float64)  # where the graph falls apart, ε alone decides
 

@@ -16,7 +16,8 @@ from app.views.annotate import queue
 from dino.annotation.session import annotations_folder, open_session
 from dino.attention import photo
 from dino.errors import UserError
-from dino.masks.proposals import MaskSettings, propose
+from dino.masks.proposals import propose
+from dino.masks.settings import MaskSettings
 from dino.media import regions
 
 SIZE = (120, 160)

@@ -15,8 +15,9 @@ import dino
 from app.state.selection import bundled_photos
 from app.ui import layout
 from dino.attention import photo as attention_photo
-from dino.masks.proposals import MaskSettings, patch_masks, propose
+from dino.masks.proposals import patch_masks, propose
 from dino.masks.reference import score_heads
+from dino.masks.settings import MaskSettings
 from dino.media.regions import jaccard
 from dino.system.files import results_name
 

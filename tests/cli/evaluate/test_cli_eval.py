@@ -4,10 +4,10 @@ import csv
 import json
 import os
 from dataclasses import asdict
-from functools import partial
 
 import numpy as np
 import pytest
+from helpers.report_cases import results
 from PIL import Image
 
 import dino
@@ -18,14 +18,6 @@ from dino.features.embedding import embed_folder
 from dino.media.photo_folders import open_folder
 
 COLOURS = {"blue": (60, 60, 200), "red": (200, 60, 60)}
-
-
-@pytest.fixture
-def cli(command, monkeypatch, small_weights, tmp_path):
-    """`cli("knn", …)` → (exit code, stdout, stderr), in an empty folder with small weights."""
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    return partial(command, "eval")
 
 
 @pytest.fixture
@@ -52,10 +44,6 @@ def masks(tmp_path, photo_file):
     disc = (y - 60) ** 2 + (x - 100) ** 2 < 30**2
     Image.fromarray(disc).save(tmp_path / "outlined" / "masks" / "disc.png")
     return tmp_path / "outlined"
-
-
-def results(folder) -> dict:
-    return json.loads((folder / "results.json").read_text())
 
 
 def cache_files(tmp_path) -> dict:

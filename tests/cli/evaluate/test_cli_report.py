@@ -7,8 +7,8 @@ from helpers.report_cases import knn_report, masks_report, write_history
 
 
 @pytest.fixture
-def cli(command):
-    return partial(command, "eval", "report")
+def cli(cli):
+    return partial(cli, "report")
 
 
 def test_several_folders_make_one_report(cli, tmp_path):

@@ -1,13 +1,12 @@
 """`eval retrieval` and `eval copies` on the command line: figures, sheets, exit codes, two processes."""
 
-import json
 import pickle
-from functools import partial
 
 import numpy as np
 import pytest
+from helpers.report_cases import results
 from helpers.retrieval_cases import benchmark, class_folder, pattern, save
-from helpers.torchrun_cases import compare, launch, rows_of
+from helpers.torchrun_cases import compare, launch
 from PIL import Image
 
 import dino
@@ -21,14 +20,6 @@ QUICK = ("--size", 64, "--workers", 0, "--precision", "fp32", "--device", "cpu",
 
 
 @pytest.fixture
-def cli(command, monkeypatch, small_weights, tmp_path):
-    """`cli("retrieval", …)` → (exit code, stdout, stderr), with small weights."""
-    monkeypatch.setenv("DINO_WEIGHTS", str(small_weights))
-    monkeypatch.setenv("DINO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    return partial(command, "eval")
-
-
-@pytest.fixture
 def classes(tmp_path):
     return class_folder(tmp_path / "photos")
 
@@ -39,10 +30,6 @@ def oxford(tmp_path):
     (root / "jpg").mkdir(parents=True)
     (root / "gnd_small.pkl").write_bytes(pickle.dumps(benchmark(root)))
     return root
-
-
-def results(folder) -> dict:
-    return json.loads((folder / "results.json").read_text())
 
 
 def test_retrieval_by_class_is_kept_and_shown(cli, classes, tmp_path):
@@ -217,5 +204,5 @@ def test_two_processes_report_what_one_does(words, classes, small_weights, tmp_p
         )
         assert done.returncode != 0, done.stderr[-3000:]
         assert "1 photos could not be read" in done.stderr
-    compare(rows_of(tmp_path / "out-1"), rows_of(tmp_path / "out-2"))
+    compare(results(tmp_path / "out-1")["rows"], results(tmp_path / "out-2")["rows"])
     assert len((tmp_path / "out-2" / "history.jsonl").read_text().splitlines()) == 1
