@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
 from PIL import Image
 
@@ -44,7 +43,12 @@ class Gallery:
 
     @property
     def photos(self) -> FolderFeatures:
-        return _photos(str(self.out), self.stamp)
+        """Read the features and what is known of each photo."""
+        return _photos(self)
+
+
+# What all that is computed of a folder depends on.
+_KEYS: dict[str | type[Any], Callable[[Any], Any]] = {Gallery: lambda of: (str(of.out), of.stamp)}
 
 
 def gallery(folder: Path, weights: str, backbone: Backbone, size: int) -> Gallery:
@@ -64,19 +68,15 @@ def _stamp(path: str, mtime_ns: int, num_bytes: int) -> str:
     return hash_file(Path(path))
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the features …")
-def _photos(out: str, stamp: str) -> FolderFeatures:
-    return read_features(out)
+@st.cache_resource(max_entries=4, show_spinner="Reading the features …", hash_funcs=_KEYS)
+def _photos(of: Gallery) -> FolderFeatures:
+    return read_features(of.out)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _thumbnails(out: str, stamp: str) -> list[bytes]:
-    return read_thumbnails(Path(out))
-
-
-def thumbnail(of: Gallery, row: int) -> bytes:
-    """Return the JPEG bytes of a photo, a square of 96 px."""
-    return _thumbnails(str(of.out), of.stamp)[row]
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=_KEYS)
+def thumbnails(of: Gallery) -> list[bytes]:
+    """Read the photos as JPEG bytes, squares of 96 px."""
+    return read_thumbnails(of.out)
 
 
 def photo(of: Gallery, row: int) -> Photo:
@@ -97,22 +97,23 @@ def photo(of: Gallery, row: int) -> Photo:
 
 def sheet_addresses(of: Gallery) -> list[str]:
     """Return the addresses of the thumbnails' sheets; the browser fetches those it needs."""
-    sheets = enumerate(_sheets(str(of.out), of.stamp))
-    found = (media.address(sheet, "image/jpeg", f"{of.stamp}-{number}") for number, sheet in sheets)
+    found = [
+        media.address(sheet, "image/jpeg", f"{of.stamp}-{number}")
+        for number, sheet in enumerate(_sheets(of))
+    ]
     return [address for address in found if address is not None]
 
 
-@st.cache_resource(max_entries=2, show_spinner="Laying out the thumbnails …")
-def _sheets(out: str, stamp: str) -> list[bytes]:
-    thumbnails = _thumbnails(out, stamp)
-    step = SHEET_COLUMNS**2
-    return [_sheet(thumbnails[start : start + step]) for start in range(0, len(thumbnails), step)]
+@st.cache_resource(max_entries=2, show_spinner="Laying out the thumbnails …", hash_funcs=_KEYS)
+def _sheets(of: Gallery) -> list[bytes]:
+    jpegs, step = thumbnails(of), SHEET_COLUMNS**2
+    return [_sheet(jpegs[start : start + step]) for start in range(0, len(jpegs), step)]
 
 
-def _sheet(thumbnails: Sequence[bytes]) -> bytes:
+def _sheet(jpegs: Sequence[bytes]) -> bytes:
     side = SHEET_COLUMNS * THUMBNAIL_PX
     page = Image.new("RGB", (side, side))
-    for number, jpeg in enumerate(thumbnails):
+    for number, jpeg in enumerate(jpegs):
         row, column = divmod(number, SHEET_COLUMNS)
         with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as picture:
             page.paste(picture, (column * THUMBNAIL_PX, row * THUMBNAIL_PX))
@@ -139,55 +140,29 @@ def has_points(of: Gallery, **options: Any) -> bool:
     return (of.stamp, *sorted(options.items())) in st.session_state.get(_POINTS, {})
 
 
+@st.cache_data(max_entries=16, show_spinner="Finding clusters …", hash_funcs=_KEYS)
 def clusters(of: Gallery, k: int) -> Clusters:
     """Group the photos by k-means."""
-    return _clusters(str(of.out), of.stamp, k)
+    return kmeans(of.photos.features, k=k)
 
 
-@st.cache_data(max_entries=16, show_spinner="Finding clusters …")
-def _clusters(out: str, stamp: str, k: int) -> Clusters:
-    return kmeans(_photos(out, stamp).features, k=k)
-
-
+@st.cache_data(max_entries=16, show_spinner="Looking for near-duplicates …", hash_funcs=_KEYS)
 def duplicates(of: Gallery, threshold: float) -> list[DuplicateGroup]:
     """Find groups of near-duplicates."""
-    return _duplicates(str(of.out), of.stamp, threshold)
+    return near_duplicates(of.photos.features, threshold=threshold)
 
 
-@st.cache_data(max_entries=16, show_spinner="Looking for near-duplicates …")
-def _duplicates(out: str, stamp: str, threshold: float) -> list[DuplicateGroup]:
-    return near_duplicates(_photos(out, stamp).features, threshold=threshold)
-
-
+@st.cache_data(max_entries=32, show_spinner="Measuring k-NN …", hash_funcs=_KEYS)
 def accuracy(of: Gallery, k: int) -> FolderAccuracy:
     """Measure the folder's k-NN accuracy.
 
     Raises:
         UserError: it has no classes.
     """
-    return _accuracy(str(of.out), of.stamp, k)
+    return folder_accuracy(of.photos, k=k)
 
 
-@st.cache_data(max_entries=32, show_spinner="Measuring k-NN …")
-def _accuracy(out: str, stamp: str, k: int) -> FolderAccuracy:
-    return folder_accuracy(_photos(out, stamp), k=k)
-
-
-def comparison(before: Gallery, after: Gallery, k: int) -> Comparison:
-    """Compare the same photos under both weights."""
-    return _comparison(str(before.out), before.stamp, str(after.out), after.stamp, k)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Comparing …")
-def _comparison(out_a: str, stamp_a: str, out_b: str, stamp_b: str, k: int) -> Comparison:
-    return compare(_photos(out_a, stamp_a), _photos(out_b, stamp_b), k=k)
-
-
-def rows_by_path(of: Gallery) -> dict[str, int]:
-    """Map the path of each photo to its row."""
-    return {path: row for row, path in enumerate(of.photos.paths)}
-
-
-def dates_known(of: Gallery) -> float:
-    """Return the share of the photos whose date is from the camera."""
-    return float(np.mean([float(source == "exif") for source in of.photos.dated_by] or [0.0]))
+@st.cache_resource(max_entries=4, show_spinner="Comparing …", hash_funcs=_KEYS)
+def comparison(before: Gallery, after: Gallery) -> Comparison:
+    """Compare the ten nearest of the same photos under both weights."""
+    return compare(before.photos, after.photos, k=10)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.cache import gallery as services
+from app.cache import gallery as cached_gallery
 from app.cache.gallery import Gallery
 from app.state.selection import Choice
 from app.ui import layout
@@ -15,30 +15,24 @@ BESIDE, GROUP = "gallery_beside", "gallery_opened_group"
 _MAX_GROUPS = 25
 
 
-def choose_photo(of: Gallery) -> int:
-    """Choose a photo; return its row."""
-    paths = of.photos.paths
-    path = st.selectbox("Photo to compare with", paths, key=LIKE, bind="query-params")
-    return services.rows_by_path(of)[path]
-
-
 @st.fragment
 def neighbours(of: Gallery, choice: Choice, backbone: Backbone) -> None:
     """Show the photos nearest to one, with their cosines; it and one of them large."""
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
     with left:
-        row = choose_photo(of)
+        path = st.selectbox("Photo to compare with", of.photos.paths, key=LIKE, bind="query-params")
+        row = of.photos.paths.index(path)
     with right:
         k = st.slider("Neighbours shown", 6, 60, 18, step=6, key=COUNT, bind="query-params")
     found = nearest(of.photos.features, row, k=k)
     rows = found.rows.tolist()
-    cosines = {r: f"cosine {cosine:.3f}" for r, cosine in zip(rows, found.cosines, strict=True)}
+    cosines = {near: f"cosine {cos:.3f}" for near, cos in zip(rows, found.cosines, strict=True)}
     large, small = st.columns([3, 2], gap="medium")
     with large:
         beside = st.selectbox(
             "Beside it",
             rows,
-            format_func=lambda r: f"{of.photos.paths[r]} ({cosines[r]})",
+            format_func=lambda near: f"{of.photos.paths[near]} ({cosines[near]})",
             key=BESIDE,
         )
         captions = [of.photos.paths[row], f"{of.photos.paths[beside]}: {cosines[beside]}"]
@@ -62,13 +56,13 @@ def near_duplicates(of: Gallery, choice: Choice, backbone: Backbone) -> None:
         help="Photos above it hang together, also by way of others. What is high depends on the "
         "weights: raise it until groups hold only what you would call the same.",
     )
-    groups = services.duplicates(of, threshold)
+    groups = cached_gallery.duplicates(of, threshold)
     if not groups:
         st.info("No two photos are as alike as that.", icon=":material/check:")
         return
-    num = sum(len(group.rows) for group in groups)
+    num_photos = sum(len(group.rows) for group in groups)
     noun = "group" if len(groups) == 1 else "groups"
-    st.markdown(f"**{len(groups):,} {noun}, {num:,} photos**")
+    st.markdown(f"**{len(groups):,} {noun}, {num_photos:,} photos**")
     layout.downloads(("Groups (CSV)", "near-duplicates.csv", "table", lambda: _csv(of, groups)))
     large, small = st.columns([3, 2], gap="medium")
     with large:

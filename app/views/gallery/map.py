@@ -1,6 +1,5 @@
 """The map of a folder: a point a photo, coloured, hovered, chosen by lasso, and what is chosen below."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.cache import gallery as services
+from app.cache import gallery as cached_gallery
 from app.cache.gallery import Gallery
 from app.components.hover.component import hovered_photo
 from app.state.selection import Choice
@@ -48,8 +47,6 @@ def show(of: Gallery, choice: Choice, backbone: Backbone) -> None:
         return
     method, tint, k, nearby = _controls(of)
     projection = _project(of, method, nearby)
-    if projection is None:
-        return
     drawn = Map(of, projection, _groups(of, tint, k), tint, choice, backbone)
     # First, so that a phone has it above the chart and not below all of it.
     left, right = st.columns([1, 4], gap="medium")
@@ -57,7 +54,7 @@ def show(of: Gallery, choice: Choice, backbone: Backbone) -> None:
         hovered_photo(
             "gallery_hover",
             chart=CHART,
-            sheets=services.sheet_addresses(of),
+            sheets=cached_gallery.sheet_addresses(of),
             names=of.photos.paths,
         )
     with right:
@@ -101,18 +98,18 @@ def _controls(of: Gallery) -> tuple[str, str, int, int]:
 
 def _groups(of: Gallery, tint: str, k: int) -> tuple[str, ...]:
     if tint == "cluster":
-        return tuple(f"cluster {number}" for number in services.clusters(of, k).numbers)
+        return tuple(f"cluster {number}" for number in cached_gallery.clusters(of, k).numbers)
     if tint == "date":
         return tuple(str(month) for month in of.photos.dates.astype("datetime64[M]"))
     return tuple(label or "no folder" for label in of.photos.labels)
 
 
-def _project(of: Gallery, method: str, nearby: int) -> Projection | None:
+def _project(of: Gallery, method: str, nearby: int) -> Projection:
     """Project to points; where that takes long, with progress, outside any fragment, so that Cancel (as
     any other control) ends the work."""
-    options: dict[str, Any] = {"method": method, "perplexity": 30 if method == "pca" else nearby}
-    if method == "pca" or services.has_points(of, **options):
-        return services.points(of, **options)
+    options: dict[str, Any] = {"method": method, "perplexity": nearby}
+    if method == "pca" or cached_gallery.has_points(of, **options):
+        return cached_gallery.points(of, **options)
     place = st.empty()
     with place.container():
         bar = st.empty()
@@ -122,7 +119,7 @@ def _project(of: Gallery, method: str, nearby: int) -> Projection | None:
     def progress(done: float, message: str) -> None:
         bar.progress(min(done, 1.0), text=message)
 
-    projection = services.points(of, progress=progress, **options)
+    projection = cached_gallery.points(of, progress=progress, **options)
     place.empty()
     return projection
 
@@ -143,16 +140,14 @@ def _chart(drawn: Map) -> None:
         config={"scrollZoom": True, "displaylogo": False},
         alt=f"{drawn.projection.method} of {len(drawn.groups)} photos, coloured by {drawn.tint}.",
     )
-    lassoed = sorted({int(point["customdata"]) for point in event.selection.points})
-    groups = sorted(set(drawn.groups), key=lambda name: (len(name), name))
+    lassoed = {int(point["customdata"]) for point in event.selection.points}
     picked = st.multiselect(
         "Choose by lasso, box or click in the chart, or whole groups here",
-        groups,
+        sorted(set(drawn.groups), key=lambda name: (len(name), name)),
         key=PICK,
         placeholder=f"{drawn.tint}s",
     )
-    by_group = [row for row, group in enumerate(drawn.groups) if group in picked]
-    rows = sorted({*lassoed, *by_group})
+    rows = sorted(lassoed | {row for row, group in enumerate(drawn.groups) if group in picked})
     st.caption(_describe(drawn))
     if rows:
         _chosen(drawn, rows)
@@ -194,13 +189,14 @@ def _describe(drawn: Map) -> str:
     else:
         text = f"Seed {projection.seed}; groups mean much, distances between them little."
     if drawn.tint == "date":
-        text += f" {services.dates_known(drawn.of):.0%} of the dates are from the cameras, the others of files."
+        known = np.mean([source == "exif" for source in drawn.of.photos.dated_by])
+        text += f" {known:.0%} of the dates are from the cameras, the others of files."
     return text
 
 
-def _downloads(drawn: Map, rows: Sequence[int]) -> None:
-    chosen = np.array(rows if len(rows) else range(len(drawn.groups)))
-    what = "chosen" if len(rows) else "all"
+def _downloads(drawn: Map, rows: list[int]) -> None:
+    chosen = np.array(rows or range(len(drawn.groups)))
+    what = "chosen" if rows else "all"
     layout.downloads(
         (f"CSV ({what})", "photos.csv", "table", lambda: photos_csv(drawn, chosen)),
         ("Features (NPZ)", "features.npz", "data_array", (drawn.of.out / "features.npz").read_bytes),

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.cache import folders
-from app.cache import gallery as services
+from app.cache import gallery as cached_gallery
 from app.cache.gallery import Gallery
 from app.state import data_root
 from app.state.data_root import PhotoFacts
@@ -31,11 +31,10 @@ def show(choice: Choice, backbone: Backbone) -> None:
     folder, facts, crop = _choose_photos()
     if folder is None or facts is None:
         return
-    of = services.gallery(folder, choice.weights, backbone, crop)
+    of = cached_gallery.gallery(folder, choice.weights, backbone, crop)
     if job.show(of, facts.num_photos):
         _parts(of, facts.num_photos, choice, backbone)
-    options = ["--size", str(of.size)]
-    command.show("embed", str(of.folder), weights=of.weights, options=options)
+    command.show("embed", str(of.folder), weights=of.weights, options=["--size", str(of.size)])
     st.caption(f"weights sha256 `{backbone.weights_sha256[:16]}` · {backbone.precision}")
 
 

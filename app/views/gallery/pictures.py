@@ -9,7 +9,7 @@ from dataclasses import replace
 import streamlit as st
 
 from app.cache import canvas as cached_canvas
-from app.cache import gallery as services
+from app.cache import gallery as cached_gallery
 from app.cache.gallery import Gallery
 from app.components.canvas.component import canvas
 from app.state.problems import show_error
@@ -36,12 +36,11 @@ def grid(
     chosen: int | None = None,
 ) -> None:
     """Show thumbnails of photos by row, each with its name and a note; `chosen` is framed."""
-    paths = of.photos.paths
-    lines = notes or [""] * len(rows)
+    paths, jpegs = of.photos.paths, cached_gallery.thumbnails(of)
     figures = []
-    for row, note in zip(rows, lines, strict=True):
+    for row, note in zip(rows, notes or [""] * len(rows), strict=True):
         name = html.escape(paths[row], quote=True)
-        image = base64.b64encode(services.thumbnail(of, row)).decode()
+        image = base64.b64encode(jpegs[row]).decode()
         below = f"<b>{html.escape(note)}</b><br>{name}" if note else name
         figures.append(
             f'<figure class="{"chosen" if row == chosen else ""}">'
@@ -53,8 +52,7 @@ def grid(
 
 def first(of: Gallery, rows: Sequence[int], notes: Sequence[str] | None = None) -> None:
     """Show the first of them as `grid` does, and how many are not shown."""
-    shown = list(rows)[:MAX_SHOWN]
-    grid(of, shown, list(notes)[:MAX_SHOWN] if notes else None)
+    grid(of, rows[:MAX_SHOWN], notes[:MAX_SHOWN] if notes else None)
     if len(rows) > MAX_SHOWN:
         st.caption(f"… and {len(rows) - MAX_SHOWN:,} more; the CSV lists all.")
 
@@ -80,7 +78,7 @@ def enlarged(
         try:
             panels.append(
                 cached_canvas.panel(
-                    replace(choice, photo=services.photo(of, row)),
+                    replace(choice, photo=cached_gallery.photo(of, row)),
                     backbone,
                     f"{key}-{number}",
                     caption=captions[number] if captions else of.photos.paths[row],

@@ -12,7 +12,7 @@ from app.ui import layout
 from dino.errors import UserError
 from dino.features.folder.sorting import MAX_ZIP_BYTES, choose_places, copy_sorted, zip_sorted
 
-_TARGET, _SAID = "gallery_target", "gallery_sorted"
+_TARGET, _OUTCOME = "gallery_target", "gallery_sorted"
 
 
 def show(of: Gallery, rows: Sequence[int], groups: Sequence[str]) -> None:
@@ -40,9 +40,9 @@ def show(of: Gallery, rows: Sequence[int], groups: Sequence[str]) -> None:
                 on_click=_copy,
                 args=(of.folder, wanted),
             )
-        kind, said = st.session_state.pop(_SAID, ("", ""))
+        kind, text = st.session_state.pop(_OUTCOME, ("", ""))
         if kind:
-            {"error": st.error, "success": st.success}[kind](plain_text(sentence(said)))
+            {"error": st.error, "success": st.success}[kind](plain_text(sentence(text)))
 
 
 def _copy(folder: Path, wanted: Mapping[str, str]) -> None:
@@ -50,9 +50,9 @@ def _copy(folder: Path, wanted: Mapping[str, str]) -> None:
         target = target_below(data_root.data_root(), st.session_state[_TARGET])
         copied = copy_sorted(folder, wanted, target)
     except UserError as error:
-        st.session_state[_SAID] = ("error", str(error))
+        st.session_state[_OUTCOME] = ("error", str(error))
         return
-    st.session_state[_SAID] = ("success", f"{copied:,} photos copied to {target}")
+    st.session_state[_OUTCOME] = ("success", f"{copied:,} photos copied to {target}")
 
 
 def target_below(root: Path, text: str) -> Path:
