@@ -48,10 +48,12 @@ class Gallery:
 
 
 # What all that is computed of a folder depends on.
-_KEYS: dict[str | type[Any], Callable[[Any], Any]] = {Gallery: lambda of: (str(of.out), of.stamp)}
+_KEYS: dict[str | type[Any], Callable[[Any], Any]] = {
+    Gallery: lambda gallery: (str(gallery.out), gallery.stamp)
+}
 
 
-def gallery(folder: Path, weights: str, backbone: Backbone, size: int) -> Gallery:
+def find_gallery(folder: Path, weights: str, backbone: Backbone, size: int) -> Gallery:
     """Find where the features of a folder are kept, below the cache in the checkpoints folder."""
     named = f"{folder.absolute()}\n{backbone.fingerprint}\n{size}"
     out = (checkpoints_folder() / "cache" / "folders" / content_id(named.encode())[:16]).absolute()
@@ -69,25 +71,25 @@ def _stamp(path: str, mtime_ns: int, num_bytes: int) -> str:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the features …", hash_funcs=_KEYS)
-def _photos(of: Gallery) -> FolderFeatures:
-    return read_features(of.out)
+def _photos(gallery: Gallery) -> FolderFeatures:
+    return read_features(gallery.out)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=_KEYS)
-def thumbnails(of: Gallery) -> list[bytes]:
+def thumbnails(gallery: Gallery) -> list[bytes]:
     """Read the photos as JPEG bytes, squares of 96 px."""
-    return read_thumbnails(of.out)
+    return read_thumbnails(gallery.out)
 
 
-def photo(of: Gallery, row: int) -> Photo:
+def photo(gallery: Gallery, row: int) -> Photo:
     """Read a photo of the folder as it is on disk now.
 
     Raises:
         UserError: it cannot be read any more.
     """
-    name = of.photos.paths[row]
+    name = gallery.photos.paths[row]
     try:
-        data = (of.folder / name).read_bytes()
+        data = (gallery.folder / name).read_bytes()
     except OSError as error:
         raise UserError(
             f"{name} cannot be read ({error.strerror or error}); look for changes in the folder"
@@ -95,18 +97,18 @@ def photo(of: Gallery, row: int) -> Photo:
     return Photo(name=name, file_name=name, data=data, id=content_id(data), alt=name)
 
 
-def sheet_addresses(of: Gallery) -> list[str]:
+def sheet_addresses(gallery: Gallery) -> list[str]:
     """Return the addresses of the thumbnails' sheets; the browser fetches those it needs."""
     found = [
-        media.address(sheet, "image/jpeg", f"{of.stamp}-{number}")
-        for number, sheet in enumerate(_sheets(of))
+        media.address(sheet, "image/jpeg", f"{gallery.stamp}-{number}")
+        for number, sheet in enumerate(_sheets(gallery))
     ]
     return [address for address in found if address is not None]
 
 
 @st.cache_resource(max_entries=2, show_spinner="Laying out the thumbnails …", hash_funcs=_KEYS)
-def _sheets(of: Gallery) -> list[bytes]:
-    jpegs, step = thumbnails(of), SHEET_COLUMNS**2
+def _sheets(gallery: Gallery) -> list[bytes]:
+    jpegs, step = thumbnails(gallery), SHEET_COLUMNS**2
     return [_sheet(jpegs[start : start + step]) for start in range(0, len(jpegs), step)]
 
 
@@ -123,43 +125,43 @@ def _sheet(jpegs: Sequence[bytes]) -> bytes:
 
 
 def points(
-    of: Gallery, *, progress: Callable[[float, str], None] | None = None, **options: Any
+    gallery: Gallery, *, progress: Callable[[float, str], None] | None = None, **options: Any
 ) -> Projection:
     """Project the photos to points as `dino.project`; kept in the session, since t-SNE draws its progress."""
     kept = st.session_state.setdefault(_POINTS, {})
-    key = (of.stamp, *sorted(options.items()))
+    key = (gallery.stamp, *sorted(options.items()))
     if key not in kept:
         while len(kept) >= _MAX_POINTS:
             kept.pop(next(iter(kept)))
-        kept[key] = project(of.photos.features, progress=progress, **options)
+        kept[key] = project(gallery.photos.features, progress=progress, **options)
     return kept[key]
 
 
-def has_points(of: Gallery, **options: Any) -> bool:
+def has_points(gallery: Gallery, **options: Any) -> bool:
     """Tell whether `points` would answer at once."""
-    return (of.stamp, *sorted(options.items())) in st.session_state.get(_POINTS, {})
+    return (gallery.stamp, *sorted(options.items())) in st.session_state.get(_POINTS, {})
 
 
 @st.cache_data(max_entries=16, show_spinner="Finding clusters …", hash_funcs=_KEYS)
-def clusters(of: Gallery, k: int) -> Clusters:
+def clusters(gallery: Gallery, k: int) -> Clusters:
     """Group the photos by k-means."""
-    return kmeans(of.photos.features, k=k)
+    return kmeans(gallery.photos.features, k=k)
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking for near-duplicates …", hash_funcs=_KEYS)
-def duplicates(of: Gallery, threshold: float) -> list[DuplicateGroup]:
+def duplicates(gallery: Gallery, threshold: float) -> list[DuplicateGroup]:
     """Find groups of near-duplicates."""
-    return near_duplicates(of.photos.features, threshold=threshold)
+    return near_duplicates(gallery.photos.features, threshold=threshold)
 
 
 @st.cache_data(max_entries=32, show_spinner="Measuring k-NN …", hash_funcs=_KEYS)
-def accuracy(of: Gallery, k: int) -> FolderAccuracy:
+def accuracy(gallery: Gallery, k: int) -> FolderAccuracy:
     """Measure the folder's k-NN accuracy.
 
     Raises:
         UserError: it has no classes.
     """
-    return folder_accuracy(of.photos, k=k)
+    return folder_accuracy(gallery.photos, k=k)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Comparing …", hash_funcs=_KEYS)

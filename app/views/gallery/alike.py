@@ -16,15 +16,17 @@ _MAX_GROUPS = 25
 
 
 @st.fragment
-def neighbours(of: Gallery, choice: Choice, backbone: Backbone) -> None:
+def neighbours(gallery: Gallery, choice: Choice, backbone: Backbone) -> None:
     """Show the photos nearest to one, with their cosines; it and one of them large."""
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
     with left:
-        path = st.selectbox("Photo to compare with", of.photos.paths, key=LIKE, bind="query-params")
-        row = of.photos.paths.index(path)
+        path = st.selectbox(
+            "Photo to compare with", gallery.photos.paths, key=LIKE, bind="query-params"
+        )
+        row = gallery.photos.paths.index(path)
     with right:
         k = st.slider("Neighbours shown", 6, 60, 18, step=6, key=COUNT, bind="query-params")
-    found = nearest(of.photos.features, row, k=k)
+    found = nearest(gallery.photos.features, row, k=k)
     rows = found.rows.tolist()
     cosines = {near: f"cosine {cos:.3f}" for near, cos in zip(rows, found.cosines, strict=True)}
     large, small = st.columns([3, 2], gap="medium")
@@ -32,17 +34,19 @@ def neighbours(of: Gallery, choice: Choice, backbone: Backbone) -> None:
         beside = st.selectbox(
             "Beside it",
             rows,
-            format_func=lambda near: f"{of.photos.paths[near]} ({cosines[near]})",
+            format_func=lambda near: f"{gallery.photos.paths[near]} ({cosines[near]})",
             key=BESIDE,
         )
-        captions = [of.photos.paths[row], f"{of.photos.paths[beside]}: {cosines[beside]}"]
-        pictures.enlarged("gallery_pair", of, [row, beside], choice, backbone, captions=captions)
+        captions = [gallery.photos.paths[row], f"{gallery.photos.paths[beside]}: {cosines[beside]}"]
+        pictures.enlarged(
+            "gallery_pair", gallery, [row, beside], choice, backbone, captions=captions
+        )
     with small:
-        pictures.grid(of, [row, *rows], ["this photo", *cosines.values()], chosen=row)
+        pictures.grid(gallery, [row, *rows], ["this photo", *cosines.values()], chosen=row)
 
 
 @st.fragment
-def near_duplicates(of: Gallery, choice: Choice, backbone: Backbone) -> None:
+def near_duplicates(gallery: Gallery, choice: Choice, backbone: Backbone) -> None:
     """Show groups of photos that are nearly the same, most alike first; one of them large."""
     threshold = st.slider(
         "Cosine above",
@@ -56,35 +60,39 @@ def near_duplicates(of: Gallery, choice: Choice, backbone: Backbone) -> None:
         help="Photos above it hang together, also by way of others. What is high depends on the "
         "weights: raise it until groups hold only what you would call the same.",
     )
-    groups = cached_gallery.duplicates(of, threshold)
+    groups = cached_gallery.duplicates(gallery, threshold)
     if not groups:
         st.info("No two photos are as alike as that.", icon=":material/check:")
         return
     num_photos = sum(len(group.rows) for group in groups)
     noun = "group" if len(groups) == 1 else "groups"
     st.markdown(f"**{len(groups):,} {noun}, {num_photos:,} photos**")
-    layout.downloads(("Groups (CSV)", "near-duplicates.csv", "table", lambda: _csv(of, groups)))
+    layout.downloads(
+        ("Groups (CSV)", "near-duplicates.csv", "table", lambda: _csv(gallery, groups))
+    )
     large, small = st.columns([3, 2], gap="medium")
     with large:
         opened = st.selectbox(
             "Opened large",
             groups,
-            format_func=lambda group: " · ".join(of.photos.paths[row] for row in group.rows[:2]),
+            format_func=lambda group: " · ".join(
+                gallery.photos.paths[row] for row in group.rows[:2]
+            ),
             key=GROUP,
         )
-        pictures.enlarged("gallery_group", of, opened.rows, choice, backbone)
+        pictures.enlarged("gallery_group", gallery, opened.rows, choice, backbone)
     with small:
         for number, group in enumerate(groups[:_MAX_GROUPS], start=1):
             st.caption(f"Group {number}: {len(group.rows)} photos, cosine up to {group.cosine:.3f}")
-            pictures.first(of, group.rows)
+            pictures.first(gallery, group.rows)
     if len(groups) > _MAX_GROUPS:
         st.caption(f"… and {len(groups) - _MAX_GROUPS:,} groups more; the CSV lists all.")
 
 
-def _csv(of: Gallery, groups: list[DuplicateGroup]) -> bytes:
+def _csv(gallery: Gallery, groups: list[DuplicateGroup]) -> bytes:
     lines = ["group,cosine,path,sha256"]
     for number, group in enumerate(groups, start=1):
         for row in group.rows:
-            path = of.photos.paths[row].replace('"', '""')
-            lines.append(f'{number},{group.cosine:.4f},"{path}",{of.photos.sha256[row]}')
+            path = gallery.photos.paths[row].replace('"', '""')
+            lines.append(f'{number},{group.cosine:.4f},"{path}",{gallery.photos.sha256[row]}')
     return ("\n".join(lines) + "\n").encode()

@@ -36,7 +36,7 @@ def show(before: Gallery, num_photos: int) -> None:
         )
         return
     backbone = backbones.open_weights(name, st.session_state)
-    after = cached_gallery.gallery(before.folder, name, backbone, before.size)
+    after = cached_gallery.find_gallery(before.folder, name, backbone, before.size)
     if job.show(after, num_photos, key="embed_after"):
         _figures(before, after, k)
         _side_by_side(before, after)
@@ -45,7 +45,7 @@ def show(before: Gallery, num_photos: int) -> None:
 def _figures(before: Gallery, after: Gallery, k: int) -> None:
     compared = cached_gallery.comparison(before, after)
     try:
-        measured = [cached_gallery.accuracy(of, k) for of in (before, after)]
+        measured = [cached_gallery.accuracy(gallery, k) for gallery in (before, after)]
     except UserError as error:
         measured = []
         st.caption(f"No k-NN accuracy: {plain_text(str(error))}.")
@@ -67,21 +67,21 @@ def _figures(before: Gallery, after: Gallery, k: int) -> None:
 def _side_by_side(before: Gallery, after: Gallery) -> None:
     paths = cached_gallery.comparison(before, after).before.paths
     path = st.selectbox("Photo to compare with", paths, key=LIKE, bind="query-params")
-    found = [_near(of, path) for of in (before, after)]
+    found = [_near(gallery, path) for gallery in (before, after)]
     columns = st.columns(2, gap="medium")
-    for column, of, near in zip(columns, (before, after), found, strict=True):
+    for column, gallery, near in zip(columns, (before, after), found, strict=True):
         notes = [
             f"{cosine:.3f}" + (" · both" if all(name in other for other in found) else "")
             for name, cosine in near.items()
         ]
-        row, *rows = (of.photos.paths.index(name) for name in (path, *near))
+        row, *rows = (gallery.photos.paths.index(name) for name in (path, *near))
         with column:
-            st.markdown(f"**{plain_text(of.weights)}**")
-            pictures.grid(of, [row, *rows], ["this photo", *notes], chosen=row)
+            st.markdown(f"**{plain_text(gallery.weights)}**")
+            pictures.grid(gallery, [row, *rows], ["this photo", *notes], chosen=row)
 
 
-def _near(of: Gallery, path: str) -> dict[str, float]:
+def _near(gallery: Gallery, path: str) -> dict[str, float]:
     """Find the nearest of a photo, nearest first: their paths and cosines."""
-    paths = of.photos.paths
-    found = nearest(of.photos.features, paths.index(path), k=_SHOWN)
+    paths = gallery.photos.paths
+    found = nearest(gallery.photos.features, paths.index(path), k=_SHOWN)
     return dict(zip((paths[row] for row in found.rows), found.cosines.tolist(), strict=True))

@@ -31,14 +31,16 @@ def show(choice: Choice, backbone: Backbone) -> None:
     folder, facts, crop = _choose_photos()
     if folder is None or facts is None:
         return
-    of = cached_gallery.gallery(folder, choice.weights, backbone, crop)
-    if job.show(of, facts.num_photos):
-        _parts(of, facts.num_photos, choice, backbone)
-    command.show("embed", str(of.folder), weights=of.weights, options=["--size", str(of.size)])
+    gallery = cached_gallery.find_gallery(folder, choice.weights, backbone, crop)
+    if job.show(gallery, facts.num_photos):
+        _parts(gallery, facts.num_photos, choice, backbone)
+    command.show(
+        "embed", str(gallery.folder), weights=gallery.weights, options=["--size", str(gallery.size)]
+    )
     st.caption(f"weights sha256 `{backbone.weights_sha256[:16]}` · {backbone.precision}")
 
 
-def _parts(of: Gallery, num_photos: int, choice: Choice, backbone: Backbone) -> None:
+def _parts(gallery: Gallery, num_photos: int, choice: Choice, backbone: Backbone) -> None:
     part = st.segmented_control(
         "Part",
         PARTS,
@@ -49,13 +51,13 @@ def _parts(of: Gallery, num_photos: int, choice: Choice, backbone: Backbone) -> 
         label_visibility="collapsed",
     )
     if part == "Map":
-        map.show(of, choice, backbone)
+        map.show(gallery, choice, backbone)
     elif part == "Neighbours":
-        alike.neighbours(of, choice, backbone)
+        alike.neighbours(gallery, choice, backbone)
     elif part == "Near-duplicates":
-        alike.near_duplicates(of, choice, backbone)
+        alike.near_duplicates(gallery, choice, backbone)
     else:
-        compare.show(of, num_photos)
+        compare.show(gallery, num_photos)
 
 
 FOLDER, CROP = "folder", "crop"

@@ -29,14 +29,14 @@ _CSS = """<style>
 
 
 def grid(
-    of: Gallery,
+    gallery: Gallery,
     rows: Sequence[int],
     notes: Sequence[str] | None = None,
     *,
     chosen: int | None = None,
 ) -> None:
     """Show thumbnails of photos by row, each with its name and a note; `chosen` is framed."""
-    paths, jpegs = of.photos.paths, cached_gallery.thumbnails(of)
+    paths, jpegs = gallery.photos.paths, cached_gallery.thumbnails(gallery)
     figures = []
     for row, note in zip(rows, notes or [""] * len(rows), strict=True):
         name = html.escape(paths[row], quote=True)
@@ -50,9 +50,9 @@ def grid(
     st.html(f'{_CSS}<div class="dx-thumbs">{"".join(figures)}</div>')
 
 
-def first(of: Gallery, rows: Sequence[int], notes: Sequence[str] | None = None) -> None:
+def first(gallery: Gallery, rows: Sequence[int], notes: Sequence[str] | None = None) -> None:
     """Show the first of them as `grid` does, and how many are not shown."""
-    grid(of, rows[:MAX_SHOWN], notes[:MAX_SHOWN] if notes else None)
+    grid(gallery, rows[:MAX_SHOWN], notes[:MAX_SHOWN] if notes else None)
     if len(rows) > MAX_SHOWN:
         st.caption(f"… and {len(rows) - MAX_SHOWN:,} more; the CSV lists all.")
 
@@ -64,7 +64,7 @@ _TOGETHER = "Point at a patch: what is like it lights up in every photo, the bes
 
 def enlarged(
     key: str,
-    of: Gallery,
+    gallery: Gallery,
     rows: Sequence[int],
     choice: Choice,
     backbone: Backbone,
@@ -78,10 +78,10 @@ def enlarged(
         try:
             panels.append(
                 cached_canvas.panel(
-                    replace(choice, photo=cached_gallery.photo(of, row)),
+                    replace(choice, photo=cached_gallery.photo(gallery, row)),
                     backbone,
                     f"{key}-{number}",
-                    caption=captions[number] if captions else of.photos.paths[row],
+                    caption=captions[number] if captions else gallery.photos.paths[row],
                 )
             )
         except UserError as error:
@@ -97,5 +97,5 @@ def enlarged(
     )
     st.caption(
         f"Whole, at {choice.size} px (the sidebar's size); the folder was embedded by the middle of each "
-        f"photo at {of.size} px."
+        f"photo at {gallery.size} px."
     )
