@@ -1,5 +1,7 @@
 """What is alike: the nearest photos of one, and groups of near-duplicates."""
 
+from functools import partial
+
 import streamlit as st
 
 from app.cache import gallery as cached_gallery
@@ -16,14 +18,13 @@ _MAX_GROUPS = 25
 
 
 @st.fragment
-def neighbours(gallery: Gallery, choice: Choice, backbone: Backbone) -> None:
+def show_neighbours(gallery: Gallery, choice: Choice, backbone: Backbone) -> None:
     """Show the photos nearest to one, with their cosines; it and one of them large."""
+    paths = gallery.photos.paths
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
     with left:
-        path = st.selectbox(
-            "Photo to compare with", gallery.photos.paths, key=LIKE, bind="query-params"
-        )
-        row = gallery.photos.paths.index(path)
+        path = st.selectbox("Photo to compare with", paths, key=LIKE, bind="query-params")
+        row = paths.index(path)
     with right:
         k = st.slider("Neighbours shown", 6, 60, 18, step=6, key=COUNT, bind="query-params")
     found = nearest(gallery.photos.features, row, k=k)
@@ -34,20 +35,20 @@ def neighbours(gallery: Gallery, choice: Choice, backbone: Backbone) -> None:
         beside = st.selectbox(
             "Beside it",
             rows,
-            format_func=lambda near: f"{gallery.photos.paths[near]} ({cosines[near]})",
+            format_func=lambda near: f"{paths[near]} ({cosines[near]})",
             key=BESIDE,
         )
-        captions = [gallery.photos.paths[row], f"{gallery.photos.paths[beside]}: {cosines[beside]}"]
-        pictures.enlarged(
-            "gallery_pair", gallery, [row, beside], choice, backbone, captions=captions
-        )
+        captions = [path, f"{paths[beside]}: {cosines[beside]}"]
+        pair = [row, beside]
+        pictures.show_large("gallery_pair", gallery, pair, choice, backbone, captions=captions)
     with small:
-        pictures.grid(gallery, [row, *rows], ["this photo", *cosines.values()], chosen=row)
+        pictures.show_grid(gallery, [row, *rows], ["this photo", *cosines.values()], chosen=row)
 
 
 @st.fragment
-def near_duplicates(gallery: Gallery, choice: Choice, backbone: Backbone) -> None:
+def show_near_duplicates(gallery: Gallery, choice: Choice, backbone: Backbone) -> None:
     """Show groups of photos that are nearly the same, most alike first; one of them large."""
+    paths = gallery.photos.paths
     threshold = st.slider(
         "Cosine above",
         0.70,
@@ -68,23 +69,21 @@ def near_duplicates(gallery: Gallery, choice: Choice, backbone: Backbone) -> Non
     noun = "group" if len(groups) == 1 else "groups"
     st.markdown(f"**{len(groups):,} {noun}, {num_photos:,} photos**")
     layout.downloads(
-        ("Groups (CSV)", "near-duplicates.csv", "table", lambda: _csv(gallery, groups))
+        ("Groups (CSV)", "near-duplicates.csv", "table", partial(_csv, gallery, groups))
     )
     large, small = st.columns([3, 2], gap="medium")
     with large:
         opened = st.selectbox(
             "Opened large",
             groups,
-            format_func=lambda group: " · ".join(
-                gallery.photos.paths[row] for row in group.rows[:2]
-            ),
+            format_func=lambda group: " · ".join(paths[row] for row in group.rows[:2]),
             key=GROUP,
         )
-        pictures.enlarged("gallery_group", gallery, opened.rows, choice, backbone)
+        pictures.show_large("gallery_group", gallery, opened.rows, choice, backbone)
     with small:
         for number, group in enumerate(groups[:_MAX_GROUPS], start=1):
             st.caption(f"Group {number}: {len(group.rows)} photos, cosine up to {group.cosine:.3f}")
-            pictures.first(gallery, group.rows)
+            pictures.show_first(gallery, group.rows)
     if len(groups) > _MAX_GROUPS:
         st.caption(f"… and {len(groups) - _MAX_GROUPS:,} groups more; the CSV lists all.")
 

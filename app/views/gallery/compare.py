@@ -77,7 +77,7 @@ def _side_by_side(before: Gallery, after: Gallery) -> None:
         row, *rows = (gallery.photos.paths.index(name) for name in (path, *near))
         with column:
             st.markdown(f"**{plain_text(gallery.weights)}**")
-            pictures.grid(gallery, [row, *rows], ["this photo", *notes], chosen=row)
+            pictures.show_grid(gallery, [row, *rows], ["this photo", *notes], chosen=row)
 
 
 def _near(gallery: Gallery, path: str) -> dict[str, float]:

@@ -16,6 +16,7 @@ from app.ui import layout
 from app.views.gallery import pictures, sorting
 from dino.attention.figures import standalone_html
 from dino.features.figures import photo_scatter
+from dino.features.folder.files import FEATURES
 from dino.features.projections import Projection, has_umap
 from dino.media import draw
 from dino.model.backbone import Backbone
@@ -160,15 +161,11 @@ def _chosen(drawn: Map, rows: list[int]) -> None:
     st.markdown(f"**{len(rows):,} photos chosen**")
     large, small = st.columns([3, 2], gap="medium")
     with large:
-        opened = st.selectbox(
-            "Opened large",
-            rows,
-            format_func=lambda row: drawn.gallery.photos.paths[row],
-            key=OPENED,
-        )
-        pictures.enlarged("gallery_photo", drawn.gallery, [opened], drawn.choice, drawn.backbone)
+        paths = drawn.gallery.photos.paths
+        opened = st.selectbox("Opened large", rows, format_func=lambda row: paths[row], key=OPENED)
+        pictures.show_large("gallery_photo", drawn.gallery, [opened], drawn.choice, drawn.backbone)
     with small:
-        pictures.first(drawn.gallery, rows, [drawn.groups[row] for row in rows])
+        pictures.show_first(drawn.gallery, rows, [drawn.groups[row] for row in rows])
 
 
 def _figure(drawn: Map, title: str = "") -> go.Figure:
@@ -202,7 +199,7 @@ def _downloads(drawn: Map, rows: list[int]) -> None:
     what = "chosen" if rows else "all"
     layout.downloads(
         (f"CSV ({what})", "photos.csv", "table", lambda: photos_csv(drawn, chosen)),
-        ("Features (NPZ)", "features.npz", "data_array", (drawn.gallery.out / "features.npz").read_bytes),
+        ("Features (NPZ)", "features.npz", "data_array", (drawn.gallery.out / FEATURES).read_bytes),
         ("Plot (HTML)", "photos.html", "language",
          lambda: standalone_html(_figure(drawn, plain_text(drawn.gallery.folder.name)))),
     )  # fmt: skip

@@ -17,7 +17,8 @@ from dino.errors import UserError
 from dino.model.backbone import Backbone
 
 PARTS = ("Map", "Neighbours", "Near-duplicates", "Before and after")
-PART = "see"
+PART, FOLDER, CROP = "see", "folder", "crop"
+CROPS = (96, 128, 160, 192, 224, 280, 336, 448, 518)
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
@@ -53,15 +54,11 @@ def _parts(gallery: Gallery, num_photos: int, choice: Choice, backbone: Backbone
     if part == "Map":
         map.show(gallery, choice, backbone)
     elif part == "Neighbours":
-        alike.neighbours(gallery, choice, backbone)
+        alike.show_neighbours(gallery, choice, backbone)
     elif part == "Near-duplicates":
-        alike.near_duplicates(gallery, choice, backbone)
+        alike.show_near_duplicates(gallery, choice, backbone)
     else:
         compare.show(gallery, num_photos)
-
-
-FOLDER, CROP = "folder", "crop"
-CROPS = (96, 128, 160, 192, 224, 280, 336, 448, 518)
 
 
 def _choose_photos() -> tuple[Path | None, PhotoFacts | None, int]:

@@ -28,7 +28,7 @@ _CSS = """<style>
 </style>"""
 
 
-def grid(
+def show_grid(
     gallery: Gallery,
     rows: Sequence[int],
     notes: Sequence[str] | None = None,
@@ -50,9 +50,9 @@ def grid(
     st.html(f'{_CSS}<div class="dx-thumbs">{"".join(figures)}</div>')
 
 
-def first(gallery: Gallery, rows: Sequence[int], notes: Sequence[str] | None = None) -> None:
-    """Show the first of them as `grid` does, and how many are not shown."""
-    grid(gallery, rows[:MAX_SHOWN], notes[:MAX_SHOWN] if notes else None)
+def show_first(gallery: Gallery, rows: Sequence[int], notes: Sequence[str] | None = None) -> None:
+    """Show the first of them as `show_grid` does, and how many are not shown."""
+    show_grid(gallery, rows[:MAX_SHOWN], notes[:MAX_SHOWN] if notes else None)
     if len(rows) > MAX_SHOWN:
         st.caption(f"… and {len(rows) - MAX_SHOWN:,} more; the CSV lists all.")
 
@@ -62,7 +62,7 @@ _ALONE = "Point at a patch to see which are like it."
 _TOGETHER = "Point at a patch: what is like it lights up in every photo, the best of the others framed in blue."
 
 
-def enlarged(
+def show_large(
     key: str,
     gallery: Gallery,
     rows: Sequence[int],

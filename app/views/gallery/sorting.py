@@ -1,6 +1,7 @@
 """Photos into folders by their group: as a ZIP, or copied below the data root."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -25,14 +26,8 @@ def show(gallery: Gallery, rows: Sequence[int], groups: Sequence[str]) -> None:
         )
         num_bytes = sum(_size(gallery.folder / path) for path in wanted)
         if num_bytes <= MAX_ZIP_BYTES:
-            layout.downloads(
-                (
-                    "Photos (ZIP)",
-                    "photos.zip",
-                    "folder_zip",
-                    lambda: zip_sorted(gallery.folder, wanted),
-                )
-            )
+            make = partial(zip_sorted, gallery.folder, wanted)
+            layout.downloads(("Photos (ZIP)", "photos.zip", "folder_zip", make))
         else:
             st.caption(f"{num_bytes / 2**30:.1f} GB are too much for a ZIP; choose fewer, or copy.")
         root = data_root.data_root()
