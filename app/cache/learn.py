@@ -1,6 +1,6 @@
 """Cached results of the Learn page: crops of a photo, their neighbours, and demonstrations of training.
 
-Keyed by sha256 strings as in `pictures`.
+Keyed by hashes as in `pictures`.
 """
 
 import copy
@@ -11,16 +11,19 @@ import cv2
 import numpy as np
 import streamlit as st
 import torch
+from torch.nn.functional import pad
 
 from app.cache import attention
 from app.cache import pictures as cached_pictures
+from app.cache.pictures import KEYS
 from app.state.selection import Choice, Photo, bundled_photos
 from dino.attention.arithmetic import AttentionRow, attention_row
+from dino.attention.photo import prepare
 from dino.features.knn import leave_one_out_accuracy
+from dino.features.neighbours import normalized
 from dino.media.crops import MultiCrop, draw, random_box
 from dino.media.draw import scaled, shrink
 from dino.media.geometry import Geometry
-from dino.media.preprocessing import plan, preprocess
 from dino.model.backbone import Backbone
 from dino.model.queries import Query
 from dino.training.teaching.demonstration import (
@@ -39,6 +42,7 @@ _MAX_DEMONSTRATIONS = 12
 # Crops that look for each other: of each photo, and how many patches wide.
 CROPS_OF_A_PHOTO = 6
 _CROP_PATCHES = 8
+_CROPS_SEED = 0
 # Longer side in px of the photos crops are drawn from.
 _CROPPED_PX = 720
 _PIXELS_SIDE = 8
@@ -59,9 +63,9 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """Crops of all photos as they are for k-NN: `pictures` [M] and `labels` [M], numbers of `names`,
-    unit `features` [M,D] of the network, and of the pixels alone."""
+class LabelledCrops:
+    """Crops of all photos as k-NN takes them: `pictures` [M] and `labels` [M], numbers of `names`;
+    `features` [M,D] of the network and `pixels` [M,D'] of the pictures alone, rows of length 1."""
 
     pictures: list[np.ndarray]
     labels: np.ndarray
@@ -75,10 +79,10 @@ class Neighbours:
         return leave_one_out_accuracy(torch.from_numpy(features), labels, k=k).top1
 
 
-def row(choice: Choice, backbone: Backbone, *, layer: int, query: Query, head: int) -> AttentionRow:
-    """Compute the numbers of one query in one head on the chosen photo."""
+def last_row(choice: Choice, backbone: Backbone, *, query: Query, head: int) -> AttentionRow:
+    """Compute the numbers of one query in one head of the last block on the chosen photo."""
     kept, _ = attention.stream(choice, backbone)
-    return attention_row(backbone, kept, layer=layer, query=query, head=head)
+    return attention_row(backbone, kept, layer=-1, query=query, head=head)
 
 
 def grid_picture(photo: Photo, geometry: Geometry, width: int) -> np.ndarray:
@@ -86,19 +90,13 @@ def grid_picture(photo: Photo, geometry: Geometry, width: int) -> np.ndarray:
     picture = cached_pictures.shown(photo, width).copy()
     frame = scaled(geometry, width)
     rows, columns = frame.grid
-    for number in range(1, rows):
-        y = round(frame.photo_box(number, 0)[0])
-        cv2.line(picture, (0, y), (picture.shape[1], y), _LINE, 1)
-    for number in range(1, columns):
-        x = round(frame.photo_box(0, number)[1])
-        cv2.line(picture, (x, 0), (x, picture.shape[0]), _LINE, 1)
+    for row in range(1, rows):
+        y = round(frame.photo_box(row, 0)[0])
+        picture[y : y + 1] = _LINE
+    for column in range(1, columns):
+        x = round(frame.photo_box(0, column)[1])
+        picture[:, x : x + 1] = _LINE
     return picture
-
-
-def plan_cut(photo: Photo, size: int, patch_size: int) -> Geometry:
-    """Plan how a photo would become patches of another size."""
-    height, width = cached_pictures.pixels(photo).shape[:2]
-    return plan((height, width), size=size, patch_size=patch_size)
 
 
 def patch_pixels(choice: Choice, backbone: Backbone, row: int, column: int) -> np.ndarray:
@@ -113,12 +111,6 @@ def patch_pixels(choice: Choice, backbone: Backbone, row: int, column: int) -> n
     return resized[top : top + side, left : left + side]
 
 
-@st.cache_data(max_entries=24, show_spinner=False)
-def _crops(photo_sha256: str, seed: int, _photo: Photo) -> list[Crop]:
-    rgb = shrink(cached_pictures.pixels(_photo), _CROPPED_PX)
-    return multi_crops(rgb, seed)
-
-
 def multi_crops(rgb: np.ndarray, seed: int) -> list[Crop]:
     """Draw the crops that `MultiCrop()` draws of a photo uint8 [H,W,3], with where each lies."""
     recipe, random = MultiCrop(), np.random.default_rng(seed)
@@ -130,15 +122,16 @@ def multi_crops(rgb: np.ndarray, seed: int) -> list[Crop]:
     return found
 
 
+@st.cache_data(max_entries=24, show_spinner=False, hash_funcs=KEYS)
 def crops(photo: Photo, seed: int) -> list[Crop]:
     """Draw two global and eight local views of a photo, by the training engine's own augmentation."""
-    return _crops(photo.id, seed, photo)
+    return multi_crops(shrink(cached_pictures.pixels(photo), _CROPPED_PX), seed)
 
 
-def framed(photo: Photo, found: list[Crop]) -> np.ndarray:
+def draw_frames(photo: Photo, found: list[Crop]) -> np.ndarray:
     """Draw the photo with the frames of its crops: global ones orange, local ones white."""
     picture = shrink(cached_pictures.pixels(photo), _CROPPED_PX).copy()
-    for crop in sorted(found, key=lambda one: one.is_global):
+    for crop in sorted(found, key=lambda crop: crop.is_global):
         top, left, height, width = crop.box
         colour, thickness = (_MARK, 4) if crop.is_global else (_LINE, 2)
         corner = left + width - 1, top + height - 1
@@ -147,43 +140,30 @@ def framed(photo: Photo, found: list[Crop]) -> np.ndarray:
     return picture
 
 
-@st.cache_data(max_entries=6, show_spinner="Looking at crops of the photos …")
-def _neighbours(
-    photo_sha256: str, backbone_sha256: str, seed: int, _photo: Photo, _backbone: Backbone
-) -> Neighbours:
-    photos = {_photo.id: _photo, **{one.id: one for one in bundled_photos().values()}}
-    view = replace(MultiCrop(global_size=_CROP_PATCHES * _backbone.patch_size).views[0], blur=0.5)
-    random = np.random.default_rng(seed)
-    pictures, labels = [], []
-    for number, photo in enumerate(photos.values()):
-        rgb = shrink(cached_pictures.pixels(photo), _CROPPED_PX)
+@st.cache_data(max_entries=6, show_spinner="Looking at crops of the photos …", hash_funcs=KEYS)
+def labelled_crops(photo: Photo, backbone: Backbone) -> LabelledCrops:
+    """Cut crops of a photo and of all bundled ones, and describe them by the network."""
+    others = [bundled for bundled in bundled_photos().values() if bundled.id != photo.id]
+    view = replace(MultiCrop(global_size=_CROP_PATCHES * backbone.patch_size).views[0], blur=0.5)
+    random = np.random.default_rng(_CROPS_SEED)
+    pictures, names, features = [], [], []
+    for source in (photo, *others):
+        rgb = shrink(cached_pictures.pixels(source), _CROPPED_PX)
         pictures += [draw(rgb, view, random) for _ in range(CROPS_OF_A_PHOTO)]
-        labels += [number] * CROPS_OF_A_PHOTO
-    features = []
+        names.append(source.name)
     with cached_pictures.forward_lock():
         for picture in pictures:
-            image, _ = preprocess(
-                picture,
-                size=view.size,
-                patch_size=_backbone.patch_size,
-                mean=_backbone.mean,
-                std=_backbone.std,
-            )
-            features.append(_backbone.tokens(image).cls[0].float().cpu().numpy())
-    small = [cv2.resize(one, (_PIXELS_SIDE, _PIXELS_SIDE), interpolation=cv2.INTER_AREA)
-             for one in pictures]  # fmt: skip
-    return Neighbours(
+            image, _ = prepare(backbone, picture, view.size, "floor")
+            features.append(backbone.tokens(image).cls[0].float().cpu().numpy())
+    small = (_PIXELS_SIDE, _PIXELS_SIDE)
+    pixels = [cv2.resize(one, small, interpolation=cv2.INTER_AREA).ravel() for one in pictures]
+    return LabelledCrops(
         pictures,
-        np.array(labels),
-        tuple(photo.name for photo in photos.values()),
-        _unit(np.stack(features)),
-        _unit(np.stack(small).reshape(len(small), -1).astype(np.float32) - 128),
+        np.repeat(np.arange(len(names)), CROPS_OF_A_PHOTO),
+        tuple(names),
+        normalized(np.stack(features)),
+        normalized(np.stack(pixels).astype(np.float32) - 128),
     )
-
-
-def neighbours(choice: Choice, backbone: Backbone, seed: int) -> Neighbours:
-    """Cut crops of the chosen photo and of all bundled ones, and describe them by the network."""
-    return _neighbours(choice.photo.id, backbone.fingerprint, seed, choice.photo, backbone)
 
 
 def demonstration(settings: Demonstration, on_point: Callable[[list[Point]], None]) -> Outcome:
@@ -193,13 +173,13 @@ def demonstration(settings: Demonstration, on_point: Callable[[list[Point]], Non
     if settings not in kept:
         points: list[Point] = []
         for found in conclude(Trainee(settings)):
-            if isinstance(found, Outcome):
-                while len(kept) >= _MAX_DEMONSTRATIONS:
-                    kept.pop(next(iter(kept)))
+            if isinstance(found, Point):
+                points.append(found)
+                on_point(points)
+            else:
                 kept[settings] = found
-                break
-            points.append(found)
-            on_point(points)
+        if len(kept) > _MAX_DEMONSTRATIONS:
+            kept.pop(next(iter(kept)))
     return kept[settings]
 
 
@@ -207,10 +187,8 @@ def drawings(seed: int) -> np.ndarray:
     """Draw what a demonstration learns from: two views of two drawings of each kind, uint8 [H,W] enlarged."""
     random = torch.Generator().manual_seed(seed)
     pictures, _ = draw_pictures(2 * len(KINDS), random)
-    views = [disturb(pictures, random)[:, 0] for _ in range(2)]
-    rows = [
-        torch.cat([torch.nn.functional.pad(p, (0, 1, 0, 1), value=9) for p in v], 1) for v in views
-    ]
+    views = [pad(disturb(pictures, random)[:, 0], (0, 1, 0, 1), value=9) for _ in range(2)]
+    rows = [torch.cat(list(view), 1) for view in views]
     grey = ((torch.cat(rows).clamp(-1.5, 2) + 1.5) / 3.5 * 255).numpy().astype(np.uint8)
     return np.kron(grey, np.ones((_ENLARGED, _ENLARGED), np.uint8))
 
@@ -218,7 +196,3 @@ def drawings(seed: int) -> np.ndarray:
 def demonstrations() -> dict[Demonstration, Outcome]:
     """Return what this session has trained, oldest first."""
     return dict(st.session_state.get(_DEMONSTRATIONS, {}))
-
-
-def _unit(values: np.ndarray) -> np.ndarray:
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-8)

@@ -5,7 +5,7 @@ folder a film, named by what it is of; a film that was made once is found again.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,18 +79,29 @@ def keep_upload(file_name: str, data: bytes) -> Clip:
     path = video_folder() / "uploads" / f"{sha256[:32]}{suffix}"
     if not path.exists():
         write_atomically(data, path)
-        newest = sorted(path.parent.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
-        for old in newest[_MAX_UPLOADS:]:
+        for old in _newest_first(path.parent.iterdir())[_MAX_UPLOADS:]:
             old.unlink(missing_ok=True)
     return Clip(path, file_name, sha256, info)
 
 
+@st.cache_data(
+    max_entries=16,
+    show_spinner="Reading the first frame …",
+    hash_funcs={Clip: lambda clip: (clip.sha256, clip.name)},
+)
 def first_frame(clip: Clip) -> Photo:
     """Read the clip's first frame as a photo, which pages of photos can look at."""
-    return _first_frame(clip.sha256, str(clip.path), clip.name)
+    data = draw.encode_png(next(read_frames(str(clip.path))))
+    return Photo(
+        name=f"frame-{clip.sha256[:8]}",
+        file_name="first-frame.png",
+        data=data,
+        id=content_id(data),
+        alt=f"The first frame: {clip.name}",
+    )
 
 
-def attended(choice: Choice, backbone: Backbone, mass: float) -> np.ndarray:
+def attention_labels(choice: Choice, backbone: Backbone, mass: float) -> np.ndarray:
     """Label the patches that hold a share of the mean attention on the chosen photo, uint8 [H,W]."""
     found, _ = pictures.attention(choice, backbone)
     mask = attention_mask(torch.from_numpy(found.heads), mass, combine="mean")
@@ -124,10 +135,13 @@ def prepare(out: Path, mask: tuple[Path, bytes] | None) -> None:
     """Write a film's first mask before it is made, and let the oldest films make room."""
     if mask is not None and not mask[0].exists():
         write_atomically(mask[1], mask[0])
-    films = [one for one in out.parent.glob("*/") if one != out and not read_job(one).active]
-    newest = sorted(films, key=lambda one: one.stat().st_mtime, reverse=True)
-    for old in newest[_MAX_FILMS - 1 :]:
+    films = [film for film in out.parent.glob("*/") if film != out and not read_job(film).active]
+    for old in _newest_first(films)[_MAX_FILMS - 1 :]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _newest_first(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def film_folder(clip: Clip, backbone: Backbone, settings: Mapping[str, Any]) -> Path:
@@ -138,15 +152,3 @@ def film_folder(clip: Clip, backbone: Backbone, settings: Mapping[str, Any]) -> 
 @st.cache_data(max_entries=32, show_spinner="Reading the video …")
 def _facts(path: str, mtime_ns: int) -> tuple[str, VideoInfo]:
     return content_id(Path(path).read_bytes()), probe(path)
-
-
-@st.cache_data(max_entries=16, show_spinner="Reading the first frame …")
-def _first_frame(sha256: str, path: str, name: str) -> Photo:
-    data = draw.encode_png(next(read_frames(path)))
-    return Photo(
-        name=f"frame-{sha256[:8]}",
-        file_name="first-frame.png",
-        data=data,
-        id=content_id(data),
-        alt=f"The first frame: {name}",
-    )

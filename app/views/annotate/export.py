@@ -1,6 +1,6 @@
 """What was accepted, as downloads that are built when they are asked for, and as a command."""
 
-from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -12,6 +12,12 @@ from dino.system.files import zip_files
 
 # Cut-outs have the photo's size; a ZIP of more is not built in the server's memory.
 MAX_CUTOUT_PHOTOS = 200
+# Label, format and icon of what is downloaded as a ZIP.
+_ZIPS = (
+    ("YOLO (ZIP)", "yolo", "format_shapes"),
+    ("Label PNGs (ZIP)", "png", "palette"),
+    ("Cut-outs (ZIP)", "cutouts", "content_cut"),
+)
 
 
 def show(opened: Opened) -> None:
@@ -22,19 +28,15 @@ def show(opened: Opened) -> None:
             st.caption("What is accepted can be exported here; nothing is yet.")
             return
         tolerance = _outlines()
-        files = [
-            (
-                "COCO (JSON)",
-                f"{session.name}-coco.json",
-                "data_object",
-                lambda: dict(export_files(session, "coco", polygons=tolerance))["annotations.json"],
+        coco = partial(_coco, session, tolerance)
+        layout.downloads(
+            ("COCO (JSON)", f"{session.name}-coco.json", "data_object", coco),
+            *(
+                (label, f"{session.name}-{kind}.zip", icon, partial(_zip, session, kind, tolerance))
+                for label, kind, icon in _ZIPS
+                if kind != "cutouts" or accepted <= MAX_CUTOUT_PHOTOS
             ),
-            ("YOLO (ZIP)", *_zipped(session, "yolo", "format_shapes", tolerance)),
-            ("Label PNGs (ZIP)", *_zipped(session, "png", "palette", tolerance)),
-        ]
-        if accepted <= MAX_CUTOUT_PHOTOS:
-            files.append(("Cut-outs (ZIP)", *_zipped(session, "cutouts", "content_cut", tolerance)))
-        layout.downloads(*files)
+        )
         if accepted > MAX_CUTOUT_PHOTOS:
             st.caption(f"Cut-outs of more than {MAX_CUTOUT_PHOTOS} photos: by the command below.")
         st.caption(
@@ -68,18 +70,17 @@ def _outlines() -> float | None:
     )
 
 
-def _zipped(
-    session: Session, kind: str, icon: str, tolerance: float | None
-) -> tuple[str, str, Callable[[], bytes]]:
-    def make() -> bytes:
-        failed: list[str] = []
-        polygons = 1.0 if tolerance is None else tolerance
-        files = list(export_files(session, kind, polygons=polygons, failed=failed.append))
-        if failed:
-            files.append(("left-out.txt", "".join(f"{line}\n" for line in failed).encode()))
-        return zip_files(files)
+def _coco(session: Session, tolerance: float | None) -> bytes:
+    return dict(export_files(session, "coco", polygons=tolerance))["annotations.json"]
 
-    return f"{session.name}-{kind}.zip", icon, make
+
+def _zip(session: Session, kind: str, tolerance: float | None) -> bytes:
+    failed: list[str] = []
+    polygons = 1.0 if tolerance is None else tolerance
+    files = list(export_files(session, kind, polygons=polygons, failed=failed.append))
+    if failed:
+        files.append(("left-out.txt", "".join(f"{line}\n" for line in failed).encode()))
+    return zip_files(files)
 
 
 def _command(session: Session, tolerance: float | None) -> None:

@@ -21,7 +21,7 @@ _CLASS_PROBLEM = "annotate_class_problem"
 def show(choice: Choice, backbone: Backbone) -> None:
     """Draw the page: choose or begin a session; its queue, classes and exports."""
     names = list_sessions(annotations_folder())
-    name = _chosen(names)
+    name = _session_name(names)
     layout.heading("Annotate", "Masks are proposed; accept, edit or reject them, then export.")
     left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
     if names:
@@ -37,10 +37,10 @@ def show(choice: Choice, backbone: Backbone) -> None:
     opened = annotation.open_named(name)
     proposer = _proposer(opened, choice, backbone)
     queue.read_masks_again()
-    _work(name, proposer)
+    _session(name, proposer)
 
 
-def _chosen(names: list[str]) -> str | None:
+def _session_name(names: list[str]) -> str | None:
     """Find the session begun just now, else the one chosen, else the link's, else the newest."""
     asked = st.query_params.get("session")
     begun = st.session_state.pop(start.BEGUN, None)
@@ -58,7 +58,7 @@ def _chosen(names: list[str]) -> str | None:
 
 
 @st.fragment
-def _work(name: str, proposer: Backbone | None) -> None:
+def _session(name: str, proposer: Backbone | None) -> None:
     """Draw everything that one photo after another changes."""
     try:
         opened = annotation.open_named(name)
@@ -119,7 +119,7 @@ def _classes(opened: Opened) -> None:
 
 
 def _set_class(name: str, number: int, key: str) -> None:
-    def set_class() -> None:
+    def rename() -> None:
         annotation.open_named(name).session.with_class(number, st.session_state[key])
 
-    attempt(_CLASS_PROBLEM, set_class)
+    attempt(_CLASS_PROBLEM, rename)

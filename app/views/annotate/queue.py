@@ -23,15 +23,15 @@ from dino.model.backbone import Backbone
 
 EDITOR, NUMBER = "annotate_editor", "annotate_number"
 _AT, _PROBLEM, _VERSION = "annotate_at", "annotate_problem", "annotate_version"
-# Masks as the editor was given them: what it paints since is its own, and need not be sent back.
-_GIVEN = "annotate_given"
+# Masks as they were sent to the editor: what it paints since is its own, and need not be sent back.
+_SENT = "annotate_given"
 _VERDICTS = {"accept": ACCEPTED, "reject": REJECTED}
 _WORDS = {TODO: "to do", ACCEPTED: "accepted", REJECTED: "rejected"}
 
 
 def show(opened: Opened, proposer: Backbone | None) -> None:
     """Draw progress, the editor with the photo that is due, and the way to any other photo."""
-    index = _place(opened)
+    index = _photo_number(opened)
     _progress(opened)
     _problems(opened)
     try:
@@ -44,7 +44,7 @@ def show(opened: Opened, proposer: Backbone | None) -> None:
 
 def read_masks_again() -> None:
     """Have the editor's masks read from their files, as a new editor needs them."""
-    st.session_state.pop(_GIVEN, None)
+    st.session_state.pop(_SENT, None)
 
 
 def forget_place() -> None:
@@ -56,26 +56,24 @@ def forget_place() -> None:
 def handle(name: str, event: Any) -> None:
     """Keep what the editor sent, and go where it says; what is wrong is kept for display."""
 
-    def take() -> None:
+    def apply() -> None:
         opened = annotation.open_named(name)
         edit = read_edit(event, lambda index: edit_size(_size(opened.session, index)))
-        _keep(opened.session, edit)
+        _save(opened.session, edit)
         if edit.action != "save":
             opened.overview.refresh()
             _go(opened, edit)
 
-    attempt(_PROBLEM, take)
+    attempt(_PROBLEM, apply)
 
 
-def _keep(session: Session, edit: Edit) -> None:
-    if not 0 <= edit.index < len(session.photos):
-        raise UserError(f"there is no photo {edit.index + 1}; reload the page")
+def _save(session: Session, edit: Edit) -> None:
+    _check_index(session, edit.index)
     before, _ = session.load(edit.index)
     state = before
     if edit.objects is not None:
-        size = _size(session, edit.index)
-        classes = len(session.classes)
-        state = apply_paintings(state, edit.objects, size=size, num_classes=classes)
+        size, num_classes = _size(session, edit.index), len(session.classes)
+        state = apply_paintings(state, edit.objects, size=size, num_classes=num_classes)
     if edit.action in _VERDICTS:
         state = state.with_status(_VERDICTS[edit.action])
     if state != before:
@@ -92,10 +90,14 @@ def _go(opened: Opened, edit: Edit) -> None:
     st.session_state[_AT] = place
 
 
-def _size(session: Session, index: int) -> tuple[int, int]:
-    """Find (H, W) of a photo, from its state where it was opened before."""
+def _check_index(session: Session, index: int) -> None:
     if not 0 <= index < len(session.photos):
         raise UserError(f"there is no photo {index + 1}; reload the page")
+
+
+def _size(session: Session, index: int) -> tuple[int, int]:
+    """Find (H, W) of a photo, from its state where it was opened before."""
+    _check_index(session, index)
     state, _ = session.load(index)
     if state.size is not None:
         return state.size
@@ -103,14 +105,14 @@ def _size(session: Session, index: int) -> tuple[int, int]:
     return height, width
 
 
-def _place(opened: Opened) -> int:
+def _photo_number(opened: Opened) -> int:
     """Find the number from 0 of the photo to show: where one was, else the link's, else the first to do."""
     last = len(opened.session.photos) - 1
     index = st.session_state.get(_AT)
     if index is None:
         asked = st.query_params.get("at", "")
-        due = opened.overview.next_todo(-1)
-        index = int(asked) - 1 if asked.isascii() and asked.isdigit() else due or 0
+        known = asked.isascii() and asked.isdigit()
+        index = int(asked) - 1 if known else opened.overview.next_todo(-1) or 0
     index = min(last, max(0, index))
     st.session_state[_AT] = index
     url.link("at", str(index + 1))
@@ -139,23 +141,23 @@ def _problems(opened: Opened) -> None:
 
 def _editor(opened: Opened, index: int, proposer: Backbone | None) -> None:
     session = opened.session
-    url = annotation.photo_url(session, index)
+    photo_url = annotation.photo_url(session, index)
     state = _state(session, index, proposer)
     assert state.size is not None
     size = edit_size(state.size)
     photo, total = session.photos[index], len(session.photos)
     visit = f"{session.name}:{index}:{st.session_state.get(_VERSION, 0)}"
-    given = st.session_state.get(_GIVEN)
-    if given is None or given[0] != visit:
-        given = st.session_state[_GIVEN] = (visit, _objects(state, size))
+    sent = st.session_state.get(_SENT)
+    if sent is None or sent[0] != visit:
+        sent = st.session_state[_SENT] = (visit, _objects(state, size))
     data = {
         "visit": visit,
         "index": index,
-        "photo": url,
+        "photo": photo_url,
         "alt": f"Photo {photo.file} with its masks; paint on it to change the chosen one",
         "width": size[1],
         "height": size[0],
-        "objects": given[1],
+        "objects": sent[1],
         "classes": list(session.classes),
         "where": f"{index + 1:,} of {total:,} · {photo.file} · {_WORDS[state.status]}",
         "status": state.status,

@@ -2,15 +2,14 @@
 
 import streamlit as st
 
-from app.cache import backbones as app_services
-from app.cache import gallery as services
+from app.cache import backbones
+from app.cache import gallery as cached_gallery
 from app.cache.gallery import Gallery
 from app.state import weights_menu
 from app.text import plain_text
 from app.views.gallery import job, pictures
 from app.views.gallery.alike import LIKE
 from dino.errors import UserError
-from dino.features.folder.comparison import FolderAccuracy
 from dino.features.neighbours import nearest
 
 AGAINST, K = "against", "k"
@@ -36,60 +35,53 @@ def show(before: Gallery, num_photos: int) -> None:
             icon=":material/compare:",
         )
         return
-    backbone = app_services.open_weights(name, st.session_state)
-    after = services.gallery(before.folder, name, backbone, before.size)
+    backbone = backbones.open_weights(name, st.session_state)
+    after = cached_gallery.find_gallery(before.folder, name, backbone, before.size)
     if job.show(after, num_photos, key="embed_after"):
         _figures(before, after, k)
         _side_by_side(before, after)
 
 
 def _figures(before: Gallery, after: Gallery, k: int) -> None:
-    compared = services.comparison(before, after, 10)
-    first: FolderAccuracy | None = None
-    second: FolderAccuracy | None = None
+    compared = cached_gallery.comparison(before, after)
     try:
-        first, second = services.accuracy(before, k), services.accuracy(after, k)
+        measured = [cached_gallery.accuracy(gallery, k) for gallery in (before, after)]
     except UserError as error:
+        measured = []
         st.caption(f"No k-NN accuracy: {plain_text(str(error))}.")
     with st.container(horizontal=True, gap="large"):
-        if first and second:
-            change = second.accuracy.top1 - first.accuracy.top1
-            st.metric(f"k-NN, {plain_text(before.weights)}", f"{first.accuracy.top1:.2f} %")
-            st.metric(
-                f"k-NN, {plain_text(after.weights)}",
-                f"{second.accuracy.top1:.2f} %",
-                f"{change:+.2f} points",
-            )
+        if measured:
+            first, second = (one.accuracy.top1 for one in measured)
+            change = f"{second - first:+.2f} points"
+            st.metric(f"k-NN, {plain_text(before.weights)}", f"{first:.2f} %")
+            st.metric(f"k-NN, {plain_text(after.weights)}", f"{second:.2f} %", change)
         st.metric("Neighbours in common", f"{compared.shared_neighbours:.0%}")
-    if first:
+    if measured:
         st.caption(
-            f"Top-1 of {first.num_photos:,} photos, {first.protocol}, k = {k}; in common: of the "
-            f"{compared.k} nearest of each photo, on average."
+            f"Top-1 of {measured[0].num_photos:,} photos, {measured[0].protocol}, k = {k}; in common: of "
+            f"the {compared.k} nearest of each photo, on average."
         )
 
 
 @st.fragment
 def _side_by_side(before: Gallery, after: Gallery) -> None:
-    compared = services.comparison(before, after, 10)
-    path = st.selectbox(
-        "Photo to compare with", compared.before.paths, key=LIKE, bind="query-params"
-    )
+    paths = cached_gallery.comparison(before, after).before.paths
+    path = st.selectbox("Photo to compare with", paths, key=LIKE, bind="query-params")
+    found = [_near(gallery, path) for gallery in (before, after)]
     columns = st.columns(2, gap="medium")
-    found = {}
-    for of in (before, after):
-        row = services.rows_by_path(of)[path]
-        near = nearest(of.photos.features, row, k=_SHOWN)
-        found[of.weights] = (row, near)
-    names = [
-        {of.photos.paths[r] for r in found[of.weights][1].rows.tolist()} for of in (before, after)
-    ]
-    for column, of in zip(columns, (before, after), strict=True):
-        row, near = found[of.weights]
-        both = names[0] & names[1]
-        notes = ["this photo"] + [
-            f"{cosine:.3f}" + (" · both" if of.photos.paths[r] in both else "")
-            for r, cosine in zip(near.rows.tolist(), near.cosines, strict=True)
+    for column, gallery, near in zip(columns, (before, after), found, strict=True):
+        notes = [
+            f"{cosine:.3f}" + (" · both" if all(name in other for other in found) else "")
+            for name, cosine in near.items()
         ]
+        row, *rows = (gallery.photos.paths.index(name) for name in (path, *near))
         with column:
-            st.markdown(f"**{plain_text(of.weights)}**")
-            pictures.grid(of, [row, *near.rows.tolist()], notes, chosen=row)
+            st.markdown(f"**{plain_text(gallery.weights)}**")
+            pictures.show_grid(gallery, [row, *rows], ["this photo", *notes], chosen=row)
+
+
+def _near(gallery: Gallery, path: str) -> dict[str, float]:
+    """Find the nearest of a photo, nearest first: their paths and cosines."""
+    paths = gallery.photos.paths
+    found = nearest(gallery.photos.features, paths.index(path), k=_SHOWN)
+    return dict(zip((paths[row] for row in found.rows), found.cosines.tolist(), strict=True))

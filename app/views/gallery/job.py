@@ -17,20 +17,20 @@ _PROBLEM = "gallery_problem"
 _BATCH = 32
 
 
-def show(of: Gallery, num_photos: int, *, key: str = "embed") -> bool:
+def show(gallery: Gallery, num_photos: int, *, key: str = "embed") -> bool:
     """Show the state of the folder's features and what can be done; return whether there are any."""
     show_kept(_PROBLEM)
 
     def draw(job: Job) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
-            _state(job, of, num_photos)
-            _buttons(job, of, num_photos, key)
+            _state(job, gallery, num_photos)
+            _buttons(job, gallery, num_photos, key)
 
-    watch(lambda: jobs.read_job(of.out), draw)
-    return bool(of.stamp)
+    watch(lambda: jobs.read_job(gallery.out), draw)
+    return bool(gallery.stamp)
 
 
-def _state(job: Job[EmbeddingProgress], of: Gallery, num_photos: int) -> None:
+def _state(job: Job[EmbeddingProgress], gallery: Gallery, num_photos: int) -> None:
     progress = job.progress
     if job.active:
         done, total = (progress.done, progress.total) if progress else (0, 0)
@@ -42,16 +42,18 @@ def _state(job: Job[EmbeddingProgress], of: Gallery, num_photos: int) -> None:
             f"Paused at {progress.done:,} of {progress.total:,} photos; what is done is kept.",
             icon=":material/pause_circle:",
         )
-    elif not of.stamp:
+    elif not gallery.stamp:
         st.info(
-            f"The features of these {num_photos:,} photos are not there yet for {plain_text(of.weights)} "
-            f"at {of.size} px.",
+            f"The features of these {num_photos:,} photos are not there yet for {plain_text(gallery.weights)} "
+            f"at {gallery.size} px.",
             icon=":material/database_off:",
         )
     else:
         unreadable = progress.unreadable if progress else 0
         left_out = f", {unreadable:,} could not be read and are left out" if unreadable else ""
-        st.caption(f"{len(of.photos):,} photos as {plain_text(of.weights)} sees them{left_out}.")
+        st.caption(
+            f"{len(gallery.photos):,} photos as {plain_text(gallery.weights)} sees them{left_out}."
+        )
 
 
 def _progress_words(job: Job[EmbeddingProgress]) -> str:
@@ -68,7 +70,7 @@ def _progress_words(job: Job[EmbeddingProgress]) -> str:
     return " · ".join(words)
 
 
-def _buttons(job: Job[EmbeddingProgress], of: Gallery, num_photos: int, key: str) -> None:
+def _buttons(job: Job[EmbeddingProgress], gallery: Gallery, num_photos: int, key: str) -> None:
     if job.active:
         st.button(
             "Pause",
@@ -76,36 +78,36 @@ def _buttons(job: Job[EmbeddingProgress], of: Gallery, num_photos: int, key: str
             key=f"{key}_pause",
             disabled=job.status == "stopping",
             on_click=attempt,
-            args=(_PROBLEM, jobs.stop, of.out),
+            args=(_PROBLEM, jobs.stop, gallery.out),
         )
         return
-    changed = bool(of.stamp) and len(of.photos) != num_photos
+    changed = bool(gallery.stamp) and len(gallery.photos) != num_photos
     label, icon = "Embed the photos", "play_arrow"
     if job.status == "stopped":
         label = "Resume"
-    elif of.stamp:
+    elif gallery.stamp:
         label, icon = "Look for changes", "refresh"
     st.button(
         label,
         icon=f":material/{icon}:",
         key=f"{key}_start",
-        type="secondary" if of.stamp and not changed else "primary",
+        type="secondary" if gallery.stamp and not changed else "primary",
         on_click=_start,
-        args=(of,),
+        args=(gallery,),
         help="Runs as a process of its own, so that this page may be closed meanwhile. Only new and "
         "changed photos go through the network.",
     )
 
 
-def _start(of: Gallery) -> None:
+def _start(gallery: Gallery) -> None:
     attempt(
         _PROBLEM,
         jobs.start,
-        of.folder,
-        of.out,
-        weights=weights_menu.start_weights(of.weights, st.session_state),
-        size=of.size,
-        precision=of.precision,
-        batch_size=max(4, _BATCH * 224**2 // max(of.size, 224) ** 2),
+        gallery.folder,
+        gallery.out,
+        weights=weights_menu.start_weights(gallery.weights, st.session_state),
+        size=gallery.size,
+        precision=gallery.precision,
+        batch_size=max(4, _BATCH * 224**2 // max(gallery.size, 224) ** 2),
         threads=default_threads(),
     )

@@ -1,6 +1,5 @@
 """The map of a folder: a point a photo, coloured, hovered, chosen by lasso, and what is chosen below."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.cache import gallery as services
+from app.cache import gallery as cached_gallery
 from app.cache.gallery import Gallery
 from app.components.hover.component import hovered_photo
 from app.state.selection import Choice
@@ -17,6 +16,7 @@ from app.ui import layout
 from app.views.gallery import pictures, sorting
 from dino.attention.figures import standalone_html
 from dino.features.figures import photo_scatter
+from dino.features.folder.files import FEATURES
 from dino.features.projections import Projection, has_umap
 from dino.media import draw
 from dino.model.backbone import Backbone
@@ -33,7 +33,7 @@ class Map:
     """What is drawn: the photos' points, and the group of each photo, named; and how one that is opened
     is looked at."""
 
-    of: Gallery
+    gallery: Gallery
     projection: Projection
     groups: tuple[str, ...]
     tint: str
@@ -41,30 +41,28 @@ class Map:
     backbone: Backbone
 
 
-def show(of: Gallery, choice: Choice, backbone: Backbone) -> None:
+def show(gallery: Gallery, choice: Choice, backbone: Backbone) -> None:
     """Draw controls, the chart, the photo under the pointer, and the chosen photos."""
-    if len(of.photos) < _MIN_PHOTOS:
+    if len(gallery.photos) < _MIN_PHOTOS:
         st.info(f"A map needs {_MIN_PHOTOS} photos or more.", icon=":material/info:")
         return
-    method, tint, k, nearby = _controls(of)
-    projection = _project(of, method, nearby)
-    if projection is None:
-        return
-    drawn = Map(of, projection, _groups(of, tint, k), tint, choice, backbone)
+    method, tint, k, nearby = _controls(gallery)
+    projection = _project(gallery, method, nearby)
+    drawn = Map(gallery, projection, _groups(gallery, tint, k), tint, choice, backbone)
     # First, so that a phone has it above the chart and not below all of it.
     left, right = st.columns([1, 4], gap="medium")
     with left:
         hovered_photo(
             "gallery_hover",
             chart=CHART,
-            sheets=services.sheet_addresses(of),
-            names=of.photos.paths,
+            sheets=cached_gallery.sheet_addresses(gallery),
+            names=gallery.photos.paths,
         )
     with right:
         _chart(drawn)
 
 
-def _controls(of: Gallery) -> tuple[str, str, int, int]:
+def _controls(gallery: Gallery) -> tuple[str, str, int, int]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         method = st.segmented_control(
             "Projection",
@@ -75,14 +73,14 @@ def _controls(of: Gallery) -> tuple[str, str, int, int]:
             bind="query-params",
             help=None if has_umap() else "UMAP joins once `pip install umap-learn` was run.",
         )
-        has_labels = len(set(of.photos.labels)) > 1
+        has_labels = len(set(gallery.photos.labels)) > 1
         tints = TINTS if has_labels else TINTS[1:]
         tint = st.segmented_control(
             "Coloured by", tints, default=tints[0], required=True, key=TINT, bind="query-params"
         )
         k = 10
         if tint == "cluster":
-            k = st.slider("Clusters", 2, min(40, len(of.photos)), min(10, len(of.photos)),
+            k = st.slider("Clusters", 2, min(40, len(gallery.photos)), min(10, len(gallery.photos)),
                           key=CLUSTERS, bind="query-params", width=160)  # fmt: skip
         nearby = 30
         if method != "PCA":
@@ -99,20 +97,20 @@ def _controls(of: Gallery) -> tuple[str, str, int, int]:
     return METHODS[method], tint, k, nearby
 
 
-def _groups(of: Gallery, tint: str, k: int) -> tuple[str, ...]:
+def _groups(gallery: Gallery, tint: str, k: int) -> tuple[str, ...]:
     if tint == "cluster":
-        return tuple(f"cluster {number}" for number in services.clusters(of, k).numbers)
+        return tuple(f"cluster {number}" for number in cached_gallery.clusters(gallery, k).numbers)
     if tint == "date":
-        return tuple(str(month) for month in of.photos.dates.astype("datetime64[M]"))
-    return tuple(label or "no folder" for label in of.photos.labels)
+        return tuple(str(month) for month in gallery.photos.dates.astype("datetime64[M]"))
+    return tuple(label or "no folder" for label in gallery.photos.labels)
 
 
-def _project(of: Gallery, method: str, nearby: int) -> Projection | None:
+def _project(gallery: Gallery, method: str, nearby: int) -> Projection:
     """Project to points; where that takes long, with progress, outside any fragment, so that Cancel (as
     any other control) ends the work."""
-    options: dict[str, Any] = {"method": method, "perplexity": 30 if method == "pca" else nearby}
-    if method == "pca" or services.has_points(of, **options):
-        return services.points(of, **options)
+    options: dict[str, Any] = {"method": method, "perplexity": nearby}
+    if method == "pca" or cached_gallery.has_points(gallery, **options):
+        return cached_gallery.points(gallery, **options)
     place = st.empty()
     with place.container():
         bar = st.empty()
@@ -122,7 +120,7 @@ def _project(of: Gallery, method: str, nearby: int) -> Projection | None:
     def progress(done: float, message: str) -> None:
         bar.progress(min(done, 1.0), text=message)
 
-    projection = services.points(of, progress=progress, **options)
+    projection = cached_gallery.points(gallery, progress=progress, **options)
     place.empty()
     return projection
 
@@ -143,21 +141,19 @@ def _chart(drawn: Map) -> None:
         config={"scrollZoom": True, "displaylogo": False},
         alt=f"{drawn.projection.method} of {len(drawn.groups)} photos, coloured by {drawn.tint}.",
     )
-    lassoed = sorted({int(point["customdata"]) for point in event.selection.points})
-    groups = sorted(set(drawn.groups), key=lambda name: (len(name), name))
+    lassoed = {int(point["customdata"]) for point in event.selection.points}
     picked = st.multiselect(
         "Choose by lasso, box or click in the chart, or whole groups here",
-        groups,
+        sorted(set(drawn.groups), key=lambda name: (len(name), name)),
         key=PICK,
         placeholder=f"{drawn.tint}s",
     )
-    by_group = [row for row, group in enumerate(drawn.groups) if group in picked]
-    rows = sorted({*lassoed, *by_group})
+    rows = sorted(lassoed | {row for row, group in enumerate(drawn.groups) if group in picked})
     st.caption(_describe(drawn))
     if rows:
         _chosen(drawn, rows)
     _downloads(drawn, rows)
-    sorting.show(drawn.of, rows or range(len(drawn.groups)), drawn.groups)
+    sorting.show(drawn.gallery, rows or range(len(drawn.groups)), drawn.groups)
 
 
 def _chosen(drawn: Map, rows: list[int]) -> None:
@@ -165,16 +161,15 @@ def _chosen(drawn: Map, rows: list[int]) -> None:
     st.markdown(f"**{len(rows):,} photos chosen**")
     large, small = st.columns([3, 2], gap="medium")
     with large:
-        opened = st.selectbox(
-            "Opened large", rows, format_func=lambda row: drawn.of.photos.paths[row], key=OPENED
-        )
-        pictures.enlarged("gallery_photo", drawn.of, [opened], drawn.choice, drawn.backbone)
+        paths = drawn.gallery.photos.paths
+        opened = st.selectbox("Opened large", rows, format_func=lambda row: paths[row], key=OPENED)
+        pictures.show_large("gallery_photo", drawn.gallery, [opened], drawn.choice, drawn.backbone)
     with small:
-        pictures.first(drawn.of, rows, [drawn.groups[row] for row in rows])
+        pictures.show_first(drawn.gallery, rows, [drawn.groups[row] for row in rows])
 
 
 def _figure(drawn: Map, title: str = "") -> go.Figure:
-    photos, by_date = drawn.of.photos, drawn.tint == "date"
+    photos, by_date = drawn.gallery.photos, drawn.tint == "date"
     mark = draw.RANDOM_MARK if drawn.backbone.is_random else ""
     figure = photo_scatter(
         drawn.projection,
@@ -194,24 +189,25 @@ def _describe(drawn: Map) -> str:
     else:
         text = f"Seed {projection.seed}; groups mean much, distances between them little."
     if drawn.tint == "date":
-        text += f" {services.dates_known(drawn.of):.0%} of the dates are from the cameras, the others of files."
+        known = np.mean([source == "exif" for source in drawn.gallery.photos.dated_by])
+        text += f" {known:.0%} of the dates are from the cameras, the others of files."
     return text
 
 
-def _downloads(drawn: Map, rows: Sequence[int]) -> None:
-    chosen = np.array(rows if len(rows) else range(len(drawn.groups)))
-    what = "chosen" if len(rows) else "all"
+def _downloads(drawn: Map, rows: list[int]) -> None:
+    chosen = np.array(rows or range(len(drawn.groups)))
+    what = "chosen" if rows else "all"
     layout.downloads(
         (f"CSV ({what})", "photos.csv", "table", lambda: photos_csv(drawn, chosen)),
-        ("Features (NPZ)", "features.npz", "data_array", (drawn.of.out / "features.npz").read_bytes),
+        ("Features (NPZ)", "features.npz", "data_array", (drawn.gallery.out / FEATURES).read_bytes),
         ("Plot (HTML)", "photos.html", "language",
-         lambda: standalone_html(_figure(drawn, plain_text(drawn.of.folder.name)))),
+         lambda: standalone_html(_figure(drawn, plain_text(drawn.gallery.folder.name)))),
     )  # fmt: skip
 
 
 def photos_csv(drawn: Map, rows: np.ndarray) -> bytes:
     """Write one line a photo: path, label, group, date and where it is from, sha256, coordinates."""
-    photos = drawn.of.photos
+    photos = drawn.gallery.photos
     lines = ["path,label,group,date,dated_by,sha256,x,y"]
     for row in rows.tolist():
         words = [photos.paths[row], photos.labels[row], drawn.groups[row]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.cache import folders
-from app.cache import gallery as services
+from app.cache import gallery as cached_gallery
 from app.cache.gallery import Gallery
 from app.state import data_root
 from app.state.data_root import PhotoFacts
@@ -17,7 +17,8 @@ from dino.errors import UserError
 from dino.model.backbone import Backbone
 
 PARTS = ("Map", "Neighbours", "Near-duplicates", "Before and after")
-PART = "see"
+PART, FOLDER, CROP = "see", "folder", "crop"
+CROPS = (96, 128, 160, 192, 224, 280, 336, 448, 518)
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
@@ -31,15 +32,16 @@ def show(choice: Choice, backbone: Backbone) -> None:
     folder, facts, crop = _choose_photos()
     if folder is None or facts is None:
         return
-    of = services.gallery(folder, choice.weights, backbone, crop)
-    if job.show(of, facts.num_photos):
-        _parts(of, facts.num_photos, choice, backbone)
-    options = ["--size", str(of.size)]
-    command.show("embed", str(of.folder), weights=of.weights, options=options)
+    gallery = cached_gallery.find_gallery(folder, choice.weights, backbone, crop)
+    if job.show(gallery, facts.num_photos):
+        _parts(gallery, facts.num_photos, choice, backbone)
+    command.show(
+        "embed", str(gallery.folder), weights=gallery.weights, options=["--size", str(gallery.size)]
+    )
     st.caption(f"weights sha256 `{backbone.weights_sha256[:16]}` · {backbone.precision}")
 
 
-def _parts(of: Gallery, num_photos: int, choice: Choice, backbone: Backbone) -> None:
+def _parts(gallery: Gallery, num_photos: int, choice: Choice, backbone: Backbone) -> None:
     part = st.segmented_control(
         "Part",
         PARTS,
@@ -50,17 +52,13 @@ def _parts(of: Gallery, num_photos: int, choice: Choice, backbone: Backbone) -> 
         label_visibility="collapsed",
     )
     if part == "Map":
-        map.show(of, choice, backbone)
+        map.show(gallery, choice, backbone)
     elif part == "Neighbours":
-        alike.neighbours(of, choice, backbone)
+        alike.show_neighbours(gallery, choice, backbone)
     elif part == "Near-duplicates":
-        alike.near_duplicates(of, choice, backbone)
+        alike.show_near_duplicates(gallery, choice, backbone)
     else:
-        compare.show(of, num_photos)
-
-
-FOLDER, CROP = "folder", "crop"
-CROPS = (96, 128, 160, 192, 224, 280, 336, 448, 518)
+        compare.show(gallery, num_photos)
 
 
 def _choose_photos() -> tuple[Path | None, PhotoFacts | None, int]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import streamlit as st
 
 from app.cache import canvas as cached_canvas
-from app.cache import gallery as services
+from app.cache import gallery as cached_gallery
 from app.cache.gallery import Gallery
 from app.components.canvas.component import canvas
 from app.state.problems import show_error
@@ -28,20 +28,19 @@ _CSS = """<style>
 </style>"""
 
 
-def grid(
-    of: Gallery,
+def show_grid(
+    gallery: Gallery,
     rows: Sequence[int],
     notes: Sequence[str] | None = None,
     *,
     chosen: int | None = None,
 ) -> None:
     """Show thumbnails of photos by row, each with its name and a note; `chosen` is framed."""
-    paths = of.photos.paths
-    lines = notes or [""] * len(rows)
+    paths, jpegs = gallery.photos.paths, cached_gallery.thumbnails(gallery)
     figures = []
-    for row, note in zip(rows, lines, strict=True):
+    for row, note in zip(rows, notes or [""] * len(rows), strict=True):
         name = html.escape(paths[row], quote=True)
-        image = base64.b64encode(services.thumbnail(of, row)).decode()
+        image = base64.b64encode(jpegs[row]).decode()
         below = f"<b>{html.escape(note)}</b><br>{name}" if note else name
         figures.append(
             f'<figure class="{"chosen" if row == chosen else ""}">'
@@ -51,10 +50,9 @@ def grid(
     st.html(f'{_CSS}<div class="dx-thumbs">{"".join(figures)}</div>')
 
 
-def first(of: Gallery, rows: Sequence[int], notes: Sequence[str] | None = None) -> None:
-    """Show the first of them as `grid` does, and how many are not shown."""
-    shown = list(rows)[:MAX_SHOWN]
-    grid(of, shown, list(notes)[:MAX_SHOWN] if notes else None)
+def show_first(gallery: Gallery, rows: Sequence[int], notes: Sequence[str] | None = None) -> None:
+    """Show the first of them as `show_grid` does, and how many are not shown."""
+    show_grid(gallery, rows[:MAX_SHOWN], notes[:MAX_SHOWN] if notes else None)
     if len(rows) > MAX_SHOWN:
         st.caption(f"… and {len(rows) - MAX_SHOWN:,} more; the CSV lists all.")
 
@@ -64,9 +62,9 @@ _ALONE = "Point at a patch to see which are like it."
 _TOGETHER = "Point at a patch: what is like it lights up in every photo, the best of the others framed in blue."
 
 
-def enlarged(
+def show_large(
     key: str,
-    of: Gallery,
+    gallery: Gallery,
     rows: Sequence[int],
     choice: Choice,
     backbone: Backbone,
@@ -80,10 +78,10 @@ def enlarged(
         try:
             panels.append(
                 cached_canvas.panel(
-                    replace(choice, photo=services.photo(of, row)),
+                    replace(choice, photo=cached_gallery.photo(gallery, row)),
                     backbone,
                     f"{key}-{number}",
-                    caption=captions[number] if captions else of.photos.paths[row],
+                    caption=captions[number] if captions else gallery.photos.paths[row],
                 )
             )
         except UserError as error:
@@ -99,5 +97,5 @@ def enlarged(
     )
     st.caption(
         f"Whole, at {choice.size} px (the sidebar's size); the folder was embedded by the middle of each "
-        f"photo at {of.size} px."
+        f"photo at {gallery.size} px."
     )

@@ -1,6 +1,7 @@
 """Photos into folders by their group: as a ZIP, or copied below the data root."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -12,37 +13,36 @@ from app.ui import layout
 from dino.errors import UserError
 from dino.features.folder.sorting import MAX_ZIP_BYTES, choose_places, copy_sorted, zip_sorted
 
-_TARGET, _SAID = "gallery_target", "gallery_sorted"
+_TARGET, _OUTCOME = "gallery_target", "gallery_sorted"
 
 
-def show(of: Gallery, rows: Sequence[int], groups: Sequence[str]) -> None:
+def show(gallery: Gallery, rows: Sequence[int], groups: Sequence[str]) -> None:
     """Offer what can be done with photos by row, each going to its group's folder."""
     with st.expander("Sort into folders by group", icon=":material/drive_file_move:"):
-        wanted = choose_places([of.photos.paths[r] for r in rows], [groups[r] for r in rows])
+        wanted = choose_places([gallery.photos.paths[r] for r in rows], [groups[r] for r in rows])
         num_groups = len({groups[row] for row in rows})
         st.caption(
             f"{len(wanted):,} photos into {num_groups:,} folders; the originals stay as they are."
         )
-        num_bytes = sum(_size(of.folder / path) for path in wanted)
+        num_bytes = sum(_size(gallery.folder / path) for path in wanted)
         if num_bytes <= MAX_ZIP_BYTES:
-            layout.downloads(
-                ("Photos (ZIP)", "photos.zip", "folder_zip", lambda: zip_sorted(of.folder, wanted))
-            )
+            make = partial(zip_sorted, gallery.folder, wanted)
+            layout.downloads(("Photos (ZIP)", "photos.zip", "folder_zip", make))
         else:
             st.caption(f"{num_bytes / 2**30:.1f} GB are too much for a ZIP; choose fewer, or copy.")
         root = data_root.data_root()
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            st.text_input("New folder", f"{of.folder.name}-sorted", key=_TARGET,
+            st.text_input("New folder", f"{gallery.folder.name}-sorted", key=_TARGET,
                           help=f"Below `{root}`.")  # fmt: skip
             st.button(
                 "Copy on the server",
                 icon=":material/content_copy:",
                 on_click=_copy,
-                args=(of.folder, wanted),
+                args=(gallery.folder, wanted),
             )
-        kind, said = st.session_state.pop(_SAID, ("", ""))
+        kind, text = st.session_state.pop(_OUTCOME, ("", ""))
         if kind:
-            {"error": st.error, "success": st.success}[kind](plain_text(sentence(said)))
+            {"error": st.error, "success": st.success}[kind](plain_text(sentence(text)))
 
 
 def _copy(folder: Path, wanted: Mapping[str, str]) -> None:
@@ -50,9 +50,9 @@ def _copy(folder: Path, wanted: Mapping[str, str]) -> None:
         target = target_below(data_root.data_root(), st.session_state[_TARGET])
         copied = copy_sorted(folder, wanted, target)
     except UserError as error:
-        st.session_state[_SAID] = ("error", str(error))
+        st.session_state[_OUTCOME] = ("error", str(error))
         return
-    st.session_state[_SAID] = ("success", f"{copied:,} photos copied to {target}")
+    st.session_state[_OUTCOME] = ("success", f"{copied:,} photos copied to {target}")
 
 
 def target_below(root: Path, text: str) -> Path:

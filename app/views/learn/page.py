@@ -1,7 +1,7 @@
 """Learn: DINO in ten short steps, each one idea on the chosen photo and weights, each with a prediction."""
 
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -38,6 +38,7 @@ STEPS: tuple[Step, ...] = (
     supervised.STEP,
     limits.STEP,
 )
+_TITLES = [f"{number}. {step.title}" for number, step in enumerate(STEPS, start=1)]
 _KEY = "step"
 _CSS = """<style>
 .st-key-learn_text p, .st-key-learn_text li { font-size: 1.08rem; line-height: 1.55; max-width: 62rem; }
@@ -56,44 +57,54 @@ def show(
 ) -> None:
     """Draw the page; `open_attention` opens Attention with the parameters it is given."""
     layout.header("Learn", choice, backbone)
-    number = _asked()
+    number = _step_number()
     answers, projector = _navigation(number)
     st.html(_CSS + (_PROJECTOR_CSS if projector else ""))
-    lesson = Lesson(
-        choice, backbone, answers=answers, projector=projector, open_attention=open_attention
-    )
-    _body(number, lesson)
-    _turning(number, lesson)
-    _traces(choice, backbone)
+    step = STEPS[number]
+    _body(number, Lesson(choice, backbone, step.name, answers=answers, projector=projector))
+    if number == len(STEPS) - 1:
+        st.success(
+            "That was all of it. Now try a photo of your own: **Attention** to look around, **Masks** for a "
+            "cut-out, **Training** to teach a network of your own.",
+            icon=":material/flag:",
+        )
+    with st.container(horizontal=True):
+        _turn_button("learn_previous", -1, number, "Previous")
+        _turn_button("learn_next", 1, number, "Next", type="primary")
+        st.button(
+            "Start this step over", on_click=_reset, args=(step, backbone), key="learn_reset",
+            icon=":material/restart_alt:",
+        )  # fmt: skip
+        if open_attention and st.button(
+            "Open this in Attention", key="learn_open", icon=":material/visibility:"
+        ):
+            open_attention(**_attention_link(choice, step))
+    step_keys("learn_keys", _turn, page=number)
+    _footer(choice, backbone)
 
 
-def _asked() -> int:
+def _step_number() -> int:
     """Find the number of the step, from 0, by the session or the link."""
-    names = _names()
-    if st.session_state.get(_KEY) not in names:
+    if st.session_state.get(_KEY) not in _TITLES:
         text = st.query_params.get(_KEY, "1")
         known = text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= len(STEPS)
-        st.session_state[_KEY] = names[int(text) - 1 if known else 0]
-    return names.index(st.session_state[_KEY])
-
-
-def _names() -> list[str]:
-    return [f"{number}. {step.title}" for number, step in enumerate(STEPS, start=1)]
+        st.session_state[_KEY] = _TITLES[int(text) - 1 if known else 0]
+    return _TITLES.index(st.session_state[_KEY])
 
 
 def _navigation(number: int) -> tuple[bool, bool]:
     """Draw the row above a step; return whether all answers are shown, and whether type is large."""
     large = st.session_state.get("projector", st.query_params.get("projector") == "true")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        _turner("learn_back", -1, number)
+        _turn_button("learn_back", -1, number, help="Previous step")
         st.selectbox(
             f"Step {number + 1} of {len(STEPS)}",
-            _names(),
+            _TITLES,
             key=_KEY,
             persist_state="session",
             width=380 if large else 280,
         )
-        _turner("learn_on", 1, number)
+        _turn_button("learn_on", 1, number, help="Next step")
         answers = st.toggle(
             "Answers", key="answers", bind="query-params", help="Show them without being asked."
         )
@@ -118,93 +129,53 @@ def _drop_links(number: int) -> None:
 @st.fragment
 def _body(number: int, lesson: Lesson) -> None:
     """Draw the step; its controls run nothing but itself."""
-    step = STEPS[number]
     with st.container(key="learn_head"):
-        st.subheader(f"{number + 1}. {step.title}", anchor=False)
+        st.subheader(_TITLES[number], anchor=False)
     try:
-        step.show(lesson)
+        STEPS[number].show(lesson)
     except UserError as error:
         st.info(plain_text(sentence(str(error))), icon=":material/info:")
 
 
-def _turning(number: int, lesson: Lesson) -> None:
-    """Offer to go back, on, to start the step over, and the way to Attention."""
-    if number == len(STEPS) - 1:
-        st.success(
-            "That was all of it. Now try a photo of your own: **Attention** to look around, **Masks** for a "
-            "cut-out, **Training** to teach a network of your own.",
-            icon=":material/flag:",
-        )
-    with st.container(horizontal=True):
-        st.button(
-            "Previous", on_click=partial(_turn, -1), disabled=number == 0, key="learn_previous",
-            icon=":material/arrow_back:",
-        )  # fmt: skip
-        st.button(
-            "Next", on_click=partial(_turn, 1), disabled=number == len(STEPS) - 1, type="primary",
-            key="learn_next", icon=":material/arrow_forward:",
-        )  # fmt: skip
-        st.button(
-            "Start this step over", on_click=partial(_reset, number, lesson.backbone), key="learn_reset",
-            icon=":material/restart_alt:",
-        )  # fmt: skip
-        if lesson.open_attention and st.button(
-            "Open this in Attention", key="learn_open", icon=":material/visibility:"
-        ):
-            lesson.open_attention(**_view(lesson, STEPS[number]))
-    step_keys("learn_keys", _turn, page=number)
-
-
-def _turner(key: str, by: int, number: int) -> None:
-    """Draw a small button above a step."""
+def _turn_button(key: str, by: int, number: int, label: str = "", **details: Any) -> None:
+    """Draw a button to the step after or before."""
     st.button(
-        "",
+        label,
         key=key,
         icon=":material/arrow_forward:" if by > 0 else ":material/arrow_back:",
-        help="Next step" if by > 0 else "Previous step",
-        on_click=partial(_turn, by),
+        on_click=_turn,
+        args=(by,),
         disabled=not 0 <= number + by < len(STEPS),
+        **details,
     )
 
 
 def _turn(by: int) -> None:
     """Go to the step after or before; only before the widgets are drawn."""
-    names = _names()
-    number = names.index(st.session_state[_KEY]) + by
-    if 0 <= number < len(names):
-        st.session_state[_KEY] = names[number]
+    number = _TITLES.index(st.session_state[_KEY]) + by
+    if 0 <= number < len(STEPS):
+        st.session_state[_KEY] = _TITLES[number]
 
 
-def _reset(number: int, backbone: Backbone) -> None:
+def _reset(step: Step, backbone: Backbone) -> None:
     """Take the answer back and set the step's controls as they were at first."""
-    step = STEPS[number]
-    forget_answers(_module(step))
+    forget_answers(step.name)
     for key, value in step.controls.items():
         st.session_state[key] = value(backbone) if callable(value) else value
         st.query_params.pop(key, None)
 
 
-def _module(step: Step) -> str:
-    """Return the name a step's question is kept by: that of its module."""
-    return step.show.__module__.rpartition(".")[2]
-
-
-def _view(lesson: Lesson, step: Step) -> dict[str, str]:
+def _attention_link(choice: Choice, step: Step) -> dict[str, str]:
     """Collect photo, weights, and what this step looks at; the size goes along by itself."""
-    kept = {
+    handed = {
         name: str(st.session_state[key])
         for name, key in step.handed.items()
         if key in st.session_state
     }
-    return {
-        "photo": lesson.choice.photo.name,
-        "weights": lesson.choice.weights,
-        **step.link,
-        **kept,
-    }
+    return {"photo": choice.photo.name, "weights": choice.weights, **step.link, **handed}
 
 
-def _traces(choice: Choice, backbone: Backbone) -> None:
+def _footer(choice: Choice, backbone: Backbone) -> None:
     st.divider()
     st.caption(
         f"After Caron et al. 2021, “Emerging Properties in Self-Supervised Vision Transformers” (arXiv "

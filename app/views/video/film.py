@@ -37,7 +37,7 @@ class Order:
     mask: tuple[Path, bytes] | None = None
 
 
-def work(order: Order) -> bool:
+def show_making(order: Order) -> bool:
     """Show what can be done about the film, and how far it is; return whether it is there."""
     show_kept(_PROBLEM)
     finished = jobs.read_job(order.out).status == "finished"
@@ -46,7 +46,7 @@ def work(order: Order) -> bool:
     return finished
 
 
-def show(order: Order) -> None:
+def play(order: Order) -> None:
     """Play the film."""
     st.video(
         str(order.out / FILM),
@@ -57,7 +57,7 @@ def show(order: Order) -> None:
     )
 
 
-def facts(order: Order, backbone: Backbone) -> None:
+def show_facts(order: Order, backbone: Backbone) -> None:
     """Show what is known of a finished film: its scale, its length, downloads; nothing before."""
     result = read_result(order.out)
     if result is None or jobs.read_job(order.out).status != "finished":
@@ -65,12 +65,10 @@ def facts(order: Order, backbone: Backbone) -> None:
     if len(result.tops) == 1:
         layout.colour_bar(next(iter(COLORMAPS)), 0, result.tops[0], "× even")
     if result.tops:
-        own_scales = (
-            ", each head by its own: "
-            + ", ".join(f"head {number} to {top:.3g}" for number, top in enumerate(result.tops))
-            if len(result.tops) > 1
-            else ""
-        )
+        own_scales = ""
+        if len(result.tops) > 1:
+            tops = (f"head {number} to {top:.3g}" for number, top in enumerate(result.tops))
+            own_scales = f", each head by its own: {', '.join(tops)}"
         st.caption(
             "Attention of a patch in multiples of what it would get, were all alike. One scale for the whole "
             f"film, up to the value that 0.5 % of all patches exceed{own_scales}."

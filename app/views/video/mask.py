@@ -1,13 +1,11 @@
 """The mask of a video's first frame: pointed at, drawn, from attention, or a picture of one."""
 
-from pathlib import Path
-
 import numpy as np
 import streamlit as st
 
 from app.cache import canvas as cached_canvas
 from app.cache import pictures as photos
-from app.cache import video as services
+from app.cache import video as cached_video
 from app.components.canvas.component import Brush, Prompts, canvas
 from app.state.selection import MAX_PHOTO_BYTES, Choice
 from app.ui import layout, pointing
@@ -21,7 +19,7 @@ WAYS = ("by pointing", "by drawing", "from attention", "a picture of the mask")
 POINTING, DRAWING, ATTENTION, _ = WAYS
 
 
-def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
+def choose_labels(frame: Choice, backbone: Backbone) -> np.ndarray | None:
     """Choose the labels [H,W] of the first frame, uint8; None while there are none.
 
     Raises:
@@ -51,11 +49,6 @@ def choose(frame: Choice, backbone: Backbone) -> np.ndarray | None:
     return labels
 
 
-def download(path: Path, data: bytes) -> None:
-    """Offer the first mask, which the command needs."""
-    layout.downloads(("First mask (PNG)", path.name, "contrast", lambda: data))
-
-
 def number_masks(masks: np.ndarray) -> np.ndarray:
     """Number masks [n,H,W] that share nothing as labels 1 to n."""
     numbers = np.arange(1, len(masks) + 1, dtype=np.uint8)
@@ -67,7 +60,7 @@ def _attended(frame: Choice, backbone: Backbone) -> np.ndarray:
         "Share of the attention", 0.05, 1.0, DEFAULT_MASS, 0.05, key="film_mass",
         bind="query-params", help="The fewest patches that hold this share of the heads' mean.",
     )  # fmt: skip
-    return services.attended(frame, backbone, mass)
+    return cached_video.attention_labels(frame, backbone, mass)
 
 
 def _uploaded(frame: Choice) -> np.ndarray | None:
@@ -81,15 +74,14 @@ def _uploaded(frame: Choice) -> np.ndarray | None:
     if file is None:
         return None
     height, width = photos.pixels(frame.photo).shape[:2]
-    return services.uploaded_mask(file.name, file.getvalue(), (height, width))
+    return cached_video.uploaded_mask(file.name, file.getvalue(), (height, width))
 
 
 def _show(frame: Choice, labels: np.ndarray) -> None:
-    picture = label_overlay(photos.pixels(frame.photo), labels)
     share, count = (labels > 0).mean(), len(np.unique(labels[labels > 0]))
     objects = "1 object" if count == 1 else f"{count} objects"
     layout.picture(
-        picture,
+        label_overlay(photos.pixels(frame.photo), labels),
         alt=f"The first frame with its mask, {share:.0%} of the picture",
         caption=f"First frame; {objects}, {share:.0%} of the picture.",
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app.cache import video as services
+from app.cache import video as cached_video
 from app.cache.video import Clip
 from app.state import url
 from app.state.selection import Choice
@@ -27,7 +27,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
         backbone,
         if_random="every film here is noise",
     )
-    clip = source.choose(choice.photo)
+    clip = source.choose_clip(choice.photo)
     if clip is None:
         return
     kind = st.segmented_control(
@@ -50,14 +50,14 @@ def _attend(choice: Choice, backbone: Backbone, clip: Clip) -> Order:
     options += [] if style.smooth else ["--blocks"]
     order = _order(choice, backbone, clip, options)
     with side:
-        ready = film.work(order)
+        finished = film.show_making(order)
     with large:
-        if ready:
-            film.show(order)
+        if finished:
+            film.play(order)
         else:
-            source.show(clip)
+            source.show_clip(clip)
     with side:
-        film.facts(order, backbone)
+        film.show_facts(order, backbone)
     return order
 
 
@@ -78,26 +78,25 @@ def _style(num_heads: int) -> AttentionStyle:
 
 def _follow(choice: Choice, backbone: Backbone, clip: Clip) -> Order | None:
     """Draw the first frame's mask, then the film."""
-    frame = replace(choice, photo=services.first_frame(clip))
-    labels = mask.choose(frame, backbone)
+    frame = replace(choice, photo=cached_video.first_frame(clip))
+    labels = mask.choose_labels(frame, backbone)
     if labels is None:
         return None
-    path, data = services.mask_file(labels)
-    order = _order(choice, backbone, clip, ["--mask", str(path)])
-    order = replace(order, mask=(path, data))
+    path, data = cached_video.mask_file(labels)
+    order = replace(_order(choice, backbone, clip, ["--mask", str(path)]), mask=(path, data))
     large, side = st.columns([6, 5], gap="medium")
     with large:
-        if film.work(order):
-            film.show(order)
+        if film.show_making(order):
+            film.play(order)
     with side:
-        film.facts(order, backbone)
-        mask.download(path, data)
+        film.show_facts(order, backbone)
+        layout.downloads(("First mask (PNG)", path.name, "contrast", lambda: data))
     return order
 
 
 def _order(choice: Choice, backbone: Backbone, clip: Clip, options: list[str]) -> Order:
     settings = {"size": choice.size, "options": options}
-    out = services.film_folder(clip, backbone, settings)
+    out = cached_video.film_folder(clip, backbone, settings)
     return Order(clip, choice.weights, choice.size, backbone.precision, tuple(options), out)
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.cache import pictures as photos
-from app.cache import video as services
+from app.cache import video as cached_video
 from app.cache.video import LIMITS, Clip
 from app.state.problems import show_error
 from app.state.selection import Photo, bundled_photos
@@ -16,7 +16,7 @@ OWN = SOURCES[1]
 _UPLOAD, _KEPT, _PROBLEM = "video_upload", "video_kept", "video_problem"
 
 
-def choose(photo: Photo) -> Clip | None:
+def choose_clip(photo: Photo) -> Clip | None:
     """Draw the choice; None while there is no video."""
     source = st.segmented_control(
         "Video", SOURCES, default=SOURCES[0], required=True, key="video", bind="query-params",
@@ -30,12 +30,12 @@ def choose(photo: Photo) -> Clip | None:
     return clip
 
 
-def show(clip: Clip) -> None:
+def show_clip(clip: Clip) -> None:
     """Show the clip, or the first frame of one that browsers might not play."""
     if clip.photo:
         st.video(str(clip.path), loop=True, muted=True, alt=f"A {clip.name}: {clip.photo.alt}")
     else:
-        frame = services.first_frame(clip)
+        frame = cached_video.first_frame(clip)
         layout.picture(
             photos.shown(frame, layout.SHOWN_PX), alt=frame.alt, caption="The first frame."
         )
@@ -45,7 +45,7 @@ def _moving_crop(photo: Photo) -> Clip:
     """Draw a clip of the photo in the sidebar if it came with the app: clips are kept on disk, and photos
     of one's own are not."""
     shown = photo if photo.credit else next(iter(bundled_photos().values()))
-    clip = services.clip_of_photo(shown)
+    clip = cached_video.clip_of_photo(shown)
     whose = "the one in the sidebar"
     if shown is not photo:
         whose = f"{shown.file_name}, since photos of your own stay in this session"
@@ -59,7 +59,7 @@ def _moving_crop(photo: Photo) -> Clip:
 def _own() -> Clip | None:
     st.file_uploader(
         "Add a video",
-        type=list(services.SUFFIXES),
+        type=list(cached_video.SUFFIXES),
         key=_UPLOAD,
         max_upload_size=LIMITS.max_bytes // 2**20,
         on_change=_take,
@@ -84,7 +84,7 @@ def _take() -> None:
 
 
 def _keep(file_name: str, data: bytes) -> None:
-    st.session_state[_KEPT] = services.keep_upload(file_name, data)
+    st.session_state[_KEPT] = cached_video.keep_upload(file_name, data)
 
 
 def _size(clip: Clip) -> str:

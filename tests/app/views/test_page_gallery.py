@@ -16,7 +16,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import dino
-from app.cache.gallery import gallery
+from app.cache.gallery import find_gallery
 from app.state.selection import Choice, bundled_photos
 from app.views.gallery import map, sorting
 from dino.errors import UserError
@@ -60,9 +60,9 @@ def embedded(paint, small_weights):
 
 def embed(folder: Path, weights: Path, name: str = "small"):
     backbone = dino.load(weights)
-    of = gallery(folder, name, backbone, 96)
-    embed_photos(backbone, folder, of.out, preparation=Preparation(size=96), workers=0)
-    return gallery(folder, name, backbone, 96)
+    gallery = find_gallery(folder, name, backbone, 96)
+    embed_photos(backbone, folder, gallery.out, preparation=Preparation(size=96), workers=0)
+    return find_gallery(folder, name, backbone, 96)
 
 
 def wait_for(out: Path, *statuses: str) -> None:
@@ -80,13 +80,13 @@ def test_photos_are_embedded_by_a_process_and_shown(paint, small_weights):
     assert "The features of these 18 photos are not there yet" in text(at)
     at.button(key="embed_start").click().run()
     assert not at.exception
-    of = gallery(paint, "small", dino.load(small_weights), 96)
-    assert jobs.read_job(of.out).status in ("starting", "running", "finished")
-    wait_for(of.out, "finished")
+    gallery = find_gallery(paint, "small", dino.load(small_weights), 96)
+    assert jobs.read_job(gallery.out).status in ("starting", "running", "finished")
+    wait_for(gallery.out, "finished")
     at.run()
     assert "18 photos as small sees them" in text(at)
     assert "The axes hold" in text(at)
-    assert len(read_features(of.out)) == 18
+    assert len(read_features(gallery.out)) == 18
 
 
 def test_an_embedding_is_paused_and_resumed(paint, small_weights, tmp_path):

@@ -120,7 +120,7 @@ def test_a_mask_from_attention_holds_the_share(small_weights):
     from app.state.selection import Choice
 
     choice, backbone = Choice(frame, "small", 224), dino.load(small_weights)
-    less, more = (cached_video.attended(choice, backbone, mass) for mass in (0.3, 0.9))
+    less, more = (cached_video.attention_labels(choice, backbone, mass) for mass in (0.3, 0.9))
     assert less.shape == (360, 480)
     assert 0 < less.mean() < more.mean()
     assert not (less > more).any()

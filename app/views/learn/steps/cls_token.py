@@ -4,29 +4,28 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app.cache import attention, pictures
-from app.state import url
+from app.cache import attention
 from app.ui import layout
 from app.views.learn.frame import (
-    SHOWN_PX,
     Lesson,
     Question,
     Step,
     chart,
+    control,
     explain,
     figure,
+    map_over_photo,
     predict,
 )
 from dino.attention.mass import entropy
 from dino.errors import UserError
-from dino.media import draw
 from dino.model.backbone import Backbone
 
 
 def show(lesson: Lesson) -> None:
     """Show where CLS looks in each block, and how widely."""
     choice, backbone = lesson.choice, lesson.backbone
-    if not lesson.has_cls:
+    if backbone.num_prefix == backbone.num_registers:
         raise UserError(f"{backbone.name} has no CLS token; choose other weights for this step")
     every = tuple(range(backbone.depth))
     looked, _ = attention.rows(choice, backbone, blocks=every, query="cls", rolled=False)
@@ -40,7 +39,7 @@ def show(lesson: Lesson) -> None:
     )
     left, right = st.columns(2, gap="medium")
     with right:
-        shown = predict(lesson, _question(bits), name="cls_token")
+        shown = predict(lesson, _question(bits))
         if shown:
             block = _block(backbone.depth)
             _curve(lesson, bits, block)
@@ -51,7 +50,7 @@ def show(lesson: Lesson) -> None:
 def _question(bits: np.ndarray) -> Question:
     first, last = float(bits[0]), float(bits[-1])
     differs = abs(first - last) >= 0.2
-    right = 2 if not differs else int(last > first)
+    right = int(last > first) if differs else 2
     return Question(
         "Where does the CLS token's attention spread more widely?",
         ("In the first block", "In the last block", "Within 0.2 bits the same in both"),
@@ -79,19 +78,10 @@ def _tuned(backbone: Backbone) -> str:
 def _block(depth: int) -> int:
     if depth == 1:
         return 0
-    return url.linked(
-        "learn_layer",
-        range(depth),
-        depth - 1,
-        lambda: st.slider(
-            "Block",
-            0,
-            depth - 1,
-            key="learn_layer",
-            persist_state="session",
-            help="From 0, the first after the patches.",
-        ),
-    )
+    return control(
+        "learn_layer", range(depth), depth - 1, st.slider, "Block", 0, depth - 1,
+        help="From 0, the first after the patches.",
+    )  # fmt: skip
 
 
 def _curve(lesson: Lesson, bits: np.ndarray, block: int) -> None:
@@ -104,11 +94,8 @@ def _curve(lesson: Lesson, bits: np.ndarray, block: int) -> None:
 
 def _picture(lesson: Lesson, values: np.ndarray, block: int) -> None:
     choice, backbone = lesson.choice, lesson.backbone
-    scaled, _ = draw.normalize(values[None])
-    colours = draw.heat(scaled[0], pictures.geometry(choice, backbone), width=SHOWN_PX)
-    picture = draw.overlay(pictures.shown(choice.photo, SHOWN_PX), colours, 0.8)
     layout.picture(
-        draw.mark_random(picture) if backbone.is_random else picture,
+        map_over_photo(choice, backbone, values),
         alt=f"Where CLS looks in block {block}, over: {choice.photo.alt}",
         caption=f"CLS in block {block} of {backbone.depth - 1}, mean of heads, on its own scale",
     )

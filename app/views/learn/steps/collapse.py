@@ -2,23 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from app.cache import learn
-from app.state import url
 from app.views.learn.frame import (
     Lesson,
     Question,
     Step,
     chart,
+    control,
     explain,
     figure,
-    next_seed,
     predict,
-    seed_input,
+    seed_control,
 )
 from dino.media.draw import CHART_COLORS
 from dino.training.teaching.demonstration import KINDS, OUT_DIM, Demonstration, Outcome, Point
@@ -42,7 +40,7 @@ def show(lesson: Lesson) -> None:
     )
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        if not predict(lesson, _QUESTION, name="collapse"):
+        if not predict(lesson, _QUESTION):
             st.caption("Predict first; then it trains, in a few seconds.")
             return
         settings = _switches()
@@ -66,25 +64,18 @@ def _switches() -> Demonstration:
     """Choose what is on, and the seed."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         centering, sharpening = _switch("Centring"), _switch("Sharpening")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        seed = seed_input("Seed", "training_seed", help_text="Of the weights and the pictures.")
-        st.button(
-            "Another seed",
-            on_click=partial(next_seed, "training_seed"),
-            icon=":material/casino:",
-            key="learn_train_again",
-        )
+    seed = seed_control(
+        "training_seed",
+        help_text="Of the weights and the pictures.",
+        another="Another seed",
+        another_key="learn_train_again",
+    )
     return Demonstration(centering=centering, sharpening=sharpening, seed=seed)
 
 
 def _switch(label: str) -> bool:
     key = label.lower()
-    return url.linked(
-        key,
-        (True, False),
-        _AT_FIRST[key],
-        lambda: st.toggle(label, key=key, persist_state="session"),
-    )
+    return control(key, (True, False), _AT_FIRST[key], st.toggle, label)
 
 
 def _train(lesson: Lesson, settings: Demonstration) -> Outcome:
@@ -93,15 +84,13 @@ def _train(lesson: Lesson, settings: Demonstration) -> Outcome:
     bar = st.empty()
 
     def grow(points: list[Point]) -> None:
+        if len(points) % _DRAWN_EVERY != 1:
+            return
         done = points[-1].step + 1
-        if len(points) % _DRAWN_EVERY == 1:
-            bar.progress(done / settings.steps, text=f"Step {done} of {settings.steps}")
-            with place:
-                chart(
-                    _curves(lesson, points, settings),
-                    f"learn_grow_{len(points)}",
-                    "The curves so far.",
-                )
+        bar.progress(done / settings.steps, text=f"Step {done} of {settings.steps}")
+        drawn = _curves(lesson, points, settings)
+        with place:
+            chart(drawn, f"learn_grow_{len(points)}", "The curves so far.")
 
     outcome = learn.demonstration(settings, grow)
     bar.empty()

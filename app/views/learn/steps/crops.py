@@ -1,13 +1,11 @@
 """Step 5: multi-crop, on the chosen photo, by the training engine's own augmentation."""
 
-from functools import partial
-
 import streamlit as st
 
 from app.cache import learn
 from app.ui import layout
 from app.ui.layout import Tile
-from app.views.learn.frame import Lesson, Question, Step, explain, next_seed, predict, seed_input
+from app.views.learn.frame import Lesson, Question, Step, explain, predict, seed_control
 
 
 def show(lesson: Lesson) -> None:
@@ -22,18 +20,16 @@ def show(lesson: Lesson) -> None:
     )
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            seed = seed_input("Seed", "crop_seed", help_text="The same seed draws the same crops.")
-            st.button(
-                "Re-roll",
-                on_click=partial(next_seed, "crop_seed"),
-                icon=":material/casino:",
-                key="learn_reroll",
-            )
+        seed = seed_control(
+            "crop_seed",
+            help_text="The same seed draws the same crops.",
+            another="Re-roll",
+            another_key="learn_reroll",
+        )
         found = learn.crops(photo, seed)
-        shown = predict(lesson, _question(len(found)), name="crops")
+        shown = predict(lesson, _question(len(found)))
         layout.picture(
-            learn.framed(photo, found),
+            learn.draw_frames(photo, found),
             alt="The photo with frames where its crops were cut",
             caption="Orange: two global crops, 40 to 100% of the area. White: local ones, 5 to 40%.",
         )

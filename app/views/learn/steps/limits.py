@@ -3,10 +3,9 @@
 import numpy as np
 import streamlit as st
 
-from app.cache import attention, pictures
+from app.cache import attention
 from app.ui import layout
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
-from dino.media import draw
+from app.views.learn.frame import Lesson, Question, Step, explain, map_over_photo, predict
 
 # As the norms panel of the Attention page counts them.
 _TOWERS = 2.0
@@ -30,18 +29,15 @@ def show(lesson: Lesson) -> None:
     norms = patches[-1]
     left, right = st.columns(2, gap="medium")
     with left:
-        if predict(lesson, _question(norms), name="limits"):
+        if predict(lesson, _question(norms)):
             median = float(np.median(norms))
             st.caption(
                 f"Norms after the last block: median {median:.1f}, largest {norms.max():.1f}. The button "
                 "below opens the same panel in Attention, with all blocks."
             )
     with right:
-        scaled, _ = draw.normalize(norms[None])
-        colours = draw.heat(scaled[0], pictures.geometry(choice, backbone), width=SHOWN_PX)
-        picture = draw.overlay(pictures.shown(choice.photo, SHOWN_PX), colours, 0.8)
         layout.picture(
-            draw.mark_random(picture) if backbone.is_random else picture,
+            map_over_photo(choice, backbone, norms),
             alt="Norm of each patch token after the last block",
             caption="Norm of each patch token after the last block, on its own scale",
         )

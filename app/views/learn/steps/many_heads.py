@@ -6,10 +6,8 @@ import torch
 from app.cache import pictures
 from app.ui import layout
 from app.ui.layout import Tile
-from app.views.learn.frame import TILE_PX, Lesson, Question, Step, explain, predict
-from dino.attention import files
+from app.views.learn.frame import TILE_PX, Lesson, Question, Step, explain, map_over_photo, predict
 from dino.attention.mass import entropy
-from dino.media import draw
 
 
 def show(lesson: Lesson) -> None:
@@ -34,32 +32,19 @@ def show(lesson: Lesson) -> None:
             f"It has {min(bits):.1f} bits, about {2 ** min(bits):.0f} patches' worth; the widest head has "
             f"{max(bits):.1f} bits.",
         ),
-        name="many_heads",
     )
-    names, scaled, _ = files.head_maps(attention, files.Style())
-    photo = pictures.shown(choice.photo, TILE_PX)
-    style = files.Style(opacity=0.8)
     layout.gallery(
         [
             Tile(
-                picture=_marked(
-                    lesson,
-                    files.head_picture(values, attention.geometry, photo, style, width=TILE_PX),
-                ),
-                title=name.replace("head-", "Head "),
+                picture=map_over_photo(choice, backbone, values, TILE_PX),
+                title=f"Head {number}",
                 note=f"entropy {bits[number]:.1f} bits" if shown else "entropy: predict it first",
-                alt=f"Attention of {name} over: {choice.photo.alt}",
+                alt=f"Attention of head-{number} over: {choice.photo.alt}",
                 chosen=shown and number == sharpest,
             )
-            for number, (name, values) in enumerate(
-                zip(names[: len(bits)], scaled[: len(bits)], strict=True)
-            )
+            for number, values in enumerate(attention.heads)
         ]
     )
-
-
-def _marked(lesson: Lesson, picture: np.ndarray) -> np.ndarray:
-    return draw.mark_random(picture) if lesson.backbone.is_random else picture
 
 
 STEP = Step("Many heads", show)

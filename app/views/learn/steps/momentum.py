@@ -3,8 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app.state import url
-from app.views.learn.frame import Lesson, Question, Step, chart, explain, figure, predict
+from app.views.learn.frame import Lesson, Question, Step, chart, control, explain, figure, predict
 from dino.training.teaching.lag import example_path, memory_steps, teacher_path
 
 _STEPS = 2000
@@ -25,14 +24,9 @@ def show(lesson: Lesson) -> None:
     momentum: float | None = None
     with left:
         st.latex(_FORMULA)
-        if predict(lesson, _QUESTION, name="momentum"):
-            momentum = url.linked(
-                "momentum",
-                _MOMENTA,
-                0.996,
-                lambda: st.select_slider(
-                    "Momentum m", _MOMENTA, key="momentum", persist_state="session"
-                ),
+        if predict(lesson, _QUESTION):
+            momentum = control(
+                "momentum", _MOMENTA, 0.996, st.select_slider, "Momentum m", _MOMENTA
             )
     with right:
         _paths(lesson, momentum)

@@ -4,18 +4,16 @@ import numpy as np
 import streamlit as st
 
 from app.cache import learn
-from app.state import url
 from app.ui import layout
 from app.ui.layout import Tile
-from app.views.learn.frame import Lesson, Question, Step, explain, predict
+from app.views.learn.frame import Lesson, Question, Step, control, explain, predict
 
-_SEED = 0
 _SHOWN = 5
 
 
 def show(lesson: Lesson) -> None:
     """Show a crop and those the network takes for most alike; after the prediction, the vote's accuracy."""
-    found = learn.neighbours(lesson.choice, lesson.backbone, _SEED)
+    found = learn.labelled_crops(lesson.choice.photo, lesson.backbone)
     count, num_crops = len(found.labels), learn.CROPS_OF_A_PHOTO
     explain(
         "How good are features nobody has trained a classifier on? **k-NN** asks the k nearest others to vote. "
@@ -23,16 +21,9 @@ def show(lesson: Lesson) -> None:
         "other; the class is the photo a crop was cut from. It is a demonstration, not a benchmark: the "
         "paper's k-NN votes over the classes of ImageNet, for which there is `python -m dino eval knn`."
     )
-    shown = predict(lesson, _question(found), name="neighbours")
+    shown = predict(lesson, _question(found))
     if shown:
-        k = url.linked(
-            "neighbours",
-            range(1, 11),
-            5,
-            lambda: st.slider(
-                "Neighbours k", 1, 10, key="neighbours", persist_state="session", width=260
-            ),
-        )
+        k = control("neighbours", range(1, 11), 5, st.slider, "Neighbours k", 1, 10, width=260)
         ours, plain = found.accuracy(found.features, k), found.accuracy(found.pixels, k)
         left, middle, right = st.columns(3)
         left.metric("k-NN of the CLS token", f"{ours:.0f}%")
@@ -43,7 +34,7 @@ def show(lesson: Lesson) -> None:
     _examples(found, shown=shown)
 
 
-def _question(found: learn.Neighbours) -> Question:
+def _question(found: learn.LabelledCrops) -> Question:
     ours, plain = found.accuracy(found.features, 5), found.accuracy(found.pixels, 5)
     right = 2 if abs(ours - plain) < 5 else int(plain > ours)
     return Question(
@@ -55,24 +46,22 @@ def _question(found: learn.Neighbours) -> Question:
     )
 
 
-def _examples(found: learn.Neighbours, *, shown: bool) -> None:
+def _examples(found: learn.LabelledCrops, *, shown: bool) -> None:
     """Show one crop of the chosen photo and its nearest others."""
-    near = found.features @ found.features.T
-    np.fill_diagonal(near, -np.inf)
-    order = np.argsort(-near[0])[:_SHOWN]
+    cosines = found.features @ found.features[0]
+    nearest = np.argsort(-cosines[1:])[:_SHOWN] + 1  # not itself
     tiles = [
         Tile(found.pictures[0], "This crop", found.names[0], "A crop of the chosen photo", True)
     ]
-    for place, index in enumerate(order, start=1):
-        right = found.labels[index] == found.labels[0]
+    for place, index in enumerate(nearest, start=1):
+        label = found.labels[index]
+        verdict = "right" if label == found.labels[0] else "wrong"
         tiles.append(
             Tile(
                 picture=found.pictures[index],
-                title=f"{place}. cosine {near[0, index]:.2f}",
-                note=f"{found.names[found.labels[index]]}: {'right' if right else 'wrong'}"
-                if shown
-                else "whose crop?",
-                alt=f"Neighbour {place}: a crop of {found.names[found.labels[index]]}",
+                title=f"{place}. cosine {cosines[index]:.2f}",
+                note=f"{found.names[label]}: {verdict}" if shown else "whose crop?",
+                alt=f"Neighbour {place}: a crop of {found.names[label]}",
             )
         )
     layout.gallery(tiles)

@@ -7,9 +7,16 @@ from app.cache import learn, pictures
 from app.components.canvas.component import Picked, canvas
 from app.state import asked as state_asked
 from app.state import url
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
+from app.views.learn.frame import (
+    Lesson,
+    Question,
+    Step,
+    control,
+    explain,
+    map_over_photo,
+    predict,
+)
 from dino.attention.arithmetic import AttentionRow, strongest, token_name, weakest
-from dino.media import draw
 from dino.model.queries import Query, query_name
 
 _KEYS_SHOWN = 4
@@ -21,7 +28,7 @@ def show(lesson: Lesson) -> None:
     backbone.check_attention()
     asked = state_asked.read_asked(backbone, pictures.geometry(choice, backbone).grid)
     url.link("query", query_name(asked.query), state_asked.default_query(backbone))
-    width = learn.row(choice, backbone, layer=-1, query=asked.query, head=0).width
+    width = learn.last_row(choice, backbone, query=asked.query, head=0).width
     explain(
         f"The network is a pile of **blocks**, and each compares all tokens with each other in several **heads**, "
         f"side by side. In a head every token makes three vectors of d = {width} numbers: a **query** q (what it looks "
@@ -34,14 +41,9 @@ def show(lesson: Lesson) -> None:
     left, right = st.columns(2, gap="medium")
     with right:
         heads = range(backbone.num_heads)
-        head = url.linked(
-            "one_head",
-            heads,
-            0,
-            lambda: st.pills("Head", heads, required=True, key="one_head", persist_state="session"),
-        )
-        row = learn.row(choice, backbone, layer=-1, query=asked.query, head=head)
-        if predict(lesson, _question(row), name="one_head"):
+        head = control("one_head", heads, 0, st.pills, "Head", heads, required=True)
+        row = learn.last_row(choice, backbone, query=asked.query, head=head)
+        if predict(lesson, _question(row)):
             _table(row)
     with left:
         _map(lesson, asked.query, row, head)
@@ -86,10 +88,6 @@ def _map(lesson: Lesson, query: Query, row: AttentionRow, head: int) -> None:
     """Show all shares over the photo; a click asks for another query."""
     choice, backbone = lesson.choice, lesson.backbone
     shares = row.shares[row.num_prefix :].reshape(row.grid)
-    scaled, _ = draw.normalize(shares[None])
-    photo = pictures.shown(choice.photo, SHOWN_PX)
-    colours = draw.heat(scaled[0], pictures.geometry(choice, backbone), width=SHOWN_PX)
-    picture = draw.overlay(photo, colours, 0.8)
     canvas(
         "learn_row_map",
         [
@@ -97,7 +95,7 @@ def _map(lesson: Lesson, query: Query, row: AttentionRow, head: int) -> None:
                 choice,
                 backbone,
                 "learn-row",
-                map_picture=draw.mark_random(picture) if backbone.is_random else picture,
+                map_picture=map_over_photo(choice, backbone, shares),
                 alt=f"Shares of head {head} of the last block, query {query_name(query)}",
             )
         ],

@@ -11,8 +11,9 @@ from app.cache import learn, pictures
 from app.components.canvas.component import Picked, canvas
 from app.state import asked, url
 from app.ui import layout
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
+from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, control, explain, predict
 from dino.media.geometry import Geometry
+from dino.media.preprocessing import plan
 
 _SIZES_PX = (8, 14, 16, 32)
 _ENLARGED_PX = 288
@@ -65,7 +66,7 @@ def show(lesson: Lesson) -> None:
             f"{3 * patch**2:,} numbers → a token of {backbone.embed_dim}. Mean colour: red {red}, green "
             f"{green}, blue {blue} of 255."
         )
-        if predict(lesson, _QUESTION, name="patches"):
+        if predict(lesson, _QUESTION):
             _other_size(lesson)
 
 
@@ -85,13 +86,9 @@ def _other_size(lesson: Lesson) -> None:
     """Show the same photo, cut otherwise."""
     own = lesson.backbone.patch_size
     sizes = sorted({*_SIZES_PX, own})
-    size = url.linked(
-        "cut",
-        sizes,
-        own,
-        lambda: st.select_slider("Patches of, px", sizes, key="cut", persist_state="session"),
-    )
-    geometry = learn.plan_cut(lesson.choice.photo, lesson.choice.size, size)
+    size = control("cut", sizes, own, st.select_slider, "Patches of, px", sizes)
+    height, width = pictures.pixels(lesson.choice.photo).shape[:2]
+    geometry = plan((height, width), size=lesson.choice.size, patch_size=size)
     rows, columns = geometry.grid
     layout.picture(
         learn.grid_picture(lesson.choice.photo, geometry, SHOWN_PX),

@@ -1,21 +1,18 @@
 """Step 9: the same network, trained with labels and without, on one photo; a blind test."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
 import torch
 
 from app.cache import backbones, pictures
-from app.state import url, weights_menu
+from app.state import weights_menu
 from app.state.selection import Choice, all_photos
 from app.text import plain_text
 from app.ui import layout
-from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, explain, predict
-from dino.attention import files
+from app.views.learn.frame import Lesson, Question, Step, control, explain, map_over_photo, predict
 from dino.attention.mass import entropy
-from dino.attention.photo import PhotoAttention
-from dino.media import draw
 from dino.model.backbone import Backbone
 
 DINO, SUPERVISED = "dino_vitti16_imagenette", "supervised_vitti16_imagenette"
@@ -27,6 +24,20 @@ _PROOF = (
     "index of 0.32 without labels and of 0.11 with them; random weights have 0.31, so these two are far from "
     "the paper's."
 )
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two networks and its heads' attention on the photo, `heads` [A,h,w]."""
+
+    name: str
+    backbone: Backbone
+    heads: np.ndarray
+
+    @property
+    def bits(self) -> float:
+        """Average the heads' entropy."""
+        return float(entropy(torch.from_numpy(self.heads)).mean())
 
 
 def show(lesson: Lesson) -> None:
@@ -52,16 +63,18 @@ def show(lesson: Lesson) -> None:
         first = int(lesson.choice.photo.id[-1], 16) % 2
         names = [DINO, SUPERVISED] if first else [SUPERVISED, DINO]
         sides = [_attend(lesson.choice, name) for name in names]
-        shown = predict(lesson, _question(names, sides), name="supervised")
-    for column, letter, name, (backbone, attention) in zip(
-        columns, "AB", names, sides, strict=True
-    ):
+        shown = predict(lesson, _question(sides))
+    for column, letter, side in zip(columns, "AB", sides, strict=True):
+        title = f"{letter}: {side.name}" if shown else letter
         with column:
-            _side(lesson, attention, f"{letter}: {name}" if shown else letter)
+            layout.picture(
+                map_over_photo(lesson.choice, side.backbone, side.heads.mean(axis=0)),
+                alt=f"{title}: mean of heads over: {lesson.choice.photo.alt}",
+                caption=title,
+            )
             if shown:
-                st.caption(
-                    f"Entropy of a head {_bits(attention):.1f} bits. {plain_text(backbone.description)}"
-                )
+                about = plain_text(side.backbone.description)
+                st.caption(f"Entropy of a head {side.bits:.1f} bits. {about}")
 
 
 def _on_photo(lesson: Lesson) -> Lesson:
@@ -69,55 +82,29 @@ def _on_photo(lesson: Lesson) -> Lesson:
     photos = all_photos(st.session_state)
     own = lesson.choice.photo.name
     options = list(dict.fromkeys((*_PHOTOS, own)))
-    chosen = url.linked(
-        "pair_on",
-        options,
-        _PHOTOS[0],
-        lambda: st.segmented_control(
-            "Photo",
-            options,
-            key="pair_on",
-            required=True,
-            persist_state="session",
-            help="The sidebar's photo is among them.",
-        ),
-    )
+    chosen = control(
+        "pair_on", options, _PHOTOS[0], st.segmented_control, "Photo", options, required=True,
+        help="The sidebar's photo is among them.",
+    )  # fmt: skip
     return replace(lesson, choice=replace(lesson.choice, photo=photos[chosen]))
 
 
-def _question(names: list[str], sides: list[tuple[Backbone, PhotoAttention]]) -> Question:
-    by_name = dict(zip(names, (_bits(attention) for _, attention in sides), strict=True))
+def _question(sides: list[Side]) -> Question:
+    bits = {side.name: side.bits for side in sides}
     return Question(
         "Which of the two was trained without labels?",
         ("A", "B"),
-        names.index(DINO),
-        f"Its heads spread over {by_name[DINO]:.1f} bits, the other's over {by_name[SUPERVISED]:.1f}. One "
+        int(sides[1].name == DINO),
+        f"Its heads spread over {bits[DINO]:.1f} bits, the other's over {bits[SUPERVISED]:.1f}. One "
         "explanation: a few telling patches are enough to name a class, but not to know a crop again. One "
         f"photo is no proof: {_PROOF}",
     )
 
 
-def _attend(choice: Choice, name: str) -> tuple[Backbone, PhotoAttention]:
+def _attend(choice: Choice, name: str) -> Side:
     backbone = backbones.open_weights(name, st.session_state)
-    return backbone, pictures.attention(replace(choice, weights=name), backbone)[0]
-
-
-def _bits(attention: PhotoAttention) -> float:
-    return float(entropy(torch.from_numpy(attention.heads)).mean())
-
-
-def _side(lesson: Lesson, attention: PhotoAttention, title: str) -> None:
-    photo = lesson.choice.photo
-    mean = attention.heads.mean(axis=0)
-    scaled, _ = draw.normalize(np.asarray(mean)[None])
-    picture = files.head_picture(
-        scaled[0],
-        attention.geometry,
-        pictures.shown(photo, SHOWN_PX),
-        files.Style(opacity=0.8),
-        width=SHOWN_PX,
-    )
-    layout.picture(picture, alt=f"{title}: mean of heads over: {photo.alt}", caption=title)
+    attention, _ = pictures.attention(replace(choice, weights=name), backbone)
+    return Side(name, backbone, attention.heads)
 
 
 STEP = Step(
