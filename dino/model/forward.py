@@ -69,14 +69,6 @@ def embed(model: Any, images: Tensor, grid: tuple[int, int], dtype: torch.dtype)
     return model.norm_pre(torch.cat([*prefix, x], dim=1) + positions)
 
 
-def states(model: Any, x: Tensor, *, until: int) -> Iterator[Tensor]:
-    """Yield the tokens [B,N,D] that enter block 0, 1, … `until`; depth gives what leaves the last."""
-    yield x
-    for index in range(until):
-        x = block(model, index, x)
-        yield x
-
-
 def block(model: Any, index: int, x: Tensor, *, silent: int | None = None) -> Tensor:
     """Run one block on tokens [B,N,D]; the head `silent` adds nothing, as zeros enter the projection."""
     part = model.blocks[index]
@@ -170,6 +162,12 @@ def attention_slices(
         chunk = list(positions[start : start + _CHUNK_ROWS])
         q = _per_head(attn, y[:, chunk], _Q) * attn.scale
         yield chunk, (q @ keys).softmax(dim=-1).transpose(1, 2)
+
+
+def split_prefix(values: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Split values [..., 1+R+N] of all tokens into the prefix's [..., 1+R] and the patches' [..., h, w]."""
+    num_prefix = values.shape[-1] - grid[0] * grid[1]
+    return values[..., :num_prefix], values[..., num_prefix:].unflatten(-1, grid)
 
 
 def _normalised(model: Any, index: int, x: Tensor) -> Tensor:
