@@ -8,20 +8,15 @@ from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
 from dino.errors import UserError
+from dino.model.device import PRECISIONS
 from dino.system.files import parse_json
 
-METHODS = ("dino", "supervised")
-OPTIMIZERS = ("adamw", "sgd", "lars")
-TARGETS = ("softmax", "sinkhorn")
-CRITERIA = ("cross-entropy", "mse")
-POSITIONS = ("random", "sincos")
-PRECISIONS = ("auto", "fp32", "bf16")
 CHOICES = {
-    "method": METHODS,
-    "optimizer": OPTIMIZERS,
-    "targets": TARGETS,
-    "criterion": CRITERIA,
-    "initial_positions": POSITIONS,
+    "method": ("dino", "supervised"),
+    "optimizer": ("adamw", "sgd", "lars"),
+    "targets": ("softmax", "sinkhorn"),
+    "criterion": ("cross-entropy", "mse"),
+    "initial_positions": ("random", "sincos"),
     "precision": PRECISIONS,
 }
 GROUPS = ("Network", "Crops", "Head", "Teacher", "Optimisation", "Ablations", "Run")

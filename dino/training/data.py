@@ -158,12 +158,17 @@ def check_shares(batch_size: int, world: int) -> None:
         )
 
 
+def evenly_spread(count: int, most: int) -> list[int]:
+    """Choose at most `most` of the numbers below `count`, evenly spread, first and last among them."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()
+
+
 def normalize(crops: Sequence[Tensor], mean: Tensor, std: Tensor) -> list[Tensor]:
     """Turn uint8 crops into float32, on their device; `mean` and `std` [3,1,1] in 0..1."""
     return [(crop.float() / 255 - mean) / std for crop in crops]
 
 
-def loader(
+def read_batches(
     photos: Photos,
     crops: MultiCrop,
     sampler: StepSampler,
@@ -171,33 +176,27 @@ def loader(
     seed: int,
     workers: int,
     pin: bool = False,
-) -> torch.utils.data.DataLoader[Batch]:
-    """Make the loader of a run; its worker processes live as long as its iterator.
+) -> Iterator[Batch]:
+    """Start reading the batches of a run; worker processes live as long as the iterator.
 
-    The generator is the loader's own: it would draw from torch's, which stochastic depth needs to be
-    where an unbroken run has it.
+    Workers use one OpenCV thread each: together they are the cores. The number is inherited when they
+    are forked; to change it in a forked process hangs.
     """
-    return torch.utils.data.DataLoader(
+    loader: torch.utils.data.DataLoader[Batch] = torch.utils.data.DataLoader(
         CropDataset(photos, crops, seed=seed),
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
         worker_init_fn=_start_worker,
+        # Its own: it would draw from torch's, which stochastic depth needs to be where an unbroken run has it.
         generator=torch.Generator().manual_seed(seed),
         pin_memory=pin,
     )
-
-
-def start_reading(batches: torch.utils.data.DataLoader[Batch]) -> Iterator[Batch]:
-    """Start the loader's iterator, whose workers use one OpenCV thread each: together they are the cores.
-
-    The number is inherited when they are forked; to change it in a forked process hangs.
-    """
     threads = cv2.getNumThreads()
-    if batches.num_workers:
+    if workers:
         cv2.setNumThreads(1)
     try:
-        return iter(batches)
+        return iter(loader)
     finally:
         cv2.setNumThreads(threads)
 

@@ -12,10 +12,7 @@ from dino.model.forward import is_plain
 from dino.system.distributed import World
 from dino.training.build import Schedules, build_schedules
 from dino.training.config import TrainConfig
-from dino.training.data import (
-    Photos,
-    check_shares,
-)
+from dino.training.data import Photos, check_shares
 from dino.training.methods import Method, build_method
 from dino.training.runs import checkpoint
 from dino.training.step import StepOptions
@@ -95,13 +92,9 @@ def prepare(
     if world.size > 1 and chosen.type == "cuda":
         chosen = torch.device("cuda", world.local_rank)
     check_shares(config.batch_size, world.size)
-    low = precision != "fp32"
+    num_classes = len(photos.classes)
     method = build_method(
-        config,
-        device=chosen,
-        world=world,
-        num_classes=len(photos.classes),
-        plain=low and chosen.type == "cpu",
+        config, device=chosen, world=world, num_classes=num_classes, precision=precision
     )
     mean, std = (channel_tensor(v, device=chosen) for v in method.scale)
     return Training(
@@ -113,7 +106,7 @@ def prepare(
         options=StepOptions(
             clip_grad=config.clip_grad,
             freeze_last_layer=config.freeze_last_layer,
-            autocast=dtype_of(precision) if low else None,
+            autocast=None if precision == "fp32" else dtype_of(precision),
         ),
         scale=(mean, std),
         broken=torch.zeros((), device=chosen),

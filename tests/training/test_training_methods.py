@@ -46,7 +46,7 @@ def photos(tmp_path_factory) -> Path:
 
 
 def method_of(config: TrainConfig, **options):
-    defaults = {"device": CPU, "world": World(), "num_classes": 2, "plain": False}
+    defaults = {"device": CPU, "world": World(), "num_classes": 2}
     return build_method(config, **{**defaults, **options})
 
 
