@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dino.errors import ImageError, UserError
+from dino.errors import ImageError
 from dino.media.crops import MultiCrop
 from dino.media.photo_folders import open_folder
 from dino.system.folders import checkpoints_folder
@@ -127,7 +127,6 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        check_shares(batch_size, world)
         self.length, self.batch_size, self.seed = length, batch_size, seed
         self.start, self.end = start, end
         self.rank, self.world = rank, world
@@ -144,18 +143,6 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
                 ordered = epoch
             batch = order[number * self.batch_size : (number + 1) * self.batch_size]
             yield [(epoch, index) for index in batch[self.rank :: self.world].tolist()]
-
-
-def check_shares(batch_size: int, world: int) -> None:
-    """Check that every process gets the same number of photos of a batch.
-
-    Raises:
-        UserError: it does not.
-    """
-    if batch_size % world:
-        raise UserError(
-            f"a batch of {batch_size} cannot be shared by {world} processes evenly; choose a multiple"
-        )
 
 
 def evenly_spread(count: int, most: int) -> list[int]:

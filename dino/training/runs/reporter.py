@@ -138,14 +138,16 @@ class RunReporter:
         if not self._world.leads:
             return
         place, config = self._folder.folder / "weights", self._config
+        what = f"Fine-tuned from {Path(config.init).name}" if config.init else config.arch
         how = "by DINO" if config.method == "dino" else "with labels"
-        start = f" from {Path(config.init).name}" if config.init else ""
-        description = f"{config.arch if not config.init else 'Fine-tuned'}{start}, trained {how} for {step} steps."
-        name = self._folder.folder.name
-        mean_std = {"mean": method.scale[0], "std": method.scale[1]}
-        backbone = method.result.backbone
+        mean, std = method.scale
         export_weights(
-            backbone, place / "teacher.safetensors", name=name, description=description, **mean_std
+            method.result.backbone,
+            place / "teacher.safetensors",
+            name=self._folder.folder.name,
+            description=f"{what}, trained {how} for {step} steps.",
+            mean=mean,
+            std=std,
         )
         if "loss" in method.modules:
             center: Any = method.modules["loss"].center
@@ -163,13 +165,13 @@ class RunReporter:
                 found = dict.fromkeys(("knn", "jaccard", "film"))
             if any(value is not None for value in found.values()):
                 self._folder.log({"step": step, "epoch": epoch, **found}, file=PROBES)
-            numbers = {n: found[n] for n in ("knn", "jaccard") if found[n] is not None}
+            formats = {"knn": "k-NN {:.1f} %", "jaccard": "J {:.3f}"}
+            numbers = {name: found[name] for name in formats if found[name] is not None}
             if numbers:
-                formats = {"knn": "k-NN {:.1f} %", "jaccard": "J {:.3f}"}
-                words = ", ".join(formats[name].format(value) for name, value in numbers.items())
-                self._note(f"epoch {epoch}: {words}")
-            if numbers and self._events:
-                self._events.write({"step": step, **numbers})
+                words = (formats[name].format(value) for name, value in numbers.items())
+                self._note(f"epoch {epoch}: {', '.join(words)}")
+                if self._events:
+                    self._events.write({"step": step, **numbers})
         wait_for_all()
         self._waited, self._since, self._steps = 0.0, time.perf_counter(), 0
 
