@@ -93,6 +93,9 @@ class Backbone:
         """Compute tokens after each of `layers` (negative counts from the end), normalised by the last norm.
 
         Networks without transformer blocks offer only the last layer.
+
+        Raises:
+            UserError: as `tokens`, or a layer out of range.
         """
         grid = self.check_images(images)
         with torch.no_grad():

@@ -24,7 +24,7 @@ _Q, _K = 0, 1
 
 
 def is_plain(model: Any) -> bool:
-    """Whether a timm model is a ViT of exactly the parts that are read here.
+    """Tell whether a timm model is a ViT of exactly the parts that are read here.
 
     Those are timm's plain `Block` and `Attention`, a plain patch convolution, LayerNorm, at most one
     class token, and a learned position embedding with a row a patch (and maybe a prefix token).
@@ -207,10 +207,6 @@ def _self_attention(attn: Any, x: Tensor, silent: int | None) -> Tensor:
     q, k = attn.q_norm(q), attn.k_norm(k)
     out = attn.norm(self_attention(q, k, v).transpose(1, 2).flatten(2))
     if silent is not None:
-        out = out.index_fill(-1, _channels(attn, silent, out.device), 0.0)
+        out = out.clone()
+        out[..., silent * attn.head_dim : (silent + 1) * attn.head_dim] = 0
     return linear(attn.proj, out)
-
-
-def _channels(attn: Any, head: int, device: torch.device) -> Tensor:
-    """List the channels that a head writes."""
-    return torch.arange(head * attn.head_dim, (head + 1) * attn.head_dim, device=device)

@@ -43,17 +43,17 @@ class StepCost:
 
     @property
     def seconds(self) -> float:
-        """Seconds of the median step."""
+        """Take the seconds of the median step."""
         return statistics.median(self.times)
 
     @property
     def spread(self) -> float:
-        """Slowest less fastest step, as a share of the median."""
+        """Compute the slowest less the fastest step, as a share of the median."""
         return (max(self.times) - min(self.times)) / self.seconds
 
     @property
     def images_per_s(self) -> float:
-        """Photos a second, each with all its crops."""
+        """Compute photos a second, each with all its crops."""
         return self.batch_size / self.seconds
 
 

@@ -30,12 +30,12 @@ class Photos(Protocol):
 
     @property
     def labels(self) -> Sequence[int] | np.ndarray:
-        """Class number of each photo, or nothing."""
+        """Give the class number of each photo, or nothing."""
         ...
 
     @property
     def classes(self) -> Sequence[str]:
-        """Names of the classes."""
+        """Name the classes."""
         ...
 
     def __len__(self) -> int: ...

@@ -141,7 +141,7 @@ def _run_and_record_end(
 def _run(
     training: Training, photos: Photos, reporter: RunReporter, *, workers: int, stop: list[bool]
 ) -> bool:
-    """Take steps until the end (True) or a signal (False); saves on the way and at the end."""
+    """Take steps until the end (True) or a signal (False); save on the way and at the end."""
     config, per_epoch = training.config, training.schedules.steps_per_epoch
     milestone = config.keep_every * per_epoch
     if training.step == 0:

@@ -47,12 +47,12 @@ class Method(Protocol):
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """Modules that a checkpoint holds, by name."""
+        """Give the modules that a checkpoint holds, by name."""
         ...
 
     @property
     def result(self) -> Network:
-        """Network that a run is for: its backbone is exported, and measured on the way."""
+        """Give the network that a run is for: its backbone is exported, and measured on the way."""
         ...
 
     def step(
@@ -62,7 +62,7 @@ class Method(Protocol):
         ...
 
     def measure(self, result: StepResult, epoch: int) -> dict[str, float]:
-        """Compute the numbers of a step; reads from the device."""
+        """Compute the numbers of a step, which are read from the device."""
         ...
 
     def problem(self, values: dict[str, float]) -> str | None:

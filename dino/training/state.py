@@ -34,7 +34,7 @@ class Training:
 
     @property
     def end(self) -> int:
-        """Step the run ends at."""
+        """Find the step the run ends at."""
         return min(self.schedules.total, self.config.max_steps or self.schedules.total)
 
     def snapshot(self) -> checkpoint.Checkpoint:

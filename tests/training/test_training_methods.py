@@ -2,7 +2,6 @@
 at on the way."""
 
 import json
-import subprocess
 import sys
 import types
 from dataclasses import replace
@@ -417,23 +416,3 @@ def test_the_supervised_twin_comes_second_and_is_another_network():
     assert twin.weights_sha256 != ours.weights_sha256
     config = TrainConfig.from_json((place / "supervised_vitti16_imagenette.json").read_text())
     assert (config.method, config.arch, config.epochs) == ("supervised", "vit_tiny", 20)
-
-
-@pytest.mark.skipif(
-    not Path("/proc/self/autogroup").exists(), reason="sessions are not weighed here"
-)
-def test_a_run_in_a_session_of_its_own_stands_back_as_a_session():
-    script = (
-        "from dino.system.processes import lower_priority; lower_priority(7); "
-        "print(open('/proc/self/autogroup').read())"
-    )
-    root = Path(__file__).resolve().parents[2]
-    said = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=True,
-        start_new_session=True,
-    ).stdout
-    assert said.strip().endswith("nice 7")

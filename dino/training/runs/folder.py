@@ -55,7 +55,7 @@ class Run:
 
     @property
     def weights(self) -> Path | None:
-        """The file of the result so far, which `dino.load` opens; None before the first."""
+        """Find the file of the result so far, which `dino.load` opens; None before the first."""
         path = self.folder / "weights" / "teacher.safetensors"
         return path if path.exists() else None
 

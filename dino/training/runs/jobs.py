@@ -139,7 +139,7 @@ def check(
     threads: int | None = None,
     nice: int = DEFAULT_NICE,
 ) -> list[str]:
-    """Measure in a process of its own what a run would take; returns lines.
+    """Measure in a process of its own what a run would take, in lines to print.
 
     Raises:
         UserError: what cannot work, or no answer within `CHECK_S`.

@@ -47,7 +47,7 @@ class RunSummary:
 
     @property
     def progress(self) -> float:
-        """How far it is, 0 to 1; all of it where it finished, whatever is known of its length."""
+        """Compute how far it is, 0 to 1; all of it where it finished, whatever is known of its length."""
         if self.status == "finished":
             return 1.0
         done, total = (
