@@ -120,10 +120,10 @@ def features(
 
 
 def attention_and_features(
-    backbone: Backbone, rgb: np.ndarray, *, size: int
+    backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor"
 ) -> tuple[PhotoAttention, PatchFeatures]:
     """Do `attend` and `features` in one forward; arguments and errors as in `attend`."""
-    image, geometry = prepare(backbone, rgb, size, "floor")
+    image, geometry = prepare(backbone, rgb, size, fit)
     maps, tokens = last_block(backbone, image)
     return photo_attention(backbone, maps, geometry), _features(backbone, tokens, geometry)
 

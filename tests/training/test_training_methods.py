@@ -28,7 +28,7 @@ from dino.training.runs import checkpoint
 from dino.training.runs.exports import read_head
 from dino.training.runs.folder import read_run
 from dino.training.runs.preflight import checkpoint_bytes, preflight
-from dino.training.runs.reporter import open_events
+from dino.training.runs.reporter import open_events, write_events
 
 CPU = torch.device("cpu")
 SMALL = replace(TINY, drop_path=0.0, probe_size=32, film_size=32)
@@ -364,8 +364,7 @@ def test_events_go_to_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
     module = types.ModuleType("torch.utils.tensorboard")
     module.SummaryWriter = Writer
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    events = open_events(tmp_path)
-    events.write({"step": 7, "loss": 2.5})
+    write_events(open_events(tmp_path), {"step": 7, "loss": 2.5})
     assert written == [str(tmp_path / "tensorboard"), ("loss", 2.5, 7), "flushed"]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert open_events(tmp_path) is None

@@ -73,7 +73,7 @@ def start(
         jobs.launch(run, [*words, *_process_options(threads, nice)], num_photos=num_photos)
 
 
-def resume(run: str | Path) -> None:
+def resume(run: str | Path, *, threads: int | None = None, nice: int = DEFAULT_NICE) -> None:
     """Go on with a run that was stopped, failed or interrupted, from its newest checkpoint.
 
     Raises:
@@ -86,7 +86,7 @@ def resume(run: str | Path) -> None:
         if not has_checkpoint(run):
             raise UserError(f"{run.name} left no checkpoint to go on from; start it anew")
         before = read_json(run / LAUNCH) or {}
-        words = ["resume", str(run), *_process_options(None, DEFAULT_NICE)]
+        words = ["resume", str(run), *_process_options(threads, nice)]
         jobs.launch(run, words, num_photos=before.get("num_photos"))
 
 
