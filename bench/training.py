@@ -43,13 +43,7 @@ def build_own_step(
     """Build what our step takes: the method, the values of an early step, and how to do it."""
     chosen = choose_precision(precision, device)
     low = None if chosen == "fp32" else dtype_of(chosen)
-    method = build_method(
-        config,
-        device=device,
-        world=world or World(),
-        num_classes=0,
-        plain=low is not None and device.type == "cpu",
-    )
+    method = build_method(config, device=device, world=world or World(), precision=chosen)
     values = build_schedules(config, config.batch_size * 10).at(5)
     return method, values, StepOptions(config.clip_grad, 0, low)
 
@@ -87,7 +81,7 @@ def plain_step(
     scaler: Any = None,
 ) -> Callable[[], object]:
     """Build the plain step on networks of the same sizes; with a `scaler` in fp16."""
-    method = build_method(config, device=device, world=World(), num_classes=0, plain=False)
+    method = build_method(config, device=device, world=World())
     student, teacher = method.modules["student"], method.modules["teacher"]
     for network in (student, teacher):
         for block in network.backbone.blocks:

@@ -19,7 +19,7 @@ from dino.media.preprocessing import channel_tensor
 from dino.model.device import choose_precision
 from dino.training.build import build_crops
 from dino.training.config import TrainConfig
-from dino.training.data import StepSampler, loader, normalize, open_photos, start_reading
+from dino.training.data import StepSampler, normalize, open_photos, read_batches
 
 _BATCHES = (64, 256)
 _OURS, _PLAIN = "ours, batch {}", "plain fp16, batch {}"
@@ -71,10 +71,9 @@ def from_jpeg(settings: Settings) -> Outcome:
         photos = open_photos(place)
         sampler = StepSampler(len(photos), config.batch_size, seed=0, start=0, end=steps)
         workers = 0 if settings.tiny else max(1, (os.cpu_count() or 2) - 1)
-        batches = start_reading(
-            loader(photos, build_crops(config), sampler, seed=0, workers=workers,
-                   pin=device.type == "cuda")
-        )  # fmt: skip
+        pin = device.type == "cuda"
+        crops_of = build_crops(config)
+        batches = read_batches(photos, crops_of, sampler, seed=0, workers=workers, pin=pin)
         before = time.perf_counter()
         for batch in batches:
             arrived = time.perf_counter()

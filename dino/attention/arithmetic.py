@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dino.errors import UserError
+from dino.attention.mass import check_heads
 from dino.model.backbone import Backbone
 from dino.model.queries import Query
 from dino.model.stream import Stream, queries_keys_values
@@ -43,8 +43,7 @@ def attention_row(
     Raises:
         UserError: a layer, query or head that does not exist.
     """
-    if not 0 <= head < backbone.num_heads:
-        raise UserError(f"head {head} does not exist; expected 0 to {backbone.num_heads - 1}")
+    check_heads((head,), backbone.num_heads)
     position = backbone.query_position(query, stream.grid)
     queries, keys, _ = queries_keys_values(backbone, stream, layers=(layer,))
     q = queries[0, 0, head, position].cpu().numpy().astype(np.float64)
@@ -53,9 +52,16 @@ def attention_row(
     logits = dots / np.sqrt(len(q))
     powers = np.exp(logits - logits.max())  # the same shares, and no overflow
     shares = powers / powers.sum()
-    num_class = backbone.num_prefix - backbone.num_registers
-    prefix = backbone.num_prefix, num_class
-    return AttentionRow(dots, logits, shares, len(q), position, *prefix, stream.grid)
+    return AttentionRow(
+        dots=dots,
+        logits=logits,
+        shares=shares,
+        width=len(q),
+        position=position,
+        num_prefix=backbone.num_prefix,
+        num_class=backbone.num_class,
+        grid=stream.grid,
+    )
 
 
 def strongest(row: AttentionRow, count: int) -> list[int]:

@@ -40,13 +40,20 @@ def attention_npz(attention: PhotoAttention) -> bytes:
         {
             "weights": attention.heads,
             "prefix": attention.prefix[0, 0],
-            "grid": attention.geometry.grid,
-            "original_hw": attention.geometry.original,
-            "resized_hw": attention.geometry.resized,
-            "weights_sha256": attention.weights_sha256,
-            "precision": attention.precision,
+            **_origin(attention),
         }
     )
+
+
+def _origin(attention: PhotoAttention) -> dict[str, object]:
+    """Collect how arrays came about, for the files they are in."""
+    return {
+        "grid": attention.geometry.grid,
+        "original_hw": attention.geometry.original,
+        "resized_hw": attention.geometry.resized,
+        "weights_sha256": attention.weights_sha256,
+        "precision": attention.precision,
+    }
 
 
 def head_maps(
@@ -95,7 +102,8 @@ def attention_files(
     def finish(picture: np.ndarray) -> np.ndarray:
         return draw.mark_random(picture) if random else picture
 
-    tiles = [("photo", draw.shrink(photo, _TILE_PX))]
+    small = draw.shrink(photo, _TILE_PX)
+    tiles = [("photo", small)]
     names, scaled, _ = head_maps(attention, style)
     for name, values in zip(names, scaled, strict=True):
         picture = head_picture(values, attention.geometry, photo, style)
@@ -105,10 +113,8 @@ def attention_files(
     for index, mask in enumerate(masks):
         pixels = attention.geometry.to_photo(mask)
         yield f"mask-{index}.png", draw.encode_png(pixels)
-        small = draw.scaled(attention.geometry, _TILE_PX).to_photo(mask)
-        tiles.append(
-            (f"mask-{index}", draw.objects_overlay(draw.shrink(photo, _TILE_PX), small[None]))
-        )
+        small_mask = draw.scaled(attention.geometry, _TILE_PX).to_photo(mask)
+        tiles.append((f"mask-{index}", draw.objects_overlay(small, small_mask[None])))
     scale = "one scale" if style.shared_scale else "each map on its own scale"
     title = f"Last-block attention, {scale}; masks hold {mass:.0%} of each head's attention"
     yield "sheet.png", draw.encode_png(finish(draw.sheet(tiles, title=title)))
@@ -126,11 +132,7 @@ def layers_npz(attention: PhotoAttention, *, logits: bool = False) -> bytes:
         "prefix": attention.prefix,
         "layers": attention.layers,
         "queries": [query_name(query) for query in attention.queries],
-        "grid": attention.geometry.grid,
-        "original_hw": attention.geometry.original,
-        "resized_hw": attention.geometry.resized,
-        "weights_sha256": attention.weights_sha256,
-        "precision": attention.precision,
+        **_origin(attention),
     }
     if logits:
         arrays |= {"logits": attention.logits, "prefix_logits": attention.prefix_logits}
@@ -182,14 +184,12 @@ def _sheet(
         scale = "one scale" if style.shared_scale else "each map on its own scale"
         title = f"{what} of {name}, block.head, {scale}"
     tiles = []
-    for block, heads in zip(
-        attention.layers, scaled_maps(maps, shared=style.shared_scale), strict=True
-    ):
+    scaled = scaled_maps(maps, shared=style.shared_scale)
+    for block, heads in zip(attention.layers, scaled, strict=True):
         for head, values in enumerate(heads):
             caption = f"up to block {block}" if kind == ROLLOUT else f"{block}.{head}"
-            tiles.append(
-                (caption, head_picture(values, attention.geometry, photo, style, width=width))
-            )
+            picture = head_picture(values, attention.geometry, photo, style, width=width)
+            tiles.append((caption, picture))
     return draw.sheet(tiles, columns=columns, tile_px=width, title=title)
 
 

@@ -67,9 +67,8 @@ def ablate_head(
 def without_head(backbone: Backbone, stream: Stream, *, layer: int, head: int) -> Stream:
     """Run the stream again with one head switched off; the states up to that block are shared."""
     with torch.no_grad():
-        x = forward.block(backbone.module, layer, stream.states[layer], silent=head)
-        later = [x]
+        changed = forward.block(backbone.module, layer, stream.states[layer], silent=head)
+        states = [*stream.states[: layer + 1], changed]
         for index in range(layer + 1, backbone.depth):
-            x = forward.block(backbone.module, index, x)
-            later.append(x)
-    return Stream((*stream.states[: layer + 1], *later), stream.grid)
+            states.append(forward.block(backbone.module, index, states[-1]))
+    return Stream(tuple(states), stream.grid)

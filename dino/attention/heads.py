@@ -99,9 +99,7 @@ def agreement(
 
 def ranked(values: Sequence[float], *, descending: bool) -> list[int]:
     """Put heads in order of a figure; equal ones by their number."""
-    return sorted(
-        range(len(values)), key=lambda head: -values[head] if descending else values[head]
-    )
+    return sorted(range(len(values)), key=lambda head: values[head], reverse=descending)
 
 
 def _distances(patches: Tensor, grid: tuple[int, int]) -> Tensor:

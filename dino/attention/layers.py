@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dino.attention.photo import PhotoAttention, photo_attention, prepare
+from dino.attention.photo import PhotoAttention, first_photo, photo_attention, prepare
 from dino.attention.rollout import rollout
 from dino.errors import TooLargeError, UserError
 from dino.media.preprocessing import plan
@@ -81,12 +81,10 @@ def look(
     maps = stream_attention(backbone, stream, layers=layers, queries=queries, logits=True)
     found = photo_attention(backbone, maps, stream.geometry)
     if rolled:
-        shares, prefix = rollout(backbone, stream, layers=layers, queries=queries)
-        found = replace(
-            found, rollout=shares[0].cpu().numpy(), rollout_prefix=prefix[0].cpu().numpy()
-        )
+        shares = rollout(backbone, stream, layers=layers, queries=queries)
+        patches, prefix = map(first_photo, shares)
+        found = replace(found, rollout=patches, rollout_prefix=prefix)
     if projected:
-        parts = queries_keys_values(backbone, stream, layers=layers)
-        q, k, v = (part[0].cpu().numpy() for part in parts)
+        q, k, v = map(first_photo, queries_keys_values(backbone, stream, layers=layers))
         found = replace(found, qkv=(q, k, v))
     return found

@@ -64,18 +64,14 @@ class PhotoAttention:
         Raises:
             UserError: it was not asked for when the rows were made.
         """
-        if kind == PROBABILITIES:
-            return self.weights, self.prefix
-        found = {
-            LOGITS: (self.logits, self.prefix_logits),
-            ROLLOUT: (self.rollout, self.rollout_prefix),
+        patches, prefix, option = {
+            PROBABILITIES: (self.weights, self.prefix, ""),
+            LOGITS: (self.logits, self.prefix_logits, "logits"),
+            ROLLOUT: (self.rollout, self.rollout_prefix, "rolled"),
         }[kind]
-        if found[0] is None or found[1] is None:
-            option = "rolled" if kind == ROLLOUT else "logits"
+        if patches is None or prefix is None:
             raise UserError(f"{kind} was not asked for; pass {option}=True")
-        if kind == ROLLOUT:
-            return found[0][:, :, None], found[1][:, :, None]
-        return found[0], found[1]
+        return (patches[:, :, None], prefix[:, :, None]) if kind == ROLLOUT else (patches, prefix)
 
     def select(self, layer: int, query: int, kind: str = PROBABILITIES) -> "PhotoAttention":
         """View the `layer`-th block and `query`-th query alone, with one of `VALUES` as weights."""
@@ -150,26 +146,28 @@ def prepare(
 def photo_attention(backbone: Backbone, maps: AttentionMaps, geometry: Geometry) -> PhotoAttention:
     """Take the rows of the first photo of a batch to the CPU, as arrays."""
 
-    def first(rows: torch.Tensor | None) -> np.ndarray | None:
-        return None if rows is None else rows[0].cpu().numpy()
-
     return PhotoAttention(
-        weights=maps.weights[0].cpu().numpy(),
-        prefix=maps.prefix[0].cpu().numpy(),
+        weights=first_photo(maps.weights),
+        prefix=first_photo(maps.prefix),
         geometry=geometry,
         weights_sha256=backbone.weights_sha256,
         precision=backbone.precision,
         layers=maps.layers,
         queries=maps.queries,
-        logits=first(maps.logits),
-        prefix_logits=first(maps.prefix_logits),
+        logits=None if maps.logits is None else first_photo(maps.logits),
+        prefix_logits=None if maps.prefix_logits is None else first_photo(maps.prefix_logits),
     )
+
+
+def first_photo(batch: torch.Tensor) -> np.ndarray:
+    """Take what belongs to the first photo of a batch [B, …] to the CPU, as an array."""
+    return batch[0].cpu().numpy()
 
 
 def _features(backbone: Backbone, tokens: Tokens, geometry: Geometry) -> PatchFeatures:
     return PatchFeatures(
-        patches=tokens.patches[0].cpu().numpy(),
-        cls=tokens.cls[0].cpu().numpy(),
+        patches=first_photo(tokens.patches),
+        cls=first_photo(tokens.cls),
         geometry=geometry,
         weights_sha256=backbone.weights_sha256,
         precision=backbone.precision,

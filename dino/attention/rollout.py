@@ -55,9 +55,8 @@ def rollout(
             mixed = _mix(backbone, index, stream.states[index], before)
             passed = 0.5 * before + 0.5 * mixed
             shares[:, reached] = passed.unflatten(1, (len(reached), len(positions)))
-    sizes = [backbone.num_prefix, stream.grid[0] * stream.grid[1]]
-    prefix, patches = shares.split(sizes, dim=-1)
-    return patches.unflatten(-1, stream.grid), prefix
+    prefix, patches = forward.split_prefix(shares, stream.grid)
+    return patches, prefix
 
 
 def _mix(backbone: Backbone, index: int, x: Tensor, shares: Tensor) -> Tensor:

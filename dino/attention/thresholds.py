@@ -58,7 +58,7 @@ def check_clusters(clusters: int) -> None:
 
 
 def cluster_patches(
-    features: NDArray[np.floating], *, clusters: int = DEFAULT_CLUSTERS, seed: int = 0
+    features: NDArray[np.floating], *, clusters: int = DEFAULT_CLUSTERS
 ) -> NDArray[np.int32]:
     """Cluster patch features [N,D] by k-means: a cluster's number for each patch, int32 [N].
 
@@ -79,7 +79,7 @@ def cluster_patches(
     if not np.isfinite(features).all():
         raise UserError("patch features are not all finite; try precision fp32, or other weights")
     scaled = normalize(features)
-    return KMeans(clusters, n_init=1, random_state=seed).fit(scaled).labels_
+    return KMeans(clusters, n_init=1, random_state=0).fit(scaled).labels_
 
 
 def cluster_mask(maps: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.bool_]:

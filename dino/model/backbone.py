@@ -8,7 +8,7 @@ Nothing here keeps an N×N map: only the asked query rows are computed, and no h
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,30 +53,6 @@ class AttentionMaps:
     logits: Tensor | None = None
     prefix_logits: Tensor | None = None
 
-    @classmethod
-    def from_logits(
-        cls,
-        logits: Tensor,
-        *,
-        layers: Sequence[int],
-        queries: Sequence[Query],
-        grid: tuple[int, int],
-        keep: bool,
-    ) -> "AttentionMaps":
-        """Take the softmax of logits [B,L,Q,A,1+R+N]; `keep` the logits themselves, too."""
-        sizes = [logits.shape[-1] - grid[0] * grid[1], grid[0] * grid[1]]
-        prefix, patches = logits.softmax(dim=-1).split(sizes, dim=-1)
-        before, patch_logits = logits.split(sizes, dim=-1)
-        return cls(
-            weights=patches.unflatten(-1, grid),
-            prefix=prefix,
-            layers=tuple(layers),
-            queries=tuple(queries),
-            grid=grid,
-            logits=patch_logits.unflatten(-1, grid) if keep else None,
-            prefix_logits=before if keep else None,
-        )
-
 
 @dataclass(frozen=True)
 class Backbone:
@@ -117,19 +93,28 @@ class Backbone:
         """Compute tokens after each of `layers` (negative counts from the end), normalised by the last norm.
 
         Networks without transformer blocks offer only the last layer.
+
+        Raises:
+            UserError: as `tokens`, or a layer out of range.
         """
         grid = self.check_images(images)
         with torch.no_grad():
             if not self.has_attention:
                 if any(layer not in (-1, self.depth - 1) for layer in layers):
                     raise UserError(f"{self.name} offers tokens of its last layer only")
-                return (self._pooled_tokens(images),) * len(layers)
+                found = pooled_tokens(
+                    self.module,
+                    images.to(self.device, dtype_of(self.precision)),
+                    patch_size=self.patch_size,
+                    embed_dim=self.embed_dim,
+                    name=self.name,
+                )
+                return (Tokens(*found),) * len(layers)
             wanted = [self.layer_index(layer) for layer in layers]
-            found: dict[int, Tokens] = {}
-            for index, x in enumerate(self.states(images, grid, until=max(wanted) + 1)):
-                if index - 1 in wanted:
-                    found[index - 1] = self.split(x, grid)
-        return tuple(found[layer] for layer in wanted)
+            states = self.states(images, grid, until=max(wanted) + 1)
+            next(states)  # what enters block 0
+            tokens = {i: self.split(x, grid) for i, x in enumerate(states) if i in wanted}
+        return tuple(tokens[layer] for layer in wanted)
 
     def attention(
         self,
@@ -152,24 +137,56 @@ class Backbone:
         """
         self.check_attention()
         grid = self.check_images(images)
+        states = enumerate(self.states(images, grid, until=self.depth))
+        return self.attention_from(states, grid, layers=layers, queries=queries, logits=logits)
+
+    def attention_from(
+        self,
+        states: Iterable[tuple[int, Tensor]],
+        grid: tuple[int, int],
+        *,
+        layers: Sequence[int] = (-1,),
+        queries: Sequence[Query] = ("cls",),
+        logits: bool = False,
+    ) -> AttentionMaps:
+        """Do as `attention`, from block numbers and the tokens [B,1+R+N,D] that enter those blocks.
+
+        No more of `states` is taken than the asked layers need.
+
+        Raises:
+            UserError: no layer or query, or one out of range.
+        """
         if not layers or not queries:
             raise UserError("attention needs at least one layer and one query")
         wanted = [self.layer_index(layer) for layer in layers]
         positions = [self.query_position(query, grid) for query in queries]
         rows: dict[int, Tensor] = {}
-        with torch.no_grad():  # the last asked block needs no output
-            for index, x in enumerate(self.states(images, grid, until=max(wanted))):
+        with torch.no_grad():
+            for index, x in states:
                 if index in wanted:
                     rows[index] = forward.attention_logits(self.module, index, x, positions)
+                if len(rows) == len(set(wanted)):
+                    break
         stacked = torch.stack([rows[layer] for layer in wanted], dim=1)  # [B,L,Q,A,1+R+N]
-        return AttentionMaps.from_logits(
-            stacked, layers=wanted, queries=queries, grid=grid, keep=logits
+        prefix, weights = forward.split_prefix(stacked.softmax(dim=-1), grid)
+        kept = forward.split_prefix(stacked, grid) if logits else (None, None)
+        return AttentionMaps(
+            weights=weights,
+            prefix=prefix,
+            layers=tuple(wanted),
+            queries=tuple(queries),
+            grid=grid,
+            logits=kept[1],
+            prefix_logits=kept[0],
         )
 
     def states(self, images: Tensor, grid: tuple[int, int], *, until: int) -> Iterator[Tensor]:
-        """Yield tokens [B,1+R+N,D] entering each block up to `until`, as `forward.states` does."""
+        """Yield the tokens [B,1+R+N,D] that enter block 0, 1, … `until`; `depth` gives what leaves the last."""
         x = forward.embed(self.module, images.to(self.device), grid, torch.float32)
-        return forward.states(self.module, x, until=until)
+        yield x
+        for index in range(until):
+            x = forward.block(self.module, index, x)
+            yield x
 
     @property
     def has_attention(self) -> bool:
@@ -180,6 +197,11 @@ class Backbone:
     def num_prefix(self) -> int:
         """Count the tokens before the patches, 1 + R: CLS (where there is one) and registers."""
         return int(self.module.num_prefix_tokens) if self.has_attention else 0
+
+    @property
+    def num_class(self) -> int:
+        """Count the CLS tokens, 1 or 0."""
+        return self.num_prefix - self.num_registers
 
     def check_attention(self) -> None:
         """Raise a `UserError` unless there is self-attention over patches to read."""
@@ -218,7 +240,7 @@ class Backbone:
         return token_position(
             query,
             grid,
-            num_class=self.num_prefix - self.num_registers,
+            num_class=self.num_class,
             num_registers=self.num_registers,
             network=self.name,
         )
@@ -226,19 +248,10 @@ class Backbone:
     def split(self, x: Tensor, grid: tuple[int, int]) -> Tokens:
         """Normalise tokens [B,1+R+N,D] of the stream by the last norm, and tell them apart."""
         x = self.module.norm(x).float()
-        num_class = self.num_prefix - self.num_registers
-        cls, registers, patches = x.split([num_class, self.num_registers, grid[0] * grid[1]], dim=1)
-        return Tokens(cls[:, 0] if num_class else patches.mean(dim=1), registers, patches, grid)
-
-    def _pooled_tokens(self, images: Tensor) -> Tokens:
-        found = pooled_tokens(
-            self.module,
-            images.to(self.device, dtype_of(self.precision)),
-            patch_size=self.patch_size,
-            embed_dim=self.embed_dim,
-            name=self.name,
-        )
-        return Tokens(*found)
+        sizes = [self.num_class, self.num_registers, grid[0] * grid[1]]
+        cls, registers, patches = x.split(sizes, dim=1)
+        pooled = cls[:, 0] if self.num_class else patches.mean(dim=1)
+        return Tokens(pooled, registers, patches, grid)
 
     @property
     def fingerprint(self) -> str:

@@ -6,6 +6,9 @@ nothing in the CPU's name says so reliably; one matrix product of a few millisec
 
 import functools
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -69,15 +72,28 @@ def dtype_of(precision: str) -> torch.dtype:
 @functools.cache
 def _cpu_bfloat16_gain() -> float:
     """Measure how many times faster this CPU multiplies in bfloat16 than in float32, as in a ViT-S."""
-    pairs = {
-        dtype: (torch.ones(512, 384, dtype=dtype), torch.ones(384, 1536, dtype=dtype))
-        for dtype in (torch.float32, torch.bfloat16)
-    }
-    best = dict.fromkeys(pairs, float("inf"))
-    # In turns, and the best of many: whatever else the machine does must not tip the choice.
-    for _ in range(12):
-        for dtype, (left, right) in pairs.items():
-            start = time.perf_counter()
-            left @ right
-            best[dtype] = min(best[dtype], time.perf_counter() - start)
-    return best[torch.float32] / best[torch.bfloat16]
+    ways = [
+        partial(torch.matmul, torch.ones(512, 384, dtype=t), torch.ones(384, 1536, dtype=t))
+        for t in (torch.float32, torch.bfloat16)
+    ]
+    full, half = best_seconds(ways, repeats=12)
+    return full / half
+
+
+def best_seconds(
+    ways: Sequence[Callable[[], Any]],
+    *,
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Time each of some ways to do the same: the seconds of its quickest run.
+
+    In turns, and the best of many: whatever else the machine does must not tip a choice between them.
+    """
+    best = [float("inf")] * len(ways)
+    for _ in range(repeats):
+        for number, way in enumerate(ways):
+            start = clock()
+            way()
+            best[number] = min(best[number], clock() - start)
+    return best

@@ -24,7 +24,7 @@ _Q, _K = 0, 1
 
 
 def is_plain(model: Any) -> bool:
-    """Whether a timm model is a ViT of exactly the parts that are read here.
+    """Tell whether a timm model is a ViT of exactly the parts that are read here.
 
     Those are timm's plain `Block` and `Attention`, a plain patch convolution, LayerNorm, at most one
     class token, and a learned position embedding with a row a patch (and maybe a prefix token).
@@ -67,14 +67,6 @@ def embed(model: Any, images: Tensor, grid: tuple[int, int], dtype: torch.dtype)
     if model.no_embed_class:
         return model.norm_pre(torch.cat([*prefix, x + positions], dim=1))
     return model.norm_pre(torch.cat([*prefix, x], dim=1) + positions)
-
-
-def states(model: Any, x: Tensor, *, until: int) -> Iterator[Tensor]:
-    """Yield the tokens [B,N,D] that enter block 0, 1, … `until`; depth gives what leaves the last."""
-    yield x
-    for index in range(until):
-        x = block(model, index, x)
-        yield x
 
 
 def block(model: Any, index: int, x: Tensor, *, silent: int | None = None) -> Tensor:
@@ -172,6 +164,12 @@ def attention_slices(
         yield chunk, (q @ keys).softmax(dim=-1).transpose(1, 2)
 
 
+def split_prefix(values: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Split values [..., 1+R+N] of all tokens into the prefix's [..., 1+R] and the patches' [..., h, w]."""
+    num_prefix = values.shape[-1] - grid[0] * grid[1]
+    return values[..., :num_prefix], values[..., num_prefix:].unflatten(-1, grid)
+
+
 def _normalised(model: Any, index: int, x: Tensor) -> Tensor:
     """Normalise tokens to what the block's queries, keys and values are made from, float32 [B,N,D]."""
     norm = model.blocks[index].norm1
@@ -209,10 +207,6 @@ def _self_attention(attn: Any, x: Tensor, silent: int | None) -> Tensor:
     q, k = attn.q_norm(q), attn.k_norm(k)
     out = attn.norm(self_attention(q, k, v).transpose(1, 2).flatten(2))
     if silent is not None:
-        out = out.index_fill(-1, _channels(attn, silent, out.device), 0.0)
+        out = out.clone()
+        out[..., silent * attn.head_dim : (silent + 1) * attn.head_dim] = 0
     return linear(attn.proj, out)
-
-
-def _channels(attn: Any, head: int, device: torch.device) -> Tensor:
-    """List the channels that a head writes."""
-    return torch.arange(head * attn.head_dim, (head + 1) * attn.head_dim, device=device)

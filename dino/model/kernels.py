@@ -9,12 +9,14 @@ import functools
 import platform
 import threading
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from dino.model.device import best_seconds
 
 # Entries of the N×N maps that are held at once: few enough for the caches (4 MB in bfloat16), and enough
 # for products that keep the processor busy.
@@ -99,18 +101,12 @@ def _slice_of(heads: int, queries: int, tokens: int) -> tuple[int, int]:
 def _gain_of_slices() -> float:
     """Measure how many times faster this CPU computes bfloat16 attention in slices than fused."""
     q = torch.ones(_TRIED, dtype=torch.bfloat16)
-    ways: tuple[Callable[..., Tensor], ...] = (F.scaled_dot_product_attention, sliced_attention)
-    best = [float("inf"), float("inf")]
-    # In turns, the best of many, and the processor time of this thread alone, which has the same share of
-    # either: whatever else the machine does must not tip the choice.
+    ways = [partial(way, q, q, q) for way in (F.scaled_dot_product_attention, sliced_attention)]
+    # The processor time of this thread alone, which has the same share of either.
     coarse = time.get_clock_info("thread_time").resolution > _FINE_S
-    now = time.perf_counter if coarse else time.thread_time
-    for _ in range(8):
-        for number, way in enumerate(ways):
-            start = now()
-            way(q, q, q)
-            best[number] = min(best[number], now() - start)
-    return best[0] / best[1]
+    clock = time.perf_counter if coarse else time.thread_time
+    fused, slices = best_seconds(ways, repeats=8, clock=clock)
+    return fused / slices
 
 
 def linear(layer: Any, x: Tensor) -> Tensor:

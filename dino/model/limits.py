@@ -1,7 +1,6 @@
 """Estimate a forward's memory and work before anything is allocated, and refuse what does not fit."""
 
 import math
-import os
 from pathlib import Path
 
 import torch
@@ -46,9 +45,10 @@ def _free_of_machine() -> int | None:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):  # macOS has no such name
+        import psutil
+    except ImportError:  # Linux does without it
         return None
+    return int(psutil.virtual_memory().available)
 
 
 def _free_of_container() -> int | None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from dino.errors import UserError
@@ -38,7 +37,10 @@ def pooled_tokens(
             f"{name} gives {features.shape[1]} tokens, expected {grid[0]}×{grid[1]} patches "
             f"and {prefix} others; this kind of network is not supported, so choose a ViT"
         )
-    return _split(model, features, prefix, grid)
+    patches = features[:, prefix:]
+    registers = int(getattr(model, "num_reg_tokens", max(prefix - 1, 0)))
+    cls = features[:, 0] if prefix > registers else patches.mean(dim=1)
+    return cls, features[:, prefix - registers : prefix], patches, grid
 
 
 def reduction(model: Any) -> int:
@@ -47,10 +49,3 @@ def reduction(model: Any) -> int:
     if patch is not None:
         return int(patch[0] if isinstance(patch, tuple | list) else patch)
     return int(model.feature_info[-1]["reduction"])
-
-
-def _split(model: Any, features: torch.Tensor, prefix: int, grid: tuple[int, int]) -> Pooled:
-    patches = features[:, prefix:]
-    registers = int(getattr(model, "num_reg_tokens", max(prefix - 1, 0)))
-    cls = features[:, 0] if prefix > registers else patches.mean(dim=1)
-    return cls, features[:, prefix - registers : prefix], patches, grid

@@ -64,21 +64,17 @@ def last_block(backbone: Backbone, images: Tensor) -> tuple[AttentionMaps, Token
     """
     backbone.check_attention()
     grid = backbone.check_images(images)
-    position = backbone.query_position("cls", grid)
+    backbone.query_position("cls", grid)  # an error before the forward, where there is none
     with torch.no_grad():
-        states = deque(backbone.states(images, grid, until=backbone.depth), maxlen=2)
-        row = forward.attention_logits(backbone.module, backbone.depth - 1, states[0], [position])
-        tokens = backbone.split(states[1], grid)
-    maps = AttentionMaps.from_logits(
-        row[:, None], layers=[backbone.depth - 1], queries=("cls",), grid=grid, keep=False
-    )
-    return maps, tokens
+        entering, leaving = deque(backbone.states(images, grid, until=backbone.depth), maxlen=2)
+        tokens = backbone.split(leaving, grid)
+    return backbone.attention_from([(backbone.depth - 1, entering)], grid), tokens
 
 
-def stream_bytes(backbone: Backbone, grid: tuple[int, int], batch: int = 1) -> int:
-    """Estimate the bytes that a `Stream` of a grid (h, w) takes."""
+def stream_bytes(backbone: Backbone, grid: tuple[int, int]) -> int:
+    """Estimate the bytes that a `Stream` of one photo of a grid (h, w) takes."""
     tokens = grid[0] * grid[1] + backbone.num_prefix
-    return batch * (backbone.depth + 1) * tokens * backbone.embed_dim * 4  # float32
+    return (backbone.depth + 1) * tokens * backbone.embed_dim * 4  # float32
 
 
 def stream_attention(
@@ -90,17 +86,8 @@ def stream_attention(
     logits: bool = False,
 ) -> AttentionMaps:
     """Do as `Backbone.attention`, without another forward; arguments and errors as there."""
-    if not layers or not queries:
-        raise UserError("attention needs at least one layer and one query")
-    wanted = [backbone.layer_index(layer) for layer in layers]
-    positions = [backbone.query_position(query, stream.grid) for query in queries]
-    with torch.no_grad():
-        rows = [
-            forward.attention_logits(backbone.module, layer, stream.states[layer], positions)
-            for layer in wanted
-        ]
-    return AttentionMaps.from_logits(
-        torch.stack(rows, dim=1), layers=wanted, queries=queries, grid=stream.grid, keep=logits
+    return backbone.attention_from(
+        enumerate(stream.states), stream.grid, layers=layers, queries=queries, logits=logits
     )
 
 
@@ -137,5 +124,4 @@ def token_norms(backbone: Backbone, stream: Stream, *, layer: int = -1) -> Token
     Source: Darcet et al. 2024, "Vision Transformers Need Registers", section 2.1.
     """
     norms = stream.states[backbone.layer_index(layer) + 1].float().norm(dim=-1)
-    prefix, patches = norms.split([backbone.num_prefix, stream.grid[0] * stream.grid[1]], dim=1)
-    return TokenNorms(prefix, patches.unflatten(-1, stream.grid))
+    return TokenNorms(*forward.split_prefix(norms, stream.grid))

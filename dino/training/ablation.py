@@ -20,6 +20,7 @@ from typing import Any
 from dino.errors import UserError
 from dino.system.distributed import from_first_process, joined, wait_for_all
 from dino.training.config import TrainConfig
+from dino.training.data import evenly_spread
 from dino.training.loop import fit
 from dino.training.metrics import collapse
 from dino.training.runs.folder import Run, read_run
@@ -107,16 +108,21 @@ def run_variant(
     """
     with joined(device) as world:
         # What the first process sees counts for all, whoever of them comes later.
-        state = from_first_process(
-            _state_or_error(config, data, knn, folder) if world.leads else ""
-        )
+        state = from_first_process(_state(config, data, knn, folder) if world.leads else "")
         if state not in (_NEW, _UNFINISHED, _FINISHED):
             raise UserError(state)
         if state != _FINISHED:
-            resume = state == _UNFINISHED
-            options: dict[str, Any] = {"knn": knn, "device": device, "workers": workers, "say": say}
             try:
-                fit(config, data, folder, resume=resume, **options)
+                fit(
+                    config,
+                    data,
+                    folder,
+                    knn=knn,
+                    resume=state == _UNFINISHED,
+                    device=device,
+                    workers=workers,
+                    say=say,
+                )
             except UserError:
                 if not (folder / "state.json").exists() or read_run(folder).state != "failed":
                     raise  # it never got under way
@@ -124,34 +130,27 @@ def run_variant(
         return read_run(folder)
 
 
-def _state_or_error(
-    config: TrainConfig, data: str | Path, knn: str | Path | None, folder: Path
-) -> str:
-    """Find the state, or why there is none: an error of one process must reach the others too."""
-    try:
-        return _state(config, data, knn, folder)
-    except UserError as error:
-        return str(error)
-
-
 def _state(config: TrainConfig, data: str | Path, knn: str | Path | None, folder: Path) -> str:
-    """Find whether the folder's run is new, unfinished or finished."""
+    """Find whether the folder's run is new, unfinished or finished, or why it is none of them.
+
+    That is a sentence and no error, since one process finds it and all must end of it.
+    """
     if not (folder / "config.json").exists():
         return _NEW
-    if TrainConfig.from_json((folder / "config.json").read_text()) != config:
-        raise UserError(
-            f"{folder} holds a run with other settings; choose another --runs or delete that folder"
-        )
-    if not (folder / "state.json").exists():  # it ended while it was being made
-        (folder / "config.json").unlink()
-        return _NEW
-    run = read_run(folder)
+    other = "choose another --runs or delete that folder"
+    try:
+        if TrainConfig.from_json((folder / "config.json").read_text()) != config:
+            return f"{folder} holds a run with other settings; {other}"
+        if not (folder / "state.json").exists():  # it ended while it was being made
+            (folder / "config.json").unlink()
+            return _NEW
+        run = read_run(folder)
+    except UserError as error:
+        return str(error)
     wanted = (os.path.abspath(data), None if knn is None else os.path.abspath(knn))
     if (run.inputs.data, run.inputs.knn) != wanted:
-        raise UserError(
-            f"{folder} holds a run on {run.inputs.data}, measured on {run.inputs.knn}; choose another "
-            "--runs or delete that folder"
-        )
+        measured = f"a run on {run.inputs.data}, measured on {run.inputs.knn}"
+        return f"{folder} holds {measured}; {other}"
     return _FINISHED if run.state == _FINISHED else _UNFINISHED
 
 
@@ -200,7 +199,8 @@ def collapse_since(run: Run) -> tuple[str | None, int | None]:
 def curve_rows(name: str, run: Run) -> list[Row]:
     """Collect the run on its way, at 40 steps at most and wherever k-NN was measured."""
     found: dict[int, Row] = {}
-    for line in _thinned(run.metrics):
+    for index in evenly_spread(len(run.metrics), _MAX_POINTS):
+        line = run.metrics[index]
         found[line["step"]] = {key: line.get(key) for key in _CURVES}
     for probe in run.probes:
         if probe.get("knn") is not None:
@@ -208,14 +208,6 @@ def curve_rows(name: str, run: Run) -> list[Row]:
     return [
         {"part": "curve", "variant": name, "step": step, **found[step]} for step in sorted(found)
     ]
-
-
-def _thinned(lines: Sequence[Row]) -> list[Row]:
-    """Take at most `_MAX_POINTS` lines, evenly spread, first and last among them."""
-    if len(lines) <= _MAX_POINTS:
-        return list(lines)
-    step = (len(lines) - 1) / (_MAX_POINTS - 1)
-    return [lines[round(number * step)] for number in range(_MAX_POINTS)]
 
 
 def _mean(lines: Sequence[Row], key: str) -> float | None:

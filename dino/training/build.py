@@ -61,14 +61,13 @@ def build_schedules(config: TrainConfig, num_photos: int) -> Schedules:
         raise UserError(
             f"{num_photos} photos do not fill one batch of {config.batch_size}; choose a smaller batch"
         )
-    momentum = config.momentum if config.momentum_teacher else 0.0
-    momentum_end = config.momentum_end if config.momentum_teacher else 0.0
+    momenta = (config.momentum, config.momentum_end) if config.momentum_teacher else (0.0, 0.0)
     return Schedules(
         lr=cosine_schedule(config.lr, config.min_lr, config.epochs, steps, config.warmup_epochs),
         weight_decay=cosine_schedule(
             config.weight_decay, config.weight_decay_end, config.epochs, steps
         ),
-        momentum=cosine_schedule(momentum, momentum_end, config.epochs, steps),
+        momentum=cosine_schedule(*momenta, config.epochs, steps),
         steps_per_epoch=steps,
     )
 

@@ -8,20 +8,15 @@ from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
 from dino.errors import UserError
+from dino.model.device import PRECISIONS
 from dino.system.files import parse_json
 
-METHODS = ("dino", "supervised")
-OPTIMIZERS = ("adamw", "sgd", "lars")
-TARGETS = ("softmax", "sinkhorn")
-CRITERIA = ("cross-entropy", "mse")
-POSITIONS = ("random", "sincos")
-PRECISIONS = ("auto", "fp32", "bf16")
 CHOICES = {
-    "method": METHODS,
-    "optimizer": OPTIMIZERS,
-    "targets": TARGETS,
-    "criterion": CRITERIA,
-    "initial_positions": POSITIONS,
+    "method": ("dino", "supervised"),
+    "optimizer": ("adamw", "sgd", "lars"),
+    "targets": ("softmax", "sinkhorn"),
+    "criterion": ("cross-entropy", "mse"),
+    "initial_positions": ("random", "sincos"),
     "precision": PRECISIONS,
 }
 GROUPS = ("Network", "Crops", "Head", "Teacher", "Optimisation", "Ablations", "Run")
@@ -139,12 +134,12 @@ class TrainConfig:
 
     @property
     def num_views(self) -> int:
-        """Number of crops the student sees."""
+        """Count the crops the student sees."""
         return 2 + self.num_locals
 
     @property
     def lr(self) -> float:
-        """Peak learning rate, by the linear rule."""
+        """Compute the peak learning rate, by the linear rule."""
         return self.base_lr * self.batch_size / 256
 
     def changes(self) -> dict[str, Any]:
@@ -201,31 +196,18 @@ class TrainConfig:
                 raise UserError(f"{name} is {value!r}; expected a number below 2^63")
 
     def _check_ranges(self) -> None:
-        counts = ["patch_size", "out_dim", "hidden_dim", "bottleneck_dim", "epochs", "batch_size", "log_every", "save_every", "keep", "probe_size", "film_size"]  # fmt: skip
-        self._expect(counts, lambda v: v >= 1, "at least 1")
-        counts = ["warmup_epochs", "warmup_teacher_temp_epochs", "freeze_last_layer", "num_locals", "keep_every", "probe_every", "weight_decay", "weight_decay_end", "min_lr", "seed"]  # fmt: skip
-        self._expect(counts, lambda v: v >= 0, "0 or more")
-        shares = ["momentum", "momentum_end", "center_momentum"]
-        self._expect(shares, lambda v: 0 <= v <= 1, "0 to 1")
-        rates = ["student_temp", "warmup_teacher_temp", "teacher_temp", "base_lr"]
-        self._expect(rates, lambda v: v > 0, "more than 0")
-        optional = [n for n in ("head_lr", "clip_grad", "max_steps", "train_blocks") if getattr(self, n) is not None]  # fmt: skip
-        self._expect(optional, lambda v: v > 0, "more than 0, or none")
-        self._expect(["layer_decay"], lambda v: 0 < v <= 1, "more than 0, up to 1")
-        self._expect(["drop_path"], lambda v: 0 <= v < 1, "0 to below 1")
-        scales = ["global_scale", "local_scale"]
-        self._expect(scales, lambda v: 0 < v[0] <= v[1] <= 1, "a range of shares in (0, 1]")
-        self._expect(["blur_radius"], lambda v: 0 < v[0] <= v[1], "a range of px above 0")
+        for names, (holds, expected) in _RANGES.items():
+            self._expect(names, holds, expected)
         whole = f"a multiple of the patch, {self.patch_size} px"
-        sizes = ["global_size", *(["local_size"] if self.num_locals else [])]
+        sizes = "global_size local_size" if self.num_locals else "global_size"
         self._expect(sizes, lambda v: v >= self.patch_size and v % self.patch_size == 0, whole)
         if self.warmup_epochs > self.epochs:
             raise UserError(
                 f"warmup_epochs {self.warmup_epochs} is longer than epochs {self.epochs}; lower it"
             )
 
-    def _expect(self, names: list[str], holds: Callable[[Any], bool], expected: str) -> None:
-        for name in names:
+    def _expect(self, names: str, holds: Callable[[Any], bool], expected: str) -> None:
+        for name in names.split():
             if not holds(getattr(self, name)):
                 raise UserError(f"{name} is {getattr(self, name)}; expected {expected}")
 
@@ -242,3 +224,23 @@ def _types() -> dict[str, tuple[type, ...]]:
 
 
 _TYPES = _types()
+# What the values of some fields must hold, and how an error says so.
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "patch_size out_dim hidden_dim bottleneck_dim epochs batch_size "
+    "log_every save_every keep probe_size film_size": (lambda v: v >= 1, "at least 1"),
+    "warmup_epochs warmup_teacher_temp_epochs freeze_last_layer num_locals keep_every "
+    "probe_every weight_decay weight_decay_end min_lr seed": (lambda v: v >= 0, "0 or more"),
+    "momentum momentum_end center_momentum": (lambda v: 0 <= v <= 1, "0 to 1"),
+    "student_temp warmup_teacher_temp teacher_temp base_lr": (lambda v: v > 0, "more than 0"),
+    "head_lr clip_grad max_steps train_blocks": (
+        lambda v: v is None or v > 0,
+        "more than 0, or none",
+    ),
+    "layer_decay": (lambda v: 0 < v <= 1, "more than 0, up to 1"),
+    "drop_path": (lambda v: 0 <= v < 1, "0 to below 1"),
+    "global_scale local_scale": (
+        lambda v: 0 < v[0] <= v[1] <= 1,
+        "a range of shares in (0, 1]",
+    ),
+    "blur_radius": (lambda v: 0 < v[0] <= v[1], "a range of px above 0"),
+}

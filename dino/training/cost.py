@@ -16,6 +16,7 @@ from typing import Any
 
 from dino.errors import UserError
 from dino.system.folders import PROJECT_FOLDER
+from dino.system.processes import let_idle_threads_sleep
 from dino.training.config import TrainConfig
 
 MIN_STEPS = 5
@@ -42,17 +43,17 @@ class StepCost:
 
     @property
     def seconds(self) -> float:
-        """Seconds of the median step."""
+        """Take the seconds of the median step."""
         return statistics.median(self.times)
 
     @property
     def spread(self) -> float:
-        """Slowest less fastest step, as a share of the median."""
+        """Compute the slowest less the fastest step, as a share of the median."""
         return (max(self.times) - min(self.times)) / self.seconds
 
     @property
     def images_per_s(self) -> float:
-        """Photos a second, each with all its crops."""
+        """Compute photos a second, each with all its crops."""
         return self.batch_size / self.seconds
 
 
@@ -98,6 +99,7 @@ def measure_apart(
             measured (as one does that runs out of memory).
     """
     check_steps(steps, warmup)
+    let_idle_threads_sleep()  # inherited; it must be there before the process loads torch
     asked = {
         "config": json.loads(config.to_json()),
         "steps": steps,
@@ -125,14 +127,12 @@ def _failure(config: TrainConfig, done: "subprocess.CompletedProcess[str]") -> s
     last_line = (done.stderr.strip().splitlines() or [""])[-1]
     if last_line.startswith("error: "):
         return f"{crops_name(config)}: {last_line.removeprefix('error: ')}"
+    process = f"the process that measured {crops_name(config)}"
     if done.returncode < 0 or "out of memory" in last_line.lower():
-        why = (
-            "ran out of memory"
-            if "memory" in last_line.lower()
-            else f"was ended by signal {-done.returncode}"
-        )
+        ran_out = "memory" in last_line.lower()
+        why = "ran out of memory" if ran_out else f"was ended by signal {-done.returncode}"
         return (
-            f"the process that measured {crops_name(config)} {why}, as happens when memory is short; "
-            "choose a smaller batch, fewer prototypes or smaller crops"
+            f"{process} {why}, as happens when memory is short; choose a smaller batch, fewer "
+            "prototypes or smaller crops"
         )
-    return f"the process that measured {crops_name(config)} failed ({last_line or done.returncode})"
+    return f"{process} failed ({last_line or done.returncode})"

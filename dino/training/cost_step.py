@@ -8,19 +8,15 @@ import platform
 import sys
 from typing import Any
 
-from dino.system.processes import let_idle_threads_sleep
+import torch
 
-let_idle_threads_sleep()
-
-import torch  # noqa: E402
-
-from dino.errors import UserError  # noqa: E402
-from dino.model.device import choose_device, choose_precision  # noqa: E402
-from dino.system.distributed import World  # noqa: E402
-from dino.training.config import TrainConfig  # noqa: E402
-from dino.training.methods import build_method  # noqa: E402
-from dino.training.runs.preflight import time_steps  # noqa: E402
-from dino.training.runs.reporter import peak_memory  # noqa: E402
+from dino.errors import UserError
+from dino.model.device import choose_device, choose_precision
+from dino.system.distributed import World
+from dino.training.config import TrainConfig
+from dino.training.methods import build_method
+from dino.training.runs.preflight import time_steps
+from dino.training.runs.reporter import peak_memory
 
 
 def measure_here(
@@ -33,18 +29,15 @@ def measure_here(
     precision = choose_precision(config.precision, chosen)
     load_libraries()
     base = peak_memory(chosen) if chosen.type == "cpu" else 0
-    plain = precision != "fp32" and chosen.type == "cpu"
-    method = build_method(config, device=chosen, world=World(), num_classes=0, plain=plain)
-    times = time_steps(config, method, chosen, warmup=warmup, steps=steps)
+    method = build_method(config, device=chosen, world=World(), precision=precision)
+    on_gpu = chosen.type == "cuda"
     return {
-        "times": times,
+        "times": time_steps(config, method, chosen, warmup=warmup, steps=steps),
         "batch_size": config.batch_size,
         "peak_bytes": peak_memory(chosen),
         "base_bytes": base,
         "device": str(chosen),
-        "device_name": torch.cuda.get_device_name(chosen)
-        if chosen.type == "cuda"
-        else platform.machine(),
+        "device_name": torch.cuda.get_device_name(chosen) if on_gpu else platform.machine(),
         "precision": precision,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dino.errors import ImageError, UserError
+from dino.errors import ImageError
 from dino.media.crops import MultiCrop
 from dino.media.photo_folders import open_folder
 from dino.system.folders import checkpoints_folder
@@ -30,12 +30,12 @@ class Photos(Protocol):
 
     @property
     def labels(self) -> Sequence[int] | np.ndarray:
-        """Class number of each photo, or nothing."""
+        """Give the class number of each photo, or nothing."""
         ...
 
     @property
     def classes(self) -> Sequence[str]:
-        """Names of the classes."""
+        """Name the classes."""
         ...
 
     def __len__(self) -> int: ...
@@ -127,7 +127,6 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        check_shares(batch_size, world)
         self.length, self.batch_size, self.seed = length, batch_size, seed
         self.start, self.end = start, end
         self.rank, self.world = rank, world
@@ -146,16 +145,9 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
             yield [(epoch, index) for index in batch[self.rank :: self.world].tolist()]
 
 
-def check_shares(batch_size: int, world: int) -> None:
-    """Check that every process gets the same number of photos of a batch.
-
-    Raises:
-        UserError: it does not.
-    """
-    if batch_size % world:
-        raise UserError(
-            f"a batch of {batch_size} cannot be shared by {world} processes evenly; choose a multiple"
-        )
+def evenly_spread(count: int, most: int) -> list[int]:
+    """Choose at most `most` of the numbers below `count`, evenly spread, first and last among them."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()
 
 
 def normalize(crops: Sequence[Tensor], mean: Tensor, std: Tensor) -> list[Tensor]:
@@ -163,7 +155,7 @@ def normalize(crops: Sequence[Tensor], mean: Tensor, std: Tensor) -> list[Tensor
     return [(crop.float() / 255 - mean) / std for crop in crops]
 
 
-def loader(
+def read_batches(
     photos: Photos,
     crops: MultiCrop,
     sampler: StepSampler,
@@ -171,33 +163,27 @@ def loader(
     seed: int,
     workers: int,
     pin: bool = False,
-) -> torch.utils.data.DataLoader[Batch]:
-    """Make the loader of a run; its worker processes live as long as its iterator.
+) -> Iterator[Batch]:
+    """Start reading the batches of a run; worker processes live as long as the iterator.
 
-    The generator is the loader's own: it would draw from torch's, which stochastic depth needs to be
-    where an unbroken run has it.
+    Workers use one OpenCV thread each: together they are the cores. The number is inherited when they
+    are forked; to change it in a forked process hangs.
     """
-    return torch.utils.data.DataLoader(
+    loader: torch.utils.data.DataLoader[Batch] = torch.utils.data.DataLoader(
         CropDataset(photos, crops, seed=seed),
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
         worker_init_fn=_start_worker,
+        # Its own: it would draw from torch's, which stochastic depth needs to be where an unbroken run has it.
         generator=torch.Generator().manual_seed(seed),
         pin_memory=pin,
     )
-
-
-def start_reading(batches: torch.utils.data.DataLoader[Batch]) -> Iterator[Batch]:
-    """Start the loader's iterator, whose workers use one OpenCV thread each: together they are the cores.
-
-    The number is inherited when they are forked; to change it in a forked process hangs.
-    """
     threads = cv2.getNumThreads()
-    if batches.num_workers:
+    if workers:
         cv2.setNumThreads(1)
     try:
-        return iter(batches)
+        return iter(loader)
     finally:
         cv2.setNumThreads(threads)
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,9 @@ from dino.training.data import (
     Batch,
     Photos,
     StepSampler,
-    loader,
     normalize,
     open_photos,
-    start_reading,
+    read_batches,
 )
 from dino.training.runs import checkpoint
 from dino.training.runs.folder import Inputs, RunFolder, environment, read_environment, read_run
@@ -59,7 +59,9 @@ def fit(
     Raises:
         UserError: no photos, a folder in use, nothing to resume, or a loss that is not finite.
     """
-    inputs = _absolute(data, knn, film, masks)
+    # By paths that hold wherever the run is resumed from.
+    knn, masks = (None if path is None else os.path.abspath(path) for path in (knn, masks))
+    inputs = Inputs(os.path.abspath(data), knn, tuple(map(os.path.abspath, film)), masks)
     run_folder = RunFolder(Path(run))
     with joined(device) as world, stop_on_signal() as stop:
         if world.leads:
@@ -83,27 +85,10 @@ def fit(
     return run_folder.folder
 
 
-def _absolute(
-    data: str | Path,
-    knn: str | Path | None,
-    film: tuple[str | Path, ...],
-    masks: str | Path | None,
-) -> Inputs:
-    """Collect what a run reads, by paths that hold wherever it is resumed from."""
-    return Inputs(
-        data=os.path.abspath(data),
-        knn=None if knn is None else os.path.abspath(knn),
-        film=tuple(os.path.abspath(photo) for photo in film),
-        masks=None if masks is None else os.path.abspath(masks),
-    )
-
-
 def _precision(config: TrainConfig, device: str, run: Path | None) -> str:
     """Choose one precision for a whole run and all its processes, whatever "auto" would measure next time."""
-    recorded = (
-        read_environment(run).get("precision") if run and config.precision == "auto" else None
-    )
-    chosen = recorded or choose_precision(config.precision, choose_device(device))
+    recorded = read_environment(run) if run and config.precision == "auto" else {}
+    chosen = recorded.get("precision") or choose_precision(config.precision, choose_device(device))
     return from_first_process(str(chosen))
 
 
@@ -127,9 +112,8 @@ def resume_run(run: str | Path, **options: Any) -> Path:
     Raises:
         UserError: not a run.
     """
-    config, inputs = (before := read_run(Path(run))).config, before.inputs
-    probed: dict[str, Any] = {"knn": inputs.knn, "film": inputs.film, "masks": inputs.masks}
-    return fit(config, inputs.data, run, resume=True, **probed, **options)
+    before = read_run(Path(run))
+    return fit(before.config, run=run, resume=True, **asdict(before.inputs), **options)
 
 
 def _run_and_record_end(
@@ -157,7 +141,7 @@ def _run_and_record_end(
 def _run(
     training: Training, photos: Photos, reporter: RunReporter, *, workers: int, stop: list[bool]
 ) -> bool:
-    """Take steps until the end (True) or a signal (False); saves on the way and at the end."""
+    """Take steps until the end (True) or a signal (False); save on the way and at the end."""
     config, per_epoch = training.config, training.schedules.steps_per_epoch
     milestone = config.keep_every * per_epoch
     if training.step == 0:
@@ -241,17 +225,16 @@ def _batches(training: Training, photos: Photos, workers: int) -> Iterator[tuple
         rank=world.rank,
         world=world.size,
     )
+    batches = read_batches(
+        photos,
+        build_crops(config),
+        sampler,
+        seed=config.seed,
+        workers=workers,
+        pin=training.device.type == "cuda",
+    )
     before = time.perf_counter()
-    for batch in start_reading(
-        loader(
-            photos,
-            build_crops(config),
-            sampler,
-            seed=config.seed,
-            workers=workers,
-            pin=training.device.type == "cuda",
-        )
-    ):
+    for batch in batches:
         if not batch.crops:
             raise UserError("none of a whole batch's photos could be read; check the folder")
         yield batch, time.perf_counter() - before

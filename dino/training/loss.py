@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dino.system.distributed import mean_over_processes
+from dino.system.distributed import is_joined, mean_over_processes
 
 
 class DINOLoss(nn.Module):
@@ -116,14 +116,13 @@ def sinkhorn(logits: Tensor, *, iterations: int = 3) -> Tensor:
 
     Over several processes the batch is all of them. Source: Caron et al. 2020 (SwAV), section 3.1.
     """
-    distributed = dist.is_available() and dist.is_initialized()
     peak = logits.max()
-    if distributed:
+    if is_joined():
         dist.all_reduce(peak, dist.ReduceOp.MAX)
     q = (logits - peak).clamp_min(-80).exp()  # so that no row is all zeros
     for _ in range(iterations):
         columns = q.sum(dim=0, keepdim=True)
-        if distributed:
+        if is_joined():
             dist.all_reduce(columns)
         q = q / columns.clamp_min(torch.finfo(q.dtype).tiny)
         q = q / q.sum(dim=1, keepdim=True).clamp_min(torch.finfo(q.dtype).tiny)

@@ -47,12 +47,12 @@ class Method(Protocol):
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """Modules that a checkpoint holds, by name."""
+        """Give the modules that a checkpoint holds, by name."""
         ...
 
     @property
     def result(self) -> Network:
-        """Network that a run is for: its backbone is exported, and measured on the way."""
+        """Give the network that a run is for: its backbone is exported, and measured on the way."""
         ...
 
     def step(
@@ -62,7 +62,7 @@ class Method(Protocol):
         ...
 
     def measure(self, result: StepResult, epoch: int) -> dict[str, float]:
-        """Compute the numbers of a step; reads from the device."""
+        """Compute the numbers of a step, which are read from the device."""
         ...
 
     def problem(self, values: dict[str, float]) -> str | None:
@@ -85,22 +85,17 @@ class DINO:
         )
         self.loss = build_loss(config)
         load_initial_head(config, head, self.loss)
-        shared = set(teacher.state_dict())
-        state = {k: v for k, v in student.state_dict().items() if k in shared}
-        teacher.load_state_dict(state, strict=True)
+        start = student.state_dict()  # of which a predictor is the student's alone
+        teacher.load_state_dict({name: start[name] for name in teacher.state_dict()})
         self.teacher = _placed(teacher.requires_grad_(False), device, world).train()
         self.loss.to(device)
         self.student = _trained(student, config, device, world)
         self.optimizer = build_optimizer(config, unwrapped(self.student))
-        self._most = config.out_dim
+        self._out_dim = config.out_dim
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        return {
-            "student": unwrapped(self.student),
-            "teacher": self.teacher,
-            "loss": self.loss,
-        }
+        return {"student": unwrapped(self.student), "teacher": self.teacher, "loss": self.loss}
 
     @property
     def result(self) -> Network:
@@ -124,7 +119,7 @@ class DINO:
         return {**metrics.measure(result, self.loss), **temperature}
 
     def problem(self, values: dict[str, float]) -> str | None:
-        return metrics.collapse(values, self._most)
+        return metrics.collapse(values, self._out_dim)
 
 
 class Supervised:
@@ -170,9 +165,18 @@ class Supervised:
 
 
 def build_method(
-    config: TrainConfig, *, device: torch.device, world: World, num_classes: int, plain: bool
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    world: World,
+    num_classes: int = 0,
+    precision: str = "fp32",
 ) -> Method:
-    """Make the method a config names, on its device; `plain` multiplies attention out (see network)."""
+    """Make the method a config names, on its device, to be trained in `precision` (fp32 or bf16).
+
+    Raises:
+        UserError: labels asked for and fewer than two classes, or a network that cannot be made.
+    """
     method: Method
     if config.method == "supervised":
         method = Supervised(config, device, world, num_classes)
@@ -180,7 +184,7 @@ def build_method(
         method = DINO(config, device, world)
     if world.size > 1:  # each process drops other paths
         torch.manual_seed(config.seed + 1 + world.rank)
-    if plain:
+    if precision != "fp32" and device.type == "cpu":
         for module in method.modules.values():
             prefer_plain_attention(module)
     return method

@@ -28,8 +28,9 @@ def measure(result: StepResult, loss: DINOLoss) -> dict[str, float]:
 
     Returns:
         loss; teacher_entropy (mean of single outputs) and batch_mean_entropy, in nats; kl of student
-        and teacher (not where the criterion is no cross-entropy); center_norm; feature_std (of L2-normalised features, per dimension,
-        times √D: 1 is isotropic, 0 constant); grad_norm (of all gradients together).
+        and teacher (not where the criterion is no cross-entropy); center_norm; feature_std (of
+        L2-normalised features, per dimension, times √D: 1 is isotropic, 0 constant); grad_norm (of all
+        gradients together).
     """
     q = result.targets
     assert q is not None
@@ -68,15 +69,15 @@ def collapse(values: dict[str, float], out_dim: int) -> str | None:
     if values["teacher_entropy"] >= _UNIFORM * most:
         return (
             f"uniform collapse: the teacher's outputs are flat (entropy {values['teacher_entropy']:.2f} "
-            f"of ln K = {most:.2f}); lower the learning rate or the teacher temperature, raise the "
+            f"of ln K = {most:.2f} nats); lower the learning rate or the teacher temperature, raise the "
             "momentum, or use fewer prototypes"
         )
     together, single = values["batch_mean_entropy"], values["teacher_entropy"]
     if together <= _CONSTANT * most or together - single <= _ALIKE * most:
         return (
             "one-dimensional collapse: all images get the same output (entropy of the batch mean "
-            f"{together:.3f}, of single outputs {single:.3f}); check that centring is on, raise the teacher "
-            "temperature, or lower the learning rate"
+            f"{together:.3f} nats, of single outputs {single:.3f}); check that centring is on, raise the "
+            "teacher temperature, or lower the learning rate"
         )
     return None
 

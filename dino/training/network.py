@@ -1,6 +1,7 @@
 """Backbone and head as one trainable network, and the forward over crops of several sizes."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -26,22 +27,10 @@ class Network(nn.Module):
         Returns:
             Logits [len(crops) · B, K] and the backbone's features [len(crops) · B, D], crop by crop.
         """
-        features = []
-        for start, stop in same_size_runs(crops):
-            features.append(embed_images(self.backbone, torch.cat(list(crops[start:stop]))))
+        same_size = groupby(crops, key=lambda crop: crop.shape[-2:])
+        features = [embed_images(self.backbone, torch.cat(list(group))) for _, group in same_size]
         joined = torch.cat(features)
         return self.head(joined), joined
-
-
-def same_size_runs(crops: Sequence[Tensor]) -> list[tuple[int, int]]:
-    """Find (start, stop) of neighbouring crops that share height and width."""
-    runs: list[tuple[int, int]] = []
-    start = 0
-    for index in range(1, len(crops) + 1):
-        if index == len(crops) or crops[index].shape[-2:] != crops[start].shape[-2:]:
-            runs.append((start, index))
-            start = index
-    return runs
 
 
 def embed_images(backbone: Any, images: Tensor) -> Tensor:

@@ -101,8 +101,7 @@ def _fitted(
     name: str, values: dict[str, Any], settings: dict[str, Any], num_photos: int
 ) -> dict[str, Any]:
     """Choose batch, epochs, warm-up and momentum for a number of photos, where they were not given."""
-    fitted: dict[str, Any] = {}
-    given = [settings.get(name) for name in ("batch_size", "epochs")]
+    given = [settings.get("batch_size"), settings.get("epochs")]
     if any(value is not None and (not isinstance(value, int) or value < 1) for value in given):
         return {}  # the config itself will say what is wrong with it
     batch = settings.get("batch_size") or max(min(values["batch_size"], num_photos // 4), 2)
@@ -111,11 +110,14 @@ def _fitted(
     epochs = settings.get("epochs") or min(wanted, _MAX_EPOCHS[name])
     steps = epochs * per_epoch
     memory = min(max(steps * _MEMORY_OF_RUN[name], 10), 250)
-    fitted["batch_size"], fitted["epochs"] = batch, epochs
     warmup = epochs / 20 if name == "finetune" else max(round(epochs / 20), 1)
-    fitted["warmup_epochs"] = min(warmup, epochs)
-    fitted["momentum"] = round(1 - 1 / memory, 5)
-    return {name: value for name, value in fitted.items() if name not in settings}
+    fitted = {
+        "batch_size": batch,
+        "epochs": epochs,
+        "warmup_epochs": min(warmup, epochs),
+        "momentum": round(1 - 1 / memory, 5),
+    }
+    return {key: value for key, value in fitted.items() if key not in settings}
 
 
 def _sizes_for(init: str, patch: Any) -> dict[str, Any]:

@@ -12,10 +12,7 @@ from dino.model.forward import is_plain
 from dino.system.distributed import World
 from dino.training.build import Schedules, build_schedules
 from dino.training.config import TrainConfig
-from dino.training.data import (
-    Photos,
-    check_shares,
-)
+from dino.training.data import Photos
 from dino.training.methods import Method, build_method
 from dino.training.runs import checkpoint
 from dino.training.step import StepOptions
@@ -37,7 +34,7 @@ class Training:
 
     @property
     def end(self) -> int:
-        """Step the run ends at."""
+        """Find the step the run ends at."""
         return min(self.schedules.total, self.config.max_steps or self.schedules.total)
 
     def snapshot(self) -> checkpoint.Checkpoint:
@@ -90,18 +87,22 @@ def _heads_and_grid(backbone: Any) -> dict[str, Any]:
 def prepare(
     config: TrainConfig, photos: Photos, *, world: World, device: str, precision: str
 ) -> Training:
-    """Make networks, loss, optimizer and schedules of a run, on their device; `precision` fp32 or bf16."""
+    """Make networks, loss, optimizer and schedules of a run, on their device; `precision` fp32 or bf16.
+
+    Raises:
+        UserError: a batch that the processes cannot share evenly, or settings that cannot work.
+    """
     chosen = choose_device(device)
     if world.size > 1 and chosen.type == "cuda":
         chosen = torch.device("cuda", world.local_rank)
-    check_shares(config.batch_size, world.size)
-    low = precision != "fp32"
+    if config.batch_size % world.size:
+        raise UserError(
+            f"a batch of {config.batch_size} cannot be shared by {world.size} processes evenly; choose "
+            "a multiple"
+        )
+    num_classes = len(photos.classes)
     method = build_method(
-        config,
-        device=chosen,
-        world=world,
-        num_classes=len(photos.classes),
-        plain=low and chosen.type == "cpu",
+        config, device=chosen, world=world, num_classes=num_classes, precision=precision
     )
     mean, std = (channel_tensor(v, device=chosen) for v in method.scale)
     return Training(
@@ -113,7 +114,7 @@ def prepare(
         options=StepOptions(
             clip_grad=config.clip_grad,
             freeze_last_layer=config.freeze_last_layer,
-            autocast=dtype_of(precision) if low else None,
+            autocast=None if precision == "fp32" else dtype_of(precision),
         ),
         scale=(mean, std),
         broken=torch.zeros((), device=chosen),

@@ -176,7 +176,7 @@ def unwrapped(network: nn.Module) -> Any:
 
 @torch.no_grad()
 def clip_gradients(network: nn.Module, limit: float | None) -> Tensor:
-    """Scale each parameter's own gradient to a norm of at most `limit`; returns the norms before, [P]."""
+    """Scale each parameter's own gradient to a norm of at most `limit`; give the norms before, [P]."""
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
     norms = torch.stack(list(torch._foreach_norm(gradients)))
     if limit is not None:

@@ -54,5 +54,5 @@ def test_strongest_and_weakest_are_patches_and_not_the_query(network):
 
 def test_a_head_that_does_not_exist_is_named(network):
     backbone, _, stream = network
-    with pytest.raises(UserError, match="head 3 does not exist; expected 0 to 2"):
+    with pytest.raises(UserError, match="head 3 does not exist; there are 3, numbered 0 to 2"):
         attention_row(backbone, stream, layer=0, query="cls", head=3)

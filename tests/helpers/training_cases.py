@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from dino.training.config import TrainConfig
@@ -33,3 +34,9 @@ def write_photos(root: Path, count: int, *, brighter: int = 0) -> Path:
         pixels = rng.integers(0, 256 - brighter, (40, 50, 3)) + brighter * (index % 2)
         Image.fromarray(pixels.astype(np.uint8)).save(path)
     return root
+
+
+def golden_state(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
+    """Take a state dict out of golden arrays, whose names begin with `prefix` there."""
+    found = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    return {name: torch.from_numpy(value) for name, value in found.items()}

@@ -121,7 +121,7 @@ def test_the_estimated_size_is_the_size_kept(images, precision):
     backbone = wrapped(small_vit(), precision)
     stream = stream_of(backbone, images)
     kept = sum(state.numel() * state.element_size() for state in stream.states)
-    assert stream_bytes(backbone, stream.grid, batch=2) == kept
+    assert 2 * stream_bytes(backbone, stream.grid) == kept
 
 
 def test_rows_from_a_bfloat16_stream_are_those_of_a_forward(images):

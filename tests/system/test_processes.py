@@ -82,3 +82,14 @@ def test_without_proc_a_process_is_known_by_what_psutil_says(monkeypatch, tmp_pa
     assert is_alive(5, "17.25")
     assert not is_alive(5, "17.0")
     assert not is_alive(6, "17.25")
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="sessions are not weighed here"
+)
+def test_a_run_in_a_session_of_its_own_stands_back_as_a_session():
+    script = (
+        "from dino.system.processes import lower_priority; lower_priority(7); "
+        "print(open('/proc/self/autogroup').read())"
+    )
+    assert output_of(script, start_new_session=True).endswith("nice 7")

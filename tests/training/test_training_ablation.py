@@ -76,14 +76,14 @@ def line(step: int, entropy: float, mean: float, **more: float) -> dict:
     return {**common, "teacher_entropy": entropy, "batch_mean_entropy": mean, "kl": 0.5, **more}
 
 
-def told_run(metrics: list[dict], probes: list[dict], state: str = "finished") -> Run:
+def run_of(metrics: list[dict], probes: list[dict], state: str = "finished") -> Run:
     return Run(Path("run"), TINY, Inputs("photos"), metrics, probes, state, "")
 
 
 def test_the_end_is_the_mean_of_the_last_tenth():
     metrics = [line(step, 2.0, 3.0) for step in range(1, 19)]
     metrics += [line(19, 1.0, 2.0), line(20, 0.5, 1.0)]
-    row = end_row("full", told_run(metrics, [{"step": 0, "knn": 10.0}, {"step": 20, "knn": 30.0}]))
+    row = end_row("full", run_of(metrics, [{"step": 0, "knn": 10.0}, {"step": 20, "knn": 30.0}]))
     assert (row["teacher_entropy"], row["batch_mean_entropy"], row["kl"]) == (0.75, 1.5, 0.5)
     assert (row["knn_start"], row["knn"], row["steps"]) == (10.0, 30.0, 20)
     assert row["max_entropy"] == pytest.approx(math.log(32))
@@ -92,7 +92,7 @@ def test_the_end_is_the_mean_of_the_last_tenth():
 
 
 def test_k_nn_of_a_run_that_broke_off_is_no_result():
-    run = told_run([line(1, 1.0, 2.0)], [{"step": 0, "knn": 10.0}], state="failed")
+    run = run_of([line(1, 1.0, 2.0)], [{"step": 0, "knn": 10.0}], state="failed")
     assert end_row("full", run)["knn"] is None
 
 
@@ -100,18 +100,18 @@ def test_a_collapse_is_named_from_the_step_it_stays():
     most = math.log(TINY.out_dim)
     flat, sharp, constant = (most, most), (1.0, 3.0), (0.0, 0.0)
     steps = [flat, sharp, flat, flat]
-    run = told_run([line(n + 1, *at) for n, at in enumerate(steps)], [])
+    run = run_of([line(n + 1, *at) for n, at in enumerate(steps)], [])
     assert collapse_since(run) == ("uniform collapse", 3)
-    run = told_run([line(1, *flat), line(2, *constant)], [])
+    run = run_of([line(1, *flat), line(2, *constant)], [])
     assert collapse_since(run) == ("one-dimensional collapse", 2)
-    assert collapse_since(told_run([line(1, *flat), line(2, *sharp)], [])) == (None, None)
-    assert collapse_since(told_run([], [])) == (None, None)
+    assert collapse_since(run_of([line(1, *flat), line(2, *sharp)], [])) == (None, None)
+    assert collapse_since(run_of([], [])) == (None, None)
 
 
 def test_curves_keep_ends_and_every_look_at_k_nn():
     metrics = [line(step, 1.0, 2.0) for step in range(1, 301)]
     probes = [{"step": step, "knn": float(step)} for step in (0, 150, 300)]
-    rows = curve_rows("full", told_run(metrics, probes))
+    rows = curve_rows("full", run_of(metrics, probes))
     steps = [row["step"] for row in rows]
     assert steps == sorted(steps)
     assert len(steps) <= 43

@@ -68,7 +68,7 @@ def test_warm_up_is_left_out_and_every_step_is_a_whole_one(monkeypatch):
 
     monkeypatch.setattr(DINO, "step", counted)
     cpu = torch.device("cpu")
-    method = build_method(TINY, device=cpu, world=World(), num_classes=0, plain=False)
+    method = build_method(TINY, device=cpu, world=World())
     times = time_steps(replace(TINY, precision="fp32"), method, cpu, warmup=2, steps=3)
     assert len(times) == 3
     assert all(time > 0 for time in times)

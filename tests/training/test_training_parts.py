@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.training_cases import golden_state
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -23,13 +24,7 @@ def test_the_head_equals_the_original(golden, kind):
         use_bn=kind == "bn",
         norm_last_layer=kind != "free",
     ).eval()
-    prefix = f"{kind}/state/"
-    state = {
-        k.removeprefix(prefix): torch.from_numpy(v)
-        for k, v in arrays.items()
-        if k.startswith(prefix)
-    }
-    head.load_state_dict(state, strict=True)
+    head.load_state_dict(golden_state(arrays, f"{kind}/state/"))
     with torch.no_grad():
         y = head(torch.from_numpy(arrays[f"{kind}/x"]))
     np.testing.assert_allclose(y, arrays[f"{kind}/y"], atol=1e-5)

@@ -20,7 +20,7 @@ from dino.media.crops import MultiCrop, random_box
 from dino.media.photo_folders import open_folder
 from dino.system.processes import process_start_time
 from dino.training.config import TrainConfig
-from dino.training.data import StepSampler, collate, loader, start_reading
+from dino.training.data import StepSampler, collate, read_batches
 from dino.training.loop import fit, resume_run
 from dino.training.metrics import collapse
 from dino.training.runs import checkpoint
@@ -493,7 +493,7 @@ def test_workers_share_the_cores_and_the_run_keeps_its_threads():
     try:
         for workers, expected in ((0, 3), (1, 1)):
             sampler = StepSampler(4, 2, seed=0, start=0, end=2)
-            batches = start_reading(loader(_Threads(), as_read, sampler, seed=0, workers=workers))
+            batches = read_batches(_Threads(), as_read, sampler, seed=0, workers=workers)
             assert [int(batch.crops[0].max()) for batch in batches] == [expected, expected]
             assert cv2.getNumThreads() == 3
     finally:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.training_cases import golden_state
 from timm.models.vision_transformer import VisionTransformer
 
 from dino.errors import UserError
@@ -31,13 +32,7 @@ def golden_network(arrays: dict[str, np.ndarray], part: str) -> Network:
     )
     head = DINOHead(24, 128, hidden_dim=48, bottleneck_dim=16)
     network = Network(backbone, head)
-    prefix = f"{part}/"
-    state = {
-        k.removeprefix(prefix): torch.from_numpy(v)
-        for k, v in arrays.items()
-        if k.startswith(prefix)
-    }
-    network.load_state_dict(state, strict=True)
+    network.load_state_dict(golden_state(arrays, f"{part}/"))
     return network
 
 

@@ -125,12 +125,7 @@ def last_keys(backbone: Backbone, image: Tensor) -> tuple[LastKeys, tuple[int, i
 def attention_and_keys(backbone: Backbone, image: Tensor) -> tuple[AttentionMaps, LastKeys]:
     """Compute what `Backbone.attention` and `last_keys` give, of one forward."""
     entering, grid = _entering_last(backbone, image)
-    last, position = backbone.depth - 1, backbone.query_position("cls", grid)
-    with torch.no_grad():
-        rows = forward.attention_logits(backbone.module, last, entering, [position])
-    maps = AttentionMaps.from_logits(
-        rows[:, None], layers=(last,), queries=("cls",), grid=grid, keep=False
-    )
+    maps = backbone.attention_from([(backbone.depth - 1, entering)], grid)
     return maps, _keys(backbone, entering)
 
 

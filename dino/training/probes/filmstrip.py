@@ -27,9 +27,9 @@ class Filmstrip:
 
 
 def read_filmstrip(folder: str | Path) -> list[Filmstrip]:
-    """Read the filmstrips of a folder, one a photo, by name; an epoch that cannot be read is left out.
+    """Read the filmstrips of a folder, one a photo, by name; leave out an epoch that cannot be read.
 
-    Returns nothing where there is no photo with at least one epoch.
+    There is none where there is no photo with at least one epoch.
     """
     folder = Path(folder)
     found = []

@@ -18,10 +18,9 @@ from dino.media.images import read
 from dino.media.photo_folders import PhotoFolder, open_labelled
 from dino.media.preprocessing import normalize_images
 from dino.model.backbone import Backbone, wrap
+from dino.training.data import evenly_spread
+from dino.training.methods import Scale
 from dino.training.runs.folder import Inputs
-from dino.weights.hints import Triple
-
-Scale = tuple[Triple, Triple]
 
 # More photos would only cost time: 1,000 give ±1.5 points at 50 %.
 MAX_REFERENCE, MAX_TEST = 4000, 1000
@@ -117,19 +116,12 @@ def open_probe(size: int, film_size: int, inputs: Inputs) -> Probe:
         labelled = _thinned(train, MAX_REFERENCE), _thinned(val, MAX_TEST)
     if inputs.masks is not None:
         masks = open_masks(inputs.masks)
-        chosen = _evenly(len(masks.paths), MAX_MASKED)
+        chosen = evenly_spread(len(masks.paths), MAX_MASKED)
         masks = replace(masks, paths=tuple(masks.paths[i] for i in chosen))
-    pictures = []
-    for path in inputs.film:
-        pictures.append(read(Path(path)))
-    return Probe(size, film_size, labelled, tuple(pictures), masks)
+    pictures = tuple(read(Path(path)) for path in inputs.film)
+    return Probe(size, film_size, labelled, pictures, masks)
 
 
 def _thinned(folder: PhotoFolder, most: int) -> PhotoFolder:
     """Take at most `most` photos, evenly spread over the folder's order and so over its classes."""
-    return folder if len(folder) <= most else folder.subset(_evenly(len(folder), most))
-
-
-def _evenly(count: int, most: int) -> list[int]:
-    """Take at most `most` of the numbers below `count`, evenly spread."""
-    return np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()
+    return folder if len(folder) <= most else folder.subset(evenly_spread(len(folder), most))

@@ -17,8 +17,8 @@ from typing import Any
 
 from dino.errors import UserError
 from dino.system.files import append_line, parse_json, read_json, replace_file
-from dino.system.jobs import LOST
-from dino.system.processes import is_alive, process_start_time
+from dino.system.jobs import LOST, JobProgress, read_progress
+from dino.system.processes import process_start_time
 from dino.training.config import TrainConfig
 
 METRICS, PROBES, STATE = "metrics.jsonl", "probes.jsonl", "state.json"
@@ -41,7 +41,7 @@ class Inputs:
 @dataclass(frozen=True)
 class Run:
     """A run as its folder shows it: `state` is one of `STATUSES`, `reason` why it is in it; `damaged`
-    counts lines of metrics and probes that could not be read."""
+    counts lines of metrics and probes that could not be read; `pid` is the process that last ran it."""
 
     folder: Path
     config: TrainConfig
@@ -51,10 +51,11 @@ class Run:
     state: str
     reason: str
     damaged: int = 0
+    pid: int = 0
 
     @property
     def weights(self) -> Path | None:
-        """The file of the result so far, which `dino.load` opens; None before the first."""
+        """Find the file of the result so far, which `dino.load` opens; None before the first."""
         path = self.folder / "weights" / "teacher.safetensors"
         return path if path.exists() else None
 
@@ -79,10 +80,9 @@ class RunFolder:
             )
         if not exists or not (self.folder / STATE).exists():
             return
-        if read_run(self.folder).state == "running" and _pid(self.folder) != os.getpid():
-            raise UserError(
-                f"{self.folder} is being run by process {_pid(self.folder)}; stop that one first"
-            )
+        run = read_run(self.folder)
+        if run.state == "running" and run.pid != os.getpid():
+            raise UserError(f"{self.folder} is being run by process {run.pid}; stop that one first")
 
     def create(
         self, config: TrainConfig, inputs: Inputs, num_photos: int, environment: dict[str, Any]
@@ -198,17 +198,25 @@ def read_run(folder: Path) -> Run:
     try:
         config = TrainConfig.from_json((folder / "config.json").read_text())
         inputs = read_inputs(folder)
-        state = parse_json((folder / STATE).read_bytes())
-        status, reason, pid = str(state["status"]), str(state["reason"]), int(state["pid"])
+        progress = read_progress(folder, JobProgress, file=STATE)
+        if progress is None:
+            raise ValueError(f"{STATE} is missing or damaged")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"{folder} is not a run ({error}); expected config.json, data.json and state.json"
         ) from error
-    if status == "running" and not is_alive(pid, state.get("start_time")):
-        status, reason = "failed", f"{LOST}; resume it"
     metrics, probes = read_lines(folder / METRICS), read_lines(folder / PROBES)
-    damaged = metrics.damaged + probes.damaged
-    return Run(folder, config, inputs, metrics.lines, probes.lines, status, reason, damaged)
+    return Run(
+        folder=folder,
+        config=config,
+        inputs=inputs,
+        metrics=metrics.lines,
+        probes=probes.lines,
+        state=progress.status,
+        reason=f"{LOST}; resume it" if progress.reason == LOST else progress.reason,
+        damaged=metrics.damaged + probes.damaged,
+        pid=progress.pid,
+    )
 
 
 def read_inputs(folder: Path) -> Inputs:
@@ -224,10 +232,6 @@ def read_inputs(folder: Path) -> Inputs:
     if not all(isinstance(path, str) for path in (inputs.data, *inputs.film, *optional)):
         raise TypeError("data.json names no paths")
     return inputs
-
-
-def _pid(folder: Path) -> int:
-    return int(parse_json((folder / STATE).read_bytes())["pid"])
 
 
 def read_environment(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dino.errors import UserError
@@ -26,10 +26,10 @@ from dino.training.runs.listing import has_checkpoint, is_run, read_job
 CHECK_S = 120
 
 
-def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
+def runs_folder() -> Path:
     """Return `DINO_RUNS`, else `runs` of the checkpoints folder."""
-    named = (os.environ if environ is None else environ).get("DINO_RUNS")
-    return Path(named).expanduser() if named else checkpoints_folder(environ) / "runs"
+    named = os.environ.get("DINO_RUNS")
+    return Path(named).expanduser() if named else checkpoints_folder() / "runs"
 
 
 def start(
@@ -58,9 +58,10 @@ def start(
     check_name(run.name)
     num_photos = len(open_photos(data))
     requested = run / "requested.json"
-    words = ["train", "--config", str(requested), "--out", str(run), *_inputs(data, knn, masks)]
+    words = ["train", "--config", str(requested), "--out", str(run)]
+    words += _inputs(data=data, knn=knn, masks=masks)
     for photo in film:
-        words += ["--film", str(Path(photo).absolute())]
+        words += _inputs(film=photo)
     with one_at_a_time(run.parent):
         try:
             run.mkdir()
@@ -138,7 +139,7 @@ def check(
     threads: int | None = None,
     nice: int = DEFAULT_NICE,
 ) -> list[str]:
-    """Measure in a process of its own what a run would take; returns lines.
+    """Measure in a process of its own what a run would take, in lines to print.
 
     Raises:
         UserError: what cannot work, or no answer within `CHECK_S`.
@@ -147,7 +148,7 @@ def check(
         requested = Path(folder) / "config.json"
         requested.write_text(config.to_json())
         words = ["train", "--dry-run", "--config", str(requested), "--out", str(place)]
-        command = [*jobs.COMMAND, *words, *_inputs(data, None), *_process_options(threads, nice)]
+        command = [*jobs.COMMAND, *words, *_inputs(data=data), *_process_options(threads, nice)]
         try:
             done = subprocess.run(  # noqa: S603 (our own command, no shell)
                 command,
@@ -167,10 +168,10 @@ def check(
     return done.stdout.split("\n{", 1)[0].splitlines()  # the settings themselves follow
 
 
-def _inputs(data: str | Path, knn: str | Path | None, masks: str | Path | None = None) -> list[str]:
-    """Spell what a run reads as options of the command line."""
-    paths = {"--data": data, "--knn": knn, "--masks": masks}
-    return [word for k, v in paths.items() if v for word in (k, str(Path(v).absolute()))]
+def _inputs(**paths: str | Path | None) -> list[str]:
+    """Spell what a run reads as options of the command line, by their names."""
+    given = {name: str(Path(path).absolute()) for name, path in paths.items() if path}
+    return [word for name, path in given.items() for word in (f"--{name}", path)]
 
 
 def _process_options(threads: int | None, nice: int) -> list[str]:

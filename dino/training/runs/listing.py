@@ -11,7 +11,7 @@ from typing import Any
 
 from dino.system import jobs
 from dino.system.files import read_json
-from dino.system.jobs import ACTIVE, LOST, Job, JobProgress
+from dino.system.jobs import ACTIVE, LAUNCH, LOST, Job, JobProgress
 from dino.training.runs.folder import METRICS, PROBES, STATE, parse_line
 
 # The end of a file that surely holds a whole line of metrics, in bytes.
@@ -47,7 +47,7 @@ class RunSummary:
 
     @property
     def progress(self) -> float:
-        """How far it is, 0 to 1; all of it where it finished, whatever is known of its length."""
+        """Compute how far it is, 0 to 1; all of it where it finished, whatever is known of its length."""
         if self.status == "finished":
             return 1.0
         done, total = (
@@ -105,7 +105,7 @@ def summarize(folder: Path) -> RunSummary:
 
 def is_run(folder: Path) -> bool:
     """Tell whether a folder was made by `jobs.start` or by a run."""
-    return any((folder / name).is_file() for name in ("config.json", "launch.json"))
+    return any((folder / name).is_file() for name in ("config.json", LAUNCH))
 
 
 def has_checkpoint(run: Path) -> bool:
@@ -124,7 +124,7 @@ def read_job(run: Path) -> Job[JobProgress]:
 
 
 def _total_steps(folder: Path, config: dict[str, Any]) -> int | None:
-    facts = {**(read_json(folder / "launch.json") or {}), **(read_json(folder / "data.json") or {})}
+    facts = {**(read_json(folder / LAUNCH) or {}), **(read_json(folder / "data.json") or {})}
     photos, batch = _whole(facts, "num_photos"), _whole(config, "batch_size")
     most = _whole(config, "max_steps")
     if not photos or not batch:

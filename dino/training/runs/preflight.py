@@ -19,7 +19,7 @@ from dino.system.distributed import World
 from dino.system.words import duration
 from dino.training.build import ARCHITECTURES, build_crops, build_schedules
 from dino.training.config import TrainConfig
-from dino.training.data import Photos, normalize
+from dino.training.data import Photos, evenly_spread, normalize
 from dino.training.methods import Method, build_method
 from dino.training.step import StepOptions, unwrapped
 
@@ -79,23 +79,21 @@ def preflight(
     """
     schedules = build_schedules(config, len(photos))
     chosen = choose_device(device)
+    precision = choose_precision(config.precision, chosen)
     free_memory = free_bytes(chosen)
+    num_classes = len(photos.classes)
     method = build_method(
-        config,
-        device=chosen,
-        world=World(),
-        num_classes=len(photos.classes),
-        plain=chosen.type == "cpu" and choose_precision(config.precision, chosen) != "fp32",
+        config, device=chosen, world=World(), num_classes=num_classes, precision=precision
     )
     sizes, unreadable, photo_seconds = _sample(config, photos)
     total = min(schedules.total, config.max_steps or schedules.total)
     seconds = None
     if measure:
-        step = _step_seconds(config, method, chosen)
-        reading = photo_seconds * config.batch_size
+        step, reading = _step_seconds(config, method, chosen), photo_seconds * config.batch_size
         seconds = total * (max(step, reading / workers) if workers else step + reading)
     memory = training_bytes(config, method, chosen)
-    disk = checkpoint_bytes(method) * (config.keep + 1 + _milestones(config))
+    milestones = config.epochs // config.keep_every if config.keep_every else 0
+    disk = checkpoint_bytes(method) * (config.keep + 1 + milestones)
     problems = list(getattr(photos, "problems", ()))  # damaged shards
     problems += _problems(config, len(photos), total, unreadable)
     problems += _space_problems(memory, free_memory, "memory", "a smaller batch or crops")
@@ -110,13 +108,14 @@ def preflight(
         disk_bytes=disk,
         seconds=seconds,
         problems=tuple(problems),
-        too_large=_too_large(config, method, chosen, free_memory),
+        too_large=_too_large(config, method, chosen, needed=memory, free=free_memory),
     )
 
 
-def _too_large(config: TrainConfig, method: Method, device: torch.device, free: int) -> str:
+def _too_large(
+    config: TrainConfig, method: Method, device: torch.device, *, needed: int, free: int
+) -> str:
     """Say so where the estimate is so far beyond the free memory that it need not be exact."""
-    needed = training_bytes(config, method, device)
     if needed <= _REFUSED_FROM * free:
         return ""
     batch = config.batch_size
@@ -160,14 +159,14 @@ def _sample(config: TrainConfig, photos: Photos) -> tuple[str, list[str], float]
     """Read some photos: sizes in words, names that could not be read, and seconds to read and crop one."""
     draw, rng = build_crops(config), np.random.default_rng(0)
     shapes, unreadable, seconds = [], [], 0.0
-    for index in np.linspace(0, len(photos) - 1, min(_SAMPLE, len(photos))).round().astype(int):
+    for index in evenly_spread(len(photos), _SAMPLE):
         try:
-            shapes.append(photos.read(int(index)).shape[:2])
+            shapes.append(photos.read(index).shape[:2])
         except (ImageError, OSError):
-            unreadable.append(photos.name(int(index)))
+            unreadable.append(photos.name(index))
             continue
         start = time.perf_counter()
-        draw(photos.read(int(index), short_side=draw.short_side), rng)
+        draw(photos.read(index, short_side=draw.short_side), rng)
         seconds += time.perf_counter() - start
     if not shapes:
         raise UserError(f"none of {len(unreadable)} sampled photos can be read; check the folder")
@@ -214,10 +213,8 @@ def draw_noise(config: TrainConfig, device: torch.device) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(config.seed)
     sides = [view.size for view in build_crops(config).views]
     shapes = [(config.batch_size, 3, side, side) for side in sides]
-    return [
-        torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
-        for shape in shapes
-    ]
+    noise = (torch.randint(0, 256, s, dtype=torch.uint8, generator=generator) for s in shapes)
+    return [crops.to(device) for crops in noise]
 
 
 def _problems(config: TrainConfig, num_photos: int, total: int, unreadable: list[str]) -> list[str]:
@@ -245,13 +242,7 @@ def _space_problems(needed: int, free: int, what: str, remedy: str) -> list[str]
     ]
 
 
-def _milestones(config: TrainConfig) -> int:
-    return config.epochs // config.keep_every if config.keep_every else 0
-
-
 def _existing(place: Path) -> Path:
     """Find the nearest folder above that exists."""
     place = place.absolute()
-    while not place.exists():
-        place = place.parent
-    return place
+    return next(folder for folder in (place, *place.parents) if folder.exists())

@@ -28,27 +28,23 @@ if TYPE_CHECKING:
 _NAMED = 20
 
 
-class Events:
-    """TensorBoard events of a run, where tensorboard is installed: `tensorboard --logdir RUN`."""
-
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
-
-    def write(self, values: dict[str, Any]) -> None:
-        """Write every number of a line of metrics, at its `step`."""
-        for name, value in values.items():
-            if name != "step":
-                self._writer.add_scalar(name, value, values["step"])
-        self._writer.flush()
-
-
-def open_events(run: Path) -> Events | None:
-    """Open a writer into RUN/tensorboard; None without the package."""
+def open_events(run: Path) -> Any:
+    """Open a TensorBoard writer into RUN/tensorboard (`tensorboard --logdir RUN`); None without the package."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return Events(SummaryWriter(str(run / "tensorboard")))
+    return SummaryWriter(str(run / "tensorboard"))
+
+
+def write_events(writer: Any, values: dict[str, Any]) -> None:
+    """Write every number of a line of metrics, at its `step`; nothing where there is no writer."""
+    if writer is None:
+        return
+    for name, value in values.items():
+        if name != "step":
+            writer.add_scalar(name, value, values["step"])
+    writer.flush()
 
 
 class RunReporter:
@@ -66,7 +62,7 @@ class RunReporter:
         self._folder, self._config, self._world, self._say = folder, config, world, say
         probes = config.probe_every > 0 and world.leads
         self._probe = open_probe(config.probe_size, config.film_size, inputs) if probes else None
-        self._events: Events | None = None
+        self._events: Any = None
         self._unreadable: set[int] = set()
         self._waited, self._since, self._steps = 0.0, time.perf_counter(), 0
         self._problem: str | None = None
@@ -117,8 +113,7 @@ class RunReporter:
         if not self._world.leads:
             return
         self._folder.log(values)
-        if self._events:
-            self._events.write(values)
+        write_events(self._events, values)
         self._say(progress_line(values, training.end))
         problem = training.method.problem(values)
         kind = problem.partition(":")[0] if problem else None
@@ -138,14 +133,16 @@ class RunReporter:
         if not self._world.leads:
             return
         place, config = self._folder.folder / "weights", self._config
+        what = f"Fine-tuned from {Path(config.init).name}" if config.init else config.arch
         how = "by DINO" if config.method == "dino" else "with labels"
-        start = f" from {Path(config.init).name}" if config.init else ""
-        description = f"{config.arch if not config.init else 'Fine-tuned'}{start}, trained {how} for {step} steps."
-        name = self._folder.folder.name
-        mean_std = {"mean": method.scale[0], "std": method.scale[1]}
-        backbone = method.result.backbone
+        mean, std = method.scale
         export_weights(
-            backbone, place / "teacher.safetensors", name=name, description=description, **mean_std
+            method.result.backbone,
+            place / "teacher.safetensors",
+            name=self._folder.folder.name,
+            description=f"{what}, trained {how} for {step} steps.",
+            mean=mean,
+            std=std,
         )
         if "loss" in method.modules:
             center: Any = method.modules["loss"].center
@@ -163,13 +160,12 @@ class RunReporter:
                 found = dict.fromkeys(("knn", "jaccard", "film"))
             if any(value is not None for value in found.values()):
                 self._folder.log({"step": step, "epoch": epoch, **found}, file=PROBES)
-            numbers = {n: found[n] for n in ("knn", "jaccard") if found[n] is not None}
+            formats = {"knn": "k-NN {:.1f} %", "jaccard": "J {:.3f}"}
+            numbers = {name: found[name] for name in formats if found[name] is not None}
             if numbers:
-                formats = {"knn": "k-NN {:.1f} %", "jaccard": "J {:.3f}"}
-                words = ", ".join(formats[name].format(value) for name, value in numbers.items())
-                self._note(f"epoch {epoch}: {words}")
-            if numbers and self._events:
-                self._events.write({"step": step, **numbers})
+                words = (formats[name].format(value) for name, value in numbers.items())
+                self._note(f"epoch {epoch}: {', '.join(words)}")
+                write_events(self._events, {"step": step, **numbers})
         wait_for_all()
         self._waited, self._since, self._steps = 0.0, time.perf_counter(), 0
 

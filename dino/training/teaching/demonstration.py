@@ -72,7 +72,7 @@ class Point:
 
     @property
     def verdict(self) -> str | None:
-        """Sentence of the engine on a collapse, or None."""
+        """Give the sentence of the engine on a collapse, or None."""
         return collapse(self.values, OUT_DIM)
 
 

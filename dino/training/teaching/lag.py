@@ -3,6 +3,8 @@
 teacher_path(np.array([0.0, 1.0, 1.0]), momentum=0.5)     # [0, 0.5, 0.75]
 """
 
+from itertools import accumulate
+
 import numpy as np
 
 from dino.errors import UserError
@@ -25,12 +27,9 @@ def teacher_path(student: np.ndarray, *, momentum: float) -> np.ndarray:
             f"got momentum {momentum} and a path of shape {student.shape}; expected a momentum in "
             "[0, 1] and at least one step"
         )
-    teacher = np.empty(len(student), dtype=np.float64)
-    now = float(student[0])
-    for step, value in enumerate(student):
-        now = momentum * now + (1 - momentum) * float(value)
-        teacher[step] = now
-    return teacher
+    return np.array(
+        list(accumulate(student.tolist(), lambda now, new: momentum * now + (1 - momentum) * new))
+    )
 
 
 def memory_steps(momentum: float) -> float:
