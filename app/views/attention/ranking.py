@@ -133,5 +133,4 @@ def _mask(scene: Scene) -> tuple[float, np.ndarray | None]:
     if source == _OWN:
         first, _ = pictures.attention(scene.choice, scene.backbone)
         return mass, propose_from(first, scene.photo(), MaskSettings(mass=mass)).pixels
-    named = reference.choose(scene.choice.photo)
-    return mass, named.reference.pixels if named is not None else None
+    return mass, reference.choose(scene.choice.photo)
