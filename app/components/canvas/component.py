@@ -1,4 +1,4 @@
-"""The canvas: one or several photos whose patches are compared in the browser under the pointer.
+"""Draw the canvas: one or several photos whose patches are compared in the browser under the pointer.
 
 Patch features travel once, as half precision at an address; what a pointer, finger or key asks of them
 is answered where they lie, without the server. Python hears of picks, points and boxes only.

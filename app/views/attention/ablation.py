@@ -4,11 +4,11 @@ import numpy as np
 import streamlit as st
 
 from app.cache import attention
+from app.state import url
 from app.ui import layout
 from app.views.attention.scene import Scene
 from dino.attention.head_ablation import HeadAblation
 from dino.media import draw
-from dino.media.draw import diverging_heat
 
 _WIDTH_PX = 640
 
@@ -17,8 +17,7 @@ def show(scene: Scene) -> None:
     """Draw the choice of the head of the asked block that is off, the numbers and two pictures."""
     asked = scene.asked
     heads = [str(number) for number in range(scene.backbone.num_heads)]
-    if st.session_state.get("off") not in (None, *heads):  # chosen under weights with more heads
-        del st.session_state["off"]
+    url.forget_unknown("off", heads)  # chosen under weights with more heads
     head = st.pills(
         f"Head of block {asked.layer} to switch off",
         heads,
@@ -65,9 +64,10 @@ def _attention(scene: Scene, found: HeadAblation) -> None:
         )
         return
     mean = found.attention_change[0].numpy().mean(axis=0)
-    pixels, most = diverging_heat(mean, scene.attention.geometry, scene.photo(_WIDTH_PX))
+    pixels, most = draw.diverging_heat(mean, scene.attention.geometry, scene.photo(_WIDTH_PX))
     layout.picture(
-        scene.marked(pixels), alt="Where the last block's attention grows and shrinks, as a map."
+        layout.marked(pixels, scene.backbone),
+        alt="Where the last block's attention grows and shrinks, as a map.",
     )
     st.caption(
         f"Last-block attention of {scene.asked.token}, mean of heads: orange where it grows, blue "

@@ -9,9 +9,9 @@ from app.cache import attention as cached_attention
 from app.cache import pictures
 from app.state.asked import Asked
 from app.state.selection import Choice
+from app.ui import layout
 from dino.attention import files
 from dino.attention.photo import LOGITS, ROLLOUT, PhotoAttention
-from dino.media import draw
 from dino.model.backbone import Backbone
 
 
@@ -57,11 +57,8 @@ class Scene:
         """Draw scaled maps [h,w], each over the photo, which is fetched once."""
         photo, geometry = self.photo(width), self.attention.geometry
         for values in maps:
-            yield self.marked(files.head_picture(values, geometry, photo, self.style, width=width))
-
-    def marked(self, pixels: np.ndarray) -> np.ndarray:
-        """Mark the picture where it was made with random weights."""
-        return draw.mark_random(pixels) if self.backbone.is_random else pixels
+            picture = files.head_picture(values, geometry, photo, self.style, width=width)
+            yield layout.marked(picture, self.backbone)
 
     def every_block(self) -> PhotoAttention:
         """Read the same query in all blocks."""
