@@ -132,7 +132,6 @@ def canvas(
         attempt(problem, lambda: on_prompts(read_prompts(found, panels[0], size, len(brushes))))
 
     palette = colorize(np.linspace(0, 1, 256)[None], colormap)[0]
-    shown = prompts or Prompts()
     data = {
         "panels": [asdict(panel) for panel in panels],
         "palette": base64.b64encode(palette.tobytes()).decode(),
@@ -148,9 +147,7 @@ def canvas(
         "brushes": [asdict(brush) for brush in brushes],
         "paint_rows": size[0],
         "paint_columns": size[1],
-        "points": [list(point) for point in shown.points],
-        "box": list(shown.box) if shown.box else None,
-        "painted": list(shown.painted),
+        **asdict(prompts or Prompts()),
         "most_points": MAX_POINTS,
         "heard": st.session_state.get(heard, 0),
         "hint": hint,
