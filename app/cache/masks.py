@@ -1,5 +1,8 @@
 """Keep clusters, keys, objects and finished masks of a photo, by sha256 and settings; and references."""
 
+from dataclasses import dataclass
+from operator import attrgetter
+
 import numpy as np
 import streamlit as st
 
@@ -21,9 +24,23 @@ from dino.system.files import content_id
 _REFERENCES = "reference_masks"
 # References a session keeps, one a photo; older ones make room.
 _MAX_REFERENCES = 8
-_KEYS = {**KEYS, MaskSettings: MaskSettings.to_json}
-# Masks at the photo's size: eight pixels a byte, and their shape [n,H,W].
-_Packed = tuple[np.ndarray, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class PackedMasks:
+    """Masks of `shape` [n,H,W] at the photo's size, kept eight pixels a byte."""
+
+    bits: np.ndarray
+    shape: tuple[int, ...]
+
+    def unpack(self) -> np.ndarray:
+        """Give the masks, bool [n,H,W]."""
+        bits = np.unpackbits(self.bits, count=int(np.prod(self.shape)))
+        return bits.view(bool).reshape(self.shape)
+
+
+def _pack(masks: np.ndarray) -> PackedMasks:
+    return PackedMasks(np.packbits(masks), masks.shape)
 
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
@@ -41,94 +58,59 @@ def _photo_keys(choice: Choice, backbone: Backbone) -> PatchKeys:
         return keys.photo_keys(backbone, rgb, size=choice.size)
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_KEYS)
-def _discover(
-    choice: Choice, backbone: Backbone, settings: MaskSettings, _keys: PatchKeys
-) -> Discovery:
-    return proposals.discover_objects(_keys, settings)
-
-
+@st.cache_data(
+    max_entries=32,
+    show_spinner="Looking for objects …",
+    # The other settings say what is done to objects afterwards.
+    hash_funcs={**KEYS, MaskSettings: attrgetter("method", "heads", "objects", "keys")},
+)
 def find_objects(choice: Choice, backbone: Backbone, settings: MaskSettings) -> Discovery:
     """Find the objects in patches of the chosen photo; takes one forward for the keys the first time.
 
     Raises:
         UserError: too many patches.
     """
-    # Without clean-up and refinement, which come after.
-    seeks = MaskSettings(
-        method=settings.method,
-        heads=settings.heads,
-        objects=settings.objects,
-        keys=settings.keys,
-    )
-    with st.spinner("Looking for objects …"):
-        return _discover(choice, backbone, seeks, _photo_keys(choice, backbone))
+    return proposals.discover_objects(_photo_keys(choice, backbone), settings)
 
 
-@st.cache_data(max_entries=24, show_spinner=False, hash_funcs=_KEYS)
-def _finish(
+@st.cache_data(
+    max_entries=24, show_spinner=False, hash_funcs={**KEYS, MaskSettings: MaskSettings.to_json}
+)
+def finish_masks(
     choice: Choice, backbone: Backbone, settings: MaskSettings, _masks: np.ndarray
-) -> _Packed:
+) -> PackedMasks:
+    """Tidy and refine masks of the chosen photo at its own size.
+
+    Args:
+        _masks: as patches, at the photo's size, [n,H,W], of these settings and nothing else; objects of
+            which nothing is left are left out of the result.
+    """
     rgb = pictures.pixels(choice.photo)
     if settings.discovers:
         return _pack(proposals.finish_objects(rgb, _masks, settings))
     return _pack(np.stack([proposals.finish(rgb, mask, settings) for mask in _masks]))
 
 
-def finish_masks(
-    choice: Choice, backbone: Backbone, settings: MaskSettings, masks: np.ndarray
-) -> np.ndarray:
-    """Tidy and refine masks of the chosen photo at its own size, bool [n,H,W].
-
-    Args:
-        masks: as patches, at the photo's size, [n,H,W], of these settings and nothing else; objects of
-            which nothing is left are left out of the result.
-    """
-    return _unpack(_finish(choice, backbone, settings, masks))
-
-
-@st.cache_data(max_entries=24, show_spinner=False, hash_funcs=KEYS)
-def _refine(
-    choice: Choice,
-    backbone: Backbone,
-    refine: str,
-    marks: str,
-    _masks: np.ndarray,
-    _on: np.ndarray,
-    _off: np.ndarray,
-) -> _Packed:
-    rgb, triples = pictures.pixels(choice.photo), zip(_masks, _on, _off, strict=True)
-    done = [refine_mask(rgb, mask, refine, on=on, off=off) for mask, on, off in triples]
-    return _pack(np.stack(done))
-
-
+@st.cache_data(max_entries=24, show_spinner="Drawing the edges …", hash_funcs=KEYS)
 def refine_pointed(
     choice: Choice,
     backbone: Backbone,
     refine: str,
     marks: str,
     *,
-    masks: np.ndarray,
-    on: np.ndarray,
-    off: np.ndarray,
-) -> np.ndarray:
-    """Draw the edges of pointed-at objects' masks to the photo's, bool [n,H,W].
+    _masks: np.ndarray,
+    _on: np.ndarray,
+    _off: np.ndarray,
+) -> PackedMasks:
+    """Draw the edges of pointed-at objects' masks to the photo's.
 
     Args:
         marks: everything the masks were made from beside photo, weights and size, as text.
-        masks, on, off: bool [n,H,W], as `dino.masks.refine.refine_mask` takes them.
+        _masks, _on, _off: bool [n,H,W], as `dino.masks.refine.refine_mask` takes them.
     """
-    with st.spinner("Drawing the edges …"):
-        return _unpack(_refine(choice, backbone, refine, marks, masks, on, off))
-
-
-def _pack(masks: np.ndarray) -> _Packed:
-    return np.packbits(masks), masks.shape
-
-
-def _unpack(packed: _Packed) -> np.ndarray:
-    bits, shape = packed
-    return np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
+    rgb, triples = pictures.pixels(choice.photo), zip(_masks, _on, _off, strict=True)
+    done = [refine_mask(rgb, mask, refine, on=on, off=off) for mask, on, off in triples]
+    return _pack(np.stack(done))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

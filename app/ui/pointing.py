@@ -201,11 +201,11 @@ def _masks(
         backbone,
         refine,
         f"{likeness} {objects.marks}",
-        masks=masks,
-        on=geometry.to_photo(_patches_of(on_grid, grid, 1)),
-        off=geometry.to_photo(_patches_of(on_grid, grid, -1)),
+        _masks=masks,
+        _on=geometry.to_photo(_patches_of(on_grid, grid, 1)),
+        _off=geometry.to_photo(_patches_of(on_grid, grid, -1)),
     )
-    return without_overlap(refined, masks)
+    return without_overlap(refined.unpack(), masks)
 
 
 def _canvas(

@@ -31,8 +31,12 @@ def choose(photo: Photo) -> np.ndarray | None:
             type=[suffix.lstrip(".") for suffix in IMAGE_SUFFIXES],
             key=key,
             max_upload_size=MAX_PHOTO_BYTES // 2**20,
-            on_change=_take,
-            args=(photo, key),
+            on_change=take_upload,
+            args=(
+                key,
+                f"{key}_problem",
+                partial(masks.add_reference, st.session_state, photo),
+            ),
             help="A picture of the photo's size in which everything but the object is 0 (black). "
             "Stays on this machine, in this browser session only.",
         )
@@ -87,8 +91,3 @@ def show_scores(
             f"{plural} are taken by looking at the reference, as long as each raises J."
         )
     st.caption(caption)
-
-
-def _take(photo: Photo, key: str) -> None:
-    """Keep an uploaded reference, or what is wrong with it for display."""
-    take_upload(key, f"{key}_problem", partial(masks.add_reference, st.session_state, photo))

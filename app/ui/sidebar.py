@@ -177,14 +177,10 @@ def weights_uploader(key: str = "weights_file") -> None:
         type=["pth", "pt", "bin", "ckpt", "safetensors", "onnx"],
         key=key,
         max_upload_size=access.session_limits().weights_mb,
-        on_change=_take_weights,
-        args=(key,),
+        on_change=take_upload,
+        args=(key, "weights_problem", _add_weights),
         help="DINO, DINOv2, timm, Hugging Face, ONNX or a training checkpoint; the layout is recognised.",
     )
-
-
-def _take_weights(key: str) -> None:
-    take_upload(key, "weights_problem", _add_weights)
 
 
 def _add_weights(file_name: str, data: bytes) -> None:

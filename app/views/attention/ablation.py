@@ -1,6 +1,5 @@
 """Switch one head off, and show what that changes in CLS, the patches and the last block."""
 
-import numpy as np
 import streamlit as st
 
 from app.cache import attention
@@ -36,7 +35,9 @@ def show(scene: Scene) -> None:
         st.metric("Patches, largest change", f"{change.max():.3f}")
     left, right = st.columns(2, gap="small")
     with left:
-        _patches(scene, change)
+        alt = "How much each patch's feature changes, as a map."
+        scene.show_values(change, _WIDTH_PX, alt=alt)
+        st.caption("Change of each patch's feature.")
     with right:
         _attention(scene, found)
     st.caption(
@@ -44,15 +45,6 @@ def show(scene: Scene) -> None:
         "later blocks go on from there. Change is 1 − cosine of a token after the last norm: 0 is "
         "unchanged, 1 at right angles."
     )
-
-
-def _patches(scene: Scene, change: np.ndarray) -> None:
-    scaled, _ = draw.normalize(change[None])
-    layout.picture(
-        scene.draw(scaled[0], _WIDTH_PX), alt="How much each patch's feature changes, as a map."
-    )
-    layout.colour_bar(scene.style.colormap, float(change.min()), float(change.max()), "")
-    st.caption("Change of each patch's feature.")
 
 
 def _attention(scene: Scene, found: HeadAblation) -> None:

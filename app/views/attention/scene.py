@@ -12,6 +12,7 @@ from app.state.selection import Choice
 from app.ui import layout
 from dino.attention import files
 from dino.attention.photo import LOGITS, ROLLOUT, PhotoAttention
+from dino.media import draw
 from dino.model.backbone import Backbone
 
 
@@ -59,6 +60,12 @@ class Scene:
         for values in maps:
             picture = files.head_picture(values, geometry, photo, self.style, width=width)
             yield layout.marked(picture, self.backbone)
+
+    def show_values(self, values: np.ndarray, width: int, *, alt: str) -> None:
+        """Show values [h,w] of patches over the photo `width` px wide, with a bar of their range."""
+        scaled, _ = draw.normalize(values[None])
+        layout.picture(self.draw(scaled[0], width), alt=alt)
+        layout.colour_bar(self.style.colormap, float(values.min()), float(values.max()), "")
 
     def every_block(self) -> PhotoAttention:
         """Read the same query in all blocks."""

@@ -71,7 +71,9 @@ class Scene:
     def masks(self) -> np.ndarray:
         """Make the mask, or that of each object, at the photo's size, bool [n,H,W]."""
         enlarged = self.attention.geometry.to_photo(self.grid_masks)
-        return cached_masks.finish_masks(self.choice, self.backbone, self.settings, enlarged)
+        return cached_masks.finish_masks(
+            self.choice, self.backbone, self.settings, enlarged
+        ).unpack()
 
     def described(self) -> tuple[Mask, list[Mask]]:
         """Make the mask of all and that of each object at the photo's size, saying how they were made."""
