@@ -62,8 +62,8 @@ class Picked:
 
 @dataclass(frozen=True)
 class Brush:
-    """Paints one label, which is its place among the brushes from 1: the name on its button, its colour
-    as "#rrggbb", and what it is for."""
+    """A brush for one label, which is its place among the brushes from 1: the name on its button, its
+    colour as "#rrggbb", and what it is for."""
 
     name: str
     colour: str
