@@ -1,5 +1,5 @@
-"""Addresses of what a browser fetches by itself: photos and features, kept for as long as a page of the
-session shows them."""
+"""Give addresses to what a browser fetches by itself: photos and features, kept for as long as a page of
+the session shows them."""
 
 from streamlit import runtime
 

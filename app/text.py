@@ -1,4 +1,4 @@
-"""Text from outside (file names, links, error sentences) made safe to show."""
+"""Make text from outside (file names, links, error sentences) safe to show."""
 
 _MARKUP = r"\`*_{}[]<>()#+!|$~:"
 # Streamlit makes links of bare addresses even where their colon is escaped; a zero-width space in

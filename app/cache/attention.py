@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from app.cache import pictures
-from app.cache.pictures import KEYS
+from app.cache.pictures import KEYS, LOOKING
 from app.state.asked import Asked
 from app.state.selection import Choice
 from dino.attention import layers
@@ -34,7 +34,7 @@ def _stream(choice: Choice, backbone: Backbone) -> tuple[Stream, float]:
 
 def stream(choice: Choice, backbone: Backbone) -> tuple[Stream, float]:
     """Keep the tokens between all blocks of the chosen photo; with the seconds their forward took."""
-    with st.spinner("Looking at the photo …"):
+    with st.spinner(LOOKING):
         return _stream(choice, backbone)
 
 
@@ -55,7 +55,7 @@ def rows(
     Returns:
         The rows, and the seconds their forward took when it was made.
     """
-    with st.spinner("Rolling attention out …" if rolled else "Looking at the photo …"):
+    with st.spinner("Rolling attention out …" if rolled else LOOKING):
         return _rows(choice, backbone, blocks=blocks, query=query, rolled=rolled)
 
 

@@ -36,8 +36,7 @@ def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
 
     with temporary_file(_data, file_name) as path:
         backbone = load(path)
-    unnamed = backbone.name == path.stem
-    return replace(backbone, name=Path(file_name).stem) if unnamed else backbone
+    return replace(backbone, name=Path(file_name).stem) if backbone.name == path.stem else backbone
 
 
 @st.cache_resource(show_spinner=False)
@@ -105,12 +104,11 @@ def checkpoint_of(name: str, session: Session) -> str | None:
     """
     if name in session.get(OPENED, {}):
         file_name, sha256, data = session[OPENED][name]
-        return file_name if _holds_both(sha256, data) else None
+        return file_name if _upload_holds_both(sha256, data) else None
     path = weights_menu.run_weights().get(name) if name.startswith(RUN) else None
     found = list_checkpoints(path.parents[1] / "checkpoints") if path is not None else []
-    return (
-        str(found[0]) if found and _file_holds_both(str(found[0]), stamp(str(found[0]))) else None
-    )
+    newest = str(found[0]) if found else ""
+    return newest if found and _file_holds_both(newest, stamp(newest)) else None
 
 
 def open_network(name: str, key: str, session: Session) -> Backbone:
@@ -150,6 +148,6 @@ def _file_holds_both(path: str, stamp: str) -> bool:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _holds_both(sha256: str, _data: bytes) -> bool:
+def _upload_holds_both(sha256: str, _data: bytes) -> bool:
     with temporary_file(_data, "the upload") as path:
         return holds_student_and_teacher(path)

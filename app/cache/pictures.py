@@ -12,6 +12,7 @@ from app.state.selection import Choice, Photo
 from dino.annotation.editing import proposed_state
 from dino.annotation.session import PhotoState
 from dino.attention import photo as attention_photo
+from dino.attention.photo import PatchFeatures, PhotoAttention
 from dino.features import files
 from dino.features.projections import Projection, project
 from dino.masks.settings import MaskSettings
@@ -24,7 +25,8 @@ from dino.model.backbone import Backbone
 _PROJECTIONS = "projections"
 _MAX_PROJECTIONS = 16
 _THUMBNAIL_PX = 480
-
+# What is said while a forward is made.
+LOOKING = "Looking at the photo …"
 
 # What a result depends on: the photo's bytes, its size in the network, and weights and arithmetic.
 KEYS: dict[str | type[Any], Callable[[Any], Any]] = {
@@ -64,17 +66,17 @@ def forward_lock() -> threading.Lock:
 
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
-def _look(
+def _forward(
     choice: Choice, backbone: Backbone
-) -> tuple[tuple[attention_photo.PhotoAttention | None, attention_photo.PatchFeatures], float]:
-    rgb = pixels(choice.photo)
+) -> tuple[PhotoAttention | None, PatchFeatures, float]:
+    rgb, maps = pixels(choice.photo), None
     with forward_lock():
         started = time.perf_counter()
         if backbone.has_attention:
-            found: Any = attention_photo.attention_and_features(backbone, rgb, size=choice.size)
+            maps, patches = attention_photo.attention_and_features(backbone, rgb, size=choice.size)
         else:
-            found = None, attention_photo.features(backbone, rgb, size=choice.size)
-        return found, time.perf_counter() - started
+            patches = attention_photo.features(backbone, rgb, size=choice.size)
+        return maps, patches, time.perf_counter() - started
 
 
 def geometry(choice: Choice, backbone: Backbone) -> Geometry:
@@ -83,26 +85,20 @@ def geometry(choice: Choice, backbone: Backbone) -> Geometry:
     return plan((height, width), size=choice.size, patch_size=backbone.patch_size)
 
 
-def attention(choice: Choice, backbone: Backbone) -> tuple[attention_photo.PhotoAttention, float]:
+def attention(choice: Choice, backbone: Backbone) -> tuple[PhotoAttention, float]:
     """Read the last block's CLS attention on the chosen photo, and the seconds its forward took."""
     backbone.check_attention()
-    (found, _), seconds = _looked(choice, backbone)
+    with st.spinner(LOOKING):
+        found, _, seconds = _forward(choice, backbone)
     assert found is not None
     return found, seconds
 
 
-def features(choice: Choice, backbone: Backbone) -> tuple[attention_photo.PatchFeatures, float]:
+def features(choice: Choice, backbone: Backbone) -> tuple[PatchFeatures, float]:
     """Read the last block's patch features of the chosen photo, and the seconds their forward took."""
-    (_, found), seconds = _looked(choice, backbone)
+    with st.spinner(LOOKING):
+        _, found, seconds = _forward(choice, backbone)
     return found, seconds
-
-
-def _looked(
-    choice: Choice, backbone: Backbone
-) -> tuple[tuple[attention_photo.PhotoAttention | None, attention_photo.PatchFeatures], float]:
-    """Make the one forward a photo needs, or find it made; with its seconds."""
-    with st.spinner("Looking at the photo …"):
-        return _look(choice, backbone)
 
 
 def proposed(backbone: Backbone, rgb: np.ndarray, settings: MaskSettings) -> PhotoState:
@@ -112,9 +108,7 @@ def proposed(backbone: Backbone, rgb: np.ndarray, settings: MaskSettings) -> Pho
 
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEYS)
-def patch_colours(
-    choice: Choice, backbone: Backbone, _features: attention_photo.PatchFeatures
-) -> np.ndarray:
+def patch_colours(choice: Choice, backbone: Backbone, _features: PatchFeatures) -> np.ndarray:
     """Average the chosen photo's colour under each patch, uint8 [N,3]."""
     return files.patch_colours(pixels(choice.photo), _features)
 
@@ -122,7 +116,7 @@ def patch_colours(
 def projection(
     choice: Choice,
     backbone: Backbone,
-    patch_features: attention_photo.PatchFeatures,
+    patch_features: PatchFeatures,
     *,
     progress: Callable[[float, str], None] | None = None,
     **options: Any,

@@ -1,4 +1,4 @@
-"""The line that makes the same files again, as every page offers it: "Copy as command"."""
+"""Write the line that makes the same files again, as every page offers it: "Copy as command"."""
 
 import shlex
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the pages share: header, footer, galleries, the colour bar, downloads."""
+"""Draw what the pages share: header, footer, pictures, galleries, the colour bar, downloads."""
 
 import base64
 import html
@@ -19,6 +19,8 @@ from dino.model.backbone import Backbone
 # Width in px of the pictures sent to the browser; exports are made at the photo's own size.
 SHOWN_PX = 960
 TILE_PX = 420
+# A button's label, the name of its file, an icon, and what makes the bytes once it is clicked.
+Download = tuple[str, str, str, Callable[[], bytes]]
 
 _CSS = """<style>
 [data-testid="stMainBlockContainer"] { padding: 4.25rem 2.25rem 2rem; }
@@ -114,6 +116,11 @@ def gallery(tiles: Sequence[Tile]) -> None:
     st.html(f'<div class="dx-grid">{figures}</div>')
 
 
+def marked(pixels: np.ndarray, backbone: Backbone) -> np.ndarray:
+    """Mark a picture that was made with random weights, so that it passes for no result."""
+    return draw.mark_random(pixels) if backbone.is_random else pixels
+
+
 def picture(pixels: np.ndarray, *, alt: str, caption: str | None = None) -> None:
     """Show one picture as wide as its place."""
     st.image(draw.encode_jpeg(pixels), caption=caption, width="stretch", alt=alt)
@@ -137,8 +144,8 @@ def _short(value: float, scale: float) -> str:
     return "0" if abs(value) < 5e-4 * abs(scale) else f"{value:.3g}"
 
 
-def downloads(*files: tuple[str, str, str, Callable[[], bytes]]) -> None:
-    """Show buttons in a row: (label, file name, icon, what makes the bytes once it is clicked)."""
+def downloads(*files: Download) -> None:
+    """Show buttons in a row."""
     with st.container(horizontal=True):
         for label, file_name, icon, make in files:
             mime = mimetypes.guess_type(file_name)[0] or "application/octet-stream"

@@ -1,4 +1,4 @@
-"""Masks by pointing: + and − points, scribbles and a box, several objects, answered by feature
+"""Make masks by pointing: + and − points, scribbles and a box, several objects, answered by feature
 similarity.
 
 What was pointed at is in the link as "12:7:+,3:4:-,b2:1:9:8,p21:28:120_3+77_4-|5:5:+". Objects stand
@@ -19,16 +19,14 @@ from app.components.canvas.component import Brush, Prompts, canvas
 from app.state import url
 from app.state.selection import Choice
 from app.ui import layout
-from app.ui.mask_methods import REFINEMENTS
-from dino.masks.coco import coco_json
-from dino.masks.files import mask_files
+from app.ui.masks import REFINEMENTS, MaskDownloads, shrink_masks
+from app.ui.widgets import choose_one
+from dino.attention.photo import PatchFeatures
 from dino.masks.prompts import DEFAULT_LIKENESS, Prompt, prompted_objects
 from dino.masks.settings import Mask
-from dino.media import draw
 from dino.media.draw import objects_overlay
 from dino.media.regions import LabelRuns, check_label_runs, from_label_runs
 from dino.model.backbone import Backbone
-from dino.system.files import File, results_name, zip_files
 
 MOST_OBJECTS = 8
 BRUSHES = (
@@ -53,11 +51,32 @@ _HELP = (
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """How edges are drawn, and as text everything the masks of patches come from."""
+class PointedObjects:
+    """What is pointed at of each object on a grid (h, w) of patches: in the session under `key`, and in the
+    link."""
 
-    refine: str
-    marks: str
+    key: str
+    grid: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @property
+    def prompts(self) -> list[Prompts]:
+        """Give what is pointed at of each object; at the beginning what the link says."""
+        if self.key not in st.session_state:
+            st.session_state[self.key] = read_marks(st.query_params.get("points", ""), self.grid)
+        return st.session_state[self.key]
+
+    @property
+    def marks(self) -> str:
+        """Write all of it as text, as the link has it."""
+        return marks_text(self.prompts, self.grid)
+
+    def replace(self, number: int, *prompts: Prompts) -> None:
+        """Put others in the place of object `number`, and all into the link; for callbacks."""
+        self.prompts[number : number + 1] = prompts
+        url.link("points", self.marks or None)
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
@@ -68,113 +87,85 @@ def show(choice: Choice, backbone: Backbone) -> None:
 def pointed(choice: Choice, backbone: Backbone) -> np.ndarray:
     """Draw the canvas and what was pointed at; return the objects' masks at the photo's own size, bool
     [n,H,W]."""
+    features, _ = pictures.features(choice, backbone)
+    grid = features.geometry.grid
+    objects = PointedObjects(f"objects_{choice.photo.id}_{grid}", grid)
     large, side = st.columns([6, 5], gap="medium")
-    grid = pictures.geometry(choice, backbone).grid
-    key = f"objects_{choice.photo.id}_{grid}"
-    objects: list[Prompts] = st.session_state.setdefault(
-        key, read_marks(st.query_params.get("points", ""), grid)
-    )
     with side:
-        number = _object(key, grid, objects)
+        number = _object(objects)
         likeness = st.slider(
             "How alike", 0.0, 1.0, DEFAULT_LIKENESS, 0.01, key="likeness", bind="query-params",
             help="How far from the least alike patch (0) to the points themselves (1) a patch must be.",
         )  # fmt: skip
-        refine = st.segmented_control(
-            "Edges", list(REFINEMENTS), default="patches", required=True, key="edges",
-            bind="query-params", help="Whole patches, or drawn to the photo's own edges.",
-        )  # fmt: skip
-    prompts = _prompts(objects, grid)
-    grids = _grid_masks(choice, backbone, prompts, likeness)
+        edges = choose_one(
+            "Edges",
+            list(REFINEMENTS),
+            key="edges",
+            help="Whole patches, or drawn to the photo's own edges.",
+        )
     with large:
-        drawn = Drawn(REFINEMENTS[refine], f"{likeness} {marks_text(objects, grid)}")
-        masks = _finished(choice, backbone, grids, prompts, drawn)
-        _canvas(choice, backbone, key, number, masks)
+        masks = _masks(
+            choice, backbone, features, objects, likeness=likeness, refine=REFINEMENTS[edges]
+        )
+        _canvas(choice, backbone, objects, number, masks)
     with side:
-        _show_objects(objects, masks)
+        _show_objects(objects.prompts, masks)
     return masks
 
 
-def _object(key: str, grid: tuple[int, int], objects: list[Prompts]) -> int:
+def _object(objects: PointedObjects) -> int:
     """Choose which object is pointed at; buttons for another and for less."""
-    chosen = f"{key}_chosen"
+    chosen = f"{objects.key}_chosen"
     st.session_state[chosen] = min(st.session_state.get(chosen, 0), len(objects) - 1)
+
+    def add() -> None:
+        st.session_state[chosen] = len(objects)
+        objects.replace(len(objects), Prompts())
+
+    def remove() -> None:
+        objects.replace(number, *[Prompts()] * (len(objects) == 1))
+        st.session_state[chosen] = max(0, number - 1)
+
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        number = st.segmented_control(
-            "Object",
-            range(len(objects)),
-            format_func=lambda index: str(index + 1),
-            required=True,
-            key=chosen,
+        number = (
+            st.segmented_control(
+                "Object",
+                range(len(objects)),
+                format_func=lambda index: str(index + 1),
+                required=True,
+                key=chosen,
+            )
+            or 0
         )
         st.button(
             "Another object",
             icon=":material/add:",
             disabled=len(objects) >= MOST_OBJECTS,
-            on_click=_add,
-            args=(key, grid),
+            on_click=add,
         )
         st.button(
             "Remove it",
             icon=":material/delete:",
-            disabled=objects == [Prompts()],
-            on_click=_remove,
-            args=(key, grid, number),
+            disabled=objects.prompts == [Prompts()],
+            on_click=remove,
         )
-    return number or 0
+    return number
 
 
-def _add(key: str, grid: tuple[int, int]) -> None:
-    objects = st.session_state[key]
-    objects.append(Prompts())
-    st.session_state[f"{key}_chosen"] = len(objects) - 1
-    _keep(objects, grid)
-
-
-def _remove(key: str, grid: tuple[int, int], number: int) -> None:
-    objects = st.session_state[key]
-    del objects[number]
-    if not objects:
-        objects.append(Prompts())
-    st.session_state[f"{key}_chosen"] = max(0, number - 1)
-    _keep(objects, grid)
-
-
-def _prompt(key: str, grid: tuple[int, int], number: int, prompts: Prompts) -> None:
-    objects = st.session_state[key]
-    objects[number] = prompts
-    _keep(objects, grid)
-
-
-def _keep(objects: list[Prompts], grid: tuple[int, int]) -> None:
-    url.link("points", marks_text(objects, grid) or None)
-
-
-def _prompts(objects: list[Prompts], grid: tuple[int, int]) -> list[Prompt]:
-    """Collect what was pointed at, as far as it lies on the grid: a link may have been made at another
-    size."""
-    prompts = []
-    for one in objects:
-        points = [p for p in one.points if p[0] < grid[0] and p[1] < grid[1]]
-        fits = one.box and one.box[0] < one.box[2] <= grid[0] and one.box[1] < one.box[3] <= grid[1]
-        painted = _BRUSH_SIGNS[from_label_runs(one.painted, grid)] if one.painted else None
-        prompts.append(Prompt(points, one.box if fits else None, painted))
-    return prompts
-
-
-def _grid_masks(
-    choice: Choice, backbone: Backbone, prompts: list[Prompt], likeness: float
-) -> np.ndarray:
-    """Find the patches of each object, bool [n,h,w]; none of one that is not pointed at yet."""
-    features, _ = pictures.features(choice, backbone)
-    return prompted_objects(features.patches, features.geometry.grid, prompts, likeness=likeness)
+def _on_grid(prompts: Prompts, grid: tuple[int, int]) -> Prompt:
+    """Keep the points, box and paint that lie on the grid; a link may have been made at another size."""
+    points = [point for point in prompts.points if point[0] < grid[0] and point[1] < grid[1]]
+    box = prompts.box
+    fits = box and box[0] < box[2] <= grid[0] and box[1] < box[3] <= grid[1]
+    painted = _BRUSH_SIGNS[from_label_runs(prompts.painted, grid)] if prompts.painted else None
+    return Prompt(points, box if fits else None, painted)
 
 
 def _patches_of(prompts: list[Prompt], grid: tuple[int, int], sign: int) -> np.ndarray:
     """Mark the patches somebody said are on (+1) or off (−1) each object, bool [n,h,w]."""
     marked = np.zeros((len(prompts), grid[0] * grid[1]), dtype=bool)
-    for number, one in enumerate(prompts):
-        marked[number, one.patches(sign, grid[1])] = True
+    for row, prompt in zip(marked, prompts, strict=True):
+        row[prompt.patches(sign, grid[1])] = True
     return marked.reshape(-1, *grid)
 
 
@@ -188,34 +179,42 @@ def without_overlap(masks: np.ndarray, first: np.ndarray) -> np.ndarray:
     return masks & (~shared | earliest)
 
 
-def _finished(
-    choice: Choice, backbone: Backbone, grids: np.ndarray, prompts: list[Prompt], drawn: Drawn
+def _masks(
+    choice: Choice,
+    backbone: Backbone,
+    features: PatchFeatures,
+    objects: PointedObjects,
+    *,
+    likeness: float,
+    refine: str,
 ) -> np.ndarray:
-    """Refine the masks at the photo's own size, bool [n,H,W]."""
-    geometry = pictures.geometry(choice, backbone)
-    enlarged = geometry.to_photo(grids)
-    if drawn.refine == "none" or not grids.any():
-        return enlarged
+    """Make the objects' masks at the photo's own size, bool [n,H,W]; nothing of one that is not pointed at
+    yet."""
+    geometry, grid = features.geometry, objects.grid
+    on_grid = [_on_grid(prompts, grid) for prompts in objects.prompts]
+    patches = prompted_objects(features.patches, grid, on_grid, likeness=likeness)
+    masks = geometry.to_photo(patches)
+    if refine == "none" or not masks.any():
+        return masks
     refined = cached_masks.refine_pointed(
         choice,
         backbone,
-        drawn.refine,
-        drawn.marks,
-        masks=enlarged,
-        on=geometry.to_photo(_patches_of(prompts, grids.shape[1:], 1)),
-        off=geometry.to_photo(_patches_of(prompts, grids.shape[1:], -1)),
+        refine,
+        f"{likeness} {objects.marks}",
+        _masks=masks,
+        _on=geometry.to_photo(_patches_of(on_grid, grid, 1)),
+        _off=geometry.to_photo(_patches_of(on_grid, grid, -1)),
     )
-    return without_overlap(refined, enlarged)
+    return without_overlap(refined.unpack(), masks)
 
 
-def _canvas(choice: Choice, backbone: Backbone, key: str, number: int, masks: np.ndarray) -> None:
-    width = cached_canvas.CANVAS_PX
-    photo = pictures.shown(choice.photo, width)
-    drawn = None
+def _canvas(
+    choice: Choice, backbone: Backbone, objects: PointedObjects, number: int, masks: np.ndarray
+) -> None:
+    drawn, width = None, cached_canvas.CANVAS_PX
     if masks.any():
-        small = [draw.shrink(one.astype(np.uint8) * 255, width) >= 128 for one in masks]
-        drawn = objects_overlay(photo, np.stack(small))
-        drawn = draw.mark_random(drawn) if backbone.is_random else drawn
+        small = np.stack(shrink_masks(masks, width))
+        drawn = layout.marked(objects_overlay(pictures.shown(choice.photo, width), small), backbone)
     panel = cached_canvas.panel(
         choice,
         backbone,
@@ -231,16 +230,16 @@ def _canvas(choice: Choice, backbone: Backbone, key: str, number: int, masks: np
         help_text=_HELP,
         tools=("plus", "minus", "box"),
         brushes=BRUSHES,
-        prompts=st.session_state[key][number],
-        on_prompts=lambda prompts: _prompt(key, (panel.rows, panel.columns), number, prompts),
+        prompts=objects.prompts[number],
+        on_prompts=lambda prompts: objects.replace(number, prompts),
     )
 
 
 def _show_objects(objects: list[Prompts], masks: np.ndarray) -> None:
     lines = []
-    for index, (one, mask) in enumerate(zip(objects, masks, strict=True), start=1):
-        on, off = (_count(one, sign) for sign in (1, -1))
-        box = ", a box" if one.box else ""
+    for index, (prompts, mask) in enumerate(zip(objects, masks, strict=True), start=1):
+        on, off = (_count(prompts, sign) for sign in (1, -1))
+        box = ", a box" if prompts.box else ""
         lines.append(
             f"- Object {index}: {on} on it, {off} off it{box}; {mask.mean():.0%} of the photo"
         )
@@ -252,46 +251,34 @@ def _show_objects(objects: list[Prompts], masks: np.ndarray) -> None:
     )
 
 
-def _count(one: Prompts, sign: int) -> int:
+def _count(prompts: Prompts, sign: int) -> int:
     """Count the points and painted patches of a sign."""
-    painted = zip(one.painted[::2], _BRUSH_SIGNS[list(one.painted[1::2])], strict=True)
-    return sum(s == sign for _, _, s in one.points) + sum(n for n, s in painted if s == sign)
+    painted = zip(prompts.painted[::2], _BRUSH_SIGNS[list(prompts.painted[1::2])], strict=True)
+    return sum(s == sign for _, _, s in prompts.points) + sum(n for n, s in painted if s == sign)
 
 
 def _downloads(choice: Choice, backbone: Backbone, masks: np.ndarray) -> None:
-    kept = [one for one in masks if one.any()]
+    kept = [mask for mask in masks if mask.any()]
     if not kept:
         st.info("Point at an object to make a mask.", icon=":material/touch_app:")
         return
-    stem = results_name(choice.photo.file_name, choice.photo.id)
-    described = [Mask(one, "points") for one in kept]
+    objects = [Mask(mask, "points") for mask in kept]
     whole = Mask(np.logical_or.reduce(kept, axis=0), "points")
-
-    def files() -> list[File]:
-        photo = pictures.pixels(choice.photo)
-        random = backbone.is_random
-        return list(mask_files(photo, whole, objects=described, random=random))
-
-    def coco() -> bytes:
-        return coco_json([(choice.photo.file_name, described)])
-
-    layout.downloads(
-        ("Mask (PNG)", f"{stem}-mask.png", "contrast", lambda: dict(files())["mask.png"]),
-        ("Cut-out (PNG)", f"{stem}-cutout.png", "content_cut", lambda: dict(files())["cutout.png"]),
-        ("COCO (JSON)", f"{stem}-coco.json", "data_object", coco),
-        ("All files (ZIP)", f"{stem}-points.zip", "folder_zip",
-         lambda: zip_files([*files(), ("coco.json", coco())])),
-    )  # fmt: skip
+    files = MaskDownloads(choice.photo, backbone.is_random, lambda: (whole, objects))
+    packed = "All files (ZIP)", f"{files.stem}-points.zip", "folder_zip", files.zip
+    layout.downloads(*files.buttons(), packed)
 
 
 def marks_text(objects: list[Prompts], grid: tuple[int, int]) -> str:
     """Write the objects, pointed at on a grid (h, w) of patches, as text."""
     parts = []
-    for one in objects:
-        words = [f"{row}:{column}:{'+' if sign > 0 else '-'}" for row, column, sign in one.points]
-        words += ["b" + ":".join(map(str, one.box))] if one.box else []
-        if one.painted:
-            runs = zip(one.painted[::2], one.painted[1::2], strict=True)
+    for prompts in objects:
+        words = [
+            f"{row}:{column}:{'+' if sign > 0 else '-'}" for row, column, sign in prompts.points
+        ]
+        words += ["b" + ":".join(map(str, prompts.box))] if prompts.box else []
+        if prompts.painted:
+            runs = zip(prompts.painted[::2], prompts.painted[1::2], strict=True)
             text = "".join(f"{count}{_SIGNS[label]}" for count, label in runs)
             words.append(f"p{grid[0]}:{grid[1]}:{text}")
         parts.append(",".join(words))

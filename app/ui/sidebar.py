@@ -1,5 +1,6 @@
-"""The sidebar: weights, photo and size, and what is training. Returns what was chosen; pages draw it."""
+"""Draw the sidebar: weights, photo and size, and what is training; pages draw what was chosen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import streamlit as st
@@ -15,6 +16,7 @@ from app.state.selection import (
     MAX_PHOTO_BYTES,
     SIZES,
     Choice,
+    Photo,
     add_photo,
     all_photos,
     bundled_photos,
@@ -57,7 +59,7 @@ def choose(*, training_page: Page | None = None) -> Selection:
 
 
 def choose_weights(name: str) -> None:
-    """Choose weights from outside the sidebar, from the next run on."""
+    """Choose weights from outside the sidebar, from the next run of the page on."""
     st.session_state[_WANTED] = name
 
 
@@ -65,7 +67,7 @@ def _photo() -> str:
     st.subheader("Photo", anchor=False)
     photos = all_photos(st.session_state)
     _explain_foreign_link(photos)
-    name = _linked("photo", list(photos), next(iter(bundled_photos())), placeholder=None)
+    name = _select("photo", list(photos), next(iter(bundled_photos())))
     assert name is not None
     photo = photos[name]
     st.image(pictures.thumbnail(photo), alt=photo.alt, width="stretch")
@@ -91,8 +93,8 @@ def _photo() -> str:
     return name
 
 
-def _linked(
-    key: str, options: list[str], default: str | None, placeholder: str | None
+def _select(
+    key: str, options: list[str], default: str | None, placeholder: str | None = None
 ) -> str | None:
     """Draw a select box whose choice is in the link, also where it was made by an upload."""
     return url.linked(
@@ -119,7 +121,7 @@ def show_problems() -> None:
             show_error(problem, icon)
 
 
-def _explain_foreign_link(photos: dict) -> None:
+def _explain_foreign_link(photos: Mapping[str, Photo]) -> None:
     """Say once that a link to a photo which another session added cannot be followed."""
     asked = st.query_params.get("photo")
     if asked and asked not in photos:
@@ -161,9 +163,7 @@ def _weights() -> str | None:
             f"The link names the weights “{asked}”, which are not on this machine; fetch them with "
             "`python -m dino weights fetch` if they are from the zoo, or open them in the sidebar."
         )
-    name = _linked(
-        "weights", options, default if default in options else None, placeholder="No weights yet"
-    )
+    name = _select("weights", options, default if default in options else None, "No weights yet")
     with st.expander("Open other weights", icon=":material/folder_open:"):
         weights_uploader()
         st.caption("More by name: `python -m dino weights list` and `weights fetch NAME`.")
@@ -177,14 +177,10 @@ def weights_uploader(key: str = "weights_file") -> None:
         type=["pth", "pt", "bin", "ckpt", "safetensors", "onnx"],
         key=key,
         max_upload_size=access.session_limits().weights_mb,
-        on_change=_take_weights,
-        args=(key,),
+        on_change=take_upload,
+        args=(key, "weights_problem", _add_weights),
         help="DINO, DINOv2, timm, Hugging Face, ONNX or a training checkpoint; the layout is recognised.",
     )
-
-
-def _take_weights(key: str) -> None:
-    take_upload(key, "weights_problem", _add_weights)
 
 
 def _add_weights(file_name: str, data: bytes) -> None:

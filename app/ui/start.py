@@ -1,4 +1,4 @@
-"""The states around a page: no weights yet, weights being fetched, and an error in one sentence."""
+"""Run a page, or show what is in its way: no weights yet, weights being fetched, an error."""
 
 from collections.abc import Callable
 

@@ -1,5 +1,6 @@
 """What the tests of the app's pages start from: a page opened, what it says, and what it computed."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -61,3 +62,20 @@ def text(at: AppTest) -> str:
     said = [str(element.value) for kind in kinds for element in at.get(kind)]
     said += [bar.proto.text for bar in at.get("progress")]
     return "\n".join(said).replace("\\", "")
+
+
+def command(at: AppTest) -> str:
+    """Return the one command that the page offers to copy."""
+    (line,) = (code.value for code in at.code)
+    return line
+
+
+def collect_downloads(monkeypatch) -> dict[str, Callable[[], bytes]]:
+    """Collect what pages offer for download from now on: file name → what makes its bytes."""
+    from app.ui import layout
+
+    files: dict[str, Callable[[], bytes]] = {}
+    monkeypatch.setattr(
+        layout, "downloads", lambda *given: files.update({name: make for _, name, _, make in given})
+    )
+    return files

@@ -1,4 +1,4 @@
-"""The canvas: one or several photos whose patches are compared in the browser under the pointer.
+"""Draw the canvas: one or several photos whose patches are compared in the browser under the pointer.
 
 Patch features travel once, as half precision at an address; what a pointer, finger or key asks of them
 is answered where they lie, without the server. Python hears of picks, points and boxes only.
@@ -62,8 +62,8 @@ class Picked:
 
 @dataclass(frozen=True)
 class Brush:
-    """Paints one label, which is its place among the brushes from 1: the name on its button, its colour
-    as "#rrggbb", and what it is for."""
+    """A brush for one label, which is its place among the brushes from 1: the name on its button, its
+    colour as "#rrggbb", and what it is for."""
 
     name: str
     colour: str
@@ -132,7 +132,6 @@ def canvas(
         attempt(problem, lambda: on_prompts(read_prompts(found, panels[0], size, len(brushes))))
 
     palette = colorize(np.linspace(0, 1, 256)[None], colormap)[0]
-    shown = prompts or Prompts()
     data = {
         "panels": [asdict(panel) for panel in panels],
         "palette": base64.b64encode(palette.tobytes()).decode(),
@@ -148,9 +147,7 @@ def canvas(
         "brushes": [asdict(brush) for brush in brushes],
         "paint_rows": size[0],
         "paint_columns": size[1],
-        "points": [list(point) for point in shown.points],
-        "box": list(shown.box) if shown.box else None,
-        "painted": list(shown.painted),
+        **asdict(prompts or Prompts()),
         "most_points": MAX_POINTS,
         "heard": st.session_state.get(heard, 0),
         "hint": hint,

@@ -9,7 +9,7 @@ from app.state import data_root, weights_menu
 from app.state.problems import show_error
 from app.state.selection import Choice
 from app.ui import photo_folders
-from app.ui.mask_methods import METHODS, REFINEMENTS
+from app.ui.masks import METHODS, REFINEMENTS
 from dino.annotation.creation import create
 from dino.annotation.session import annotations_folder
 from dino.attention.mass import DEFAULT_MASS

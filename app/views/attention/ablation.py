@@ -1,14 +1,13 @@
 """Switch one head off, and show what that changes in CLS, the patches and the last block."""
 
-import numpy as np
 import streamlit as st
 
 from app.cache import attention
+from app.state import url
 from app.ui import layout
 from app.views.attention.scene import Scene
 from dino.attention.head_ablation import HeadAblation
 from dino.media import draw
-from dino.media.draw import diverging_heat
 
 _WIDTH_PX = 640
 
@@ -17,8 +16,7 @@ def show(scene: Scene) -> None:
     """Draw the choice of the head of the asked block that is off, the numbers and two pictures."""
     asked = scene.asked
     heads = [str(number) for number in range(scene.backbone.num_heads)]
-    if st.session_state.get("off") not in (None, *heads):  # chosen under weights with more heads
-        del st.session_state["off"]
+    url.forget_unknown("off", heads)  # chosen under weights with more heads
     head = st.pills(
         f"Head of block {asked.layer} to switch off",
         heads,
@@ -37,7 +35,9 @@ def show(scene: Scene) -> None:
         st.metric("Patches, largest change", f"{change.max():.3f}")
     left, right = st.columns(2, gap="small")
     with left:
-        _patches(scene, change)
+        alt = "How much each patch's feature changes, as a map."
+        scene.show_values(change, _WIDTH_PX, alt=alt)
+        st.caption("Change of each patch's feature.")
     with right:
         _attention(scene, found)
     st.caption(
@@ -45,15 +45,6 @@ def show(scene: Scene) -> None:
         "later blocks go on from there. Change is 1 − cosine of a token after the last norm: 0 is "
         "unchanged, 1 at right angles."
     )
-
-
-def _patches(scene: Scene, change: np.ndarray) -> None:
-    scaled, _ = draw.normalize(change[None])
-    layout.picture(
-        scene.draw(scaled[0], _WIDTH_PX), alt="How much each patch's feature changes, as a map."
-    )
-    layout.colour_bar(scene.style.colormap, float(change.min()), float(change.max()), "")
-    st.caption("Change of each patch's feature.")
 
 
 def _attention(scene: Scene, found: HeadAblation) -> None:
@@ -65,9 +56,10 @@ def _attention(scene: Scene, found: HeadAblation) -> None:
         )
         return
     mean = found.attention_change[0].numpy().mean(axis=0)
-    pixels, most = diverging_heat(mean, scene.attention.geometry, scene.photo(_WIDTH_PX))
+    pixels, most = draw.diverging_heat(mean, scene.attention.geometry, scene.photo(_WIDTH_PX))
     layout.picture(
-        scene.marked(pixels), alt="Where the last block's attention grows and shrinks, as a map."
+        layout.marked(pixels, scene.backbone),
+        alt="Where the last block's attention grows and shrinks, as a map.",
     )
     st.caption(
         f"Last-block attention of {scene.asked.token}, mean of heads: orange where it grows, blue "

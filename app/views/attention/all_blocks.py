@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.components.map_grid.component import map_grid
 from app.state.asked import set_asked
+from app.ui import layout
 from app.views.attention.scene import Scene
 from dino.attention.files import scaled_maps
 from dino.attention.photo import ROLLOUT
@@ -18,27 +19,27 @@ _SPRITE_PX, _MAX_TILE_PX, _MIN_TILE_PX = 1200, 120, 40
 def show(scene: Scene, head: int) -> None:
     """Draw the grid of the asked query; choosing a map makes it the large one."""
     asked, attention = scene.asked, scene.every_block()
-    maps = scaled_maps(attention.values(asked.method)[0][:, 0], shared=scene.style.shared_scale)
+    blocks = attention.layers[::-1]  # the last, where most begin, on top
+    values = attention.values(asked.method)[0][::-1, 0]
+    maps = scaled_maps(values, shared=scene.style.shared_scale)
     columns = [str(number) for number in range(maps.shape[1])] if scene.has_heads else [""]
     what = "rollout up to block" if asked.method == ROLLOUT else "block"
-    titles = [
-        [f"{what} {block}" + (f", head {column}" if column else "") for column in columns]
-        for block in attention.layers
-    ]
-    order = list(reversed(range(len(attention.layers))))  # the last block, where most begin, on top
 
     def choose(row: int, column: int) -> None:
-        set_asked(layer=str(attention.layers[order[row]]))
+        set_asked(layer=str(blocks[row]))
         if scene.has_heads:
             set_asked(head=str(column))
 
     map_grid(
         "layer_grid",
-        sprite=draw.encode_jpeg(scene.marked(_sprite(scene, maps[order]))),
-        rows=[str(attention.layers[row]) for row in order],
+        sprite=draw.encode_jpeg(layout.marked(_sprite(scene, maps), scene.backbone)),
+        rows=list(map(str, blocks)),
         columns=columns,
-        titles=[titles[row] for row in order],
-        chosen=(order.index(asked.layer), head if head < len(columns) else -1),
+        titles=[
+            [f"{what} {block}" + (f", head {column}" if column else "") for column in columns]
+            for block in blocks
+        ],
+        chosen=(blocks.index(asked.layer), head if head < len(columns) else -1),
         aspect=_aspect(scene),
         label=f"Attention of {asked.token}: blocks from the last to the first, heads across",
         on_choose=choose,
@@ -56,21 +57,13 @@ def _sprite(scene: Scene, maps: np.ndarray) -> np.ndarray:
     size = (width, max(1, round(width / _aspect(scene))))
     photo = cv2.resize(scene.photo(_MAX_TILE_PX), size, interpolation=cv2.INTER_AREA)
     flag = cv2.INTER_LINEAR if scene.style.interpolation == "bilinear" else cv2.INTER_NEAREST
-    rows = []
-    for heads in maps:
-        tiles = [
-            draw.overlay(
-                photo,
-                draw.colorize(
-                    cv2.resize(values.astype(np.float32), size, interpolation=flag),
-                    scene.style.colormap,
-                ),
-                scene.style.opacity,
-            )
-            for values in heads
-        ]
-        rows.append(np.hstack(tiles))
-    return np.vstack(rows)
+
+    def tile(values: np.ndarray) -> np.ndarray:
+        enlarged = cv2.resize(values.astype(np.float32), size, interpolation=flag)
+        colours = draw.colorize(enlarged, scene.style.colormap)
+        return draw.overlay(photo, colours, scene.style.opacity)
+
+    return np.vstack([np.hstack([tile(values) for values in heads]) for heads in maps])
 
 
 def _aspect(scene: Scene) -> float:

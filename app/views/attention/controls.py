@@ -12,8 +12,9 @@ import streamlit as st
 from app.cache import backbones
 from app.state.asked import Asked, default_query
 from app.state.selection import Choice
-from app.state.url import link, seeded
+from app.state.url import link, linked
 from app.text import plain_text
+from app.ui.widgets import choose_one
 from dino.attention import files
 from dino.attention.photo import PROBABILITIES, ROLLOUT, VALUES
 from dino.media import draw
@@ -32,13 +33,10 @@ def network(choice: Choice, backbone: Backbone) -> tuple[Choice, Backbone, list[
     path = backbones.checkpoint_of(choice.weights, st.session_state)
     if path is None:
         return choice, backbone, []
-    key = st.segmented_control(
+    key = choose_one(
         "Network",
         [TEACHER, STUDENT],
-        default=TEACHER,
-        required=True,
         key="network",
-        bind="query-params",
         help="Of the newest checkpoint. The teacher is the moving average of the student, and what "
         "a run hands on as weights.",
     )
@@ -46,15 +44,14 @@ def network(choice: Choice, backbone: Backbone) -> tuple[Choice, Backbone, list[
     return replace(choice, weights=path), opened, ["--key", key] if key != TEACHER else []
 
 
-def head(labels: Sequence[str], *, visible: bool) -> str:
-    """Let a head be chosen, "mean" or "max"; a rollout has nothing to choose."""
-    if seeded("head", "mean") not in labels:
-        st.session_state["head"] = "mean"
-    if not visible:
-        return st.session_state["head"]
-    chosen = st.pills("Head", labels, key="head", required=True, persist_state="session") or "mean"
-    link("head", chosen, "mean")
-    return chosen
+def head(labels: Sequence[str]) -> str:
+    """Let a head be chosen, "mean" or "max"."""
+    return linked(
+        "head",
+        labels,
+        "mean",
+        lambda: st.pills("Head", labels, key="head", required=True, persist_state="session"),
+    )
 
 
 def rows(backbone: Backbone, now: Asked) -> None:
@@ -97,36 +94,26 @@ def rows(backbone: Backbone, now: Asked) -> None:
 def style() -> tuple[files.Style, str]:
     """Let the style of maps be chosen, and how the photo stands beside the large one: "", "side", "wipe"."""
     opacity = st.slider(
-        "Map over photo",
-        0.0,
-        1.0,
-        0.8,
-        0.05,
-        key="opacity",
-        bind="query-params",
+        "Map over photo", 0.0, 1.0, 0.8, 0.05, key="opacity", bind="query-params",
         help="0 shows the photo, 1 the map alone.",
-    )
+    )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        scale = st.segmented_control(
+        scale = choose_one(
             "Scale",
             ["each its own", "shared"],
-            default="each its own",
-            required=True,
             key="scale",
-            bind="query-params",
             help="Shared: one scale for all pictures, so that brightness compares between heads.",
         )
         colormap = st.selectbox(
             "Colours", list(draw.COLORMAPS), key="colours", bind="query-params", width=140
         )
-        smooth = st.toggle(
-            "Smooth", key="smooth", bind="query-params", help="Blend between patches."
-        )
-        side = st.toggle(
-            "Side by side", key="side", bind="query-params", help="The photo beside the map."
-        )
-        wipe = st.toggle(
-            "Compare", key="compare", bind="query-params", help="A slider from photo to map."
+        smooth, side, wipe = (
+            st.toggle(label, key=key, bind="query-params", help=text)
+            for label, key, text in (
+                ("Smooth", "smooth", "Blend between patches."),
+                ("Side by side", "side", "The photo beside the map."),
+                ("Compare", "compare", "A slider from photo to map."),
+            )
         )
     drawn = files.Style(
         colormap=colormap,

@@ -1,8 +1,9 @@
 """Offer what is shown as files, with the command that makes them again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from app.ui import command, layout
+from app.ui.layout import Download
 from app.views.attention.scene import Scene
 from dino.attention.files import (
     Style,
@@ -16,8 +17,6 @@ from dino.attention.photo import LOGITS, ROLLOUT, PhotoAttention
 from dino.media import draw
 from dino.model.queries import query_name
 from dino.system.files import File, results_name, zip_files
-
-Download = tuple[str, str, str, Callable[[], bytes]]
 
 
 def show(scene: Scene, index: int, *, every_block: bool, flags: list[str]) -> None:
@@ -46,19 +45,9 @@ def _last_block(scene: Scene, index: int) -> None:
 
     layout.downloads(
         _this_map(scene, index),
-        (
-            "All pictures (ZIP)",
-            f"{stem}-attention.zip",
-            "folder_zip",
-            lambda: zip_files(files()),
-        ),
+        ("All pictures (ZIP)", f"{stem}-attention.zip", "folder_zip", lambda: zip_files(files())),
         ("Sheet (PNG)", f"{stem}-sheet.png", "grid_view", lambda: dict(files())["sheet.png"]),
-        (
-            "Numbers (NPZ)",
-            f"{stem}-attention.npz",
-            "data_array",
-            lambda: attention_npz(attention),
-        ),
+        ("Numbers (NPZ)", f"{stem}-attention.npz", "data_array", lambda: attention_npz(attention)),
     )
 
 
@@ -82,30 +71,20 @@ def _any_block(scene: Scene, index: int, every_block: bool) -> None:
     layout.downloads(
         _this_map(scene, index),
         ("Sheet (PNG)", f"{stem}-{sheet}", "grid_view", lambda: dict(files())[sheet]),
-        (
-            "Numbers (NPZ)",
-            f"{stem}-layers.npz",
-            "data_array",
-            lambda: layers_npz(attention(), logits=method == LOGITS),
-        ),
-        (
-            "All files (ZIP)",
-            f"{stem}-layers.zip",
-            "folder_zip",
-            lambda: zip_files(files()),
-        ),
-    )
+        ("Numbers (NPZ)", f"{stem}-layers.npz", "data_array",
+         lambda: layers_npz(attention(), logits=method == LOGITS)),
+        ("All files (ZIP)", f"{stem}-layers.zip", "folder_zip", lambda: zip_files(files())),
+    )  # fmt: skip
 
 
 def _row_options(scene: Scene, every_block: bool) -> list[str]:
     """List the flags of `attend` that ask for the rows shown."""
     asked = scene.asked
-    options = ["--layers", "all" if every_block else str(asked.layer)]
-    options += ["--queries", query_name(asked.query)]
-    return (
-        options
-        + ["--logits"] * (asked.method == LOGITS)
-        + ["--rollout"] * (asked.method == ROLLOUT)
+    return command.flags(
+        layers="all" if every_block else asked.layer,
+        queries=query_name(asked.query),
+        logits=asked.method == LOGITS,
+        rollout=asked.method == ROLLOUT,
     )
 
 
@@ -122,13 +101,10 @@ def _stem(scene: Scene) -> str:
 
 def _style_options(style: Style) -> list[str]:
     """List the flags of `attend` where the style differs from its defaults."""
-    default, flags = Style(), []
-    if style.colormap != default.colormap:
-        flags += ["--colormap", style.colormap]
-    if style.opacity != default.opacity:
-        flags += ["--opacity", f"{style.opacity:g}"]
-    if style.interpolation == "bilinear":
-        flags.append("--smooth")
-    if style.shared_scale:
-        flags.append("--shared-scale")
-    return flags
+    default = Style()
+    return command.flags(
+        colormap=style.colormap if style.colormap != default.colormap else None,
+        opacity=style.opacity if style.opacity != default.opacity else None,
+        smooth=style.interpolation == "bilinear",
+        shared_scale=style.shared_scale,
+    )

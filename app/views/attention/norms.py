@@ -4,10 +4,8 @@ import numpy as np
 import streamlit as st
 
 from app.cache import attention
-from app.ui import layout
 from app.views.attention.scene import Scene
 from dino.attention.figures import norm_lines
-from dino.media import draw
 
 _WIDTH_PX = 720
 # A patch counts as towering from this many times the median norm on.
@@ -19,11 +17,7 @@ def show(scene: Scene) -> None:
     prefix, patches = attention.norms(scene.choice, scene.backbone)
     layer = scene.asked.layer
     norms = patches[layer]
-    scaled, _ = draw.normalize(norms[None])
-    layout.picture(
-        scene.draw(scaled[0], _WIDTH_PX), alt=f"Norm of each patch token after block {layer}."
-    )
-    layout.colour_bar(scene.style.colormap, float(norms.min()), float(norms.max()), "")
+    scene.show_values(norms, _WIDTH_PX, alt=f"Norm of each patch token after block {layer}.")
     st.caption(_caption(scene, prefix[layer], norms))
     has_cls = scene.backbone.num_prefix > scene.backbone.num_registers
     st.plotly_chart(

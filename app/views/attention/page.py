@@ -13,7 +13,7 @@ from app.cache import canvas as cached_canvas
 from app.components.canvas.component import Picked, canvas
 from app.state.asked import read_asked, set_asked
 from app.state.selection import Choice
-from app.state.url import link, seeded
+from app.state.url import linked
 from app.ui import layout
 from app.ui.layout import SHOWN_PX, TILE_PX, Tile
 from app.views.attention import ablation, all_blocks, controls, downloads, norms, preview, ranking
@@ -73,12 +73,12 @@ def _explore(choice: Choice, backbone: Backbone, grid: tuple[int, int], flags: l
     labels = [*(str(head) for head in range(backbone.num_heads)), "mean", "max"]
     large, panel = st.columns([5, 6], gap="medium")
     with large:
-        chosen = controls.head(labels, visible=scene.has_heads)
+        # A rollout has no heads to choose from.
+        index = labels.index(controls.head(labels)) if scene.has_heads else 0
         place = st.container()
         controls.rows(backbone, asked)
         style, beside = controls.style()
         scene = replace(scene, style=style)
-        index = labels.index(chosen) if scene.has_heads else 0
         with place:
             _large(scene, index, beside)
     with panel:
@@ -88,18 +88,19 @@ def _explore(choice: Choice, backbone: Backbone, grid: tuple[int, int], flags: l
 
 def _panel(scene: Scene, index: int) -> str:
     """Draw the right half: the gallery of heads, or one of the closer looks; give which."""
-    if seeded("panel", HEADS) not in PANELS:
-        st.session_state["panel"] = HEADS
-    shown = st.segmented_control(
-        "Look at",
+    shown = linked(
+        "panel",
         list(PANELS),
-        format_func=PANELS.__getitem__,
-        required=True,
-        key="panel",
-        label_visibility="collapsed",
+        HEADS,
+        lambda: st.segmented_control(
+            "Look at",
+            list(PANELS),
+            format_func=PANELS.__getitem__,
+            required=True,
+            key="panel",
+            label_visibility="collapsed",
+        ),
     )
-    shown = shown or HEADS
-    link("panel", shown, HEADS)
     if shown == BLOCKS:
         all_blocks.show(scene, index)
     elif shown == RANKING:
@@ -121,18 +122,17 @@ def _large(scene: Scene, index: int, beside: str) -> None:
     if beside == "side":
         with places[0]:
             layout.picture(scene.photo(SHOWN_PX), alt=photo.alt)
+    panel = cached_canvas.panel(
+        scene.choice,
+        backbone,
+        "attention",
+        map_picture=scene.draw(scaled[index], SHOWN_PX),
+        alt=f"{_title(name)} of {_block(scene)}, query {asked.token}, over: {photo.alt}",
+    )
     with places[-1]:
         canvas(
             "picker",
-            [
-                cached_canvas.panel(
-                    scene.choice,
-                    backbone,
-                    "attention",
-                    map_picture=scene.draw(scaled[index], SHOWN_PX),
-                    alt=f"{_title(name)} of {_block(scene)}, query {asked.token}, over: {photo.alt}",
-                )
-            ],
+            [panel],
             hint=_hint(asked.query),
             help_text=_HELP,
             colormap=scene.style.colormap,

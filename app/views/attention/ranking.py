@@ -7,9 +7,10 @@ import streamlit as st
 import torch
 
 from app.cache import attention, pictures
-from app.text import plain_text, sentence
+from app.state.problems import show_error
 from app.ui import layout, reference
 from app.ui.layout import TILE_PX, Tile
+from app.ui.widgets import choose_one
 from app.views.attention.scene import Scene
 from dino.attention.heads import Agreement, agreement, query_distance, ranked
 from dino.attention.mass import DEFAULT_MASS, entropy
@@ -49,13 +50,10 @@ def show(scene: Scene) -> None:
     if not scene.has_heads:
         st.info("A rollout has no heads to rank; choose probabilities.", icon=":material/sort:")
         return
-    by = st.segmented_control(
+    by = choose_one(
         "Rank by",
         [ENTROPY, DISTANCE, JACCARD, INSIDE],
-        default=ENTROPY,
-        required=True,
         key="rank",
-        bind="query-params",
         help="entropy: how widely a head spreads, the narrowest first. distance: how far it looks, "
         "the farthest first. Jaccard and share inside: how well it finds the object of a mask.",
     )
@@ -71,20 +69,20 @@ def show(scene: Scene) -> None:
 
 def _figures(scene: Scene, mask: np.ndarray | None, mass: float) -> HeadFigures | None:
     """Measure every head; show a sentence and give None where the mask does not fit."""
-    asked, weights = scene.asked, scene.attention.heads
+    asked, weights, found = scene.asked, scene.attention.heads, None
+    spread = torch.from_numpy(weights)
     if isinstance(asked.query, tuple):
-        patch = scene.backbone.patch_size
-        distance = query_distance(torch.from_numpy(weights), asked.query, patch_size=patch).tolist()
+        patch_px = scene.backbone.patch_size
+        distance = query_distance(spread, asked.query, patch_size=patch_px).tolist()
     else:
         distance = attention.distances(scene.choice, scene.backbone, asked.layer)
-    found = None
     if mask is not None:
         try:
             found = agreement(weights, mask, scene.attention.geometry, mass=mass)
         except UserError as error:
-            st.error(plain_text(sentence(str(error))), icon=":material/error:")
+            show_error(error)
             return None
-    return HeadFigures(entropy(torch.from_numpy(weights)).tolist(), distance, found)
+    return HeadFigures(entropy(spread).tolist(), distance, found)
 
 
 def _gallery(scene: Scene, figures: HeadFigures, by: str) -> None:
@@ -112,27 +110,13 @@ def _gallery(scene: Scene, figures: HeadFigures, by: str) -> None:
 def _mask(scene: Scene) -> tuple[float, np.ndarray | None]:
     """Draw the choice of the mask to agree with; give the mass of the heads' own, and it, bool [H,W]."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        source = st.segmented_control(
-            "Agreement with",
-            [_OWN, _UPLOADED],
-            default=_OWN,
-            required=True,
-            key="reference",
-            bind="query-params",
-        )
-        mass = (
-            st.slider(
-                "Attention held by a mask, %",
-                1,
-                100,
-                round(100 * DEFAULT_MASS),
-                key="mass",
-                bind="query-params",
-            )
-            / 100
-        )
+        source = choose_one("Agreement with", [_OWN, _UPLOADED], key="reference")
+        percent = st.slider(
+            "Attention held by a mask, %", 1, 100, round(100 * DEFAULT_MASS),
+            key="mass", bind="query-params",
+        )  # fmt: skip
+    mass = percent / 100
     if source == _OWN:
         first, _ = pictures.attention(scene.choice, scene.backbone)
         return mass, propose_from(first, scene.photo(), MaskSettings(mass=mass)).pixels
-    named = reference.choose(scene.choice.photo)
-    return mass, named.reference.pixels if named is not None else None
+    return mass, reference.choose(scene.choice.photo)

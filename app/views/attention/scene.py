@@ -9,6 +9,7 @@ from app.cache import attention as cached_attention
 from app.cache import pictures
 from app.state.asked import Asked
 from app.state.selection import Choice
+from app.ui import layout
 from dino.attention import files
 from dino.attention.photo import LOGITS, ROLLOUT, PhotoAttention
 from dino.media import draw
@@ -57,11 +58,14 @@ class Scene:
         """Draw scaled maps [h,w], each over the photo, which is fetched once."""
         photo, geometry = self.photo(width), self.attention.geometry
         for values in maps:
-            yield self.marked(files.head_picture(values, geometry, photo, self.style, width=width))
+            picture = files.head_picture(values, geometry, photo, self.style, width=width)
+            yield layout.marked(picture, self.backbone)
 
-    def marked(self, pixels: np.ndarray) -> np.ndarray:
-        """Mark the picture where it was made with random weights."""
-        return draw.mark_random(pixels) if self.backbone.is_random else pixels
+    def show_values(self, values: np.ndarray, width: int, *, alt: str) -> None:
+        """Show values [h,w] of patches over the photo `width` px wide, with a bar of their range."""
+        scaled, _ = draw.normalize(values[None])
+        layout.picture(self.draw(scaled[0], width), alt=alt)
+        layout.colour_bar(self.style.colormap, float(values.min()), float(values.max()), "")
 
     def every_block(self) -> PhotoAttention:
         """Read the same query in all blocks."""

@@ -1,4 +1,4 @@
-"""Compare: several weights on one photo under one cursor, as the paper's Figure 4 puts them."""
+"""Compare several weights on one photo under one cursor, as the paper's Figure 4 puts them."""
 
 from dataclasses import dataclass, replace
 
@@ -12,12 +12,12 @@ from app.components.canvas.component import Panel, canvas
 from app.state import url, weights_menu
 from app.state.selection import Choice
 from app.text import plain_text
-from app.ui import layout
-from app.ui import reference as masks_reference
+from app.ui import layout, reference
+from app.ui.widgets import choose_one
 from dino.attention import files
 from dino.attention.mass import entropy, mass_mask
-from dino.attention.photo import PhotoAttention
-from dino.features.projections import pca_rgb
+from dino.attention.photo import PatchFeatures, PhotoAttention
+from dino.features.files import pca_picture
 from dino.masks.reference import score_heads
 from dino.media import draw
 from dino.model import limits
@@ -36,6 +36,7 @@ class Side:
     choice: Choice
     backbone: Backbone
     attention: PhotoAttention | None
+    features: PatchFeatures
     seconds: float
     best_head: int | None = None
     best_j: float | None = None
@@ -44,12 +45,9 @@ class Side:
 def show(choice: Choice, backbone: Backbone) -> None:
     """Draw the page: which weights, one canvas, a table."""
     layout.header("Compare", choice, backbone)
-    names = _names(choice)
-    first, *others = [choice, *(replace(choice, weights=name) for name in names)]
-    looking = [(first, backbone)]
-    for other in others:
-        looking.append((other, backbones.open_weights(other.weights, st.session_state)))
-    sides = [_side(one, network) for one, network in looking]
+    choices = [replace(choice, weights=name) for name in _names(choice)]
+    others = [(one, backbones.open_weights(one.weights, st.session_state)) for one in choices]
+    sides = [_side(*looking) for looking in [(choice, backbone), *others]]
     _explore(sides)
     layout.footer(choice, backbone, sum(side.seconds for side in sides))
 
@@ -69,10 +67,9 @@ def _names(choice: Choice) -> list[str]:
 
 
 def _side(choice: Choice, backbone: Backbone) -> Side:
-    if backbone.has_attention:
-        attention, seconds = pictures.attention(choice, backbone)
-        return Side(choice, backbone, attention, seconds)
-    return Side(choice, backbone, None, pictures.features(choice, backbone)[1])
+    features, seconds = pictures.features(choice, backbone)
+    attention = pictures.attention(choice, backbone)[0] if backbone.has_attention else None
+    return Side(choice, backbone, attention, features, seconds)
 
 
 @st.fragment
@@ -80,21 +77,21 @@ def _explore(sides: list[Side]) -> None:
     """Draw what the controls change; every network has seen the photo already."""
     place = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        shown = st.segmented_control(
-            "Show", [ATTENTION, COLOURS, PHOTO], default=ATTENTION, required=True, key="look",
-            bind="query-params",
+        shown = choose_one(
+            "Show",
+            [ATTENTION, COLOURS, PHOTO],
+            key="look",
             help="Attention: the mean of all heads, or with a reference mask the head that covers it "
             "best. Patch colours: the first three components of each network's own features.",
-        )  # fmt: skip
+        )
         mass = st.slider(
             "Mass of a head's mask", 10, 100, 60, format="%d%%", key="held", bind="query-params",
             help="Share of a head's attention its mask holds, for J.",
         )  # fmt: skip
-    photo = sides[0].choice.photo
     with st.expander("Score them against a mask", icon=":material/target:"):
-        named = masks_reference.choose(photo)
-    if named is not None:
-        sides = [_scored(side, named.reference.pixels, mass / 100) for side in sides]
+        truth = reference.choose(sides[0].choice.photo)
+    if truth is not None:
+        sides = [_scored(side, truth, mass / 100) for side in sides]
     with place:
         canvas(
             "compare",
@@ -106,55 +103,47 @@ def _explore(sides: list[Side]) -> None:
     _table(sides, mass)
 
 
-def _scored(side: Side, reference: np.ndarray, mass: float) -> Side:
+def _scored(side: Side, truth: np.ndarray, mass: float) -> Side:
     if side.attention is None:
         return side
     masks = mass_mask(torch.from_numpy(side.attention.heads), mass).numpy()
-    heads = score_heads(masks, reference, side.attention.geometry).heads
+    heads = score_heads(masks, truth, side.attention.geometry).heads
     best = int(np.argmax(heads))
     return replace(side, best_head=best, best_j=heads[best])
 
 
 def _panel(side: Side, number: int, shown: str) -> Panel:
     name = side.backbone.name
-    drawn, name_of_map = _drawn(side, shown)
-    if drawn is not None and side.backbone.is_random:
-        drawn = draw.mark_random(drawn)
+    drawn, words = _drawn(side, shown)
     score = "" if side.best_j is None else f" · J {side.best_j:.3f}"
     return cached_canvas.panel(
         side.choice,
         side.backbone,
         f"compare-{number}",
-        map_picture=drawn,
-        caption=f"{name}: {name_of_map}{score}",
-        alt=f"{name_of_map} of {name} over: {side.choice.photo.alt}",
+        map_picture=None if drawn is None else layout.marked(drawn, side.backbone),
+        caption=f"{name}: {words}{score}",
+        alt=f"{words} of {name} over: {side.choice.photo.alt}",
     )
 
 
 def _drawn(side: Side, shown: str) -> tuple[np.ndarray | None, str]:
     """Draw the picture over the photo; return it, and what it is in words."""
-    photo = pictures.shown(side.choice.photo, layout.SHOWN_PX)
     if shown == COLOURS:
-        features, _ = pictures.features(side.choice, side.backbone)
-        colours = pca_rgb(features.patches, features.geometry.grid)
-        geometry = replace(features.geometry, original=photo.shape[:2])
-        return geometry.to_photo(np.moveaxis(colours, -1, 0)).transpose(1, 2, 0), "patch colours"
+        return pca_picture(side.features, width=layout.SHOWN_PX), "patch colours"
     if shown == PHOTO or side.attention is None:
         return None, "photo" if side.attention is not None else "no attention to show"
-    weights = side.attention.heads
-    one = weights.mean(axis=0) if side.best_head is None else weights[side.best_head]
-    scaled, _ = draw.normalize(one[None])
-    style = files.Style(opacity=0.8)
-    picture = files.head_picture(
-        scaled[0], side.attention.geometry, photo, style, width=layout.SHOWN_PX
-    )
-    return picture, "mean of heads" if side.best_head is None else f"head {side.best_head}"
+    weights, best = side.attention.heads, side.best_head
+    scaled, _ = draw.normalize(weights.mean(axis=0)[None] if best is None else weights[best][None])
+    photo = pictures.shown(side.choice.photo, layout.SHOWN_PX)
+    geometry, style = side.attention.geometry, files.Style(opacity=0.8)
+    picture = files.head_picture(scaled[0], geometry, photo, style, width=layout.SHOWN_PX)
+    return picture, "mean of heads" if best is None else f"head {best}"
 
 
 def _table(sides: list[Side], mass: int) -> None:
     rows = []
     for side in sides:
-        grid = pictures.geometry(side.choice, side.backbone).grid
+        grid = side.features.geometry.grid
         spread = None
         if side.attention is not None:
             spread = float(entropy(torch.from_numpy(side.attention.heads)).mean())

@@ -1,18 +1,20 @@
-"""Correspondence: which patches of two photos the network takes for the same."""
+"""Show which patches of two photos the network takes for the same."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import streamlit as st
 
 from app.cache import canvas as cached_canvas
-from app.cache import pictures
 from app.components.canvas.component import canvas
 from app.state import url
 from app.state.selection import Choice, all_photos
-from app.ui import command, layout
+from app.ui import command, joint, layout
+from app.ui.widgets import choose_one, foreground_share
 from dino.features.correspondence import Matches, matches_csv, matches_picture
-from dino.features.files import JointPhoto, joint_picture, paint_jointly
+from dino.features.files import paint_jointly
 from dino.media import draw
 from dino.model.backbone import Backbone
 
@@ -26,9 +28,9 @@ _PARTNERS = {"macaw": "kingfisher", "kingfisher": "macaw", "cat": "lemurs", "lem
 def show(choice: Choice, backbone: Backbone) -> None:
     """Draw the page: two photos on one canvas, lines between them, downloads."""
     layout.header("Correspondence", choice, backbone)
-    other = _other(choice)
-    seconds = sum(pictures.features(one, backbone)[1] for one in (choice, other))
-    _explore(choice, other, backbone)
+    pair = choice, _other(choice)
+    _, seconds = joint.see(pair, backbone, None)
+    _explore(pair, backbone)
     layout.footer(choice, backbone, seconds)
 
 
@@ -51,120 +53,92 @@ def _other(choice: Choice) -> Choice:
 
 
 @st.fragment
-def _explore(first: Choice, second: Choice, backbone: Backbone) -> None:
+def _explore(pair: tuple[Choice, Choice], backbone: Backbone) -> None:
     """Draw what the controls below the canvas change; the backbone has seen both photos already."""
     place = st.container()
-    keep, share, shown = _controls(backbone)
-    matches = cached_canvas.matches(first, second, backbone, share)
-    maps = _joint(first, second, backbone, share) if shown == JOINT else (None, None)
-    grids = [pictures.geometry(one, backbone).grid for one in (first, second)]
-    lines = _lines(matches, keep, grids[0][1], grids[1][1])
-    panels = [
-        cached_canvas.panel(
-            one,
-            backbone,
-            f"correspondence-{number}",
-            map_picture=picture,
-            caption=one.photo.file_name,
-            alt=f"Photo {number + 1} of 2, {one.photo.alt}",
-        )
-        for number, (one, picture) in enumerate(zip((first, second), maps, strict=True))
-    ]
+    num_lines, share, shown = _controls(backbone)
+    photos, _ = joint.see(pair, backbone, share)
+    grids = [photo.features.geometry.grid for photo in photos]
+    matches = cached_canvas.matches(*pair, backbone, share, photos)
+    lines = _lines(matches, num_lines, grids[0][1], grids[1][1])
+    maps = joint.paint(photos, paint_jointly(photos), backbone) if shown == JOINT else [None, None]
     with place:
-        canvas(
-            "correspondence",
-            panels,
-            hint="Point at a patch of either photo: what is like it lights up in both, and the best match "
-            "of the other is framed in blue.",
-            help_text="Arrow keys move over the patches, plus and minus zoom, Escape ends.",
-            link="match",
-            lines=lines,
-        )
+        _canvas(pair, backbone, maps, lines)
     st.caption(
         f"{len(matches):,} pairs of patches are each other's nearest; the lines join "
         + ("all of them" if len(lines) == len(matches) else f"the best {len(lines)}")
         + (f", cosine {lines[0][4]:.2f} to {lines[-1][4]:.2f}." if lines else ".")
     )
+
+    def picture() -> bytes:
+        drawn = matches_picture([photo.rgb for photo in photos], grids, matches, keep=num_lines)
+        return draw.encode_png(layout.marked(drawn, backbone))
+
     layout.downloads(
         ("Matches (CSV)", "matches.csv", "table", lambda: matches_csv(matches, *grids).encode()),
-        (
-            "Picture (PNG)",
-            "matches.png",
-            "image",
-            lambda: _picture(first, second, matches, keep, backbone),
-        ),
+        ("Picture (PNG)", "matches.png", "image", picture),
     )
-    _command(first, second, keep, share)
+    command.show(
+        "match",
+        *(command.photo_argument(choice.photo) for choice in pair),
+        weights=pair[0].weights,
+        options=command.flags(keep=num_lines, size=pair[0].size, foreground=share),
+    )
+
+
+def _canvas(
+    pair: tuple[Choice, Choice],
+    backbone: Backbone,
+    maps: Sequence[np.ndarray | None],
+    lines: list[list[float]],
+) -> None:
+    canvas(
+        "correspondence",
+        [
+            cached_canvas.panel(
+                choice,
+                backbone,
+                f"correspondence-{number}",
+                map_picture=picture,
+                caption=choice.photo.file_name,
+                alt=f"Photo {number + 1} of 2, {choice.photo.alt}",
+            )
+            for number, (choice, picture) in enumerate(zip(pair, maps, strict=True))
+        ],
+        hint="Point at a patch of either photo: what is like it lights up in both, and the best match "
+        "of the other is framed in blue.",
+        help_text="Arrow keys move over the patches, plus and minus zoom, Escape ends.",
+        link="match",
+        lines=lines,
+    )
 
 
 def _controls(backbone: Backbone) -> tuple[int, float | None, str]:
+    """Draw the controls; return the number of lines, the attention held by the foreground, and what is
+    shown."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        keep = st.slider(
+        num_lines = st.slider(
             "Lines", 0, MOST_LINES, 30, key="lines", bind="query-params",
             help="How many of the mutual nearest neighbours are joined, the best first.",
         )  # fmt: skip
-        shown = st.segmented_control(
-            "Show", [PLAIN, JOINT], default=PLAIN, required=True, key="shown", bind="query-params",
+        shown = choose_one(
+            "Show",
+            [PLAIN, JOINT],
+            key="shown",
             help="Joint colours: the first three components of both photos' patches together.",
-        )  # fmt: skip
-        front = st.toggle(
-            "Foreground only",
+        )
+        share = foreground_share(
+            backbone,
             value=backbone.has_attention,
-            key="front",
-            bind="query-params",
-            disabled=not backbone.has_attention,
             help="Match only patches among those that hold a share of the attention, heads averaged.",
         )
-        share = st.slider(
-            "Attention held", 30, 95, 60, format="%d%%", key="share", bind="query-params",
-            disabled=not front,
-        )  # fmt: skip
-    return keep, share / 100 if front and backbone.has_attention else None, shown
+    return num_lines, share, shown
 
 
-def _lines(matches: Matches, keep: int, first: int, second: int) -> list[list[float]]:
+def _lines(matches: Matches, num_lines: int, first: int, second: int) -> list[list[float]]:
     """List (row, column, row, column, cosine) of the best; `first` and `second` are columns of the grids."""
+    best = zip(matches.first, matches.second, matches.cosines, strict=True)
     return [
         [*divmod(int(a), first), *divmod(int(b), second), round(float(cosine), 4)]
-        for a, b, cosine in zip(
-            matches.first[:keep], matches.second[:keep], matches.cosines[:keep], strict=True
-        )
+        for a, b, cosine in islice(best, num_lines)
     ]
-
-
-def _joint(
-    first: Choice, second: Choice, backbone: Backbone, share: float | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw both photos in the colours of one basis."""
-    looks = []
-    for one in (first, second):
-        features, _ = pictures.features(one, backbone)
-        mask = None
-        if share is not None:
-            mask = cached_canvas.foreground(one, backbone, share)
-        looks.append(
-            JointPhoto(one.photo.file_name, pictures.shown(one.photo, 960), features, mask)
-        )
-    joint = paint_jointly(looks)
-    drawn = [
-        joint_picture(look, colours, width=960)
-        for look, colours in zip(looks, joint.colours, strict=True)
-    ]
-    if backbone.is_random:
-        drawn = [draw.mark_random(picture) for picture in drawn]
-    return drawn[0], drawn[1]
-
-
-def _picture(
-    first: Choice, second: Choice, matches: Matches, keep: int, backbone: Backbone
-) -> bytes:
-    photos = [pictures.shown(one.photo, layout.SHOWN_PX) for one in (first, second)]
-    geometries = [pictures.geometry(one, backbone) for one in (first, second)]
-    drawn = matches_picture(photos, [g.grid for g in geometries], matches, keep=keep)
-    return draw.encode_png(draw.mark_random(drawn) if backbone.is_random else drawn)
-
-
-def _command(first: Choice, second: Choice, keep: int, share: float | None) -> None:
-    photos = (command.photo_argument(one.photo) for one in (first, second))
-    options = command.flags(keep=keep, size=first.size, foreground=share)
-    command.show("match", *photos, weights=first.weights, options=options)

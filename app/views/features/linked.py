@@ -1,7 +1,6 @@
-"""One choice of patches, made among the points or on the photo, and lit up in both."""
+"""Choose patches among the points or on the photo, and light them up in both."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +8,14 @@ import numpy as np
 import streamlit as st
 
 from app.cache import canvas as cached_canvas
+from app.cache import pictures
 from app.components.canvas.component import Brush, Picked, Prompts, canvas
 from app.state.problems import show_error
 from app.state.selection import Choice
 from app.ui import layout
 from dino.attention.figures import LIT_COLOUR
 from dino.attention.photo import PatchFeatures
-from dino.features import files
+from dino.features.files import pca_picture
 from dino.media.regions import from_label_runs, label_runs
 from dino.model.backbone import Backbone
 
@@ -38,7 +38,8 @@ class Linked:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        return self.choice.photo.id, self.backbone.fingerprint, self.choice.size
+        """Name the photo, weights and size that a choice of patches is of."""
+        return pictures.key_of(self.choice, self.backbone)
 
     @property
     def lit(self) -> tuple[int, ...]:
@@ -50,32 +51,30 @@ class Linked:
 def photo(scene: Linked) -> None:
     """Draw the photo under its components: patches are compared under the pointer, and chosen by click,
     box or brush."""
-    choice, backbone, features = scene.choice, scene.backbone, scene.features
-    grid = features.geometry.grid
+    features, grid, random = scene.features, scene.features.geometry.grid, scene.backbone.is_random
+    lit = np.zeros(grid, dtype=np.uint8)
+    lit.ravel()[list(scene.lit)] = 1
+    panel = cached_canvas.panel(
+        scene.choice,
+        scene.backbone,
+        "features",
+        map_picture=pca_picture(features, random=random, width=layout.SHOWN_PX),
+        alt="First three principal components of the patch features as colours, over: "
+        f"{scene.choice.photo.alt}",
+    )
     canvas(
         _PHOTO,
-        [
-            cached_canvas.panel(
-                choice,
-                backbone,
-                "features",
-                map_picture=files.pca_picture(
-                    features, random=backbone.is_random, width=layout.SHOWN_PX
-                ),
-                alt="First three principal components of the patch features as colours, over: "
-                f"{choice.photo.alt}",
-            )
-        ],
+        [panel],
         hint="Point at a patch to see which are like it; click it, or choose several by box or brush, to "
         "find them among the points.",
         help_text=_HELP,
         wipe=True,
         tools=("pick", "fill"),
         brushes=(Brush("Brush", LIT_COLOUR, "Paint over patches to choose them (B)"),),
-        prompts=Prompts(painted=label_runs(_labels(scene))),
+        prompts=Prompts(painted=label_runs(lit)),
         follow_picks=False,
         on_pick=lambda picked: _take_patch(scene, picked),
-        on_prompts=lambda sent: _light(scene, np.flatnonzero(from_label_runs(sent.painted, grid))),
+        on_prompts=lambda sent: _light(scene, from_label_runs(sent.painted, grid)),
     )
     if scene.lit:
         st.caption(f"{len(scene.lit)} of {len(features.patches)} patches chosen.")
@@ -95,46 +94,35 @@ def photo(scene: Linked) -> None:
         show_error(problem, "grid_on")
 
 
-def _labels(scene: Linked) -> np.ndarray:
-    """Mark each chosen patch with 1, others with 0: [h,w]."""
-    labels = np.zeros(scene.features.geometry.grid, dtype=np.uint8)
-    labels.ravel()[list(scene.lit)] = 1
-    return labels
-
-
 def chart(scene: Linked, figure: Any, *, key: str, alt: str) -> None:
     """Draw a chart whose selection becomes the choice of patches."""
     st.plotly_chart(
         figure,
         width="stretch",
         key=key,
-        on_select=lambda: _take(scene, key),
+        on_select=lambda: _take_points(scene, key),
         selection_mode=("points", "box", "lasso"),
         config={"displaylogo": False},
         alt=alt,
     )
 
 
-def _take(scene: Linked, key: str) -> None:
+def _take_points(scene: Linked, key: str) -> None:
     """Choose the patches that a chart's selection holds, whichever trace they are of; for the callback."""
-    points = st.session_state[key].selection.points
-    height, width = scene.features.geometry.grid
-    found = set()
-    for point in points:
-        row, column = (int(value) for value in point.get("customdata", (-1, -1)))
-        if 0 <= row < height and 0 <= column < width:
-            found.add(row * width + column)
-    _light(scene, found)
+    lit = np.zeros(scene.features.geometry.grid, dtype=bool)
+    for point in st.session_state[key].selection.points:
+        row, column = map(int, point.get("customdata", (-1, -1)))
+        if 0 <= row < lit.shape[0] and 0 <= column < lit.shape[1]:
+            lit[row, column] = True
+    _light(scene, lit)
 
 
 def _take_patch(scene: Linked, picked: Picked | None) -> None:
     """Choose a patch that was clicked alone; for the callback."""
     if picked is not None:
-        _light(scene, [picked.row * scene.features.geometry.grid[1] + picked.column])
-
-
-def _light(scene: Linked, patches: Iterable[int]) -> None:
-    st.session_state[_LIT] = (scene.key, tuple(sorted(map(int, patches))))
+        lit = np.zeros(scene.features.geometry.grid, dtype=bool)
+        lit[picked.row, picked.column] = True
+        _light(scene, lit)
 
 
 def _take_named(scene: Linked) -> None:
@@ -142,24 +130,23 @@ def _take_named(scene: Linked) -> None:
     as it is. For the callback."""
     st.session_state.pop(_PROBLEM, None)
     text = st.session_state[_NAMED].strip()
+    lit = np.zeros(scene.features.geometry.grid, dtype=bool)
     if not text:
-        return _light(scene, ())
-    height, width = scene.features.geometry.grid
+        return _light(scene, lit)
+    height, width = lit.shape
     found = _BOX.fullmatch(text)
     numbers = [int(n) for n in found.groups(default="") if n] if found else []
-    corners = list(zip(numbers[::2], numbers[1::2], strict=True))
-    if not corners or any(row >= height or column >= width for row, column in corners):
+    rows, columns = numbers[::2], numbers[1::2]
+    if not numbers or max(rows) >= height or max(columns) >= width:
         st.session_state[_PROBLEM] = (
             f"{text[:40]!r} names no patches of the grid of {height} rows and {width} columns; "
             f"expected row:column from 0:0 to {height - 1}:{width - 1}, or two with - between"
         )
         return
-    rows, columns = zip(*corners, strict=True)
-    _light(
-        scene,
-        (
-            row * width + column
-            for row in range(min(rows), max(rows) + 1)
-            for column in range(min(columns), max(columns) + 1)
-        ),
-    )
+    lit[min(rows) : max(rows) + 1, min(columns) : max(columns) + 1] = True
+    _light(scene, lit)
+
+
+def _light(scene: Linked, lit: np.ndarray) -> None:
+    """Keep the choice of the patches [h,w] that are not 0."""
+    st.session_state[_LIT] = (scene.key, tuple(np.flatnonzero(lit).tolist()))

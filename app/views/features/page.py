@@ -1,4 +1,4 @@
-"""Features: what the patches have in common, as colours on the photo and as points in space."""
+"""Show what the patches have in common, as colours on the photo and as points in space."""
 
 from typing import Any
 
@@ -8,7 +8,9 @@ import streamlit as st
 from app.cache import pictures
 from app.state.selection import Choice
 from app.ui import command, layout
+from app.ui.widgets import choose_one
 from app.views.features import joint, linked
+from app.views.features.linked import Linked
 from dino.attention.figures import standalone_html
 from dino.attention.photo import PatchFeatures
 from dino.features.figures import patch_scatter
@@ -19,22 +21,15 @@ from dino.model.backbone import Backbone
 from dino.system.files import results_name, zip_files
 
 METHODS = {"PCA": "pca", "t-SNE": "tsne"}
-PARTS = ("One photo", "Several photos")
+PHOTO, COMPONENTS = "photo", "components"
+ONE, SEVERAL = "One photo", "Several photos"
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """Draw the page: the patches of one photo, or those of several in one basis."""
     layout.header("Features", choice, backbone)
-    part = st.segmented_control(
-        "Patches of",
-        PARTS,
-        default=PARTS[0],
-        required=True,
-        key="patches",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
-    if part == PARTS[1]:
+    part = choose_one("Patches of", [ONE, SEVERAL], key="patches", show_label=False)
+    if part == SEVERAL:
         joint.show(choice, backbone)
         return
     features, seconds = pictures.features(choice, backbone)
@@ -45,7 +40,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
 @st.fragment
 def _explore(choice: Choice, backbone: Backbone, features: PatchFeatures) -> None:
     """Draw pictures beside the scatter; patches that are chosen in one light up in both."""
-    scene = linked.Linked(choice, backbone, features)
+    scene = Linked(choice, backbone, features)
     left, right = st.columns([5, 6], gap="medium")
     with left:
         linked.photo(scene)
@@ -57,49 +52,25 @@ def _explore(choice: Choice, backbone: Backbone, features: PatchFeatures) -> Non
         _scatter(scene)
 
 
-def _scatter(scene: linked.Linked) -> None:
-    choice, backbone, features = scene.choice, scene.backbone, scene.features
+def _scatter(scene: Linked) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        method = st.segmented_control(
-            "Projection",
-            list(METHODS),
-            default="PCA",
-            required=True,
-            key="projection",
-            bind="query-params",
-        )
-        dims = st.segmented_control(
-            "Dimensions", [2, 3], default=2, required=True, key="dims", bind="query-params"
-        )
-        colour = st.segmented_control(
-            "Points coloured as",
-            ["photo", "components"],
-            default="photo",
-            required=True,
-            key="points",
-            bind="query-params",
-        )
+        method = choose_one("Projection", list(METHODS), key="projection")
+        dims = choose_one("Dimensions", [2, 3], key="dims")
+        points = choose_one("Points coloured as", [PHOTO, COMPONENTS], key="points")
         perplexity = 30
         if METHODS[method] == "tsne":
             perplexity = st.slider(
-                "Perplexity",
-                5,
-                50,
-                30,
-                key="perplexity",
-                bind="query-params",
-                width=160,
+                "Perplexity", 5, 50, 30, key="perplexity", bind="query-params", width=160,
                 help="About how many neighbours a patch has; at most a third of the patches.",
-            )
-    projection = _project(
-        choice, backbone, features, method=METHODS[method], dims=dims, perplexity=perplexity
-    )
-    if colour == "components":
-        colours = pca_rgb(features.patches, features.geometry.grid).reshape(-1, 3)
+            )  # fmt: skip
+    projection = _project(scene, method=METHODS[method], dims=dims, perplexity=perplexity)
+    grid, patches = scene.features.geometry.grid, scene.features.patches
+    if points == COMPONENTS:
+        colours = pca_rgb(patches, grid).reshape(-1, 3)
     else:
-        colours = pictures.patch_colours(choice, backbone, features)
-    mark = draw.RANDOM_MARK if backbone.is_random else ""
-    figure = patch_scatter(projection, features.geometry.grid, colours, title=mark, lit=scene.lit)
+        colours = pictures.patch_colours(scene.choice, scene.backbone, scene.features)
+    mark = draw.RANDOM_MARK if scene.backbone.is_random else ""
+    figure = patch_scatter(projection, grid, colours, title=mark, lit=scene.lit)
     figure.update_layout(height=620, dragmode="lasso" if dims == 2 else None)
     linked.chart(
         scene,
@@ -108,13 +79,12 @@ def _scatter(scene: linked.Linked) -> None:
         alt=f"{method} of {len(projection.points)} patch features in {dims} dimensions.",
     )
     st.caption(_describe(projection))
-    _downloads(choice, backbone, features, projection, colours)
+    _downloads(scene, projection, colours, by_components=points == COMPONENTS)
 
 
-def _project(
-    choice: Choice, backbone: Backbone, features: PatchFeatures, **options: Any
-) -> Projection:
+def _project(scene: Linked, **options: Any) -> Projection:
     """Project to points, with a progress bar while t-SNE is at work."""
+    choice, backbone, features = scene.choice, scene.backbone, scene.features
     if options["method"] == "pca":
         return pictures.projection(choice, backbone, features, **options)
     place = st.empty()
@@ -140,55 +110,44 @@ def _describe(projection: Projection) -> str:
 
 
 def _downloads(
-    choice: Choice,
-    backbone: Backbone,
-    features: PatchFeatures,
-    projection: Projection,
-    colours: np.ndarray,
+    scene: Linked, projection: Projection, colours: np.ndarray, *, by_components: bool
 ) -> None:
-    random, by_components = backbone.is_random, st.session_state["points"] == "components"
-    stem = results_name(choice.photo.file_name, choice.photo.id)
+    photo, features, random = scene.choice.photo, scene.features, scene.backbone.is_random
+    stem = results_name(photo.file_name, photo.id)
 
     def html() -> bytes:
-        title = choice.photo.file_name + (f" ({draw.RANDOM_MARK})" if random else "")
+        title = photo.file_name + (f" ({draw.RANDOM_MARK})" if random else "")
         return standalone_html(
             patch_scatter(projection, features.geometry.grid, colours, title=title)
         )
 
     def everything() -> bytes:
-        photo = pictures.pixels(choice.photo)
-        name = choice.photo.file_name
         return zip_files(
             projection_files(
-                projection, features, photo, title=name, random=random, components=by_components
+                projection,
+                features,
+                pictures.pixels(photo),
+                title=photo.file_name,
+                random=random,
+                components=by_components,
             )
         )
 
-    def components() -> bytes:
-        return draw.encode_png(pca_picture(features, random=random))
-
     layout.downloads(
-        ("Components (PNG)", f"{stem}-pca-rgb.png", "image", components),
-        (
-            "Points (CSV)",
-            f"{stem}-points.csv",
-            "table",
-            lambda: points_csv(projection, features, colours),
-        ),
+        ("Components (PNG)", f"{stem}-pca-rgb.png", "image",
+         lambda: draw.encode_png(pca_picture(features, random=random))),
+        ("Points (CSV)", f"{stem}-points.csv", "table",
+         lambda: points_csv(projection, features, colours)),
         ("Plot (HTML)", f"{stem}-points.html", "language", html),
-        (
-            "Features (NPZ)",
-            f"{stem}-projection.npz",
-            "data_array",
-            lambda: projection_npz(projection, features),
-        ),
+        ("Features (NPZ)", f"{stem}-projection.npz", "data_array",
+         lambda: projection_npz(projection, features)),
         ("All files (ZIP)", f"{stem}-features.zip", "folder_zip", everything),
-    )
+    )  # fmt: skip
     tsne = projection.method == "tsne"
     options = command.flags(
         method=projection.method,
         dims=projection.points.shape[1],
         perplexity=float(projection.parameters["perplexity"]) if tsne else None,
-        points="components" if by_components else None,
+        points=COMPONENTS if by_components else None,
     )
-    command.show_of_photo("project", choice, options)
+    command.show_of_photo("project", scene.choice, options)

@@ -1,18 +1,18 @@
-"""The Masks page's controls: what is kept, from which heads, and how it is tidied and refined."""
+"""Draw the Masks page's controls: what is kept, from which heads, and how it is tidied and refined."""
 
-from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
 from app.ui import command
-from app.ui.mask_methods import METHODS, REFINEMENTS
+from app.ui.masks import METHODS, REFINEMENTS
+from app.ui.widgets import choose_one
 from dino.attention.mass import DEFAULT_MASS
 from dino.attention.thresholds import DEFAULT_CLUSTERS
 from dino.masks.discovery import methods
 from dino.masks.discovery.methods import DEFAULT_OBJECTS, MAX_OBJECTS
 from dino.masks.settings import MaskSettings
 
-NAMES = {method: name for name, method in METHODS.items()}
 KEYS = {
     "auto": "auto",
     "as they are": "plain",
@@ -41,39 +41,32 @@ EXPLAINED = {
 
 def settings(num_heads: int, size: int) -> MaskSettings | None:
     """Draw the controls; return the settings they make, or None while no head is chosen."""
-    method = METHODS[_method()]
+    method = METHODS[
+        choose_one(
+            "Method",
+            list(METHODS),
+            key="method",
+            wrap=True,
+            help="mass, Otsu and k-means keep patches by their attention; LOST, TokenCut and MaskCut "
+            "find objects by the keys the attention is made from.",
+        )
+    ]
     st.caption(EXPLAINED[method])
     discovers = method in methods.METHODS
-    mass = DEFAULT_MASS if discovers else _mass(disabled=method != "mass")
-    objects = _objects() if method == "maskcut" else DEFAULT_OBJECTS
-    clusters = _clusters() if method == "kmeans" else DEFAULT_CLUSTERS
+    chosen = _method_settings(method, discovers=discovers)
     heads = _heads(num_heads)
-    combine = "mean" if discovers else _combine()
+    if not discovers:
+        chosen["combine"] = choose_one(
+            "Combined by",
+            ["mean", "union"],
+            key="combine",
+            help="mean: threshold the mean of the heads; union: everything any head's mask keeps.",
+        )
     with st.expander("Keys and clean-up" if discovers else "Clean-up", icon=":material/tune:"):
-        keys = KEYS[_keys()] if discovers else "auto"
-        largest, fill_holes, min_area = _cleanup()
-        refine = REFINEMENTS[_refine()]
-    if not heads:
-        return None
-    return MaskSettings(
-        size=size,
-        mass=mass,
-        heads=heads,
-        combine=combine,
-        method=method,
-        clusters=clusters,
-        largest=largest,
-        fill_holes=fill_holes,
-        min_area=min_area,
-        refine=refine,
-        objects=objects,
-        keys=keys,
-    )
-
-
-def of_head(made: MaskSettings, head: int) -> MaskSettings:
-    """Make the same settings for one head alone."""
-    return replace(made, heads=(head,))
+        if discovers:
+            chosen["keys"] = _keys()
+        chosen |= _cleanup()
+    return MaskSettings(size=size, heads=heads, method=method, **chosen) if heads else None
 
 
 def flags(settings: MaskSettings, num_heads: int) -> list[str]:
@@ -95,58 +88,27 @@ def flags(settings: MaskSettings, num_heads: int) -> list[str]:
     )
 
 
-def _combine() -> str:
-    return st.segmented_control(
-        "Combined by",
-        ["mean", "union"],
-        default="mean",
-        required=True,
-        key="combine",
-        bind="query-params",
-        help="mean: threshold the mean of the heads; union: everything any head's mask keeps.",
-    )
-
-
-def _objects() -> int:
-    return st.slider(
-        "Objects at most",
-        1,
-        MAX_OBJECTS,
-        DEFAULT_OBJECTS,
-        key="objects",
-        bind="query-params",
-        help="It ends earlier where the next object would be a crumb.",
-    )
-
-
-def _keys() -> str:
-    return st.segmented_control(
-        "Keys compared",
-        list(KEYS),
-        default="auto",
-        required=True,
-        key="keys",
-        bind="query-params",
-        help="Objects are found in the keys of the last block. What all keys of a photo have in "
-        "common changes no attention, and may hide what sets them apart. as they are: as in the "
-        "papers. without bias: less what the block adds to every key. about their mean: less the "
-        "photo's mean. auto: without bias, and about their mean where that outweighs the rest.",
-    )
-
-
-def _mass(*, disabled: bool) -> float:
-    percent = st.slider(
-        "Attention held by the mask, %",
-        1,
-        100,
-        round(100 * DEFAULT_MASS),
-        key="mass",
-        bind="query-params",
-        disabled=disabled,
-        help="The fewest patches that together hold this share of the attention. "
-        "The paper uses 60 %.",
-    )
-    return percent / 100
+def _method_settings(method: str, *, discovers: bool) -> dict[str, Any]:
+    """Draw what can be set of a method alone."""
+    chosen: dict[str, Any] = {}
+    if not discovers:
+        percent = st.slider(
+            "Attention held by the mask, %", 1, 100, round(100 * DEFAULT_MASS),
+            key="mass", bind="query-params", disabled=method != "mass",
+            help="The fewest patches that together hold this share of the attention. "
+            "The paper uses 60 %.",
+        )  # fmt: skip
+        chosen["mass"] = percent / 100
+    if method == "maskcut":
+        chosen["objects"] = st.slider(
+            "Objects at most", 1, MAX_OBJECTS, DEFAULT_OBJECTS, key="objects", bind="query-params",
+            help="It ends earlier where the next object would be a crumb.",
+        )  # fmt: skip
+    if method == "kmeans":
+        chosen["clusters"] = st.slider(
+            "Groups of patches", 2, 16, DEFAULT_CLUSTERS, key="clusters", bind="query-params"
+        )
+    return chosen
 
 
 def _heads(num_heads: int) -> tuple[int, ...]:
@@ -160,53 +122,39 @@ def _heads(num_heads: int) -> tuple[int, ...]:
     return tuple(sorted(int(name) for name in picked))
 
 
-def _method() -> str:
-    return st.segmented_control(
-        "Method",
-        list(METHODS),
-        default="mass",
-        required=True,
-        key="method",
-        bind="query-params",
-        wrap=True,
-        help="mass, Otsu and k-means keep patches by their attention; LOST, TokenCut and MaskCut "
-        "find objects by the keys the attention is made from.",
+def _keys() -> str:
+    name = choose_one(
+        "Keys compared",
+        list(KEYS),
+        key="keys",
+        help="Objects are found in the keys of the last block. What all keys of a photo have in "
+        "common changes no attention, and may hide what sets them apart. as they are: as in the "
+        "papers. without bias: less what the block adds to every key. about their mean: less the "
+        "photo's mean. auto: without bias, and about their mean where that outweighs the rest.",
     )
+    return KEYS[name]
 
 
-def _clusters() -> int:
-    return st.slider(
-        "Groups of patches", 2, 16, DEFAULT_CLUSTERS, key="clusters", bind="query-params"
-    )
-
-
-def _cleanup() -> tuple[bool, bool, float]:
-    """Choose whether to keep the largest piece only, to fill holes, and the least share of the photo a
-    piece must have."""
+def _cleanup() -> dict[str, Any]:
+    """Draw how a mask is tidied, and how its edge is refined."""
     with st.container(horizontal=True, gap="medium"):
         largest = st.toggle("Largest piece only", key="largest", bind="query-params")
-        holes = st.toggle("Fill holes", key="holes", bind="query-params")
+        fill_holes = st.toggle("Fill holes", key="holes", bind="query-params")
     percent = st.slider(
-        "Drop pieces smaller than, % of the photo",
-        0.0,
-        10.0,
-        0.0,
-        0.5,
-        key="min_area",
-        bind="query-params",
-    )
-    return largest, holes, percent / 100
-
-
-def _refine() -> str:
-    return st.segmented_control(
+        "Drop pieces smaller than, % of the photo", 0.0, 10.0, 0.0, 0.5,
+        key="min_area", bind="query-params",
+    )  # fmt: skip
+    edge = choose_one(
         "Edge",
         list(REFINEMENTS),
-        default="patches",
-        required=True,
         key="refine",
-        bind="query-params",
         help="patches: as the network sees the photo. guided filter: the edge moves to the photo's "
         "nearby. GrabCut: object and background are parted by colour around the mask, which "
         "also finds what the mask missed.",
     )
+    return {
+        "largest": largest,
+        "fill_holes": fill_holes,
+        "min_area": percent / 100,
+        "refine": REFINEMENTS[edge],
+    }

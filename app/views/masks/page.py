@@ -1,4 +1,4 @@
-"""Masks: the patches that hold the attention, or the objects in a photo, tidied and refined."""
+"""Show masks: the patches that hold the attention, or the objects in a photo, tidied and refined."""
 
 from dataclasses import replace
 
@@ -8,36 +8,33 @@ import torch
 
 from app.cache import masks as cached_masks
 from app.cache import pictures
-from app.cache.masks import NamedReference
+from app.state.problems import show_error
 from app.state.selection import Choice
-from app.text import plain_text, sentence
-from app.ui import layout, mask_methods, pointing, reference
+from app.ui import layout, pointing, reference
 from app.ui.layout import SHOWN_PX, TILE_PX, Tile
+from app.ui.masks import REFINEMENTS
+from app.ui.widgets import choose_one
 from app.views.masks import controls, downloads
 from app.views.masks.scene import VIEWS, Scene
 from dino.attention.figures import attention_histogram
 from dino.attention.photo import PhotoAttention
 from dino.errors import UserError
+from dino.masks.discovery.methods import Discovery
 from dino.masks.reference import HeadScores, score_heads
 from dino.masks.settings import MaskSettings
 from dino.media import draw
-from dino.media.draw import diverging_heat
 from dino.media.regions import jaccard
 from dino.model.backbone import Backbone
 
-WAYS = ("by attention or discovery", "by pointing")
-POINTING = WAYS[1]
+ATTENDED, POINTING = "by attention or discovery", "by pointing"
 
 
 def show(choice: Choice, backbone: Backbone) -> None:
     """Draw the page: how masks are made; the mask, each head's or object's own, scores, downloads."""
     layout.header("Masks", choice, backbone)
-    by = st.segmented_control(
-        "Masks by", WAYS, default=WAYS[0], required=True, key="by", bind="query-params",
-        label_visibility="collapsed",
-    )  # fmt: skip
+    by = choose_one("Masks by", [ATTENDED, POINTING], key="by", show_label=False)
     if by == POINTING:
-        seconds = pictures.features(choice, backbone)[1]
+        _, seconds = pictures.features(choice, backbone)
         _point(choice, backbone)
     else:
         attention, seconds = pictures.attention(choice, backbone)
@@ -59,43 +56,53 @@ def _explore(choice: Choice, backbone: Backbone, attention: PhotoAttention) -> N
     if settings is None:
         large.info("Choose at least one head.", icon=":material/touch_app:")
         return
-    try:
-        with large:
-            labels = cached_masks.find_clusters(choice, backbone, settings)
-            found = cached_masks.find_objects(choice, backbone, settings)
-    except UserError as error:
-        large.error(plain_text(sentence(str(error))), icon=":material/error:")
-        return
-    scene = Scene(choice, backbone, attention, settings, labels, found)
+    with large:
+        try:
+            scene = _look(Scene(choice, backbone, attention, settings))
+        except UserError as error:
+            show_error(error)
+            return
     with side:
-        if found is None:
+        if scene.found is None:
             _histogram(scene)
-        scores = _reference(scene)
+        scores = _scores(scene)
     with large:
         view, before = _view(settings)
         scene = replace(scene, view=view)
-        _large(replace(scene, settings=replace(settings, refine="none")) if before else scene)
+        _large(_before_refinement(scene) if before else scene)
         if before:
             st.caption("Shown before refinement; downloads hold the refined mask.")
-        downloads.show(scene)
+        downloads.offer(scene)
     _gallery(scene, scores)
+
+
+def _look(scene: Scene) -> Scene:
+    """Add what the settings need beside attention: groups of patches, or objects.
+
+    Raises:
+        UserError: too many patches.
+    """
+    choice, backbone, settings = scene.choice, scene.backbone, scene.settings
+    if settings.method == "kmeans":
+        features, _ = pictures.features(choice, backbone)
+        labels = cached_masks.clusters(choice, backbone, settings.clusters, features)
+        return replace(scene, labels=labels)
+    if settings.discovers:
+        return replace(scene, found=cached_masks.find_objects(choice, backbone, settings))
+    return scene
 
 
 def _view(settings: MaskSettings) -> tuple[str, bool]:
     """Choose how the mask is drawn, and whether it is shown before refinement."""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        view = st.segmented_control(
-            "View",
-            VIEWS,
-            default=VIEWS[0],
-            required=True,
-            key="view",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
+        view = choose_one("View", VIEWS, key="view", show_label=False)
         refines = settings.refine != "none"
         before = refines and st.toggle("Before refinement", key="before", bind="query-params")
     return view, before
+
+
+def _before_refinement(scene: Scene) -> Scene:
+    return replace(scene, settings=replace(scene.settings, refine="none"))
 
 
 def _large(scene: Scene) -> None:
@@ -123,79 +130,72 @@ def _steps(settings: MaskSettings) -> str:
     if settings.min_area:
         steps.append(f"pieces below {100 * settings.min_area:g} % dropped")
     steps += ["largest piece"] * settings.largest + ["holes filled"] * settings.fill_holes
-    named = {kept: name for name, kept in mask_methods.REFINEMENTS.items()}
+    named = {kept: name for name, kept in REFINEMENTS.items()}
     return ", ".join(steps + [named[settings.refine]] * (settings.refine != "none"))
 
 
 def _gallery(scene: Scene, scores: HeadScores | None) -> None:
     """Show each head's own mask; or each object's, beside the map it was cut from."""
-    if scene.found is not None and not len(scene.found.masks):
+    found = scene.found
+    if found is not None and not len(found.masks):
         return
-    title = (
-        "Each head's own mask" if scene.found is None else "Each object, and what it was cut from"
-    )
+    title = "Each head's own mask" if found is None else "Each object, and what it was cut from"
     st.markdown(f"**{title}**" + ("" if scene.is_patches else " · patches as kept"))
     geometry, tiles = draw.scaled(scene.attention.geometry, TILE_PX), []
     for index, mask in enumerate(scene.compared_masks):
         note = f"{mask.mean():.0%} of the photo"
         note += f" · J {scores.heads[index]:.2f}" if scores else ""
-        is_object = scene.found is not None
-        title = f"Object {index + 1}" if is_object else f"Head {index}"
+        name = f"Head {index}" if found is None else f"Object {index + 1}"
+        first = 0 if found is None else index
         tiles.append(
             Tile(
-                picture=scene.draw(
-                    geometry.to_photo(mask)[None], TILE_PX, first=index if is_object else 0
-                ),
-                title=title,
+                picture=scene.draw(geometry.to_photo(mask)[None], TILE_PX, first=first),
+                title=name,
                 note=note,
-                alt=f"Mask of {title.lower()}, {note}",
-                chosen=not is_object and index in scene.heads,
+                alt=f"Mask of {name.lower()}, {note}",
+                chosen=found is None and index in scene.heads,
             )
         )
-        if scene.found is not None:
-            tiles.append(_cut(scene, index))
+        if found is not None:
+            tiles.append(_cut(scene, found, index))
     layout.gallery(tiles)
 
 
-def _cut(scene: Scene, index: int) -> Tile:
+def _cut(scene: Scene, found: Discovery, index: int) -> Tile:
     """Draw the map an object was cut from."""
-    assert scene.found is not None
-    photo = pictures.shown(scene.choice.photo, TILE_PX)
-    pixels, _ = diverging_heat(scene.found.scores[index], scene.attention.geometry, photo)
+    photo = scene.photo(TILE_PX)
+    pixels, _ = draw.diverging_heat(found.scores[index], scene.attention.geometry, photo)
     kind = "summed similarity" if scene.settings.method == "lost" else "second eigenvector"
-    row, column = scene.found.seeds[index]
+    row, column = found.seeds[index]
     return Tile(
-        picture=draw.mark_random(pixels) if scene.backbone.is_random else pixels,
+        picture=layout.marked(pixels, scene.backbone),
         title=kind.capitalize(),
         note=f"cut at 0 · seed at {row}:{column}",
         alt=f"Map of the {kind} that object {index + 1} was cut from: orange is the object's side",
     )
 
 
-def _reference(scene: Scene) -> HeadScores | None:
+def _scores(scene: Scene) -> HeadScores | None:
     """Take a reference mask and, where there is one, show what masks score on it."""
-    known = cached_masks.reference(st.session_state, scene.choice.photo) is not None
+    known = cached_masks.has_reference(st.session_state, scene.choice.photo)
     with st.expander("Compare with a reference mask", expanded=known, icon=":material/rule:"):
-        named = reference.choose(scene.choice.photo)
-        if named is None:
+        truth = reference.choose(scene.choice.photo)
+        if truth is None:
             return None
         scores = None
         if len(scene.compared_masks):
-            truth = named.reference.pixels
             scores = score_heads(scene.compared_masks, truth, scene.attention.geometry)
+        present = [("This mask", _agreement(scene, truth))]
+        if scene.settings.refine != "none":
+            present.append(("Before refinement", _agreement(_before_refinement(scene), truth)))
         kind = "Head" if scene.found is None else "Object"
-        reference.show_scores(_present(scene, named), scores, kind=kind)
+        reference.show_scores(present, scores, kind=kind)
     return scores
 
 
-def _present(scene: Scene, named: NamedReference) -> list[tuple[str, float]]:
-    """Measure J of the mask at hand, and of the same before it was refined."""
-    truth = named.reference.pixels
-    present = [("This mask", jaccard(scene.mask(), truth))]
-    if scene.settings.refine != "none":
-        before = replace(scene, settings=replace(scene.settings, refine="none"))
-        present.append(("Before refinement", jaccard(before.mask(), truth)))
-    return present
+def _agreement(scene: Scene, truth: np.ndarray) -> float:
+    """Measure J of the mask, of all objects together, with a reference [H,W]."""
+    return jaccard(np.logical_or.reduce(scene.masks(), axis=0), truth)
 
 
 def _histogram(scene: Scene) -> None:

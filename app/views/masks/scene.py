@@ -1,4 +1,4 @@
-"""What the Masks page draws from: how masks are made, of what, and how they are shown."""
+"""Gather what the Masks page draws from: how masks are made, of what, and how they are shown."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,16 +8,17 @@ import numpy as np
 from app.cache import masks as cached_masks
 from app.cache import pictures
 from app.state.selection import Choice
-from app.views.masks import controls
+from app.ui import layout
+from app.ui.masks import METHODS, shrink_masks
 from dino.attention.photo import PhotoAttention
 from dino.masks import proposals
 from dino.masks.discovery.methods import Discovery
 from dino.masks.settings import Mask, MaskSettings
 from dino.media import draw
-from dino.media.draw import objects_outline, objects_overlay
 from dino.model.backbone import Backbone
 
-VIEWS = ("overlay", "outline", "cut-out")
+OVERLAY, OUTLINE, CUT_OUT = VIEWS = ("overlay", "outline", "cut-out")
+_NAMES = {method: name for name, method in METHODS.items()}
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class Scene:
     backbone: Backbone
     attention: PhotoAttention
     settings: MaskSettings
-    labels: np.ndarray | None
-    found: Discovery | None
-    view: str = VIEWS[0]
+    labels: np.ndarray | None = None
+    found: Discovery | None = None
+    view: str = OVERLAY
 
     @property
     def heads(self) -> tuple[int, ...]:
-        """Return the chosen heads."""
+        """Give the chosen heads."""
         assert self.settings.heads is not None
         return self.settings.heads
 
@@ -69,61 +70,55 @@ class Scene:
     def masks(self) -> np.ndarray:
         """Make the mask, or that of each object, at the photo's size, bool [n,H,W]."""
         enlarged = self.attention.geometry.to_photo(self.grid_masks)
-        return cached_masks.finish_masks(self.choice, self.backbone, self.settings, enlarged)
+        return cached_masks.finish_masks(
+            self.choice, self.backbone, self.settings, enlarged
+        ).unpack()
 
-    def mask(self) -> np.ndarray:
-        """Join all of these, bool [H,W]."""
-        return np.logical_or.reduce(self.masks(), axis=0)
+    def described(self) -> tuple[Mask, list[Mask]]:
+        """Make the mask of all and that of each object at the photo's size, saying how they were made."""
+        seen, settings = self.attention, self.settings
+        masks = [proposals.describe_mask(mask, seen, settings) for mask in self.masks()]
+        return proposals.merge_masks(masks, seen.geometry.original, settings), masks
 
-    def described(self) -> list[Mask]:
-        """Return the masks at the photo's size, saying how they were made."""
-        masks = self.masks()
-        return [proposals.describe_mask(mask, self.attention, self.settings) for mask in masks]
+    def photo(self, width: int | None = None) -> np.ndarray:
+        """Give the photo's pixels at its own size, or at most `width` px wide."""
+        photo = self.choice.photo
+        return pictures.pixels(photo) if width is None else pictures.shown(photo, width)
 
     def shown_masks(self, width: int) -> np.ndarray:
-        """Make the masks over the photo at most `width` px wide."""
+        """Make the masks over the photo at most `width` px wide, bool [n,h,w]."""
+        frame = draw.scaled(self.attention.geometry, width)
         if self.is_patches:
-            return draw.scaled(self.attention.geometry, width).to_photo(self.grid_masks)
-        masks = self.masks()
-        small = [draw.shrink(mask.astype(np.uint8) * 255, width) >= 128 for mask in masks]
-        if small:
-            return np.stack(small)
-        return np.zeros((0, *pictures.shown(self.choice.photo, width).shape[:2]), dtype=bool)
+            return frame.to_photo(self.grid_masks)
+        small = shrink_masks(self.masks(), width)
+        return np.stack(small) if small else np.zeros((0, *frame.original), dtype=bool)
 
-    def draw(self, masks: np.ndarray, width: int, *, first: int = 0) -> np.ndarray:
-        """Draw masks [n,h,w] over the photo at most `width` px wide, as the view says.
+    def draw(self, masks: np.ndarray, width: int | None = None, *, first: int = 0) -> np.ndarray:
+        """Draw masks [n,h,w] over the photo at its own size, or at most `width` px wide, as the view says.
 
         `first` is the number of the first of them, which says its colour.
         """
-        photo = pictures.shown(self.choice.photo, width)
-        if self.view == "cut-out":
+        photo = self.photo(width)
+        if self.view == CUT_OUT:
             whole = np.logical_or.reduce(masks, axis=0)
-            pixels = draw.on_checkers(draw.cutout(photo, whole))
-        else:
-            blank = np.zeros((first, *masks.shape[1:]), dtype=bool)
-            numbered = np.concatenate([blank, masks])
-            outlines = self.view == "outline"
-            drawn = objects_outline if outlines else objects_overlay
-            pixels = drawn(photo, numbered)
-        return draw.mark_random(pixels) if self.backbone.is_random else pixels
+            return layout.marked(draw.on_checkers(draw.cutout(photo, whole)), self.backbone)
+        blank = np.zeros((first, *masks.shape[1:]), dtype=bool)
+        drawn = draw.objects_outline if self.view == OUTLINE else draw.objects_overlay
+        return layout.marked(drawn(photo, np.concatenate([blank, masks])), self.backbone)
 
     @property
     def name(self) -> str:
         """Name the mask in words."""
         settings, heads = self.settings, self.heads
+        words = f"head{'s' * (len(heads) > 1)} {', '.join(map(str, heads))}"
         if self.found is not None:
             number = len(self.found.masks)
             objects = {0: "no object", 1: "one object"}.get(number, f"{number} objects")
-            part = "" if len(heads) == self.attention.num_heads else f" in {_words(heads)}"
-            return f"{controls.NAMES[settings.method]}{part}, {objects}"
-        which = f"{settings.combine.title()} of {_words(heads)}"
-        which = which if len(heads) > 1 else f"Head {heads[0]}"
+            part = "" if len(heads) == self.attention.num_heads else f" in {words}"
+            return f"{_NAMES[settings.method]}{part}, {objects}"
+        which = f"{settings.combine.title()} of {words}" if len(heads) > 1 else f"Head {heads[0]}"
         if settings.method == "otsu":
             return f"{which} above Otsu's threshold"
         if settings.method == "kmeans":
             return f"{which} in {settings.clusters} groups by k-means"
         return f"{which} at {settings.mass:.0%}"
-
-
-def _words(heads: tuple[int, ...]) -> str:
-    return f"head{'s' * (len(heads) > 1)} {', '.join(map(str, heads))}"

@@ -1,12 +1,9 @@
 """The Attention page beyond its first view: every control, links, both networks of a checkpoint."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
-from helpers.app_cases import count_calls, open_page, start_afresh, text
-from PIL import Image
+from helpers.app_cases import command, count_calls, open_page, start_afresh, text
 from streamlit.testing.v1 import AppTest
 
 import dino
@@ -15,6 +12,7 @@ from dino.attention import layers, photo
 from dino.attention.head_ablation import ablate_head
 from dino.attention.heads import agreement, mean_distance, ranked
 from dino.attention.mass import entropy
+from dino.media.draw import encode_png
 from dino.model.stream import token_norms
 
 SIZE = 96  # 9×12 patches of 8 px on the macaw
@@ -42,11 +40,6 @@ def kept(small_weights):
     backbone = dino.load(small_weights)
     rgb = dino.decode(bundled_photos()["macaw"].data)
     return backbone, layers.trace(backbone, rgb, size=SIZE)
-
-
-def command(at: AppTest) -> str:
-    (code,) = (code.value for code in at.code)
-    return code
 
 
 def figures_of(at: AppTest) -> str:
@@ -188,7 +181,7 @@ def test_agreement_is_with_the_mass_mask_or_with_an_upload(kept):
     assert "J 0" not in text(at)
     half = np.zeros(rgb.shape[:2], np.uint8)
     half[: len(half) // 2] = 255
-    at.file_uploader(key=upload_key()).upload("half.png", png(half), "image/png").run()
+    at.file_uploader(key=upload_key()).upload("half.png", encode_png(half), "image/png").run()
     found = agreement(looked, half > 0, trace.geometry, mass=0.8)
     for score, inside in zip(found.jaccard, found.inside, strict=True):
         assert f"J {score:.2f} · {inside:.0%} inside" in text(at)
@@ -206,7 +199,7 @@ def test_a_mask_that_does_not_fit_is_one_sentence(data, says):
     at = opened(panel="ranking", rank="share inside", reference="uploaded mask")
     if data is None:
         data = np.zeros(dino.decode(bundled_photos()["macaw"].data).shape[:2], np.uint8)
-    content = data if isinstance(data, bytes) else png(data)
+    content = data if isinstance(data, bytes) else encode_png(data)
     at.file_uploader(key=upload_key()).upload("mask.png", content, "image/png").run()
     assert not at.exception
     assert says in text(at)
@@ -216,12 +209,6 @@ def upload_key() -> str:
     """Return the key of the uploader of a reference mask, which is the photo's own and the Masks page's
     too."""
     return f"reference_{bundled_photos()['macaw'].id[:16]}"
-
-
-def png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def test_a_head_switched_off_tells_what_the_library_computes(kept):

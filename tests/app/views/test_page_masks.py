@@ -7,17 +7,17 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers.app_cases import count_calls, open_page, start_afresh, text
+from helpers.app_cases import collect_downloads, command, count_calls, open_page, start_afresh, text
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import dino
 from app.state.selection import bundled_photos
-from app.ui import layout
 from dino.attention import photo as attention_photo
 from dino.masks.proposals import patch_masks, propose
 from dino.masks.reference import score_heads
 from dino.masks.settings import MaskSettings
+from dino.media.draw import encode_png
 from dino.media.regions import jaccard
 from dino.system.files import results_name
 
@@ -38,26 +38,7 @@ def opened(**params: str) -> AppTest:
 
 @pytest.fixture
 def offered(monkeypatch) -> dict:
-    """Collect what the page offers for download: file name → what makes its bytes."""
-    files: dict = {}
-
-    def kept(*given):
-        files.clear()
-        files.update({file_name: make for _, file_name, _, make in given})
-
-    monkeypatch.setattr(layout, "downloads", kept)
-    return files
-
-
-def command(at: AppTest) -> str:
-    (line,) = (code.value for code in at.code)
-    return line
-
-
-def png(mask: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(mask).save(buffer, "PNG")
-    return buffer.getvalue()
+    return collect_downloads(monkeypatch)
 
 
 def uploader(at: AppTest):
@@ -201,7 +182,7 @@ def test_a_reference_scores_heads_the_mask_and_the_best_union(small_weights):
     rgb = dino.decode(bundled_photos()["macaw"].data)
     truth = np.zeros(rgb.shape[:2], bool)
     truth[100:500, 150:600] = True
-    uploader(at).upload("drawn.png", png(truth), "image/png").run()
+    uploader(at).upload("drawn.png", encode_png(truth), "image/png").run()
     assert not at.exception
     backbone, settings = dino.load(small_weights), MaskSettings(size=224, refine="guided")
     attention = attention_photo.attend(backbone, rgb, size=224)
@@ -230,16 +211,16 @@ def test_a_reference_scores_heads_the_mask_and_the_best_union(small_weights):
 def test_a_reference_of_the_photos_aspect_is_resized_and_others_are_refused():
     at = opened()
     height, width = dino.decode(bundled_photos()["macaw"].data).shape[:2]
-    uploader(at).upload("wide.png", png(np.ones((40, 400), bool)), "image/png").run()
+    uploader(at).upload("wide.png", encode_png(np.ones((40, 400), bool)), "image/png").run()
     assert not at.exception
     assert f"wide.png: the reference mask is 400×40 px and the photo {width}×{height}" in text(at)
     assert not at.dataframe
-    uploader(at).upload("black.png", png(np.zeros((height, width), bool)), "image/png").run()
+    uploader(at).upload("black.png", encode_png(np.zeros((height, width), bool)), "image/png").run()
     assert "black.png: the reference mask marks nothing" in text(at)
     uploader(at).upload("notes.png", b"no picture", "image/png").run()
     assert "notes.png: got a text file" in text(at)
     double = np.ones((2 * height, 2 * width), bool)
-    uploader(at).upload("double.png", png(double), "image/png").run()
+    uploader(at).upload("double.png", encode_png(double), "image/png").run()
     assert not at.error
     assert f"Resized from {2 * width}×{2 * height} px" in text(at)
     assert at.dataframe
@@ -248,7 +229,7 @@ def test_a_reference_of_the_photos_aspect_is_resized_and_others_are_refused():
 def test_a_reference_belongs_to_its_photo():
     at = opened()
     height, width = dino.decode(bundled_photos()["macaw"].data).shape[:2]
-    uploader(at).upload("drawn.png", png(np.ones((height, width), bool)), "image/png").run()
+    uploader(at).upload("drawn.png", encode_png(np.ones((height, width), bool)), "image/png").run()
     assert at.dataframe
     at.sidebar.selectbox(key="photo").set_value("cat").run()
     assert not at.dataframe

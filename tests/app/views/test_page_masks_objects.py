@@ -8,13 +8,12 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers.app_cases import count_calls, open_page, start_afresh, text
+from helpers.app_cases import collect_downloads, command, count_calls, open_page, start_afresh, text
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import dino
 from app.state.selection import bundled_photos
-from app.ui import layout
 from dino.attention import photo
 from dino.masks.discovery import keys, methods
 from dino.masks.discovery.methods import MAX_PATCHES, METHODS
@@ -43,21 +42,11 @@ def forwards(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def offered(monkeypatch) -> dict:
-    """Collect what the page offers for download: file name → what makes its bytes."""
-    files: dict = {}
-    monkeypatch.setattr(
-        layout, "downloads", lambda *given: files.update({name: make for _, name, _, make in given})
-    )
-    return files
+    return collect_downloads(monkeypatch)
 
 
 def opened(**params: str) -> AppTest:
     return open_page("masks", **{"size": "224", **params})
-
-
-def command(at: AppTest) -> str:
-    (line,) = (code.value for code in at.code)
-    return line
 
 
 def mask_of(data: bytes) -> np.ndarray:
