@@ -10,7 +10,6 @@ again; old files may be deleted at any time.
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -28,7 +27,7 @@ from dino.features.embedding import PhotoFeatures, embed_folder, embed_probe_vie
 from dino.media.photo_folders import PhotoFolder
 from dino.model.backbone import Backbone
 from dino.system.distributed import World
-from dino.system.files import read_npz, write_atomically
+from dino.system.files import npz, read_npz, write_atomically
 
 # To be raised when the same settings come to mean other numbers.
 _VERSION = 3
@@ -128,10 +127,8 @@ class FeatureCache:
         arrays = compute()
         if not self.world.leads:
             return arrays
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, key=np.array(text), **arrays)
         try:
-            write_atomically(buffer.getvalue(), path)
+            write_atomically(npz({"key": text, **arrays}, compressed=False), path)
             _hide_from_git(self.folder)
         except (UserError, OSError) as error:
             self.say(f"{what}: not kept ({error})")

@@ -40,7 +40,8 @@ from dino.evaluation.summary.sections import build_sections
 from dino.features.cache import FeatureCache
 from dino.features.folder import files as features
 from dino.features.folder import jobs as embedding_jobs
-from dino.features.folder.store import PartStore, PhotoRow
+from dino.features.folder.preparation import PhotoRow
+from dino.features.folder.store import PartStore
 from dino.masks.coco import decode_outline, read_coco
 from dino.masks.reference import read_reference
 from dino.masks.settings import MaskSettings
@@ -267,7 +268,7 @@ def _embedding(folder: Path) -> dict[str, Door]:
         for n in range(3)
     ]
     out.mkdir()
-    features.write_features(out, rows, weights_sha256="ab" * 32, size=224, settings={})
+    features.write_features(out, rows, {"weights_sha256": "ab" * 32, "size": 224})
     part = PartStore(out / "parts").append(rows)
     told = {"status": "finished", "done": 3, "total": 3, "pid": 999_999, "start_time": "1"}
     _written(out / "progress.json", json.dumps(told))
