@@ -10,8 +10,9 @@ from app.cache import pictures
 from app.components.canvas.component import Panel
 from app.state.selection import Choice, Photo
 from dino.attention.photo import PatchFeatures
-from dino.features.correspondence import Matches, mutual_neighbours, unit
+from dino.features.correspondence import Matches, mutual_neighbours
 from dino.features.joint import foreground_mask
+from dino.features.neighbours import normalized
 from dino.media import draw
 from dino.model.backbone import Backbone
 from dino.system.files import content_id
@@ -27,7 +28,7 @@ def _picture(photo_sha256: str, width: int, _photo: Photo) -> bytes:
 
 @st.cache_data(max_entries=24, show_spinner=False)
 def _half(photo_sha256: str, backbone_sha256: str, size: int, _features: PatchFeatures) -> bytes:
-    return unit(_features.patches).astype("<f2").tobytes()
+    return normalized(_features.patches).astype("<f2").tobytes()
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

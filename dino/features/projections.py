@@ -72,7 +72,7 @@ class Projection:
     method: str
     parameters: dict[str, Any]
     seed: int
-    explained_variance: tuple[float, ...] | None
+    explained_variance: tuple[float, ...]
 
 
 def project(

@@ -48,13 +48,14 @@ from dino.masks.settings import MaskSettings
 from dino.media import archive, regions
 from dino.media.images import decode
 from dino.media.shards import open_shards
+from dino.media.video_reading import VideoLimits, probe, read_frames
+from dino.media.video_writing import write_mp4
 from dino.training.config import TrainConfig
 from dino.training.loop import fit
 from dino.training.probes.filmstrip import read_filmstrip
 from dino.training.runs import checkpoint
 from dino.training.runs.folder import read_run
 from dino.training.runs.listing import list_runs
-from dino.video import VideoLimits, probe, read_frames, write_mp4
 from dino.video.film import jobs as film_jobs
 from dino.video.film.making import read_result
 from dino.video.tracking import read_first_mask

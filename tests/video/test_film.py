@@ -21,8 +21,8 @@ from dino.errors import TooLargeError, UserError, VideoError
 from dino.media.geometry import Geometry
 from dino.media.label_maps import indexed_png, read_label_map
 from dino.media.regions import jaccard
-from dino.media.video_writing import moving_crop
-from dino.video import VideoLimits, probe, read_frames, write_mp4
+from dino.media.video_reading import VideoLimits, probe, read_frames
+from dino.media.video_writing import moving_crop, write_mp4
 from dino.video.film import AttentionStyle, make_film, read_first_mask
 from dino.video.film.attention import KeptMaps, attention_maps, draw_attention
 from dino.video.film.jobs import cancel, film_id, read_job, start

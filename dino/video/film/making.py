@@ -21,10 +21,11 @@ import numpy as np
 from dino.errors import UserError, VideoError
 from dino.media.draw import mark_random, shrink
 from dino.media.label_maps import indexed_png, label_overlay
+from dino.media.video_reading import VideoInfo, VideoLimits, probe, read_frames
+from dino.media.video_writing import write_gif, write_mp4
 from dino.model.backbone import Backbone
-from dino.system.files import parse_json, write_atomically, zip_files
+from dino.system.files import parse_json, write_atomically, write_error, zip_files
 from dino.system.signals import stop_on_signal
-from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_gif, write_mp4
 from dino.video.film.attention import (
     AttentionStyle,
     KeptMaps,
@@ -109,10 +110,7 @@ def make_film(
             reporter.end("failed", str(error) or type(error).__name__)
             if not isinstance(error, OSError):
                 raise
-            raise VideoError(
-                f"{out}: cannot be written ({error.strerror or error}); free space or choose another "
-                "folder"
-            ) from error
+            raise VideoError(str(write_error(out, error))) from error
         finally:
             _clear(out)
     result = FilmResult(False, reporter.now.done, fps, round(time.monotonic() - started, 2), tops)
