@@ -50,7 +50,7 @@ class PhotoFeatures:
 
     @property
     def cls(self) -> Tensor:
-        """Features [M,F] of the first view; the CLS tokens where `embed_folder` made them."""
+        """Take the features [M,F] of the first view; the CLS tokens where `embed_folder` made them."""
         return self.features[0]
 
     @classmethod

@@ -93,8 +93,8 @@ def embed_photos(
         known = store.rows()
         plan = make_plan(list_photos(root), known)
         _say_plan(plan, say)
-        done = len(plan.names) - len(plan.todo)
-        reporter = EmbeddingProgressWriter(out, done=done, total=len(plan.names), listener=progress)
+        total = len(plan.names)
+        reporter = EmbeddingProgressWriter(out, done=plan.num_known, total=total, listener=progress)
         try:
             reading = {"batch_size": batch_size, "workers": min(workers, len(plan.todo))}
             batches = _batches(backbone, plan, preparation, stop, **reading)
@@ -105,7 +105,7 @@ def embed_photos(
                 reporter.add_batch(len(batch), sum(bool(row.problem) for row in batch))
                 if stop[0]:
                     break
-            if len(rows) == len(plan.names):
+            if len(rows) == total:
                 readable = [rows[name] for name in plan.names if not rows[name].problem]
                 if not write_features(out, readable, settings):
                     say(NO_PARQUET)
@@ -164,7 +164,7 @@ def forward_batch(backbone: Backbone, photos: list[Prepared]) -> list[PhotoRow]:
 
 def _result(plan: Plan, rows: dict[str, PhotoRow], started: float) -> EmbedResult:
     found = [rows[name] for name in plan.names if name in rows]
-    known = len(plan.kept) + len(plan.again)
+    known = plan.num_known
     return EmbedResult(
         num_photos=sum(not row.problem for row in found),
         num_new=len(found) - known,
@@ -179,7 +179,7 @@ def _result(plan: Plan, rows: dict[str, PhotoRow], started: float) -> EmbedResul
 def _say_plan(plan: Plan, say: Callable[[str], None]) -> None:
     counts = {
         "to compute": len(plan.todo),
-        "known": len(plan.kept) + len(plan.again),
+        "known": plan.num_known,
         "gone": len(plan.removed),
     }
     words = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)

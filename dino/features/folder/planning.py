@@ -24,6 +24,11 @@ class Plan:
     removed: tuple[str, ...]
 
     @property
+    def num_known(self) -> int:
+        """Count the photos that need no network."""
+        return len(self.kept) + len(self.again)
+
+    @property
     def changes(self) -> bool:
         """Whether anything differs from what was known."""
         return bool(self.todo or self.again or self.removed)
