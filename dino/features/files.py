@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from dino.features.figures import joint_scatter, patch_scatter
 from dino.features.joint import JointPca, foreground_mask, joint_pca
 from dino.features.projections import Projection, pca_rgb
 from dino.media import draw
+from dino.media.geometry import Geometry
 from dino.model.backbone import Backbone
 from dino.system.files import File, npz
 
@@ -57,7 +58,8 @@ def joint_picture(
 ) -> np.ndarray:
     """Paint a photo's patches in the joint colours, uint8, of the photo's shape at most `width` px
     wide."""
-    return _spread_over_photo(colours, entry.features, width)
+    height, full = (entry.rgb if width is None else draw.shrink(entry.rgb, width)).shape[:2]
+    return _paint(colours, replace(entry.features.geometry, original=(height, full)))
 
 
 def joint_files(photos: Sequence[JointPhoto], *, random: bool = False) -> Iterator[File]:
@@ -203,14 +205,12 @@ def pca_picture(
     """Paint the first three principal components of the patches as red, green and blue over the
     photo's frame."""
     colours = pca_rgb(features.patches, features.geometry.grid)
-    picture = _spread_over_photo(colours, features, width)
+    geometry = features.geometry if width is None else draw.scaled(features.geometry, width)
+    picture = _paint(colours, geometry)
     return draw.mark_random(picture) if random else picture
 
 
-def _spread_over_photo(
-    colours: np.ndarray, features: PatchFeatures, width: int | None
-) -> np.ndarray:
-    """Give every pixel of the photo, at most `width` px wide, its patch's colour [h,w,3]: [H,W,3]."""
-    geometry = features.geometry if width is None else draw.scaled(features.geometry, width)
+def _paint(colours: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Give every pixel of a photo the colour of its patch: [h,w,3] to [H,W,3]."""
     planes = geometry.to_photo(np.moveaxis(colours, -1, 0))
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1))

@@ -122,12 +122,9 @@ def embed_photos(
 def _known_rows(plan: Plan, known: dict[str, PhotoRow], store: PartStore) -> dict[str, PhotoRow]:
     """Collect the rows that need no network, by name; those of touched or moved files are stored
     anew."""
-    kept = set(plan.kept)
     if plan.again:
         store.append(plan.again)
-    return {name: row for name, row in known.items() if name in kept} | {
-        row.name: row for row in plan.again
-    }
+    return {name: known[name] for name in plan.kept} | {row.name: row for row in plan.again}
 
 
 def _batches(
