@@ -107,7 +107,7 @@ def copy_detection(
 
 
 class _Descriptors:
-    """Reads folders' descriptors, each once, and remembers what could not be read."""
+    """Descriptors of folders, each read once, and the photos that could not be read."""
 
     def __init__(self, read: Callable[..., tuple[Tensor, list[int]]], size: int) -> None:
         self._read, self._size = read, size

@@ -81,7 +81,7 @@ def mutual_neighbours(
     """
     if keep is not None and keep < 1:
         raise UserError(f"got keep {keep}, expected 1 or more matches to keep")
-    ours, theirs = _numbers(first, first_kept), _numbers(second, second_kept)
+    ours, theirs = _rows_taking_part(first, first_kept), _rows_taking_part(second, second_kept)
     there, cosines = nearest_patches(first[ours], second[theirs])
     back, _ = nearest_patches(second[theirs], first[ours])
     mutual = np.flatnonzero(back[there] == np.arange(len(there)))
@@ -152,7 +152,7 @@ def _line_colour(number: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _numbers(features: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+def _rows_taking_part(features: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
     if kept is None:
         return np.arange(len(features))
     if kept.shape != features.shape[:1]:

@@ -55,10 +55,8 @@ def photo_scatter(
             name=label,
             marker={**marker, "size": size, "opacity": 0.85},
         )
-    axes = _axis_names(projection)
     shown = projection.method == "pca"  # elsewhere the numbers mean nothing
-    figure.update_xaxes(title=axes[0], zeroline=False, showticklabels=shown)
-    figure.update_yaxes(title=axes[1], zeroline=False, showticklabels=shown)
+    _name_axes(figure, _axis_names(projection), showticklabels=shown)
     return _with_layout(
         figure,
         title,
@@ -138,9 +136,7 @@ def joint_scatter(joint: JointPca, names: Sequence[str], *, title: str = "") -> 
             hovertemplate="patch row %{customdata[1]}, column %{customdata[2]}"
             "<extra>%{fullData.name}</extra>",
         )
-    axes = _component_names(joint.basis.explained_variance)
-    figure.update_xaxes(title=axes[0], zeroline=False)
-    figure.update_yaxes(title=axes[1], zeroline=False)
+    _name_axes(figure, _component_names(joint.basis.explained_variance))
     return _with_layout(figure, title, legend=_LEGEND)
 
 
@@ -190,9 +186,13 @@ def patch_scatter(
         scene["aspectmode"] = "data" if projection.method == "pca" else "cube"
         figure.update_layout(scene=scene)
     else:
-        figure.update_xaxes(title=axes[0], zeroline=False)
-        figure.update_yaxes(title=axes[1], zeroline=False)
+        _name_axes(figure, axes)
     return _with_layout(figure, title, showlegend=False)
+
+
+def _name_axes(figure: Any, names: Sequence[str], **look: Any) -> None:
+    figure.update_xaxes(title=names[0], zeroline=False, **look)
+    figure.update_yaxes(title=names[1], zeroline=False, **look)
 
 
 def _with_layout(figure: Any, title: str, **layout: Any) -> Any:

@@ -16,8 +16,10 @@ MAX_ZIP_BYTES = 2**30  # made in memory
 
 
 def choose_places(paths: Sequence[str], groups: Sequence[str]) -> dict[str, str]:
-    """Choose where each photo goes: its group's folder, sub-folders joined to one name (`a/1.png` → `a-1.png`);
-    where two would meet, the later ones are numbered."""
+    """Choose where each photo goes: its group's folder, sub-folders joined to one name.
+
+    `a/1.png` becomes `a-1.png`; where two would meet, the later ones are numbered.
+    """
     taken: set[str] = set()
     found = {}
     for path, group in zip(paths, groups, strict=True):
