@@ -12,8 +12,9 @@ from app.cache.pictures import KEYS
 from app.components.canvas.component import Panel
 from app.state.selection import Choice, Photo
 from dino.attention.photo import PatchFeatures
-from dino.features.correspondence import Matches, mutual_neighbours, unit
+from dino.features.correspondence import Matches, mutual_neighbours
 from dino.features.files import JointPhoto
+from dino.features.neighbours import normalized
 from dino.media import draw
 from dino.model.backbone import Backbone
 from dino.system.files import content_id
@@ -29,7 +30,7 @@ def _picture(photo: Photo) -> bytes:
 
 @st.cache_data(max_entries=24, show_spinner=False, hash_funcs=KEYS)
 def _half(choice: Choice, backbone: Backbone, _features: PatchFeatures) -> bytes:
-    return unit(_features.patches).astype("<f2").tobytes()
+    return normalized(_features.patches).astype("<f2").tobytes()
 
 
 @st.cache_data(max_entries=4, show_spinner=False, hash_funcs=KEYS)

@@ -21,11 +21,11 @@ from dino.attention.mass import attention_mask
 from dino.errors import UserError
 from dino.media import draw
 from dino.media.label_maps import indexed_png, resized_labels
-from dino.media.video_writing import moving_crop
+from dino.media.video_reading import VideoInfo, VideoLimits, probe, read_frames
+from dino.media.video_writing import moving_crop, write_mp4
 from dino.model.backbone import Backbone
 from dino.system.files import content_id, write_atomically
 from dino.system.folders import checkpoints_folder
-from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_mp4
 from dino.video.film import read_first_mask
 from dino.video.film.jobs import film_id, read_job
 

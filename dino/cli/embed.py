@@ -17,7 +17,7 @@ import typer
 from dino.cli import run
 
 if TYPE_CHECKING:
-    from dino.features.folder.progress import EmbeddingProgress
+    from dino.features.folder.jobs import EmbeddingProgress
 
 Fit = StrEnum("Fit", ["crop", "floor", "pad", "stretch"])
 

@@ -16,7 +16,7 @@ from dino.cli import run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dino.video.film.progress import FilmProgress
+    from dino.video.film.jobs import FilmProgress
 
 
 def film(

@@ -107,7 +107,7 @@ def copy_detection(
 
 
 class _Descriptors:
-    """Reads folders' descriptors, each once, and remembers what could not be read."""
+    """Descriptors of folders, each read once, and the photos that could not be read."""
 
     def __init__(self, read: Callable[..., tuple[Tensor, list[int]]], size: int) -> None:
         self._read, self._size = read, size
@@ -127,21 +127,21 @@ class _Descriptors:
         self, data: CopyData, kept: Sequence[int], seed: int
     ) -> dict[str, tuple[Tensor, list[int]]]:
         """Read by distortion descriptors [Q,F] and the place among the originals at `kept` of each."""
-        place = {row: at for at, row in enumerate(kept)}
+        copies: dict[str, tuple[Tensor, list[int]]] = {}  # with the rows of their originals
         if data.blocks is None:
-            names = tuple(DISTORTIONS)
             features, rows = self._read(
                 data.originals, SquareCopies(self._size), seed=seed, copies=digest()
             )
-            asking = [at for at, row in enumerate(rows) if row in place]
-            originals = [place[rows[at]] for at in asking]
-            return {name: (features[asking, n], originals) for n, name in enumerate(names)}
+            copies = {name: (features[:, n], rows) for n, name in enumerate(DISTORTIONS)}
+        else:
+            for name, block in data.blocks.items():
+                features, rows = self.of(block.photos)
+                copies[name] = features, [block.originals[row] for row in rows]
+        place = {row: at for at, row in enumerate(kept)}
         found = {}
-        for name, block in data.blocks.items():
-            features, rows = self.of(block.photos)
-            asking = [at for at, row in enumerate(rows) if block.originals[row] in place]
-            originals = [place[block.originals[rows[at]]] for at in asking]
-            found[name] = (features[asking], originals)
+        for name, (features, originals) in copies.items():
+            asking = [at for at, row in enumerate(originals) if row in place]
+            found[name] = features[asking], [place[originals[at]] for at in asking]
         return found
 
 

@@ -68,13 +68,13 @@ def open_copydays(
     root = Path(root)
     every = open_folder(root / "original")
     originals = every.subset(spread(len(every), limit))
-    if len({_base(path) for path in every.paths}) != len(every):
+    every_base = {_base(path) for path in every.paths}
+    if len(every_base) != len(every):
         raise UserError(
             f"{every.root} has several photos of one number; expected Copydays' names, such as 200000.jpg "
             "and 200100.jpg"
         )
     row_of = {_base(path): row for row, path in enumerate(originals.paths)}
-    every_base = {_base(path) for path in every.paths}
     folders = [root / "strong"]
     folders += [path for name in ("crops", "jpegqual") for path in _numbered(root / name)]
     blocks = {}
@@ -113,25 +113,19 @@ def open_photos(
     """
     every = open_folder(root)
     photos = every.subset(spread(len(every), limit))
+    layout = "photos, copies made of them"
     if distractors is not None:
-        return _with_others("photos, copies made of them", photos, None, distractors, whitening)
+        return _with_others(layout, photos, None, distractors, whitening)
     if len(photos) < 4:
         raise UserError(
             f"{root} has {len(photos)} photos and no distractors are given; expected 4 or more, half of "
             "which are held out as distractors, or --distractors FOLDER"
         )
-    rest = photos.subset(range(1, len(photos), 2))
-    words = f"every other photo of {root}, held out"
+    originals, rest = (photos.subset(range(start, len(photos), 2)) for start in (0, 1))
     learned = rest if whitening is None else open_folder(whitening)
-    return CopyData(
-        layout="photos, copies made of them",
-        originals=photos.subset(range(0, len(photos), 2)),
-        blocks=None,
-        distractors=rest,
-        whitening=learned,
-        distractors_are=words,
-        whitening_is=words if whitening is None else str(whitening),
-    )
+    words = f"every other photo of {root}, held out"
+    words_learned = words if whitening is None else str(whitening)
+    return CopyData(layout, originals, None, rest, learned, words, words_learned)
 
 
 def _with_others(
@@ -141,21 +135,17 @@ def _with_others(
     distractors: str | Path | None,
     whitening: str | Path | None,
 ) -> CopyData:
+    """Open the other folders; whitening is learned from the distractors where no photos are given."""
     others = None if distractors is None else open_folder(distractors)
     if others and (same := _resolved(others) & _resolved(originals)):
         raise UserError(
             f"{min(same)} is both an original and a distractor; name a folder of other photos"
         )
     learned = others if whitening is None else open_folder(whitening)
-    return CopyData(
-        layout=layout,
-        originals=originals,
-        blocks=blocks,
-        distractors=others,
-        whitening=learned,
-        distractors_are="none" if distractors is None else str(distractors),
-        whitening_is="none" if learned is None else str(learned.root),
+    words, words_learned = (
+        "none" if folder is None else str(folder.root) for folder in (others, learned)
     )
+    return CopyData(layout, originals, blocks, others, learned, words, words_learned)
 
 
 def _resolved(folder: PhotoFolder) -> set[Path]:

@@ -5,7 +5,7 @@
 
 Frames lie in JPEGImages/480p/<sequence>/00000.jpg, masks in Annotations/480p/<sequence>/00000.png.
 2017's masks are indices of several objects, where 255 is background, as its official evaluator has it;
-2016's are 0 and 255, one object. Which sequences belong to the set is said by ImageSets/<year>/val.txt, if it is there.
+2016's are 0 and 255, one object. ImageSets/<year>/val.txt, where there is one, lists the set's sequences.
 """
 
 from collections.abc import Sequence

@@ -83,28 +83,6 @@ def fit_whitening(features: Tensor, *, components: int | None = None) -> Whiteni
     return Whitening(mean, vectors[:, :num_kept] / values[:num_kept].sqrt())
 
 
-def embed_descriptors(
-    backbone: Backbone,
-    folder: PhotoFolder,
-    viewer: Viewer,
-    *,
-    size: int,
-    seed: int = 0,
-    **reading: Any,
-) -> tuple[Tensor, list[int]]:
-    """Compute descriptors [M,V,2D] float32 of V views of each photo, and the photos' rows; unreadable
-    ones are left out.
-
-    Args:
-        viewer, size, seed, reading: as in `dino.features.embedding.embed_paths`.
-    Raises:
-        TooLargeError: a size that does not fit into memory.
-    """
-    reading |= {"size": size, "seed": seed, "batch_size": _BATCH_PHOTOS}
-    width = 2 * backbone.embed_dim
-    return embed_paths(backbone, folder.paths, viewer, descriptors, width=width, **reading)
-
-
 def kept_descriptors(
     cache: FeatureCache,
     backbone: Backbone,
@@ -116,12 +94,18 @@ def kept_descriptors(
     copies: str = "",
     **reading: Any,
 ) -> tuple[Tensor, list[int]]:
-    """Give what `embed_descriptors` gives, from disk where it is there.
+    """Compute descriptors [M,V,2D] float32 of V views of each photo, and the photos' rows; unreadable
+    ones are left out. What was computed before comes from disk.
 
-    `copies` tells apart what viewers draw by `seed`; "" for one that draws nothing.
+    Args:
+        viewer, size, seed, reading: as in `dino.features.embedding.embed_paths`.
+        copies: tells apart what viewers draw by `seed`; "" for one that draws nothing.
+    Raises:
+        TooLargeError: a size that does not fit into memory.
     """
-    reading |= {"size": size, "seed": seed, "world": cache.world}
-    compute = partial(embed_descriptors, backbone, folder, viewer, **reading)
+    reading |= {"size": size, "seed": seed, "batch_size": _BATCH_PHOTOS, "world": cache.world}
+    reading["width"] = 2 * backbone.embed_dim
+    compute = partial(embed_paths, backbone, folder.paths, viewer, descriptors, **reading)
     key = {"kind": "copies", "size": size, "views": copies, "seed": seed if copies else None}
     what = f"{'copies' if copies else 'descriptors'} of {folder.root} by {backbone.name}"
     return cache.rows(backbone, folder, key, compute, what=what)

@@ -167,9 +167,6 @@ def _objects(
 ) -> Objects:
     """Stack what has a pixel that counts."""
     kept = [number for number, mask in enumerate(masks) if (mask & ~ignore).any()]
-    stacked = np.stack([masks[number] for number in kept]) if kept else None
-    return Objects(
-        np.zeros((0, *ignore.shape), bool) if stacked is None else stacked,
-        ignore,
-        tuple(given[number] for number in kept) if given else (),
-    )
+    stacked = np.array([masks[number] for number in kept], dtype=bool)
+    boxes = tuple(given[number] for number in kept) if given else ()
+    return Objects(stacked.reshape(-1, *ignore.shape), ignore, boxes)

@@ -118,7 +118,8 @@ def score_found(
     return FoundScores(
         best_mask=float(jaccards.max(axis=0).mean()) if len(jaccards) else 0.0,
         first_mask=float(jaccards[0].mean()) if len(jaccards) else 0.0,
-        is_located=bool(found.boxes) and _meets(photo_box(found, geometry), boxes),
+        is_located=bool(found.boxes)
+        and bool((box_ious(photo_box(found, geometry), boxes) > CORLOC_IOU).any()),
         iou=both / (objects + marked - both),
         accuracy=1 - wrong / everything,
         f_beta=float(f_measure(np.array(both), np.array(marked), objects)),
@@ -205,7 +206,3 @@ def mean_scores(method: str, photos: Sequence[FoundScores]) -> DiscoveryResult:
         max_f=float(np.mean(curves, axis=0).max()) if curves else None,
         num_found=mean("num_found"),
     )
-
-
-def _meets(box: tuple[float, float, float, float], boxes: np.ndarray) -> bool:
-    return bool((box_ious(box, boxes) > CORLOC_IOU).any())

@@ -40,7 +40,7 @@ class Published:
 
 def published_figures(task: str | None = None) -> tuple[Published, ...]:
     """List the figures of a task, or all of them; none where nobody published any."""
-    return tuple(figure for figure in _figures() if task in (None, figure.task))
+    return tuple(figure for figure in _read()[0] if task in (None, figure.task))
 
 
 def same_data(data: Mapping[str, Any], published: str) -> bool:
@@ -48,22 +48,13 @@ def same_data(data: Mapping[str, Any], published: str) -> bool:
 
     A count that the report lacks, or a data set of which no count is known, is no evidence: False.
     """
-    known = _datasets().get(published, {})
+    known = _read()[1].get(published, {})
     return bool(known) and all(data.get(name) == value for name, value in known.items())
 
 
 @cache
-def _document() -> dict[str, Any]:
+def _read() -> tuple[tuple[Published, ...], dict[str, dict[str, Any]]]:
+    """Read the figures, and what is counted in each data set."""
     text = (files("dino.evaluation") / "published.json").read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(text)
-    return document
-
-
-@cache
-def _figures() -> tuple[Published, ...]:
-    return tuple(Published(**row) for row in _document()["figures"])
-
-
-def _datasets() -> dict[str, dict[str, Any]]:
-    datasets: dict[str, dict[str, Any]] = _document()["datasets"]
-    return datasets
+    document = json.loads(text)
+    return tuple(Published(**row) for row in document["figures"]), document["datasets"]

@@ -15,9 +15,8 @@ from typing import Any
 
 import torch
 
-from dino.errors import UserError
 from dino.model.backbone import Backbone
-from dino.system.files import append_line, write_atomically
+from dino.system.files import append_line, write_atomically, write_error
 
 ReportRow = dict[str, Any]
 
@@ -95,32 +94,28 @@ def write_report(report: Report, folder: Path) -> None:
     try:
         append_line(folder / "history.jsonl", json.dumps(document))
     except OSError as error:
-        raise UserError(
-            f"{folder / 'history.jsonl'}: cannot be written ({error.strerror or error}); free space "
-            "or choose another folder"
-        ) from error
+        raise write_error(folder / "history.jsonl", error) from error
 
 
 def results_csv(*reports: Report) -> str:
     """Write a line a row, each beginning with what it belongs to; columns of all reports."""
-    lines = [line for report in reports for line in _csv_lines(report)]
+    lines = []
+    for report in reports:
+        common = {
+            "task": report.task,
+            "weights": report.weights["name"],
+            "weights_sha256": report.weights["sha256"],
+            "data": report.data["path"],
+            "num_images": report.data["num_images"],
+        }
+        made = {"seconds": report.seconds, "date": report.date}
+        lines += [common | row | made for row in report.rows]
     buffer = io.StringIO()
     columns = list(dict.fromkeys(name for line in lines for name in line))
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return buffer.getvalue()
-
-
-def _csv_lines(report: Report) -> list[ReportRow]:
-    common = {
-        "task": report.task,
-        "weights": report.weights["name"],
-        "weights_sha256": report.weights["sha256"],
-        "data": report.data["path"],
-        "num_images": report.data["num_images"],
-    }
-    return [common | row | {"seconds": report.seconds, "date": report.date} for row in report.rows]
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:

@@ -8,6 +8,7 @@ data = open_classes("database", "queries")      # the same classes in both
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -124,20 +125,22 @@ def open_classes(
     Raises:
         UserError: no photos, no classes, other classes among the queries, or only classes of one photo.
     """
-    folder = _spread(open_folder(database), limit)
+    folder = open_folder(database)
+    folder = folder.subset(spread(len(folder), limit))
     require_classes(folder, "a search by class")
     if queries is not None:
-        asking = _spread(open_folder(queries, classes=folder.classes), limit)
+        asking = open_folder(queries, classes=folder.classes)
+        asking = asking.subset(spread(len(asking), limit))
         have = set(folder.labels)
         return RetrievalData(
             layout="classes, queries of their own",
             database=PhotoSet.of(folder),
             queries=PhotoSet.of(asking),
             protocols={"class": same_class(folder.labels, asking.labels)},
-            lonely=_where(asking, [label not in have for label in asking.labels]),
+            lonely=tuple(compress(asking.paths, (label not in have for label in asking.labels))),
         )
     counts = Counter(folder.labels)
-    lonely = _where(folder, [counts[label] == 1 for label in folder.labels])
+    lonely = tuple(compress(folder.paths, (counts[label] == 1 for label in folder.labels)))
     if len(lonely) == len(folder):
         raise UserError(
             f"{folder.root} has one photo a class; expected two or more, so that one can find another"
@@ -156,14 +159,6 @@ def spread(count: int, limit: int | None) -> list[int]:
     if limit is None or limit >= count:
         return list(range(count))
     return [row * count // limit for row in range(limit)]
-
-
-def _spread(folder: PhotoFolder, limit: int | None) -> PhotoFolder:
-    return folder.subset(spread(len(folder), limit))
-
-
-def _where(folder: PhotoFolder, chosen: Sequence[bool]) -> tuple[Path, ...]:
-    return tuple(path for path, is_it in zip(folder.paths, chosen, strict=True) if is_it)
 
 
 def _ground_truths(root: Path) -> list[Path]:

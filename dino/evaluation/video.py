@@ -84,9 +84,7 @@ class VideoResult:
     @property
     def seconds_per_frame(self) -> float:
         """Average over all frames."""
-        seconds = sum(
-            sequence.seconds_per_frame * sequence.num_frames for sequence in self.sequences
-        )
+        seconds = sum(found.seconds_per_frame * found.num_frames for found in self.sequences)
         return seconds / self.num_frames
 
 

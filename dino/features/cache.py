@@ -9,8 +9,6 @@ and time of change of each) and the crop. Anything else in its place, or a damag
 again; old files may be deleted at any time.
 """
 
-import hashlib
-import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -28,7 +26,7 @@ from dino.features.embedding import PhotoFeatures, embed_folder, embed_probe_vie
 from dino.media.photo_folders import PhotoFolder
 from dino.model.backbone import Backbone
 from dino.system.distributed import World
-from dino.system.files import read_npz, write_atomically
+from dino.system.files import content_id, npz, read_npz, write_atomically
 
 # To be raised when the same settings come to mean other numbers.
 _VERSION = 3
@@ -118,7 +116,7 @@ class FeatureCache:
         if self.folder is None:
             return compute()
         text = json.dumps({"version": _VERSION, **key}, sort_keys=True)
-        path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
+        path = self.folder / f"{content_id(text.encode())[:32]}.npz"
         found = _read(path, text)
         # Machines need not share a disk: where one has no file, all compute.
         everywhere = self.world.gathered({self.world.rank: found is not None})
@@ -128,10 +126,8 @@ class FeatureCache:
         arrays = compute()
         if not self.world.leads:
             return arrays
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, key=np.array(text), **arrays)
         try:
-            write_atomically(buffer.getvalue(), path)
+            write_atomically(npz({"key": text, **arrays}, compressed=False), path)
             _hide_from_git(self.folder)
         except (UserError, OSError) as error:
             self.say(f"{what}: not kept ({error})")
@@ -140,12 +136,12 @@ class FeatureCache:
 
 def photos_digest(folder: PhotoFolder) -> str:
     """Hash path below the folder, size in bytes and time of change of each photo (sha256)."""
-    total = hashlib.sha256()
+    lines = []
     for path in folder.paths:
         status = path.stat()
         facts = (path.relative_to(folder.root).as_posix(), status.st_size, status.st_mtime_ns)
-        total.update(f"{json.dumps(facts)}\n".encode())
-    return total.hexdigest()
+        lines.append(f"{json.dumps(facts)}\n")
+    return content_id("".join(lines).encode())
 
 
 def _read(path: Path, text: str) -> Arrays | None:

@@ -12,12 +12,11 @@ _STARTS = 4
 
 @dataclass(frozen=True)
 class Clusters:
-    """`numbers` [M], 0 the largest cluster; `sizes` [k]; `centers` [k,D]; `examples` [k]: the row
-    nearest to each centre."""
+    """`numbers` [M], 0 the largest cluster; `sizes` [k]; `examples` [k]: the row nearest to each
+    centre."""
 
     numbers: np.ndarray
     sizes: tuple[int, ...]
-    centers: np.ndarray
     examples: tuple[int, ...]
 
 
@@ -45,4 +44,4 @@ def kmeans(features: np.ndarray, *, k: int = 10, seed: int = 0) -> Clusters:
     examples = [
         int(min(np.flatnonzero(numbers == n), key=far.__getitem__, default=0)) for n in range(k)
     ]
-    return Clusters(numbers, tuple(counts[order].tolist()), centers, tuple(examples))
+    return Clusters(numbers, tuple(counts[order].tolist()), tuple(examples))

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from dino.errors import UserError
+from dino.features.neighbours import normalized
 
 # Similarities held at once: 1,024 × 20,000 float32 are 80 MB.
 _CHUNK_ROWS = 1024
@@ -36,13 +37,7 @@ class Matches:
         return len(self.first)
 
 
-def unit(features: np.ndarray) -> np.ndarray:
-    """Bring features [N,D] to length 1, float32; zeros stay zeros."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return (features / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-
-
-def nearest(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest_patches(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find for each patch of `first` the nearest of `second`: its number [N] and the cosine [N].
 
     Args:
@@ -57,7 +52,7 @@ def nearest(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarr
         )
     if not len(first) or not len(second):
         raise UserError("there is no patch to compare; choose more of the photo")
-    a, b = unit(first), unit(second)
+    a, b = normalized(first), normalized(second)
     numbers, cosines = np.empty(len(a), dtype=np.int64), np.empty(len(a), dtype=np.float32)
     for start in range(0, len(a), _CHUNK_ROWS):
         rows = slice(start, start + _CHUNK_ROWS)
@@ -82,13 +77,13 @@ def mutual_neighbours(
         keep: how many of the best; None keeps all.
         first_kept [N], second_kept [M]: bool, patches that take part; None takes all.
     Raises:
-        UserError: as `nearest`, masks of another length, or `keep` below 1.
+        UserError: as `nearest_patches`, masks of another length, or `keep` below 1.
     """
     if keep is not None and keep < 1:
         raise UserError(f"got keep {keep}, expected 1 or more matches to keep")
-    ours, theirs = _numbers(first, first_kept), _numbers(second, second_kept)
-    there, cosines = nearest(first[ours], second[theirs])
-    back, _ = nearest(second[theirs], first[ours])
+    ours, theirs = _rows_taking_part(first, first_kept), _rows_taking_part(second, second_kept)
+    there, cosines = nearest_patches(first[ours], second[theirs])
+    back, _ = nearest_patches(second[theirs], first[ours])
     mutual = np.flatnonzero(back[there] == np.arange(len(there)))
     order = mutual[np.argsort(-cosines[mutual], kind="stable")][:keep]
     return Matches(ours[order], theirs[there[order]], cosines[order])
@@ -157,7 +152,7 @@ def _line_colour(number: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _numbers(features: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+def _rows_taking_part(features: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
     if kept is None:
         return np.arange(len(features))
     if kept.shape != features.shape[:1]:

@@ -50,7 +50,7 @@ class PhotoFeatures:
 
     @property
     def cls(self) -> Tensor:
-        """Features [M,F] of the first view; the CLS tokens where `embed_folder` made them."""
+        """Take the features [M,F] of the first view; the CLS tokens where `embed_folder` made them."""
         return self.features[0]
 
     @classmethod
@@ -208,10 +208,7 @@ def embed_folder(
 
 
 def embed_probe_views(
-    backbone: Backbone,
-    folder: PhotoFolder,
-    crop: CenterCrop,
-    **reading: Any,
+    backbone: Backbone, folder: PhotoFolder, crop: CenterCrop, **reading: Any
 ) -> PhotoFeatures:
     """Compute `probe_features` of every photo in a folder.
 
@@ -222,12 +219,7 @@ def embed_probe_views(
         TooLargeError: a batch of this size does not fit into memory.
     """
     features, rows = embed_paths(
-        backbone,
-        folder.paths,
-        crop,
-        probe_features,
-        size=crop.size,
-        **reading,
+        backbone, folder.paths, crop, probe_features, size=crop.size, **reading
     )
     return PhotoFeatures.of(folder, features.transpose(0, 1), rows)
 

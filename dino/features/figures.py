@@ -18,6 +18,8 @@ _GROUP_COLOURS = (
 )  # fmt: skip
 # Signs for photos in one plot, so that they are told apart without colour.
 _SIGNS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "pentagon")
+_LEGEND = {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0}
+_EDGE_COLOUR = "rgba(128,128,128,0.6)"
 
 
 def photo_scatter(
@@ -40,39 +42,30 @@ def photo_scatter(
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    common = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
     size = 8 if len(names) < 500 else 5
     for label, rows, marker in _point_groups(groups, dates, len(names)):
         points = projection.points[rows]
         figure.add_scattergl(
             x=points[:, 0],
             y=points[:, 1],
+            mode="markers",
             customdata=rows,
             text=[names[row] for row in rows],
+            hovertemplate="%{text}<extra></extra>",
             name=label,
             marker={**marker, "size": size, "opacity": 0.85},
-            **common,
         )
-    axes = axis_names(projection)
     shown = projection.method == "pca"  # elsewhere the numbers mean nothing
-    figure.update_xaxes(title=axes[0], zeroline=False, showticklabels=shown)
-    figure.update_yaxes(title=axes[1], zeroline=False, showticklabels=shown)
-    figure.update_layout(
-        title=title or None,
-        margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
-        legend={
-            "orientation": "h",
-            "y": 1.0,
-            "yanchor": "bottom",
-            "x": 0,
-            "itemsizing": "constant",
-        },
+    _name_axes(figure, _axis_names(projection), showticklabels=shown)
+    return _with_layout(
+        figure,
+        title,
+        legend={**_LEGEND, "itemsizing": "constant"},
         showlegend=groups is not None,
         dragmode="lasso",
         modebar={"orientation": "v"},  # beside the legend, not over it
         hoverdistance=12,
     )
-    return figure
 
 
 def _point_groups(
@@ -127,31 +120,24 @@ def joint_scatter(joint: JointPca, names: Sequence[str], *, title: str = "") -> 
     for number, name in enumerate(names):
         kept = joint.kept[number]
         rows, columns = np.nonzero(kept)
-        points, colours = joint.scores[number][kept.ravel()], joint.colours[number][kept]
+        points = joint.scores[number][kept.ravel()]
         figure.add_scattergl(
             x=points[:, 0],
             y=points[:, 1],
             mode="markers",
             name=name,
             marker={
-                "color": [f"rgb({r},{g},{b})" for r, g, b in colours],
+                "color": _css_colours(joint.colours[number][kept]),
                 "size": 7,
                 "symbol": _SIGNS[number % len(_SIGNS)],
-                "line": {"width": 0.5, "color": "rgba(128,128,128,0.6)"},
+                "line": {"width": 0.5, "color": _EDGE_COLOUR},
             },
             customdata=np.stack([np.full(len(rows), number), rows, columns], axis=-1),
             hovertemplate="patch row %{customdata[1]}, column %{customdata[2]}"
             "<extra>%{fullData.name}</extra>",
         )
-    shares = joint.basis.explained_variance
-    figure.update_xaxes(title=f"component 1 ({shares[0]:.0%} of variance)", zeroline=False)
-    figure.update_yaxes(title=f"component 2 ({shares[1]:.0%} of variance)", zeroline=False)
-    figure.update_layout(
-        title=title or None,
-        margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-    )
-    return figure
+    _name_axes(figure, _component_names(joint.basis.explained_variance))
+    return _with_layout(figure, title, legend=_LEGEND)
 
 
 def patch_scatter(
@@ -173,66 +159,59 @@ def patch_scatter(
     """
     import plotly.graph_objects as go
 
-    rows, columns = np.divmod(np.arange(len(projection.points)), grid[1])
-    solid = projection.points.shape[1] == 3
-    marker = {
-        "color": [f"rgb({r},{g},{b})" for r, g, b in colours],
-        "size": 3.5 if solid else 8,
-        "line": {"width": 0 if solid else 0.5, "color": "rgba(128,128,128,0.6)"},
-    }
-    common: dict[str, Any] = {
-        "mode": "markers",
-        "marker": marker,
-        # Lists: of an array, Plotly would give a selected point its place as an object of "0" and "1".
-        "customdata": np.stack([rows, columns], axis=-1).tolist(),
-        "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
-    }
-    points = projection.points
-    names = axis_names(projection)
-    if points.shape[1] == 3:
-        figure = go.Figure(go.Scatter3d(x=points[:, 0], y=points[:, 1], z=points[:, 2], **common))
-        axes = {
-            f"{axis}axis": {"title": {"text": name}}
-            for axis, name in zip("xyz", names, strict=True)
-        }
-        figure.update_layout(
-            scene={**axes, "aspectmode": "data" if projection.method == "pca" else "cube"}
+    points, axes = projection.points, _axis_names(projection)
+    solid = points.shape[1] == 3
+    # Lists: of an array, Plotly would give a selected point its place as an object of "0" and "1".
+    places = [list(divmod(patch, grid[1])) for patch in range(len(points))]
+
+    def trace(patches: Sequence[int], marker: dict[str, Any]) -> Any:
+        return (go.Scatter3d if solid else go.Scattergl)(
+            **dict(zip("xyz", points[list(patches)].T, strict=False)),
+            mode="markers",
+            marker=marker,
+            customdata=[places[patch] for patch in patches],
+            hovertemplate="patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
         )
-    else:
-        figure = go.Figure(go.Scattergl(x=points[:, 0], y=points[:, 1], **common))
-        figure.update_xaxes(title=names[0], zeroline=False)
-        figure.update_yaxes(title=names[1], zeroline=False)
+
+    edge = {"width": 0 if solid else 0.5, "color": _EDGE_COLOUR}
+    marker = {"color": _css_colours(colours), "size": 3.5 if solid else 8, "line": edge}
+    figure = go.Figure(trace(range(len(points)), marker))
     if len(lit):
-        figure.add_trace(_rings(points[list(lit)], [common["customdata"][patch] for patch in lit]))
-    figure.update_layout(
-        title=title or None,
-        margin={"l": 8, "r": 8, "t": 40 if title else 8, "b": 8},
-        showlegend=False,
-    )
-    return figure
+        ring = {"symbol": "circle-open", "color": LIT_COLOUR, "size": 7 if solid else 14}
+        figure.add_trace(trace(lit, {**ring, "line": {"width": 3}}))
+    if solid:
+        scene: dict[str, Any] = {
+            f"{axis}axis": {"title": {"text": name}} for axis, name in zip("xyz", axes, strict=True)
+        }
+        scene["aspectmode"] = "data" if projection.method == "pca" else "cube"
+        figure.update_layout(scene=scene)
+    else:
+        _name_axes(figure, axes)
+    return _with_layout(figure, title, showlegend=False)
 
 
-def _rings(points: np.ndarray, places: Sequence[list[int]]) -> Any:
-    """Draw rings around chosen patches, which say and give the same as the points below them."""
-    import plotly.graph_objects as go
-
-    look: dict[str, Any] = {
-        "mode": "markers",
-        "customdata": list(places),
-        "hovertemplate": "patch row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
-    }
-    ring = {"symbol": "circle-open", "color": LIT_COLOUR}
-    if points.shape[1] == 3:
-        x, y, z = points.T
-        return go.Scatter3d(x=x, y=y, z=z, marker={**ring, "size": 7, "line": {"width": 3}}, **look)
-    x, y = points.T
-    return go.Scattergl(x=x, y=y, marker={**ring, "size": 14, "line": {"width": 3}}, **look)
+def _name_axes(figure: Any, names: Sequence[str], **look: Any) -> None:
+    figure.update_xaxes(title=names[0], zeroline=False, **look)
+    figure.update_yaxes(title=names[1], zeroline=False, **look)
 
 
-def axis_names(projection: Projection) -> list[str]:
+def _with_layout(figure: Any, title: str, **layout: Any) -> Any:
+    margin = {"l": 8, "r": 8, "t": 40 if title else 8, "b": 8}
+    return figure.update_layout(title=title or None, margin=margin, **layout)
+
+
+def _css_colours(colours: np.ndarray) -> list[str]:
+    return [f"rgb({red},{green},{blue})" for red, green, blue in colours]
+
+
+def _axis_names(projection: Projection) -> list[str]:
     """Name the axes of a projection, with their share of the variance for PCA."""
-    dims = projection.points.shape[1]
-    if projection.method != "pca" or projection.explained_variance is None:
-        return [f"{projection.method} {axis + 1}" for axis in range(dims)]
-    shares = projection.explained_variance
-    return [f"component {axis + 1} ({shares[axis]:.0%} of variance)" for axis in range(dims)]
+    if projection.method == "pca":
+        return _component_names(projection.explained_variance)
+    return [f"{projection.method} {axis + 1}" for axis in range(projection.points.shape[1])]
+
+
+def _component_names(shares: Sequence[float]) -> list[str]:
+    return [
+        f"component {number} ({share:.0%} of variance)" for number, share in enumerate(shares, 1)
+    ]

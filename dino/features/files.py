@@ -13,6 +13,7 @@ from dino.features.figures import joint_scatter, patch_scatter
 from dino.features.joint import JointPca, foreground_mask, joint_pca
 from dino.features.projections import Projection, pca_rgb
 from dino.media import draw
+from dino.media.geometry import Geometry
 from dino.model.backbone import Backbone
 from dino.system.files import File, npz
 
@@ -58,8 +59,7 @@ def joint_picture(
     """Paint a photo's patches in the joint colours, uint8, of the photo's shape at most `width` px
     wide."""
     height, full = (entry.rgb if width is None else draw.shrink(entry.rgb, width)).shape[:2]
-    geometry = replace(entry.features.geometry, original=(height, full))
-    return np.ascontiguousarray(np.moveaxis(geometry.to_photo(np.moveaxis(colours, -1, 0)), 0, -1))
+    return _paint(colours, replace(entry.features.geometry, original=(height, full)))
 
 
 def joint_files(photos: Sequence[JointPhoto], *, random: bool = False) -> Iterator[File]:
@@ -76,14 +76,13 @@ def joint_files(photos: Sequence[JointPhoto], *, random: bool = False) -> Iterat
 def joint_sheet(photos: Sequence[JointPhoto], joint: JointPca, *, random: bool = False) -> bytes:
     """Draw a PNG of each photo above its patches in the joint colours."""
     columns = min(len(photos), 4)
+    painted = list(zip(photos, joint.colours, strict=True))
     tiles = []
     for start in range(0, len(photos), columns):
-        row = list(zip(photos, joint.colours, strict=True))[start : start + columns]
+        row = painted[start : start + columns]
         blank = [("", np.full((8, _TILE_PX, 3), 255, np.uint8))] * (columns - len(row))
         tiles += [(entry.name, draw.shrink(entry.rgb, _TILE_PX)) for entry, _ in row] + blank
-        tiles += [
-            ("", joint_picture(entry, colours, width=_TILE_PX)) for entry, colours in row
-        ] + blank
+        tiles += [("", joint_picture(*pair, width=_TILE_PX)) for pair in row] + blank
     title = f"One basis for {len(photos)} photos: equal colours are alike to the network"
     picture = draw.sheet(tiles, columns=columns, tile_px=_TILE_PX, title=title)
     return draw.encode_png(draw.mark_random(picture) if random else picture)
@@ -138,8 +137,9 @@ def points_csv(projection: Projection, features: PatchFeatures, colours: np.ndar
     """Write one line a patch: row, column, its box in photo px, mean colour, and its coordinates."""
     axes = ",".join("xyz"[: projection.points.shape[1]])
     lines = [f"{_PATCH_COLUMNS},red,green,blue,{axes}"]
-    cells = zip(_patch_cells(features), colours, projection.points, strict=True)
-    for patch, colour, point in cells:
+    for patch, colour, point in zip(
+        _patch_cells(features), colours, projection.points, strict=True
+    ):
         lines.append(f"{patch},{','.join(map(str, colour))},{_place(point)}")
     return ("\n".join(lines) + "\n").encode()
 
@@ -164,7 +164,7 @@ def projection_npz(projection: Projection, features: PatchFeatures) -> bytes:
             "method": projection.method,
             "parameters": json.dumps(projection.parameters),
             "seed": projection.seed,
-            "explained_variance": projection.explained_variance or (),
+            "explained_variance": projection.explained_variance,
             "features": features.patches,
             "grid": features.geometry.grid,
             "original_hw": features.geometry.original,
@@ -204,8 +204,13 @@ def pca_picture(
 ) -> np.ndarray:
     """Paint the first three principal components of the patches as red, green and blue over the
     photo's frame."""
-    geometry = features.geometry if width is None else draw.scaled(features.geometry, width)
     colours = pca_rgb(features.patches, features.geometry.grid)
-    planes = geometry.to_photo(np.moveaxis(colours, -1, 0))
-    picture = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+    geometry = features.geometry if width is None else draw.scaled(features.geometry, width)
+    picture = _paint(colours, geometry)
     return draw.mark_random(picture) if random else picture
+
+
+def _paint(colours: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Give every pixel of a photo the colour of its patch: [h,w,3] to [H,W,3]."""
+    planes = geometry.to_photo(np.moveaxis(colours, -1, 0))
+    return np.ascontiguousarray(np.moveaxis(planes, 0, -1))

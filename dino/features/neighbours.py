@@ -42,7 +42,7 @@ def normalized(features: np.ndarray) -> np.ndarray:
     if matrix.ndim != 2 or not np.isfinite(matrix).all():
         raise UserError(
             f"features have shape {list(matrix.shape)}; expected finite numbers [M, D], one row a "
-            "photo: read them with read_features"
+            "photo or patch: compute them again, or read them with read_features"
         )
     length = np.linalg.norm(matrix, axis=1, keepdims=True)
     return matrix / np.where(length > 0, length, 1)

@@ -16,7 +16,7 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.features import tsne_worker
-from dino.features.tsne_worker import Progress
+from dino.features.tsne_worker import OnShareDone
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +72,7 @@ class Projection:
     method: str
     parameters: dict[str, Any]
     seed: int
-    explained_variance: tuple[float, ...] | None
+    explained_variance: tuple[float, ...]
 
 
 def project(
@@ -82,7 +82,7 @@ def project(
     dims: int = 2,
     seed: int = 0,
     perplexity: float = 30,
-    progress: Progress | None = None,
+    progress: OnShareDone | None = None,
 ) -> Projection:
     """Project features to points in 2 or 3 dimensions.
 
@@ -183,7 +183,7 @@ def _fit(matrix: np.ndarray, dims: int, rounding: float) -> PcaBasis:
 
 
 def _tsne(
-    scores: np.ndarray, dims: int, seed: int, perplexity: float, progress: Progress | None
+    scores: np.ndarray, dims: int, seed: int, perplexity: float, progress: OnShareDone | None
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Compute points and parameters; `scores` float64 [M,K] in falling order of variance."""
     used = min(float(perplexity), max(1.0, (len(scores) - 1) / 3))

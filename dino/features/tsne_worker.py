@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-Progress = Callable[[float, str], None]
+# Called with the share done, 0 to 1, and what is being done.
+OnShareDone = Callable[[float, str], None]
 
 ITERATIONS = 1000
 # scikit-learn's threads add to one double in the order they come. Two can do so in one way only
@@ -79,7 +80,7 @@ def embed(
         return np.asarray(model.fit_transform(reduced), dtype=np.float32)
 
 
-def embed_in_child(reduced: np.ndarray, *, progress: Progress, **settings: Any) -> np.ndarray:
+def embed_in_child(reduced: np.ndarray, *, progress: OnShareDone, **settings: Any) -> np.ndarray:
     """Run `embed` in a process of its own: the same bits, with `progress` called as it goes on.
 
     Args:
@@ -123,7 +124,7 @@ def _send(process: subprocess.Popen[bytes], reduced: np.ndarray, settings: dict[
         pass  # it ended before it read; its exit code and its last line say why
 
 
-def _report(process: subprocess.Popen[bytes], progress: Progress) -> None:
+def _report(process: subprocess.Popen[bytes], progress: OnShareDone) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         match = _ITERATION.match(line.decode(errors="replace"))

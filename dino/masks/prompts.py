@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dino.errors import UserError
-from dino.features.correspondence import nearest, unit
+from dino.features.correspondence import nearest_patches
+from dino.features.neighbours import normalized
 
 Point = tuple[int, int, int]
 # (top, left, bottom, right) in patches, ends excluded.
@@ -91,21 +92,21 @@ def _choose_patches(
     """Choose one object's patches: their mask, and each patch's cosine to the nearest point, or to the mean
     of the mask, both [h,w]."""
     _check(features, grid, prompt, likeness)
-    vectors = unit(features)
+    vectors = normalized(features)
     on, off = (prompt.patches(sign, grid[1]) for sign in (1, -1))
     top, left, bottom, right = prompt.box or (0, 0, *grid)
     box = np.zeros(grid, dtype=bool)
     box[top:bottom, left:right] = True
     inside = box.ravel()
     if on:
-        near = nearest(vectors, vectors[on])[1]
+        near = nearest_patches(vectors, vectors[on])[1]
         low = near.min()
         kept = near >= low + likeness * (1 - low) - 1e-6  # rounding must not lose the point itself
     else:
         kept = _inside_of_box(vectors, inside)
-        near = (vectors @ unit(vectors[kept].mean(axis=0)[None]).T)[:, 0]
+        near = (vectors @ normalized(vectors[kept].mean(axis=0)[None]).T)[:, 0]
     if off:
-        kept = kept & (near > nearest(vectors, vectors[off])[1])
+        kept = kept & (near > nearest_patches(vectors, vectors[off])[1])
     return (kept & inside).reshape(grid), near.reshape(grid)
 
 
@@ -115,7 +116,7 @@ def _inside_of_box(vectors: NDArray[np.float32], inside: NDArray[np.bool_]) -> N
         return inside
     kept = inside
     for _ in range(_ROUNDS):
-        centres = unit(np.stack([vectors[kept].mean(axis=0), vectors[~kept].mean(axis=0)]))
+        centres = normalized(np.stack([vectors[kept].mean(axis=0), vectors[~kept].mean(axis=0)]))
         cosines = vectors @ centres.T
         found = inside & (cosines[:, 0] >= cosines[:, 1])
         if not found.any() or (found == kept).all():

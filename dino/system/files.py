@@ -193,19 +193,25 @@ def results_name(name: str, photo_sha256: str) -> str:
     return f"{plain.strip('.-')[:80] or 'photo'}-{photo_sha256[:8]}"
 
 
-def npz(arrays: dict[str, object]) -> bytes:
-    """Pack arrays, numbers and strings as the bytes of a compressed .npz."""
+def npz(arrays: Mapping[str, object], *, compressed: bool = True) -> bytes:
+    """Pack arrays, numbers and strings as the bytes of an .npz."""
     import numpy as np
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **{k: np.asarray(v) for k, v in arrays.items()})
+    save = np.savez_compressed if compressed else np.savez
+    save(buffer, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()})
     return buffer.getvalue()
 
 
-def zip_files(files: Iterable[File]) -> bytes:
-    """Pack files as the bytes of a ZIP with fixed times: the same content gives the same archive."""
+def zip_files(files: Iterable[File], *, compressed: bool = True) -> bytes:
+    """Pack files as the bytes of a ZIP with fixed times: the same content gives the same archive.
+
+    Args:
+        compressed: False puts files together that are packed already, such as photos.
+    """
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, content in files:
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
     return buffer.getvalue()

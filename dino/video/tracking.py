@@ -100,17 +100,15 @@ def track(
         UserError: labels of another size than the frames, or frames that change theirs.
         TooLargeError: more patches or memory than there is.
     """
-    size = network_size(first.shape, short_side=short_side, patch_size=backbone.patch_size)
+    frame = (first.shape[0], first.shape[1])
+    size = network_size(frame, short_side=short_side, patch_size=backbone.patch_size)
     _check_memory(backbone, size)
     grid = size[0] // backbone.patch_size, size[1] // backbone.patch_size
     patches = torch.from_numpy(resized_labels(first, grid).astype(np.int64))
-    tokens = (
-        _patch_tokens(backbone, rgb, size)
-        for rgb in _of_one_size(frames, (first.shape[0], first.shape[1]))
-    )
+    tokens = (_patch_tokens(backbone, rgb, size) for rgb in _of_one_size(frames, frame))
     yield first
     for found in propagate(tokens, patches, size=size, settings=settings):
-        yield resized_labels(found.labels.cpu().numpy(), (first.shape[0], first.shape[1]))
+        yield resized_labels(found.labels.cpu().numpy(), frame)
 
 
 def track_with_frames(

@@ -10,7 +10,8 @@ from helpers.chromium import IN_CHROMIUM, check_frame
 from helpers.video_cases import colored, scene
 from PIL import Image
 
-from dino.video import read_frames, write_mp4
+from dino.media.video_reading import read_frames
+from dino.media.video_writing import write_mp4
 
 pytestmark = IN_CHROMIUM
 

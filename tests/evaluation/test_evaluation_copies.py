@@ -12,7 +12,7 @@ import dino
 from dino.errors import UserError
 from dino.evaluation.copies import copy_detection
 from dino.evaluation.copies_data import is_copydays, open_copydays, open_photos
-from dino.evaluation.descriptors import descriptors, embed_descriptors, fit_whitening, gem
+from dino.evaluation.descriptors import descriptors, fit_whitening, gem, kept_descriptors
 from dino.evaluation.distortions import DISTORTIONS, Square, SquareCopies, copies, distort
 from dino.features.cache import FeatureCache
 from dino.media.photo_folders import open_folder
@@ -179,7 +179,9 @@ def test_directions_without_variance_are_left_out():
 
 def test_every_view_is_embedded_in_the_order_of_the_table(backbone, photos):
     folder = open_folder(photos)
-    found, rows = embed_descriptors(backbone, folder, SquareCopies(32), size=32, seed=5, workers=0)
+    found, rows = kept_descriptors(
+        FeatureCache(None), backbone, folder, SquareCopies(32), size=32, seed=5, workers=0
+    )
     assert rows == list(range(12))
     assert found.shape == (12, len(DISTORTIONS), 96)
     rgb = copies(folder.read(3), np.random.default_rng((5, 0, 3)))["strong"]

@@ -206,14 +206,14 @@ def test_followed_objects_beat_a_mask_kept_still(davis):
 
 
 def test_progress_counts_every_frame(davis):
-    told = []
+    calls = []
     video_segmentation(
         ColorBackbone(),
         open_davis(davis),
         short_side=64,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )
-    assert told == [(done, 12) for done in range(1, 13)]
+    assert calls == [(done, 12) for done in range(1, 13)]
 
 
 # The command line ------------------------------------------------------------------------------

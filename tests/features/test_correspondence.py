@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from dino.errors import UserError
-from dino.features.correspondence import Matches, matches_csv, mutual_neighbours, nearest
+from dino.features.correspondence import Matches, matches_csv, mutual_neighbours, nearest_patches
 
 
 def test_the_nearest_is_the_one_at_the_smallest_angle():
     first = np.array([[1.0, 0.0], [0.0, 2.0]])
     second = np.array([[1.0, 1.0], [0.0, 5.0], [3.0, 1.0]])
-    numbers, cosines = nearest(first, second)
+    numbers, cosines = nearest_patches(first, second)
     assert numbers.tolist() == [2, 1]
     np.testing.assert_allclose(cosines, [3 / np.sqrt(10), 1.0], rtol=1e-6)
 
@@ -63,9 +63,9 @@ def test_mutual_is_the_same_from_both_sides():
 def test_chunks_do_not_matter(monkeypatch):
     rng = np.random.default_rng(3)
     first, second = rng.normal(size=(25, 8)), rng.normal(size=(25, 8))
-    whole = nearest(first, second)
+    whole = nearest_patches(first, second)
     monkeypatch.setattr("dino.features.correspondence._CHUNK_ROWS", 4)
-    np.testing.assert_array_equal(nearest(first, second)[0], whole[0])
+    np.testing.assert_array_equal(nearest_patches(first, second)[0], whole[0])
 
 
 def test_the_table_names_rows_and_columns():

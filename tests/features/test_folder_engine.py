@@ -20,8 +20,9 @@ from dino.features.embedding import embed_folder
 from dino.features.folder import Preparation, embed_photos, engine, files, read_features
 from dino.features.folder.dates import photo_date
 from dino.features.folder.files import labels_of, read_thumbnails
-from dino.features.folder.progress import read_progress
-from dino.features.folder.store import PartStore, PhotoRow, only_writer
+from dino.features.folder.jobs import read_job
+from dino.features.folder.preparation import PhotoRow
+from dino.features.folder.store import PartStore, only_writer
 from dino.media.photo_folders import open_folder
 
 SMALL = Preparation(size=32)
@@ -53,7 +54,7 @@ def forwards(monkeypatch) -> list[list[str]]:
     real = engine.forward_batch
 
     def counted(network, batch):
-        made.append([photo.file.name for photo in batch])
+        made.append([row.name for row, _ in batch])
         return real(network, batch)
 
     monkeypatch.setattr(engine, "forward_batch", counted)
@@ -161,15 +162,20 @@ def test_interrupted_and_resumed_is_unbroken_bit_for_bit(
     assert first.stopped
     assert first.num_new == 8
     assert not (out / "features.npz").exists()
-    told = read_progress(out)
-    assert (told.status, told.done, told.total, told.unreadable) == ("stopped", 8, 11, 1)
+    progress = read_job(out).progress
+    assert (progress.status, progress.done, progress.total, progress.unreadable) == (
+        "stopped",
+        8,
+        11,
+        1,
+    )
 
     second = embed_photos(backbone, photos, out, **QUICK)
     assert (second.stopped, second.num_new, second.num_kept) == (False, 3, 8)
     assert [len(batch) for batch in forwards] == [4, 4, 3]  # nothing twice
     assert content(out) == content(tmp_path / "unbroken")
     assert [name for name, _ in second.unreadable] == ["cat/02.png"]
-    assert read_progress(out).status == "finished"
+    assert read_job(out).status == "finished"
 
 
 def test_a_crash_loses_the_batch_it_fell_in_and_no_more(
@@ -188,8 +194,8 @@ def test_a_crash_loses_the_batch_it_fell_in_and_no_more(
         patched.setattr(PartStore, "append", full)
         with pytest.raises(UserError, match="disk is full"):
             embed_photos(backbone, photos, out, **QUICK)
-    assert read_progress(out).status == "failed"
-    assert "disk is full" in read_progress(out).reason
+    assert read_job(out).status == "failed"
+    assert "disk is full" in read_job(out).reason
     embed_photos(backbone, photos, out, **QUICK)
     assert [len(batch) for batch in forwards] == [4, 4, 4, 3]
     assert content(out) == content(tmp_path / "unbroken")
@@ -209,8 +215,8 @@ def test_a_killed_process_leaves_what_it_had_done(small_weights, photos, tmp_pat
     words = [sys.executable, "-c", code, str(small_weights), str(photos), str(out)]
     killed = subprocess.run(words, cwd=Path(__file__).parents[2], check=False)
     assert killed.returncode == -signal.SIGKILL
-    told = read_progress(out)
-    assert (told.status, told.reason) == ("stopped", "its process ended without a word")
+    progress = read_job(out).progress
+    assert (progress.status, progress.reason) == ("stopped", "its process ended without a word")
     assert len(PartStore(out / "parts").rows()) == 4
     result = embed_photos(
         dino.load(small_weights, device="cpu", precision="fp32"), photos, out, **QUICK

@@ -11,8 +11,7 @@ import dino
 from dino.attention.photo import PatchFeatures, PhotoAttention
 from dino.errors import UserError
 from dino.features.files import joint_files, joint_photo, paint_jointly
-from dino.features.folder import joint_pca
-from dino.features.joint import foreground_mask
+from dino.features.joint import foreground_mask, joint_pca
 from dino.features.projections import fit_pca, pca_rgb
 from dino.media.geometry import Geometry
 

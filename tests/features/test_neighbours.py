@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from dino.errors import UserError
-from dino.features.folder import compare, folder_accuracy, kmeans, near_duplicates, nearest
+from dino.features.clusters import kmeans
+from dino.features.folder import compare, folder_accuracy
 from dino.features.folder.files import FolderFeatures
 from dino.features.knn import knn_accuracy, leave_one_out_accuracy
-from dino.features.neighbours import neighbour_rows
+from dino.features.neighbours import near_duplicates, nearest, neighbour_rows
 
 
 def at_angles(*degrees: float) -> np.ndarray:

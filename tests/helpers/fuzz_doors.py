@@ -40,20 +40,22 @@ from dino.evaluation.summary.sections import build_sections
 from dino.features.cache import FeatureCache
 from dino.features.folder import files as features
 from dino.features.folder import jobs as embedding_jobs
-from dino.features.folder.store import PartStore, PhotoRow
+from dino.features.folder.preparation import PhotoRow
+from dino.features.folder.store import PartStore
 from dino.masks.coco import decode_outline, read_coco
 from dino.masks.reference import read_reference
 from dino.masks.settings import MaskSettings
 from dino.media import archive, regions
 from dino.media.images import decode
 from dino.media.shards import open_shards
+from dino.media.video_reading import VideoLimits, probe, read_frames
+from dino.media.video_writing import write_mp4
 from dino.training.config import TrainConfig
 from dino.training.loop import fit
 from dino.training.probes.filmstrip import read_filmstrip
 from dino.training.runs import checkpoint
 from dino.training.runs.folder import read_run
 from dino.training.runs.listing import list_runs
-from dino.video import VideoLimits, probe, read_frames, write_mp4
 from dino.video.film import jobs as film_jobs
 from dino.video.film.making import read_result
 from dino.video.tracking import read_first_mask
@@ -267,7 +269,7 @@ def _embedding(folder: Path) -> dict[str, Door]:
         for n in range(3)
     ]
     out.mkdir()
-    features.write_features(out, rows, weights_sha256="ab" * 32, size=224, settings={})
+    features.write_features(out, rows, {"weights_sha256": "ab" * 32, "size": 224})
     part = PartStore(out / "parts").append(rows)
     progress = {"status": "finished", "done": 3, "total": 3, "pid": 999_999, "start_time": "1"}
     _written(out / "progress.json", json.dumps(progress))

@@ -15,7 +15,8 @@ from app.cache import video
 from app.state.selection import PHOTOS
 from app.state.uploads import uploaded
 from dino.media.images import MAX_PIXELS
-from dino.video import VideoLimits, write_mp4
+from dino.media.video_reading import VideoLimits
+from dino.media.video_writing import write_mp4
 
 PAGE, COMMAND = video.LIMITS, VideoLimits()
 CUT_SHORT = "ends within frame [0-9]+, so it is cut short; fetch it again"

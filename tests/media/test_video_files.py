@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from dino.errors import VideoError
-from dino.video import VideoLimits, probe, read_frames, write_gif, write_mp4
+from dino.media.video_reading import VideoLimits, probe, read_frames
+from dino.media.video_writing import write_gif, write_mp4
 
 COLORS = ((230, 30, 30), (30, 190, 40), (40, 60, 220), (200, 180, 90))
 

@@ -23,10 +23,10 @@ from helpers.video_cases import colored, scene
 
 from dino.errors import UserError
 from dino.evaluation.report import write_report
+from dino.media.video_writing import write_mp4
 from dino.training.loop import fit
 from dino.training.runs import checkpoint
 from dino.training.runs.folder import read_run
-from dino.video import write_mp4
 from dino.weights import ZOO
 from dino.weights.download import download
 

@@ -21,13 +21,12 @@ from dino.errors import TooLargeError, UserError, VideoError
 from dino.media.geometry import Geometry
 from dino.media.label_maps import indexed_png, read_label_map
 from dino.media.regions import jaccard
-from dino.media.video_writing import moving_crop
-from dino.video import VideoLimits, probe, read_frames, write_mp4
+from dino.media.video_reading import VideoLimits, probe, read_frames
+from dino.media.video_writing import moving_crop, write_mp4
 from dino.video.film import AttentionStyle, make_film, read_first_mask
 from dino.video.film.attention import KeptMaps, attention_maps, draw_attention
 from dino.video.film.jobs import cancel, film_id, read_job, start
 from dino.video.film.making import GIF_FRAMES, film_gif, masks_zip, read_result
-from dino.video.film.progress import read_progress
 from dino.video.tracking import as_labels, track_with_frames
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +108,7 @@ def test_an_attention_film_has_all_frames_and_leaves_no_scraps(clip, backbone, t
     assert names == {"film.mp4", "result.json", "progress.json", "preview.jpg"}
     assert read_result(tmp_path) == result
     assert {one.phase for one in seen} == {"looking", "drawing"}
-    last = read_progress(tmp_path)
+    last = read_job(tmp_path).progress
     assert (last.status, last.done, last.total) == ("finished", FRAMES, FRAMES)
     assert len(result.tops) == 1
 
@@ -201,7 +200,7 @@ def test_bad_input_is_one_sentence(clip, backbone, tmp_path):
         make_film(backbone, clip, tmp_path / "out", subject=scene(0), size=8)
     assert not (tmp_path / "out" / "film.mp4").exists()
     assert read_result(tmp_path / "out") is None
-    assert read_progress(tmp_path / "out").status == "failed"
+    assert read_job(tmp_path / "out").status == "failed"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +280,7 @@ def test_a_job_is_started_alone_and_cancelled(small_weights, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_job_that_ends_is_found_again_and_one_that_is_killed_is_told(
+def test_a_job_that_ends_is_found_again_and_one_that_is_killed_is_reported(
     clip, small_weights, tmp_path
 ):
     out = tmp_path / "films" / "one"

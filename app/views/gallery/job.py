@@ -8,7 +8,7 @@ from app.state.problems import attempt, show_error, show_kept
 from app.text import plain_text
 from app.ui.jobs import default_threads, progress_bar, watch
 from dino.features.folder import jobs
-from dino.features.folder.progress import EmbeddingProgress
+from dino.features.folder.jobs import EmbeddingProgress
 from dino.system.jobs import Job
 from dino.system.words import duration
 

@@ -16,8 +16,8 @@ from dino.model.backbone import Backbone
 from dino.system.jobs import Job
 from dino.system.words import duration
 from dino.video.film import jobs, making
+from dino.video.film.jobs import PREVIEW, FilmProgress
 from dino.video.film.making import FILM, MASKS, read_result
-from dino.video.film.progress import PREVIEW, FilmProgress
 
 _PROBLEM = "film_problem"
 

@@ -126,7 +126,7 @@ def _write(sequence: "VideoSequence", maps: "list[np.ndarray]", *, out: Path, ma
     """Write masks as official evaluators read them, and a video of them over the frames."""
     from dino.media import draw
     from dino.media.label_maps import indexed_png, label_overlay
-    from dino.video import write_mp4
+    from dino.media.video_writing import write_mp4
 
     masks = zip(sequence.frames, maps, strict=True)
     files = ((f"{frame.stem}.png", indexed_png(labels)) for frame, labels in masks)

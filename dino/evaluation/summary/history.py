@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from dino.errors import UserError
 from dino.evaluation.report import Report
@@ -106,19 +106,9 @@ def parse_report(text: str) -> Report:
 
 
 def _check(report: Report) -> None:
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "task": str,
-        "weights": dict,
-        "data": dict,
-        "settings": dict,
-        "rows": list,
-        "seconds": (int, float),
-        "threads": int,
-        "device": str,
-        "date": str,
-    }
-    for name, kind in kinds.items():
-        if not isinstance(getattr(report, name), kind):
+    for name, hint in get_type_hints(Report).items():
+        kind = get_origin(hint) or hint  # a whole number of seconds does too
+        if not isinstance(getattr(report, name), (int, float) if kind is float else kind):
             raise ValueError(f"{name} is {getattr(report, name)!r:.40}")
     if not report.rows or not all(isinstance(row, dict) for row in report.rows):
         raise ValueError("rows are no list of objects")
@@ -155,8 +145,7 @@ def describe_history(history: History) -> tuple[str, ...]:
         return ()
     first, last = (pick(map(_moment, history.reports)).strftime("%Y-%m-%d") for pick in (min, max))
     days = first if first == last else f"{first} to {last}"
-    lines = [f"{counted(len(history.reports), 'measurement')}, {days}."]
-    lines.append(_SOURCES)
+    lines = [f"{counted(len(history.reports), 'measurement')}, {days}.", _SOURCES]
     if history.num_older:
         older = counted(history.num_older, "earlier run")
         lines.append(f"{older} of the same measurements, which later ones replace, not shown.")

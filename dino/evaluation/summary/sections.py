@@ -208,13 +208,9 @@ def charts_of(
     bars = [
         _bars(metric, task, reports[0], ours, published) for metric in task.metrics if metric.drawn
     ]
-    curves: list[Chart] = [chart for chart in bars if chart]
-    for report in reports:
-        if name == "segmentation":
-            curves += mass_curves(report)
-        elif name == "ablation":
-            curves += ablation_curves(report)
-    return tuple(curves)
+    curves = {"segmentation": mass_curves, "ablation": ablation_curves}.get(name)
+    lines = [chart for report in reports for chart in curves(report)] if curves else []
+    return (*filter(None, bars), *lines)
 
 
 def _bars(
@@ -252,8 +248,8 @@ def _label(*words: str) -> str:
 
 def mass_curves(report: Report) -> list[Chart]:
     """Draw J of the best head and of the mean of heads over the share of mass, a colour a network."""
-    networks = list(
-        dict.fromkeys(str(row.get("network")) for row in report.rows if row.get("mass") is not None)
+    networks = dict.fromkeys(
+        str(row.get("network")) for row in report.rows if row.get("mass") is not None
     )
     series = []
     for colour, network in enumerate(networks):
@@ -288,7 +284,7 @@ def ablation_curves(report: Report) -> list[Chart]:
 
 
 def _by_variant(rows: Sequence[ReportRow], key: str) -> tuple[Series, ...]:
-    variants = list(dict.fromkeys(str(row.get("variant")) for row in rows))
+    variants = dict.fromkeys(str(row.get("variant")) for row in rows)
     found = []
     for colour, variant in enumerate(variants):
         mine = [row for row in rows if row.get("variant") == variant and row.get("part") == "curve"]

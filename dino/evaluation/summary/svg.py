@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from dino.evaluation.summary.contents import Bars, Chart, Lines
+from dino.evaluation.summary.contents import Bars, Chart, Lines, Series
 from dino.system.words import number
 
 # Made for a phone's width: there letters are about 10 px high, on a desk larger.
@@ -51,16 +51,16 @@ class Scale:
 
 def svg_chart(chart: Chart) -> str:
     """Draw a chart as an <svg> element, whose class is `chart`."""
-    body, height = _lines(chart) if isinstance(chart, Lines) else _bars(chart)
-    return _element(chart.title, chart.alt_text, "".join(body), height)
+    body, height = _draw(chart)
+    return _element(chart.title, chart.alt_text, body, height)
 
 
 def svg_file(charts: Sequence[Chart], title: str) -> str:
     """Draw charts one below the other, as a file of its own, on a white or a dark ground."""
     parts, y = [], 0.0
     for chart in charts:
-        body, height = _lines(chart) if isinstance(chart, Lines) else _bars(chart)
-        parts.append(f'<g transform="translate(0 {y:.0f})">{"".join(body)}</g>')
+        body, height = _draw(chart)
+        parts.append(f'<g transform="translate(0 {y:.0f})">{body}</g>')
         y += height + 12
     alt_text = "; ".join(f"{chart.title}: {chart.alt_text}" for chart in charts)
     ground = (
@@ -79,6 +79,12 @@ def _element(title: str, alt_text: str, body: str, height: float) -> str:
     )
 
 
+def _draw(chart: Chart) -> tuple[str, float]:
+    """Draw the elements of a chart, and its height."""
+    body, height = _lines(chart) if isinstance(chart, Lines) else _bars(chart)
+    return "".join(body), height
+
+
 def _lines(chart: Lines) -> tuple[list[str], float]:
     """Draw the elements of a chart of lines, and its height."""
     points = [point for series in chart.series for point in series.points]
@@ -95,14 +101,12 @@ def _lines(chart: Lines) -> tuple[list[str], float]:
         body.append(f'<path class="level" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
         body.append(_text(_LEFT + 3, y - 3, f"{name} {number(height)}"))
     for series in chart.series:
-        path = "L".join(f"{x_of(x):.1f} {y_of(y):.1f}" for x, y in series.points)
-        dashed = " dashed" if series.dashed else ""
-        body.append(
-            f'<path class="curve{dashed}" style="stroke:var({_css_colour(series.colour)})" d="M{path}"/>'
-        )
-        if len(series.points) == 1:
-            x, y = series.points[0]
-            body.append(_dot(x_of(x), y_of(y), series.colour))
+        points = [(x_of(x), y_of(y)) for x, y in series.points]
+        body.append(_curve(series, "L".join(f"{x:.1f} {y:.1f}" for x, y in points)))
+        if len(points) == 1:
+            x, y = points[0]
+            fill = _fill(series.colour)
+            body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" {fill}/>')
     bottom = _TOP + _PLOT_H
     body.append(_text(_WIDTH - _RIGHT, bottom + 28, chart.x, anchor="end"))
     legend, below = _legend(chart, bottom + _BOTTOM + 10)
@@ -116,14 +120,15 @@ def _legend(chart: Lines, y: float) -> tuple[list[str], float]:
         width = 28 + len(series.name) * _LETTER + 12
         if x > _LEFT and x + width > _WIDTH:
             x, y = float(_LEFT), y + _LEGEND_ROW
-        dashed = " dashed" if series.dashed else ""
-        body.append(
-            f'<path class="curve{dashed}" style="stroke:var({_css_colour(series.colour)})" '
-            f'd="M{x:.0f} {y - 4:.0f}h22"/>'
-        )
+        body.append(_curve(series, f"{x:.0f} {y - 4:.0f}h22"))
         body.append(_text(x + 28, y, series.name))
         x += width
     return body, y + 8
+
+
+def _curve(series: Series, path: str) -> str:
+    dashed = " dashed" if series.dashed else ""
+    return f'<path class="curve{dashed}" style="stroke:var({_css_colour(series.colour)})" d="M{path}"/>'
 
 
 def _grid(
@@ -149,15 +154,14 @@ def _bars(chart: Bars) -> tuple[list[str], float]:
         body.append(_text(_LABEL_W - 6, y + 14, _cut(bar.label), anchor="end", whole=bar.label))
         body.append(
             f'<rect x="{_LABEL_W}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 8}" rx="2" '
-            f'style="fill:var({_css_colour(0 if bar.colour == 0 else 4)})"/>'
+            f"{_fill(0 if bar.colour == 0 else 4)}/>"
         )
         body.append(_text(_LABEL_W + width + 5, y + 14, number(bar.value, chart.digits)))
     y = _TOP + len(chart.bars) * _ROW
     if len({bar.colour for bar in chart.bars}) > 1:
         y += 14
         for x, colour, name in ((_LABEL_W, 0, "ours"), (_LABEL_W + 70, 4, "published")):
-            fill = f'style="fill:var({_css_colour(colour)})"'
-            body.append(f'<rect x="{x}" y="{y - 9}" width="10" height="10" {fill}/>')
+            body.append(f'<rect x="{x}" y="{y - 9}" width="10" height="10" {_fill(colour)}/>')
             body.append(_text(x + 15, y, name))
     return body, y + 8.0
 
@@ -178,8 +182,8 @@ def _text(
     )
 
 
-def _dot(x: float, y: float, colour: int) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" style="fill:var({_css_colour(colour)})"/>'
+def _fill(colour: int) -> str:
+    return f'style="fill:var({_css_colour(colour)})"'
 
 
 def _css_colour(colour: int) -> str:

@@ -57,11 +57,20 @@ def _knn(report: Report) -> list[Figure]:
     return [Figure(f"k = {row.get('k')}{suffix}", {"top1": row.get("top1")}) for row in rows]
 
 
-def _linear(report: Report) -> list[Figure]:
-    return [
-        Figure(f"rate {row.get('rate')}", {"top1": row.get("top1")})
-        for row in report.rows
-        if row.get("chosen")
+def _figures_by_row(
+    name: str,
+    *,
+    what: Callable[[ReportRow], str],
+    keep: Callable[[ReportRow], bool] = lambda row: True,
+    as_percent: bool = False,
+) -> Callable[[Report], list[Figure]]:
+    """Make a figure of each row that is to be kept: its value of `name`."""
+
+    def value(row: ReportRow) -> float | None:
+        return _percent(row.get(name)) if as_percent else row.get(name)
+
+    return lambda report: [
+        Figure(what(row), {name: value(row)}) for row in report.rows if keep(row)
     ]
 
 
@@ -98,13 +107,13 @@ def _asked_masses(report: Report) -> list[ReportRow]:
     return [{key: row.get(key) for key in keys} for row in rows]
 
 
-def _ablation(report: Report) -> list[Figure]:
-    return [Figure(str(row.get("variant")), {"knn": row.get("knn")}) for row in final_rows(report)]
-
-
 def final_rows(report: Report) -> list[ReportRow]:
     """List the rows of an ablation that say what came of a variant; the others are its curves."""
-    return [row for row in report.rows if row.get("part") != "curve"]
+    return [row for row in report.rows if _is_final(row)]
+
+
+def _is_final(row: ReportRow) -> bool:
+    return row.get("part") != "curve"
 
 
 def _without_curves(report: Report) -> list[ReportRow]:
@@ -127,33 +136,8 @@ def _cost(report: Report) -> list[Figure]:
     ]
 
 
-def _video(report: Report) -> list[Figure]:
-    """Take the means over all objects; each object has a row too."""
-    return [
-        Figure(str(row.get("network")), {"j_and_f": _percent(row.get("j_and_f"))})
-        for row in report.rows
-        if row.get("object") is None
-    ]
-
-
-def _retrieval(report: Report) -> list[Figure]:
-    return [
-        Figure(_join(row.get("network"), row.get("protocol")), {"map": row.get("map")})
-        for row in report.rows
-    ]
-
-
-def _copies(report: Report) -> list[Figure]:
-    """Take the strongest distortions, as the paper has them, and all together; each has a row too."""
-    return [
-        Figure(_join(row.get("network"), row.get("distortion")), {"map": row.get("map")})
-        for row in report.rows
-        if row.get("distortion") in ("strong", "all")
-    ]
-
-
-def _join(*words: Any) -> str:
-    return ", ".join(str(word) for word in words if word)
+def _named(row: ReportRow, *names: str) -> str:
+    return ", ".join(str(row[name]) for name in names if row.get(name))
 
 
 def _percent(value: Any) -> float | None:
@@ -178,7 +162,11 @@ TASKS: dict[str, Task] = {
         "The share of photos whose class a linear classifier names, trained on features that stay "
         "as they are.",
         _TOP1,
-        _linear,
+        _figures_by_row(
+            "top1",
+            what=lambda row: f"rate {row.get('rate')}",
+            keep=lambda row: bool(row.get("chosen")),
+        ),
     ),
     "segmentation": Task(
         "Attention as masks",
@@ -198,26 +186,37 @@ TASKS: dict[str, Task] = {
         "How well masks of a video's first frame, carried along by likeness of patch features, "
         "cover the objects in later ones (J) and follow their outlines (F).",
         (Metric("j_and_f", "J&F, %", "%"),),
-        _video,
+        _figures_by_row(
+            "j_and_f",
+            what=lambda row: str(row.get("network")),
+            # The means over all objects; each object has a row too.
+            keep=lambda row: row.get("object") is None,
+            as_percent=True,
+        ),
     ),
     "retrieval": Task(
         "Retrieval of landmarks",
         "How early photos of the same landmark come when all photos are ordered by likeness to one.",
         (Metric("map", "mAP, %", "%"),),
-        _retrieval,
+        _figures_by_row("map", what=lambda row: _named(row, "network", "protocol")),
     ),
     "copies": Task(
         "Copy detection",
         "How early the original comes when all photos are ordered by likeness to a distorted copy.",
         (Metric("map", "mAP, %", "%"),),
-        _copies,
+        _figures_by_row(
+            "map",
+            what=lambda row: _named(row, "network", "distortion"),
+            # The strongest distortions, as the paper has them, and all together; each has a row too.
+            keep=lambda row: row.get("distortion") in ("strong", "all"),
+        ),
     ),
     "ablation": Task(
         "Ablation of the method",
         "What is left of the features when one part of DINO is taken away, all else equal: k-NN after "
         "short runs, and whether the teacher's outputs collapse.",
         (Metric("knn", "k-NN, %", "%"),),
-        _ablation,
+        _figures_by_row("knn", what=lambda row: str(row.get("variant")), keep=_is_final),
         _without_curves,
         caveat="not the same training",
     ),

@@ -10,19 +10,24 @@ is added later can differ there from what a run over everything would give.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 
 from dino.features.folder.files import NO_PARQUET, write_features
+from dino.features.folder.jobs import EmbeddingProgress, EmbeddingProgressWriter
 from dino.features.folder.planning import Plan, list_photos, make_plan
-from dino.features.folder.preparation import InputFormat, Preparation, Prepared, read_prepared
-from dino.features.folder.progress import EmbeddingProgress, EmbeddingProgressWriter
+from dino.features.folder.preparation import (
+    InputFormat,
+    PhotoRow,
+    Preparation,
+    Prepared,
+    read_prepared,
+)
 from dino.features.folder.store import (
     PartStore,
-    PhotoRow,
     find_photo_root,
     only_writer,
     read_or_create_settings,
@@ -88,8 +93,8 @@ def embed_photos(
         known = store.rows()
         plan = make_plan(list_photos(root), known)
         _say_plan(plan, say)
-        done = len(plan.names) - len(plan.todo)
-        reporter = EmbeddingProgressWriter(out, done=done, total=len(plan.names), listener=progress)
+        total = len(plan.names)
+        reporter = EmbeddingProgressWriter(out, done=plan.num_known, total=total, listener=progress)
         try:
             reading = {"batch_size": batch_size, "workers": min(workers, len(plan.todo))}
             batches = _batches(backbone, plan, preparation, stop, **reading)
@@ -100,8 +105,9 @@ def embed_photos(
                 reporter.add_batch(len(batch), sum(bool(row.problem) for row in batch))
                 if stop[0]:
                     break
-            if len(rows) == len(plan.names):
-                if not _write(out, plan, rows, settings):
+            if len(rows) == total:
+                readable = [rows[name] for name in plan.names if not rows[name].problem]
+                if not write_features(out, readable, settings):
                     say(NO_PARQUET)
                 if plan.changes or len(store) > 1:
                     store.replace(rows[name] for name in plan.names)  # without those that are gone
@@ -116,12 +122,9 @@ def embed_photos(
 def _known_rows(plan: Plan, known: dict[str, PhotoRow], store: PartStore) -> dict[str, PhotoRow]:
     """Collect the rows that need no network, by name; those of touched or moved files are stored
     anew."""
-    kept = set(plan.kept)
     if plan.again:
         store.append(plan.again)
-    return {name: row for name, row in known.items() if name in kept} | {
-        row.name: row for row in plan.again
-    }
+    return {name: known[name] for name in plan.kept} | {row.name: row for row in plan.again}
 
 
 def _batches(
@@ -129,16 +132,12 @@ def _batches(
     plan: Plan,
     preparation: Preparation,
     stop: list[bool],
-    *,
-    batch_size: int,
-    workers: int,
+    **reading: int,
 ) -> Iterator[list[PhotoRow]]:
-    """Compute rows of the photos to do, a batch at a time."""
-    wanted = InputFormat.of(backbone)
-    reading = {"batch_size": batch_size, "workers": workers}
+    """Compute rows of the photos to do, a batch at a time; `reading` goes to `read_prepared`."""
     try:
-        for prepared in read_prepared(plan.todo, preparation, wanted, **reading):
-            yield forward_batch(backbone, prepared)
+        for photos in read_prepared(plan.todo, preparation, InputFormat.of(backbone), **reading):
+            yield forward_batch(backbone, photos)
     except RuntimeError as error:
         if stop[0] and "worker" in str(error):  # SIGTERM to the whole group ended them first
             return
@@ -147,31 +146,22 @@ def _batches(
 
 def forward_batch(backbone: Backbone, photos: list[Prepared]) -> list[PhotoRow]:
     """Compute features of a batch, photos of one size together."""
-    features: dict[str, Any] = {}
-    shapes = dict.fromkeys(photo.image.shape for photo in photos if photo.image is not None)
-    for shape in shapes:
-        group = [p for p in photos if p.image is not None and p.image.shape == shape]
-        images = torch.stack([torch.from_numpy(photo.image) for photo in group])
-        tokens = backbone.tokens(images).cls.cpu().float().numpy()
-        features |= {photo.file.name: row for photo, row in zip(group, tokens, strict=True)}
-    return [
-        PhotoRow(
-            name=photo.file.name,
-            num_bytes=photo.file.num_bytes,
-            mtime_ns=photo.file.mtime_ns,
-            sha256=photo.sha256,
-            date=photo.date,
-            problem=photo.problem,
-            feature=features.get(photo.file.name),
-            thumbnail=photo.thumbnail,
-        )
-        for photo in photos
-    ]
+    rows = [row for row, _ in photos]
+    by_shape: dict[tuple[int, ...], dict[int, np.ndarray]] = {}
+    for place, (_, image) in enumerate(photos):
+        if image is not None:
+            by_shape.setdefault(image.shape, {})[place] = image
+    for images in by_shape.values():
+        batch = torch.from_numpy(np.stack(list(images.values())))
+        features = backbone.tokens(batch).cls.cpu().float().numpy()
+        for place, feature in zip(images, features, strict=True):
+            rows[place] = replace(rows[place], feature=feature)
+    return rows
 
 
 def _result(plan: Plan, rows: dict[str, PhotoRow], started: float) -> EmbedResult:
     found = [rows[name] for name in plan.names if name in rows]
-    known = len(plan.kept) + len(plan.again)
+    known = plan.num_known
     return EmbedResult(
         num_photos=sum(not row.problem for row in found),
         num_new=len(found) - known,
@@ -183,21 +173,10 @@ def _result(plan: Plan, rows: dict[str, PhotoRow], started: float) -> EmbedResul
     )
 
 
-def _write(out: Path, plan: Plan, rows: dict[str, PhotoRow], settings: dict[str, Any]) -> bool:
-    """Write the results; False where pyarrow is missing for one of them."""
-    return write_features(
-        out,
-        [rows[name] for name in plan.names if not rows[name].problem],
-        weights_sha256=settings["weights_sha256"],
-        size=settings["size"],
-        settings=settings,
-    )
-
-
 def _say_plan(plan: Plan, say: Callable[[str], None]) -> None:
     counts = {
         "to compute": len(plan.todo),
-        "known": len(plan.kept) + len(plan.again),
+        "known": plan.num_known,
         "gone": len(plan.removed),
     }
     words = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from dino.errors import UserError
-from dino.features.folder.store import PhotoRow
-from dino.system.files import read_npz, write_atomically
+from dino.features.folder.preparation import PhotoRow
+from dino.system.files import npz, read_npz, write_atomically
 
 FEATURES, PARQUET, THUMBNAILS = "features.npz", "features.parquet", "thumbnails.npz"
 NO_PARQUET = (
@@ -67,31 +67,38 @@ def is_split(paths: Sequence[str]) -> bool:
     return len(tops) > 1 and tops <= _SPLITS and all(len(part) > 2 for part in parts)
 
 
-def write_features(
-    out: Path, rows: Sequence[PhotoRow], *, weights_sha256: str, size: int, settings: dict[str, Any]
-) -> bool:
-    """Write the three files for readable photos; False where pyarrow is missing for the parquet."""
+def write_features(out: Path, rows: Sequence[PhotoRow], settings: dict[str, Any]) -> bool:
+    """Write the three files for readable photos; False where pyarrow is missing for the parquet.
+
+    Args:
+        settings: what the features were made with, `weights_sha256` and `size` among them.
+    """
     found = [row.feature for row in rows if row.feature is not None]
     features = np.stack(found) if found else np.empty((0, 0), np.float32)
     paths = [row.name for row in rows]
     labels, sha256 = labels_of(paths), [row.sha256 for row in rows]
     dates = np.array([row.date and row.date.when for row in rows], dtype="datetime64[s]")
     dated_by = [row.date.source if row.date else "" for row in rows]
-    _write_npz(
-        out / FEATURES,
-        features=features,
-        paths=np.array(paths, dtype=str),
-        labels=np.array(labels, dtype=str),
-        sha256=np.array(sha256, dtype=str),
-        dates=dates,
-        dated_by=np.array(dated_by, dtype=str),
-        weights_sha256=np.array(weights_sha256),
-        size=np.array(size),
-        settings=np.array(json.dumps(settings)),
-    )
-    ends = np.cumsum([len(row.thumbnail) for row in rows], dtype=np.int64)
-    jpegs = np.frombuffer(b"".join(row.thumbnail for row in rows), dtype=np.uint8)
-    _write_npz(out / THUMBNAILS, jpegs=jpegs, ends=ends, paths=np.array(paths, dtype=str))
+    about = {
+        "weights_sha256": settings["weights_sha256"],
+        "size": settings["size"],
+        "settings": json.dumps(settings),
+    }
+    arrays = {
+        "features": features,
+        "paths": np.array(paths, dtype=str),
+        "labels": np.array(labels, dtype=str),
+        "sha256": np.array(sha256, dtype=str),
+        "dates": dates,
+        "dated_by": np.array(dated_by, dtype=str),
+    }
+    write_atomically(npz(arrays | about, compressed=False), out / FEATURES)
+    thumbnails = {
+        "jpegs": np.frombuffer(b"".join(row.thumbnail for row in rows), dtype=np.uint8),
+        "ends": np.cumsum([len(row.thumbnail) for row in rows], dtype=np.int64),
+        "paths": arrays["paths"],
+    }
+    write_atomically(npz(thumbnails, compressed=False), out / THUMBNAILS)
     columns = {
         "path": paths,
         "label": labels,
@@ -99,11 +106,7 @@ def write_features(
         "date": dates,
         "dated_by": dated_by,
     }
-    metadata = {
-        "weights_sha256": weights_sha256,
-        "size": str(size),
-        "settings": json.dumps(settings),
-    }
+    metadata = {name: str(value) for name, value in about.items()}
     return _write_parquet(out / PARQUET, features, columns, metadata)
 
 
@@ -146,12 +149,6 @@ def read_thumbnails(out: Path) -> list[bytes]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{out / THUMBNAILS} cannot be read ({error}); embed again") from error
     return [jpegs[start:end] for start, end in pairwise(ends)]
-
-
-def _write_npz(path: Path, **arrays: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomically(buffer.getvalue(), path)
 
 
 def _write_parquet(

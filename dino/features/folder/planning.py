@@ -7,8 +7,7 @@ from pathlib import Path
 
 from dino.errors import UserError
 from dino.features.folder.dates import file_date
-from dino.features.folder.preparation import PhotoFile
-from dino.features.folder.store import PhotoRow
+from dino.features.folder.preparation import PhotoFile, PhotoRow
 from dino.media.images import find_images
 from dino.system.files import hash_file
 
@@ -23,6 +22,11 @@ class Plan:
     kept: tuple[str, ...]
     again: tuple[PhotoRow, ...]
     removed: tuple[str, ...]
+
+    @property
+    def num_known(self) -> int:
+        """Count the photos that need no network."""
+        return len(self.kept) + len(self.again)
 
     @property
     def changes(self) -> bool:

@@ -5,16 +5,13 @@ The default is the paper's k-NN evaluation: short side to `size` · 256/224 px (
 middle `size` × `size`, so that all photos have one size and any number of them makes a batch.
 """
 
-import hashlib
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from dino.errors import ImageError, UserError
 from dino.features.data import center_crop, read_in_workers, whole_patches
@@ -23,6 +20,7 @@ from dino.media.draw import encode_jpeg
 from dino.media.images import decode
 from dino.media.preprocessing import FITS, normalize_images, preprocess
 from dino.model.backbone import Backbone
+from dino.system.files import content_id
 
 CROP = "crop"
 THUMBNAIL_PX = 96
@@ -72,12 +70,7 @@ class Preparation:
     def image(self, rgb: np.ndarray, wanted: InputFormat) -> np.ndarray:
         """Turn uint8 [H,W,3] into float32 [3,h,w], normalised, of whole patches."""
         if self.fit != CROP:
-            options: dict[str, Any] = {
-                "patch_size": wanted.patch_size,
-                "mean": wanted.mean,
-                "std": wanted.std,
-            }
-            return preprocess(rgb, size=self.size, fit=self.fit, **options)[0][0].numpy()
+            return preprocess(rgb, size=self.size, fit=self.fit, **asdict(wanted))[0][0].numpy()
         side = whole_patches(self.size, wanted.patch_size)
         crop = center_crop(rgb, size=side, resize=self.resize)
         image = torch.from_numpy(crop).permute(2, 0, 1)
@@ -95,33 +88,39 @@ class PhotoFile:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A photo ready for the network, `image` float32 [3,h,w] and `thumbnail` JPEG bytes; or the
-    `problem` with it, in a sentence."""
+class PhotoRow:
+    """A photo that was read: its file, its content, `feature` [D] float32 and `thumbnail` (JPEG);
+    or the `problem` that left both out, in a sentence."""
 
-    file: PhotoFile
+    name: str
+    num_bytes: int
+    mtime_ns: int
     sha256: str = ""
     date: PhotoDate | None = None
-    image: np.ndarray | None = None
-    thumbnail: bytes = b""
     problem: str = ""
+    feature: np.ndarray | None = field(default=None, repr=False)
+    thumbnail: bytes = field(default=b"", repr=False)
+
+
+# A photo's row, its feature still missing, and the network's input float32 [3,h,w], if it can be read.
+Prepared = tuple[PhotoRow, np.ndarray | None]
 
 
 def prepare(file: PhotoFile, preparation: Preparation, wanted: InputFormat) -> Prepared:
-    """Read one photo; what is wrong with it stands in its `problem` and is not raised."""
-    sha256 = ""
+    """Read one photo; what is wrong with it stands in its row's `problem` and is not raised."""
+    row = PhotoRow(file.name, file.num_bytes, file.mtime_ns)
     try:
         data = file.path.read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
+        row = replace(row, sha256=content_id(data))
         rgb = decode(data)
         image = preparation.image(rgb, wanted)
     except ImageError as error:
-        return Prepared(file, sha256, problem=str(error))
+        return replace(row, problem=str(error)), None
     except OSError as error:
-        return Prepared(file, sha256, problem=f"it cannot be read ({error.strerror or error})")
-    small = Image.fromarray(center_crop(rgb, size=THUMBNAIL_PX, resize=THUMBNAIL_PX))
-    jpeg = encode_jpeg(np.asarray(small), quality=_THUMBNAIL_QUALITY)
-    return Prepared(file, sha256, photo_date(data, file.mtime_ns / 1e9), image, jpeg)
+        return replace(row, problem=f"it cannot be read ({error.strerror or error})"), None
+    small = center_crop(rgb, size=THUMBNAIL_PX, resize=THUMBNAIL_PX)
+    jpeg = encode_jpeg(small, quality=_THUMBNAIL_QUALITY)
+    return replace(row, date=photo_date(data, file.mtime_ns / 1e9), thumbnail=jpeg), image
 
 
 def read_prepared(

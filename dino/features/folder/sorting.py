@@ -4,21 +4,21 @@ changed.
 copy_sorted("photos", choose_places(paths, groups), "photos-sorted")       # photos-sorted/cluster-0/…
 """
 
-import io
 import shutil
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dino.errors import UserError
-from dino.system.files import make_folder_atomically
+from dino.system.files import make_folder_atomically, zip_files
 
 MAX_ZIP_BYTES = 2**30  # made in memory
 
 
 def choose_places(paths: Sequence[str], groups: Sequence[str]) -> dict[str, str]:
-    """Choose where each photo goes: its group's folder, sub-folders joined to one name (`a/1.png` → `a-1.png`);
-    where two would meet, the later ones are numbered."""
+    """Choose where each photo goes: its group's folder, sub-folders joined to one name.
+
+    `a/1.png` becomes `a-1.png`; where two would meet, the later ones are numbered.
+    """
     taken: set[str] = set()
     found = {}
     for path, group in zip(paths, groups, strict=True):
@@ -70,12 +70,8 @@ def zip_sorted(root: str | Path, wanted: Mapping[str, str]) -> bytes:
             f"the photos have {total / 2**30:.1f} GB and a ZIP takes {MAX_ZIP_BYTES / 2**30:.0f} GB; "
             "choose fewer, or copy them on the server"
         )
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for path, place in there.items():
-            entry = zipfile.ZipInfo(place, (1980, 1, 1, 0, 0, 0))
-            archive.writestr(entry, (root / path).read_bytes())
-    return buffer.getvalue()
+    files = ((place, (root / path).read_bytes()) for path, place in there.items())
+    return zip_files(files, compressed=False)
 
 
 def _copy(source: Path, place: Path) -> bool:

@@ -2,17 +2,17 @@
 
 OUT/{settings.json, .lock, photos-<sha256 of the ZIP>/, parts/}
 
-Parts are each whole or not there, and never changed. A part is one batch: OUT/parts/00000017.npz. Of two that hold one photo the later one holds, so
-that an interrupted run loses one batch at most, and a repeated one adds only what is new.
+A part is one batch, OUT/parts/00000017.npz: whole or not there, and never changed. Of two that hold one
+photo the later one counts, so that an interrupted run loses one batch at most, and a repeated one adds
+only what is new.
 """
 
-import io
 import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,29 +22,14 @@ import numpy as np
 from dino.errors import UserError
 from dino.features.data import whole_patches
 from dino.features.folder.dates import PhotoDate
-from dino.features.folder.preparation import CROP, Preparation
+from dino.features.folder.preparation import CROP, PhotoRow, Preparation
 from dino.media.archive import unpack_photos
 from dino.model.backbone import Backbone
-from dino.system.files import hash_file, parse_json, read_json, read_npz, write_atomically
+from dino.system.files import hash_file, npz, parse_json, read_json, read_npz, write_atomically
 
 SETTINGS = "settings.json"
 # To be raised when the same settings come to mean other numbers.
 _VERSION = 3
-
-
-@dataclass(frozen=True)
-class PhotoRow:
-    """A photo that was read: its file, its content, `feature` [D] float32 and `thumbnail` (JPEG);
-    or the `problem` that left both out."""
-
-    name: str
-    num_bytes: int
-    mtime_ns: int
-    sha256: str
-    date: PhotoDate | None = None
-    problem: str = ""
-    feature: np.ndarray | None = field(default=None, repr=False)
-    thumbnail: bytes = field(default=b"", repr=False)
 
 
 class PartStore:
@@ -102,15 +87,12 @@ def _packed(rows: Sequence[PhotoRow]) -> bytes:
         for row in rows
     ]
     features = [row.feature for row in rows if row.feature is not None]
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        allow_pickle=False,
-        rows=np.frombuffer(json.dumps(entries).encode(), dtype=np.uint8),
-        features=np.stack(features) if features else np.empty((0, 0), np.float32),
-        thumbnails=np.frombuffer(b"".join(row.thumbnail for row in rows), dtype=np.uint8),
-    )
-    return buffer.getvalue()
+    arrays = {
+        "rows": np.frombuffer(json.dumps(entries).encode(), dtype=np.uint8),
+        "features": np.stack(features) if features else np.empty((0, 0), np.float32),
+        "thumbnails": np.frombuffer(b"".join(row.thumbnail for row in rows), dtype=np.uint8),
+    }
+    return npz(arrays, compressed=False)
 
 
 def _unpacked(path: Path) -> list[PhotoRow]:
@@ -183,7 +165,7 @@ def read_or_create_settings(
     if before is not None and before != settings:
         changed = [name for name in settings if before.get(name) != settings[name]]
         words = ", ".join(
-            f"{n} {before.get(n)!s:.12} instead of {settings[n]!s:.12}" for n in changed
+            f"{name} {before.get(name)!s:.12} instead of {settings[name]!s:.12}" for name in changed
         )
         raise UserError(
             f"{out} holds features made with {words}; give another --out, or delete that folder"

@@ -6,12 +6,10 @@ result.json is written last: where it is, the rest is whole. Frames are read, at
 written one at a time, whatever the length.
 """
 
-import io
 import json
 import shutil
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,10 +21,11 @@ import numpy as np
 from dino.errors import UserError, VideoError
 from dino.media.draw import mark_random, shrink
 from dino.media.label_maps import indexed_png, label_overlay
+from dino.media.video_reading import VideoInfo, VideoLimits, probe, read_frames
+from dino.media.video_writing import write_gif, write_mp4
 from dino.model.backbone import Backbone
-from dino.system.files import parse_json, write_atomically
+from dino.system.files import parse_json, write_atomically, write_error, zip_files
 from dino.system.signals import stop_on_signal
-from dino.video import VideoInfo, VideoLimits, probe, read_frames, write_gif, write_mp4
 from dino.video.film.attention import (
     AttentionStyle,
     KeptMaps,
@@ -35,10 +34,10 @@ from dino.video.film.attention import (
     draw_attention,
     map_frames,
 )
-from dino.video.film.progress import FilmProgress, FilmProgressWriter
+from dino.video.film.jobs import RESULT, FilmProgress, FilmProgressWriter
 from dino.video.tracking import track_with_frames
 
-FILM, MASKS, RESULT = "film.mp4", "masks", "result.json"
+FILM, MASKS = "film.mp4", "masks"
 # What there is only while a film is made.
 _MAPS, _NEW_MASKS = ".maps", ".masks"
 # Films are no wider: a browser shows them smaller, and encoding grows with the pixels.
@@ -111,10 +110,7 @@ def make_film(
             reporter.end("failed", str(error) or type(error).__name__)
             if not isinstance(error, OSError):
                 raise
-            raise VideoError(
-                f"{out}: cannot be written ({error.strerror or error}); free space or choose another "
-                "folder"
-            ) from error
+            raise VideoError(str(write_error(out, error))) from error
         finally:
             _clear(out)
     result = FilmResult(False, reporter.now.done, fps, round(time.monotonic() - started, 2), tops)
@@ -268,8 +264,5 @@ def film_gif(out: Path) -> bytes:
 def masks_zip(out: Path) -> bytes:
     """Pack the masks, one indexed PNG a frame, into a ZIP; PNGs are packed already, so they are
     only put together."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted((out / MASKS).glob("*.png")):
-            archive.writestr(zipfile.ZipInfo(path.name, (1980, 1, 1, 0, 0, 0)), path.read_bytes())
-    return buffer.getvalue()
+    masks = sorted((out / MASKS).glob("*.png"))
+    return zip_files(((path.name, path.read_bytes()) for path in masks), compressed=False)

@@ -155,7 +155,7 @@ def test_colours_by_cluster_and_date_and_tsne(embedded):
 
 def test_the_neighbours_are_the_library_s(embedded):
     at = opened(folder="paint", crop="96", see="Neighbours", like="red/3.png")
-    from dino.features.folder import nearest
+    from dino.features.neighbours import nearest
 
     row = embedded.photos.paths.index("red/3.png")
     found = nearest(embedded.photos.features, row, k=17)

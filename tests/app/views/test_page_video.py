@@ -18,7 +18,8 @@ from app.state.selection import bundled_photos
 from app.views.video.mask import number_masks
 from dino.errors import UserError, VideoError
 from dino.media.label_maps import indexed_png
-from dino.video import read_frames, write_gif, write_mp4
+from dino.media.video_reading import read_frames
+from dino.media.video_writing import write_gif, write_mp4
 from dino.video.film import jobs
 from dino.video.film.making import FILM, read_result
 
