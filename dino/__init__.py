@@ -10,8 +10,9 @@ After Caron et al. 2021, "Emerging Properties in Self-Supervised Vision Transfor
 Names are imported on first use, so that `import dino` and the command line's help stay quick.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dino.system.faces import lazy_names
 
 if TYPE_CHECKING:
     from dino.attention.mass import attention_mask, mass_mask
@@ -71,13 +72,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(_MODULES[name])
-    if name not in _HOME:
-        raise AttributeError(f"module 'dino' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOME, _MODULES)

@@ -28,8 +28,8 @@ class PhotoAttention:
     """Attention of some blocks and queries on one photo, as arrays that can be cached and saved.
 
     `weights` [L,Q,A,h,w] and `prefix` [L,Q,A,1+R] float32 probabilities (`prefix` is CLS, then
-    registers), of block numbers `layers` and `queries`; `geometry` lies between patches and photo
-    px. Where they were asked for: `logits` and `prefix_logits` q·k/√d of the same shapes, `rollout`
+    registers), of block numbers `layers` and `queries`; `geometry` leads from patches to photo px
+    and back. Where they were asked for: `logits` and `prefix_logits` q·k/√d of the same shapes, `rollout`
     [L,Q,h,w] and `rollout_prefix` [L,Q,1+R], and `qkv`, three of [L,A,1+R+N,d].
     """
 
@@ -64,17 +64,20 @@ class PhotoAttention:
         Raises:
             UserError: it was not asked for when the rows were made.
         """
-        patches, prefix, option = {
+        patches, prefix, keeper = {
             PROBABILITIES: (self.weights, self.prefix, ""),
-            LOGITS: (self.logits, self.prefix_logits, "logits"),
-            ROLLOUT: (self.rollout, self.rollout_prefix, "rolled"),
+            LOGITS: (self.logits, self.prefix_logits, "dino.layers.look"),
+            ROLLOUT: (self.rollout, self.rollout_prefix, "dino.layers.look(…, rolled=True)"),
         }[kind]
         if patches is None or prefix is None:
-            raise UserError(f"{kind} was not asked for; pass {option}=True")
+            raise UserError(f"{kind} was not kept; {keeper} keeps it")
         return (patches[:, :, None], prefix[:, :, None]) if kind == ROLLOUT else (patches, prefix)
 
     def select(self, layer: int, query: int, kind: str = PROBABILITIES) -> "PhotoAttention":
-        """View the `layer`-th block and `query`-th query alone, with one of `VALUES` as weights."""
+        """View the `layer`-th block and `query`-th query alone.
+
+        Its `weights` and `prefix` hold what `kind`, one of `VALUES`, says; the rest is left behind.
+        """
         weights, prefix = self.values(kind)
         return PhotoAttention(
             weights=weights[layer : layer + 1, query : query + 1],

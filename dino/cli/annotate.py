@@ -34,7 +34,7 @@ def new(
     ] = "object",
     weights: run.Weights = None,
     size: run.Size = 480,
-    mass: run.Mass = 0.6,
+    mass: run.Mass = run.DEFAULT_MASS,
     heads: segment.Heads = None,
     combine: segment.CombineOption = segment.Combine.mean,
     method: segment.MethodOption = segment.Method.mass,

@@ -21,7 +21,7 @@ def attend(
     photos: run.Photos,
     weights: run.Weights = None,
     size: run.Size = 480,
-    mass: run.Mass = 0.6,
+    mass: run.Mass = run.DEFAULT_MASS,
     out: run.Out = Path("out"),
     colormap: Annotated[
         run.Colormap, typer.Option(help="Colours of the maps.")

@@ -65,7 +65,7 @@ app.add_typer(
 )
 app.add_typer(
     _group(
-        "Measure features: k-NN, linear probe, segmentation by attention.",
+        "Measure what the paper measures: k-NN, linear probe, segmentation, video, retrieval, copies …",
         classification.knn,
         classification.linear,
         segmentation.segmentation,

@@ -74,6 +74,8 @@ Nice = Annotated[
     int, typer.Option(help="Niceness added, so that other work goes first.", min=0, max=19)
 ]
 
+# The paper's share, `dino.attention.mass.DEFAULT_MASS`.
+DEFAULT_MASS = 0.6
 Row = dict[str, Any]  # of a report: figures by name
 
 _RENEW_S = 0.1

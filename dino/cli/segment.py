@@ -52,7 +52,7 @@ def segment(
     photos: run.Photos,
     weights: run.Weights = None,
     size: run.Size = 480,
-    mass: run.Mass = 0.6,
+    mass: run.Mass = run.DEFAULT_MASS,
     out: run.Out = Path("out"),
     heads: Heads = None,
     combine: CombineOption = Combine.mean,

@@ -28,7 +28,7 @@ from dino.model.backbone import Backbone
 from dino.model.limits import check_fits
 from dino.system.distributed import World
 
-# Called with (photos done, photos in all) after each batch.
+# Called with (photos done, photos in all) of this process after each batch.
 OnProgress = Callable[[int, int], None]
 # A network and its input [B,3,H,W], normalised → features [B,F].
 Compute = Callable[[Backbone, Tensor], Tensor]

@@ -19,7 +19,7 @@ from dino.attention.photo import PatchFeatures, PhotoAttention
 from dino.errors import UserError
 from dino.features.projections import PcaBasis, fit_pca, pca_rgb
 
-# Of patches that are left out: neither black nor white, so that both stay colours of the basis.
+# Black: the colour of patches that are left out.
 _LEFT_OUT = 0
 
 

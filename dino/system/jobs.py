@@ -118,7 +118,8 @@ def launch(folder: Path, words: Sequence[str], **facts: Any) -> None:
         words: of the command line, after `python -m dino`.
         facts: what launch.json says beside the process.
     Raises:
-        UserError: launch.json cannot be written.
+        UserError: launch.json cannot be written; the process is at work all the same.
+        CalledProcessError: no process can be started.
     """
     done = subprocess.run(  # noqa: S603 (our own command, no shell)
         [sys.executable, "-I", "-c", _BETWEEN, str(folder / CONSOLE), *COMMAND, *words],

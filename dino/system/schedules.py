@@ -1,4 +1,7 @@
-"""Values by step and by epoch: learning rate, weight decay, momentum, teacher temperature."""
+"""Curves over a run: half a cosine after a warm-up, by step, and the teacher's temperature, by epoch.
+
+`dino.training.build.build_schedules` says which value of a run takes which.
+"""
 
 import numpy as np
 

@@ -57,7 +57,8 @@ def fit(
     Returns:
         The run's folder.
     Raises:
-        UserError: no photos, a folder in use, nothing to resume, or a loss that is not finite.
+        UserError: no photos, a folder in use, nothing to resume, a loss that is not finite, or a run that
+            broke off: out of memory, a full disk, a reading process that died.
     """
     # By paths that hold wherever the run is resumed from.
     knn, masks = (None if path is None else os.path.abspath(path) for path in (knn, masks))

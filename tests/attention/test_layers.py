@@ -70,9 +70,9 @@ def test_a_rollout_is_one_map_a_block(backbone, photo, looked):
 
 def test_rollout_not_asked_for_is_refused(backbone, photo):
     found = look(backbone, trace(backbone, photo, size=48), layers=(0,), queries=("cls",))
-    with pytest.raises(UserError, match="rollout was not asked for; pass rolled=True"):
+    with pytest.raises(UserError, match=r"rollout was not kept; .*rolled=True"):
         found.select(0, 0, ROLLOUT)
-    with pytest.raises(UserError, match="logits was not asked for; pass logits=True"):
+    with pytest.raises(UserError, match=r"logits was not kept; dino\.layers\.look keeps it"):
         attend(backbone, photo, size=48).values(LOGITS)
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from dino.annotation.exports import FORMATS
-from dino.attention.mass import COMBINATIONS
+from dino.attention.mass import COMBINATIONS, DEFAULT_MASS
 from dino.cli import annotate, embed, project, run, segment, train, weights
 from dino.features import projections
 from dino.features.folder.preparation import CROP
@@ -41,6 +41,7 @@ def test_choices_of_the_command_line_alone_are_known_to_the_library():
     assert set(weights.Dtype) <= set(DTYPES)
     assert set(run.Colormap) == set(COLORMAPS)
     assert set(project.Method) <= set(projections.METHODS)
+    assert run.DEFAULT_MASS == DEFAULT_MASS == settings.MaskSettings().mass
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ from app.state import weights_menu
 from app.state.problems import attempt, show_error, show_kept
 from app.ui import layout
 from app.ui.jobs import default_threads, progress_bar, watch
-from dino.media.draw import COLORMAPS
 from dino.model.backbone import Backbone
 from dino.system.jobs import Job
 from dino.system.words import duration
-from dino.video.film import jobs, making
+from dino.video.film import AttentionStyle, jobs, making
 from dino.video.film.jobs import PREVIEW, FilmProgress
 from dino.video.film.making import FILM, MASKS, read_result
 
@@ -63,7 +62,7 @@ def show_facts(order: Order, backbone: Backbone) -> None:
     if result is None or jobs.read_job(order.out).status != "finished":
         return
     if len(result.tops) == 1:
-        layout.colour_bar(next(iter(COLORMAPS)), 0, result.tops[0], "× even")
+        layout.colour_bar(AttentionStyle.colormap, 0, result.tops[0], "× even")
     if result.tops:
         own_scales = ""
         if len(result.tops) > 1:

@@ -1,4 +1,4 @@
-"""Keys of a photo's patches in the last block, and the objects `dino.masks.discovery` finds in them.
+"""Keys of a photo's patches in the last block, and the objects that `methods` finds in them.
 
     found = dino.discover(backbone, image, method="maskcut")         # image as for `attention`
     kept = photo_keys(backbone, rgb, size=480)                       # one forward

@@ -22,8 +22,8 @@ _TAIL = 8192
 class RunSummary:
     """A run in one line: `status` is one of `ACTIVE`, finished, stopped or failed; `reason` why.
 
-    `total_steps` is None where the run does not say; `knn` and `knn_start` in percent, None where
-    nothing was measured; `started` in seconds since 1970.
+    `total_steps` is None where the run does not say; `knn_start` and `knn` in percent, the first and the
+    latest measurement, None where there is none, `knn` also where the first is the latest; `started` in seconds since 1970.
     """
 
     name: str
