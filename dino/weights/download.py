@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import http
 import http.client
 import json
 import os
@@ -177,12 +176,10 @@ def _locked(path: Path) -> IO[bytes]:
         import fcntl
     except ImportError:  # Windows: two downloads of one file at once are not guarded against
         return file
-    try:
+    with contextlib.suppress(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return file  # else the other one finished and moved it away under us
-    except BlockingIOError:
-        pass
     file.close()
     raise DownloadError(f"{path}: another process is downloading this; wait for it and run again")
 
