@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from dino.errors import UserError
-from dino.media.draw import OBJECT_COLORS
 from dino.media.images import MAX_PIXELS
+from dino.media.palettes import OBJECT_COLORS
 
 # Formats masks come in; others, such as PostScript, would start programs.
 _FORMATS = ("PNG", "GIF", "BMP", "TIFF", "JPEG", "WEBP")

@@ -6,9 +6,8 @@ import plotly.graph_objects as go
 
 from app.ui.charts import TitledChart, empty_figure, show_in_pairs
 from dino.evaluation.summary.contents import Bars, Chart, Lines
-from dino.media.draw import CHART_COLORS
+from dino.media.palettes import CHART_COLORS, OURS, PUBLISHED
 
-_OURS, _PUBLISHED = "#14938a", "#8a9699"
 _LINES_PX, _BAR_PX, _AROUND_PX = 300, 26, 70
 _LEVEL = {"color": "rgba(128,128,128,0.9)", "width": 1, "dash": "dot"}
 # Longer names are cut on the axis and whole on hover.
@@ -74,7 +73,7 @@ def bars(chart: Bars) -> go.Figure:
         bargap=0.25,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
     )
-    for number, name, colour in ((0, "ours", _OURS), (1, "published", _PUBLISHED)):
+    for number, name, colour in ((0, "ours", OURS), (1, "published", PUBLISHED)):
         rows = [row for row, bar in enumerate(chart.bars) if bar.colour == number]
         shown = [chart.bars[row] for row in rows]
         figure.add_bar(
@@ -84,7 +83,7 @@ def bars(chart: Bars) -> go.Figure:
             customdata=[_literal(bar.label) for bar in shown],
             name=name,
             orientation="h",
-            marker={"color": colour},
+            marker={"color": CHART_COLORS[colour]},
             textposition="outside",
             textfont={"size": 12},
             cliponaxis=False,

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app.ui.charts import TitledChart, empty_figure, show_in_pairs
-from dino.media.draw import CHART_COLORS
+from dino.media.palettes import CHART_COLORS
 
 COLOURS = CHART_COLORS[:6]
 MAX_RUNS = len(COLOURS)

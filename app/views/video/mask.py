@@ -10,8 +10,8 @@ from app.components.canvas.component import Brush, Prompts, canvas
 from app.state.selection import MAX_PHOTO_BYTES, Choice
 from app.ui import layout, pointing
 from dino.attention.mass import DEFAULT_MASS
-from dino.media.draw import OBJECT_COLORS, hex_color
 from dino.media.label_maps import label_overlay, resized_labels
+from dino.media.palettes import OBJECT_COLORS, hex_color
 from dino.media.regions import from_label_runs
 from dino.model.backbone import Backbone
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from dino.evaluation.summary.contents import Bars, Chart, Lines, Series
+from dino.media.palettes import CHART_COLORS, OURS, PUBLISHED
 from dino.system.words import number
 
 # Made for a phone's width: there letters are about 10 px high, on a desk larger.
@@ -19,14 +20,11 @@ _ROW = 24
 _LEGEND_ROW = 17
 _LABEL_W = 190
 
-# After Okabe and Ito, with grounds of their own in light and dark.
+# The palette stands out on white and on black; ink and grid have a colour for each.
 CHART_CSS = """
-.chart { --c0: #0b6e69; --c1: #b45309; --c2: #2563a8; --c3: #a2467f; --c4: #5f6b6d; --c5: #7a6a00;
-  --c6: #b3261e; --c7: #5b4bb5; --ink: #17252a; --line: #d5dfdf; font: 11px system-ui, sans-serif; }
-@media (prefers-color-scheme: dark) { .chart { --c0: #3cc8bd; --c1: #f0a35e; --c2: #7db8f0; --c3: #e49ac5;
-  --c4: #aab6b8; --c5: #d8c94a; --c6: #f28b82; --c7: #b3a7f5; --ink: #e8f0ef; --line: #2f4043; } }
-@media print { .chart { --c0: #0b6e69; --c1: #b45309; --c2: #2563a8; --c3: #a2467f; --c4: #5f6b6d;
-  --c5: #7a6a00; --c6: #b3261e; --c7: #5b4bb5; --ink: #17252a; --line: #d5dfdf; } }
+.chart { --ink: #17252a; --line: #d5dfdf; font: 11px system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { .chart { --ink: #e8f0ef; --line: #2f4043; } }
+@media print { .chart { --ink: #17252a; --line: #d5dfdf; } }
 .chart text { fill: var(--ink); }
 .chart .title { font-weight: 600; font-size: 12px; }
 .chart .grid { stroke: var(--line); stroke-width: 1; }
@@ -34,7 +32,6 @@ CHART_CSS = """
 .chart .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .chart .dashed { stroke-dasharray: 5 3; }
 """
-_NUM_COLOURS = 8
 
 
 class Scale:
@@ -128,7 +125,7 @@ def _legend(chart: Lines, y: float) -> tuple[list[str], float]:
 
 def _curve(series: Series, path: str) -> str:
     dashed = " dashed" if series.dashed else ""
-    return f'<path class="curve{dashed}" style="stroke:var({_css_colour(series.colour)})" d="M{path}"/>'
+    return f'<path class="curve{dashed}" style="stroke:{_chart_color(series.colour)}" d="M{path}"/>'
 
 
 def _grid(
@@ -154,13 +151,13 @@ def _bars(chart: Bars) -> tuple[list[str], float]:
         body.append(_text(_LABEL_W - 6, y + 14, _cut(bar.label), anchor="end", whole=bar.label))
         body.append(
             f'<rect x="{_LABEL_W}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 8}" rx="2" '
-            f"{_fill(0 if bar.colour == 0 else 4)}/>"
+            f"{_fill(OURS if bar.colour == 0 else PUBLISHED)}/>"
         )
         body.append(_text(_LABEL_W + width + 5, y + 14, number(bar.value, chart.digits)))
     y = _TOP + len(chart.bars) * _ROW
     if len({bar.colour for bar in chart.bars}) > 1:
         y += 14
-        for x, colour, name in ((_LABEL_W, 0, "ours"), (_LABEL_W + 70, 4, "published")):
+        for x, colour, name in ((_LABEL_W, OURS, "ours"), (_LABEL_W + 70, PUBLISHED, "published")):
             body.append(f'<rect x="{x}" y="{y - 9}" width="10" height="10" {_fill(colour)}/>')
             body.append(_text(x + 15, y, name))
     return body, y + 8.0
@@ -183,11 +180,11 @@ def _text(
 
 
 def _fill(colour: int) -> str:
-    return f'style="fill:var({_css_colour(colour)})"'
+    return f'style="fill:{_chart_color(colour)}"'
 
 
-def _css_colour(colour: int) -> str:
-    return f"--c{colour % _NUM_COLOURS}"
+def _chart_color(colour: int) -> str:
+    return CHART_COLORS[colour % len(CHART_COLORS)]
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

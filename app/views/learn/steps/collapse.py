@@ -18,7 +18,7 @@ from app.views.learn.frame import (
     predict,
     seed_control,
 )
-from dino.media.draw import CHART_COLORS
+from dino.media.palettes import CHART_COLORS
 from dino.training.teaching.demonstration import KINDS, OUT_DIM, Demonstration, Outcome, Point
 
 _ONE, _BATCH = CHART_COLORS[:2]
