@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run, segment
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from dino.annotation.session import Session
@@ -84,7 +85,7 @@ def new(
         progress=run.progress("reading", "photos"),
     )
     run.print_status(
-        f"{name}: {len(session.photos):,} photos, proposals by {backbone.name}, {session.folder}"
+        f"{name}: {counted(len(session.photos), 'photo')}, proposals by {backbone.name}, {session.folder}"
     )
     if propose and (failed := _propose_all(session, backbone)):
         run.fail(f"{failed} of {len(session.photos):,} could not be proposed")
@@ -105,7 +106,9 @@ def list_(sessions: Root = None) -> None:
             continue
         overview = Overview(session)
         counts = ", ".join(f"{number:,} {status}" for status, number in overview.counts().items())
-        print(f"{name}: {len(session.photos):,} photos ({counts}), {', '.join(session.classes)}")
+        print(
+            f"{name}: {counted(len(session.photos), 'photo')} ({counts}), {', '.join(session.classes)}"
+        )
         for problem in [*overview.problems.values(), *missing_photos(session).values()]:
             print(f"  {problem}")
 
@@ -141,7 +144,7 @@ def export(
     files = export_files(
         session, format_.value, polygons=None if rle else tolerance, failed=failed.append
     )
-    run.print_status(f"{run.write_files(files, out):,} files in {out}")
+    run.print_status(f"{counted(run.write_files(files, out), 'file')} in {out}")
     for problem in failed:
         run.print_status(f"left out: {problem}")
     if failed:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from dino.features.folder.jobs import EmbeddingProgress
@@ -85,13 +86,13 @@ def embed(
     speed = f", {result.images_per_s:.1f} photos/s" if result.num_new else ""
     if result.stopped:
         run.fail(
-            f"stopped: {result.num_new:,} photos more are kept{speed}; the same command goes on"
+            f"stopped: {counted(result.num_new, 'photo')} more kept{speed}; the same command goes on"
         )
     run.print_status(
-        f"{out / 'features.npz'}: {result.num_photos:,} photos, {result.seconds:.1f} s{speed}"
+        f"{out / 'features.npz'}: {counted(result.num_photos, 'photo')}, {result.seconds:.1f} s{speed}"
     )
     if result.unreadable:
-        run.fail(f"{len(result.unreadable)} photos could not be read and were left out")
+        run.fail(f"{counted(len(result.unreadable), 'photo')} could not be read, left out")
 
 
 def joint(

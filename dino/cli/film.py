@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,9 @@ def film(
         run.fail("stopped; nothing was kept")
     if gif:
         run.write_files([("film.gif", film_gif(out))], out)
-    run.print_status(f"{out / 'film.mp4'}: {result.num_frames:,} frames, {result.seconds:.1f} s")
+    run.print_status(
+        f"{out / 'film.mp4'}: {counted(result.num_frames, 'frame')}, {result.seconds:.1f} s"
+    )
 
 
 def _show_each_pass() -> "Callable[[FilmProgress], None]":

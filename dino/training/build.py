@@ -12,6 +12,7 @@ from dino.errors import UserError
 from dino.media.crops import MultiCrop
 from dino.model import forward
 from dino.system.schedules import cosine_schedule, teacher_temperatures
+from dino.system.words import counted
 from dino.training.config import TrainConfig
 from dino.training.groups import parameter_groups
 from dino.training.head import DINOHead
@@ -59,7 +60,8 @@ def build_schedules(config: TrainConfig, num_photos: int) -> Schedules:
     steps = num_photos // config.batch_size
     if not steps:
         raise UserError(
-            f"{num_photos} photos do not fill one batch of {config.batch_size}; choose a smaller batch"
+            f"{counted(num_photos, 'photo')} cannot fill one batch of {config.batch_size}; choose a "
+            "smaller batch"
         )
     momenta = (config.momentum, config.momentum_end) if config.momentum_teacher else (0.0, 0.0)
     return Schedules(

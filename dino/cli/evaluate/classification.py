@@ -15,6 +15,7 @@ import typer
 
 from dino.cli import run
 from dino.cli.evaluate import shared
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from dino.evaluation.linear import LinearResult
@@ -74,6 +75,11 @@ def knn(
             evaluation.cache.cls(evaluation.backbone, folder, **crop, **_reading(folder, workers))
             for folder in folders
         )
+        if too_many := [number for number in neighbours if number > len(a.labels)]:
+            run.print_status(
+                f"--k {','.join(map(str, too_many))} is more than the {counted(len(a.labels), 'photo')} of "
+                f"{train}: all of them vote"
+            )
         rows: list[run.Row] = []
         for number in neighbours:
             found = knn_accuracy(

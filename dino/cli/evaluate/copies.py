@@ -7,6 +7,7 @@ import typer
 
 from dino.cli import run
 from dino.cli.evaluate import shared
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,7 +169,7 @@ def _write_sheet(data: "CopyData", num: int, seed: int, out: Path) -> None:
         title = f"originals and their copies: {data.originals.root}"
         picture = picture_sheet(rows, title=title, columns=_SHEET_COLUMNS)
         run.write_files([("copies.png", encode_png(picture))], out)
-        run.print_status(f"{out / 'copies.png'}: copies of {len(rows)} photos")
+        run.print_status(f"{out / 'copies.png'}: copies of {counted(len(rows), 'photo')}")
 
 
 def _pictures(data: "CopyData", row: int, seed: int) -> "list[tuple[str, np.ndarray]]":

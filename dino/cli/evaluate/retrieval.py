@@ -8,6 +8,7 @@ import typer
 
 from dino.cli import run
 from dino.cli.evaluate import shared
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +92,7 @@ def retrieval(
         first = searches["weights"]
         if found.lonely:
             run.print_status(
-                f"{len(found.lonely)} photos have none of their class to find and count nowhere: "
+                f"without another of their class to find, counted nowhere: {counted(len(found.lonely), 'photo')}, "
                 f"{run.list_some(found.lonely)}"
             )
         if pages and evaluation.world.leads:

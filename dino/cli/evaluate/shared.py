@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from dino.evaluation.report import Report
@@ -92,7 +93,7 @@ class Evaluation:
             finish_report(report, self.out, table, note)
         if unreadable:
             run.fail(
-                f"{len(unreadable)} photos could not be read and were left out: "
+                f"{counted(len(unreadable), 'photo')} could not be read, left out: "
                 f"{run.list_some(unreadable)}"
             )
 
@@ -168,9 +169,14 @@ def finish_report(
 
 
 def open_two_folders(train: Path, val: Path, purpose: str) -> "tuple[PhotoFolder, PhotoFolder]":
-    """Open two folders with the same classes, numbered alike."""
+    """Open two folders with the same classes, numbered alike, and warn where both are one."""
     from dino.media.photo_folders import open_folder, require_classes
 
     first = open_folder(train)
     require_classes(first, purpose)
+    if train.resolve() == val.resolve():
+        run.print_status(
+            f"--train and --val are both {train}: photos are told by themselves, so these figures say "
+            "nothing of new ones"
+        )
     return first, open_folder(val, classes=first.classes)

@@ -5,6 +5,8 @@ svg_file(charts)                    # a file that stands alone
 """
 
 import math
+import re
+import textwrap
 from collections.abc import Sequence
 from html import escape
 
@@ -17,6 +19,9 @@ _WIDTH, _PLOT_H = 440, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 36
 _LETTER = 6.6  # mean width of a letter of 11 px
 _ROW = 24
+# Where a label may be broken: at spaces, and after the signs that join a name.
+_BREAKS = re.compile(r"(\s+|(?<=[_/-])(?=\w))")
+_LINE, _MAX_LINES = 13, 3  # of a label: px from one to the next, and how many
 _LEGEND_ROW = 17
 _LABEL_W = 190
 
@@ -145,28 +150,39 @@ def _bars(chart: Bars) -> tuple[list[str], float]:
     most = max([bar.value for bar in chart.bars if bar.value > 0], default=1.0)
     room = _WIDTH - _LABEL_W - 52
     body = [_text(6, 14, chart.title, "title")]
-    for row, bar in enumerate(chart.bars):
-        y = _TOP + row * _ROW
+    y = float(_TOP)
+    for bar in chart.bars:
+        lines = wrap_label(bar.label, int((_LABEL_W - 10) / _LETTER))
+        # The lines of a label are written around the middle of its bar.
+        below = (len(lines) - 1) * _LINE
+        body += [
+            _text(_LABEL_W - 6, y + 14 + number * _LINE, line, anchor="end", whole=bar.label)
+            for number, line in enumerate(lines)
+        ]
+        y += below / 2
         width = max(bar.value, 0.0) / most * room
-        body.append(_text(_LABEL_W - 6, y + 14, _cut(bar.label), anchor="end", whole=bar.label))
         body.append(
-            f'<rect x="{_LABEL_W}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 8}" rx="2" '
+            f'<rect x="{_LABEL_W}" y="{y + 3:g}" width="{width:.1f}" height="{_ROW - 8}" rx="2" '
             f"{_fill(OURS if bar.colour == 0 else PUBLISHED)}/>"
         )
         body.append(_text(_LABEL_W + width + 5, y + 14, number(bar.value, chart.digits)))
-    y = _TOP + len(chart.bars) * _ROW
+        y += below / 2 + _ROW
     if len({bar.colour for bar in chart.bars}) > 1:
         y += 14
         for x, colour, name in ((_LABEL_W, OURS, "ours"), (_LABEL_W + 70, PUBLISHED, "published")):
-            body.append(f'<rect x="{x}" y="{y - 9}" width="10" height="10" {_fill(colour)}/>')
+            body.append(f'<rect x="{x}" y="{y - 9:g}" width="10" height="10" {_fill(colour)}/>')
             body.append(_text(x + 15, y, name))
     return body, y + 8.0
 
 
-def _cut(label: str) -> str:
-    """Cut a label to what fits beside its bar."""
-    most = int((_LABEL_W - 10) / _LETTER)
-    return label if len(label) <= most else f"{label[: most - 1]}…"
+def wrap_label(label: str, most: int) -> list[str]:
+    """Break a label into lines of `most` letters; what three of them do not hold is cut, and ends in "…"."""
+    wrapper = textwrap.TextWrapper(most)
+    wrapper.wordsep_re = _BREAKS
+    lines = wrapper.wrap(label) or [""]
+    if len(lines) > _MAX_LINES:
+        lines[_MAX_LINES - 1 :] = [f"{lines[_MAX_LINES - 1][: most - 1]}…"]
+    return lines
 
 
 def _text(

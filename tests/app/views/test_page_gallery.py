@@ -84,7 +84,7 @@ def test_photos_are_embedded_by_a_process_and_shown(paint, small_weights):
     assert jobs.read_job(gallery.out).status in ("starting", "running", "finished")
     wait_for(gallery.out, "finished")
     at.run()
-    assert "18 photos as small sees them" in text(at)
+    assert "18 photos as seen by small" in text(at)
     assert "The axes hold" in text(at)
     assert len(read_features(gallery.out)) == 18
 

@@ -95,13 +95,13 @@ def test_left_out_photos_are_named_and_end_in_code_1(cli, classes, oxford):
     save(pattern(9), classes / "alone" / "single.png")
     code, out, err = cli("retrieval", "--data", classes, *QUICK, "--no-random")
     assert code == 1
-    assert "1 photos have none of their class to find" in err
+    assert "without another of their class to find, counted nowhere: 1 photo, " in err
     assert "single.png" in err
     assert out
     (classes / "class-0" / "0-1.png").write_bytes(b"no photo")
     code, out, err = cli("retrieval", "--data", classes, *QUICK, "--no-random")
     assert code == 1
-    assert "1 photos could not be read" in err
+    assert "1 photo could not be read, left out: " in err
     assert "0-1.png" in err
     assert "single.png" in err
     (oxford / "jpg" / "image_0.png").write_bytes(b"no photo")
@@ -203,6 +203,6 @@ def test_two_processes_report_what_one_does(words, classes, small_weights, tmp_p
             env=env,
         )
         assert done.returncode != 0, done.stderr[-3000:]
-        assert "1 photos could not be read" in done.stderr
+        assert "1 photo could not be read, left out: " in done.stderr
     compare(results(tmp_path / "out-1")["rows"], results(tmp_path / "out-2")["rows"])
     assert len((tmp_path / "out-2" / "history.jsonl").read_text().splitlines()) == 1
