@@ -77,7 +77,7 @@ def wait_for(out: Path, *statuses: str) -> None:
 
 def test_photos_are_embedded_by_a_process_and_shown(paint, small_weights):
     at = opened(folder="paint", crop="96")
-    assert "The features of these 18 photos are not there yet" in text(at)
+    assert "The features of 18 photos are not there yet" in text(at)
     at.button(key="embed_start").click().run()
     assert not at.exception
     gallery = find_gallery(paint, "small", dino.load(small_weights), 96)
