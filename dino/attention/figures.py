@@ -48,7 +48,7 @@ def norm_lines(prefix: np.ndarray, patches: np.ndarray, *, has_cls: bool, layer:
     """Draw token norms over the blocks: CLS, the registers' mean, the median and the largest patch.
 
     Args:
-        prefix: [L,1+R] norms of CLS (where `has_cls`) and registers.
+        prefix: [L,P] norms of CLS (where `has_cls`) and registers.
         patches: [L,h,w].
         layer: the block to mark.
     """

@@ -10,7 +10,6 @@ from torch import nn
 
 from dino.errors import UserError
 from dino.media.crops import MultiCrop
-from dino.model import forward
 from dino.system.schedules import cosine_schedule, teacher_temperatures
 from dino.system.words import counted
 from dino.training.config import TrainConfig
@@ -211,8 +210,6 @@ def _check_patch(model: Any, config: TrainConfig, name: str) -> None:
             f"{name} has patches of {patch} px and the settings say {config.patch_size}; "
             f"set patch_size={patch}, and global_size and local_size to multiples of it"
         )
-    if forward.is_plain(model) and model.cls_token is None:
-        raise UserError(f"{name} has no CLS token, which DINO trains; choose another network")
 
 
 def set_drop_path(model: Any, rate: float) -> None:
