@@ -130,14 +130,17 @@ def _drawn(side: Side, shown: str) -> tuple[np.ndarray | None, str]:
     """Draw the picture over the photo; return it, and what it is in words."""
     if shown == COLOURS:
         return pca_picture(side.features, width=layout.SHOWN_PX), "patch colours"
-    if shown == PHOTO or side.attention is None:
-        return None, "photo" if side.attention is not None else "no attention to show"
+    if side.attention is None and shown != PHOTO:
+        return None, f"a {type(side.backbone.module).__name__}, no attention to show"
+    if side.attention is None or shown == PHOTO:
+        return None, "photo"
     weights, best = side.attention.heads, side.best_head
     scaled, _ = draw.normalize(weights.mean(axis=0)[None] if best is None else weights[best][None])
     photo = pictures.shown(side.choice.photo, layout.SHOWN_PX)
     geometry, style = side.attention.geometry, files.Style(opacity=0.8)
     picture = files.head_picture(scaled[0], geometry, photo, style, width=layout.SHOWN_PX)
-    return picture, "mean of heads" if best is None else f"head {best}"
+    of = "" if side.backbone.num_class else ", of the mean of all patches"
+    return picture, ("mean of heads" if best is None else f"head {best}") + of
 
 
 def _table(sides: list[Side], mass: int) -> None:
