@@ -8,11 +8,6 @@ knows what they mean.
 
 from __future__ import annotations
 
-import argparse
-import pickle
-import re
-import threading
-import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,9 +20,6 @@ from dino.weights.hints import Hints, from_checkpoint, from_metadata, with_folde
 
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 _SAFETENSORS_HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
-# torch keeps the allowed types in one set for the process, and leaving the context takes ours out:
-# two threads loading at once would disturb each other.
-_safe_globals_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -134,70 +126,28 @@ def read_safetensors_metadata(path: Path) -> dict[str, str]:
 
 
 def _read_torch(path: Path, kind: str) -> RawWeights:
-    """Read a torch file through the restricted unpickler, plus `argparse.Namespace`.
+    """Read a torch file into plain values and tensors (`pickles`): no code of it is ever run."""
+    from dino.weights.pickles.torch_files import read_older, read_zip
+    from dino.weights.pickles.values import RefusedPickleError
 
-    The original's full checkpoints carry their arguments as a Namespace, which holds plain values
-    and has no code of its own.
-    """
-    import torch
-
-    if kind == "torch":
-        _check_torch_zip(path)
-    with (
-        _safe_globals_lock,
-        torch.serialization.safe_globals([argparse.Namespace]),
-        warnings.catch_warnings(action="ignore", category=UserWarning),  # on odd pickle protocols
-    ):
-        try:
-            loaded = _torch_load(path, kind)
-        except pickle.UnpicklingError as error:
-            raise WeightsError(f"{path}: {_refusal(str(error))}") from error
-        except Exception as error:  # damaged bytes surface as any type, AssertionError included
-            raise WeightsError(
-                f"{path}: damaged or cut short ({_first_line(error)}); copy or download it again"
-            ) from error
+    try:
+        loaded = read_zip(path) if kind == "torch" else read_older(path)
+    except RefusedPickleError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    except (WeightsError, OSError):
+        raise
+    except zipfile.BadZipFile as error:
+        raise WeightsError(f"{path}: cut short; copy or download it again") from error
+    except Exception as error:  # damaged bytes surface as any type
+        raise WeightsError(
+            f"{path}: damaged or cut short ({_first_line(error)}); copy or download it again"
+        ) from error
     if not isinstance(loaded, Mapping):
         raise WeightsError(
             f"{path}: holds a {type(loaded).__name__}, expected a dict of tensors; save "
             "model.state_dict() instead"
         )
     return RawWeights(loaded, kind, from_checkpoint(loaded))
-
-
-def _torch_load(path: Path, kind: str) -> Any:
-    """Map the file into memory where that works: a full checkpoint's optimizer state is then never read."""
-    import torch
-
-    if path.suffix == ".safetensors":  # by its name torch would call safetensors, whatever is in it
-        with path.open("rb") as file:
-            return torch.load(file, map_location="cpu", weights_only=True)
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=kind == "torch")
-
-
-def _check_torch_zip(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise WeightsError(f"{path}: cut short; copy or download it again") from error
-    if not any(name.endswith("data.pkl") for name in names):
-        raise WeightsError(
-            f"{path}: a zip archive, but not a torch file; unpack it and give the weights inside"
-        )
-
-
-def _refusal(message: str) -> str:
-    """Say what torch's restricted unpickler would not read, naming the type where its message does."""
-    found = re.search(r"GLOBAL (\S+)", message) or re.search(r"class (\S+)", message)
-    why = (
-        f"this pickle asks to import and call {found[1]}"
-        if found
-        else "it is a pickle torch's safe reader does not understand"
-    )
-    return (
-        f"refused, because {why}, which could run any code; re-save only the tensors (safetensors, "
-        "or torch.save of a state_dict) where you trust it"
-    )
 
 
 def _first_line(error: Exception) -> str:
