@@ -131,7 +131,7 @@ def _read_torch(path: Path, kind: str) -> RawWeights:
     from dino.weights.pickles.values import RefusedPickleError
 
     try:
-        loaded = read_zip(path) if kind == "torch" else read_older(path)
+        loaded, kind = read_zip(path) if kind == "torch" else (read_older(path), kind)
     except RefusedPickleError as error:
         raise WeightsError(f"{path}: {error}") from error
     except (WeightsError, OSError):

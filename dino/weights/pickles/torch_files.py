@@ -1,6 +1,6 @@
 """Read what torch writes: its zip archives, its files before 1.6, plain pickles, TorchScript archives.
 
-    tree = read_zip(path)         # a dict, nested or flat; {} of a TorchScript archive's tensors too
+    tree, kind = read_zip(path)   # kind is "torch" or "TorchScript", of which the tree is flat
     tree = read_older(path)
 
 The bytes of a zip's tensors stay in the file, mapped into memory, until somebody reads them: a full
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import mmap
+import struct
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -30,8 +31,8 @@ _MAGIC = 0x1950A86A20F9469CFC6C  # what torch's files before 1.6 begin with, as 
 _LOCAL_HEADER = 30  # bytes of a zip's header before a record's name
 
 
-def read_zip(path: Path) -> Any:
-    """Read a torch zip archive, a TorchScript one as the dict of its tensors.
+def read_zip(path: Path) -> tuple[Any, str]:
+    """Read a torch zip archive, a TorchScript one as the dict of its tensors, and tell which it is.
 
     Raises:
         RefusedPickleError: it asks for what is not known to be harmless.
@@ -46,7 +47,7 @@ def read_zip(path: Path) -> Any:
         with archive.open(main) as pickled:
             content = io.BytesIO(pickled.read())
         if not is_script:
-            return read_pickle(content, records.storage)
+            return read_pickle(content, records.storage), "torch"
         module = read_pickle(content, records.storage, further=_script_class)
     tensors = _script_tensors(module)
     if not tensors:
@@ -54,7 +55,7 @@ def read_zip(path: Path) -> Any:
             f"{path}: a TorchScript archive without named tensors (frozen, or no network); export the "
             "network again without torch.jit.freeze, or save its state_dict()"
         )
-    return tensors
+    return tensors, "TorchScript"
 
 
 def _main_record(path: Path, archive: zipfile.ZipFile) -> str:
@@ -85,7 +86,8 @@ class _Records:
         self.archive = archive
         self.infos = {info.filename: info for info in archive.infolist()}
         self.prefix = prefix
-        self.bytes = _mapped(file)
+        # Written to, the tensors change and the file does not.
+        self.mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         order = self.infos.get(f"{prefix}byteorder")
         self.is_swapped = order is not None and archive.read(order).decode() != sys.byteorder
         self.seen: dict[str, Tensor] = {}
@@ -114,22 +116,16 @@ class _Records:
         if info.compress_type != zipfile.ZIP_STORED:  # packed again by another program
             packed = bytearray(self.archive.read(info))
             return torch.frombuffer(packed, dtype=torch.uint8) if packed else _nothing()
-        header = self.bytes[info.header_offset : info.header_offset + _LOCAL_HEADER].tolist()
-        if bytes(header[:4]) != b"PK\x03\x04":
+        header = self.mapped[info.header_offset : info.header_offset + _LOCAL_HEADER]
+        if header[:4] != b"PK\x03\x04":
             raise ValueError(f"no record {name} where the archive says it is")
-        name_length, extra_length = header[26] + 256 * header[27], header[28] + 256 * header[29]
+        name_length, extra_length = struct.unpack("<HH", header[26:30])
         start = info.header_offset + _LOCAL_HEADER + name_length + extra_length
-        data = self.bytes[start : start + info.file_size]
-        if data.numel() != info.file_size:
+        if start + info.file_size > len(self.mapped):
             raise ValueError(f"record {name} ends after the file")
-        return data
-
-
-def _mapped(file: IO[bytes]) -> Tensor:
-    """Map a file into memory; what is written to the tensor does not go to the file."""
-    import torch
-
-    return torch.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), dtype=torch.uint8)
+        if not info.file_size:
+            return _nothing()
+        return torch.frombuffer(self.mapped, dtype=torch.uint8, offset=start, count=info.file_size)
 
 
 def _nothing() -> Tensor:
