@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dino.errors import WeightsError
 from dino.system.files import parse_json
-from dino.weights.hints import Hints, from_checkpoint, from_metadata, with_folder
+from dino.weights.configs import from_config, with_folder
+from dino.weights.folders import FoundWeights, find_beside, find_weights
+from dino.weights.hints import Hints, from_checkpoint, from_metadata
 
-_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 _SAFETENSORS_HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
 
 
@@ -35,8 +36,9 @@ def read(path: str | Path) -> RawWeights:
     """Read a weights file, or a Hugging Face folder.
 
     Args:
-        path: safetensors, torch (zip or older pickle), ONNX, or a folder with model.safetensors or
-            pytorch_model.bin and config.json.
+        path: safetensors, torch (zip or older pickle), TorchScript, ONNX, or a folder: with
+            model.safetensors or pytorch_model.bin (or their shards) and config.json, of the hub's cache,
+            or with one file of weights. What lies beside a file of these names counts too.
     Raises:
         WeightsError: nothing there, no weights in it, cut short, or a pickle that would run code.
     """
@@ -46,16 +48,22 @@ def read(path: str | Path) -> RawWeights:
             return _read_folder(path)
         if not path.exists():
             raise WeightsError(f"{path}: no such file; expected a weights file or a zoo name")
-        kind = sniff(path)
-        if kind == "safetensors":
-            return _read_safetensors(path)
-        if kind == "onnx":
-            from dino.weights.onnx_graph import read_onnx
-
-            return RawWeights(read_onnx(path), kind)
-        return _read_torch(path, kind)
+        found = find_beside(path)
+        return _read_file(path) if found is None else _read_found(found)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _read_file(path: Path) -> RawWeights:
+    """Read one file, without what lies beside it."""
+    kind = sniff(path)
+    if kind == "safetensors":
+        return _read_safetensors(path)
+    if kind == "onnx":
+        from dino.weights.onnx_graph import read_onnx
+
+        return RawWeights(read_onnx(path), kind)
+    return _read_torch(path, kind)
 
 
 def sniff(path: Path) -> str:
@@ -147,7 +155,10 @@ def _read_torch(path: Path, kind: str) -> RawWeights:
             f"{path}: holds a {type(loaded).__name__}, expected a dict of tensors; save "
             "model.state_dict() instead"
         )
-    return RawWeights(loaded, kind, from_checkpoint(loaded))
+    try:
+        return RawWeights(loaded, kind, _with_config_inside(from_checkpoint(loaded)))
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -156,12 +167,29 @@ def _first_line(error: Exception) -> str:
 
 
 def _read_folder(folder: Path) -> RawWeights:
-    """Read a Hugging Face model folder: weights, config.json and maybe preprocessor_config.json."""
-    found = [folder / name for name in _FOLDER_FILES if (folder / name).is_file()]
-    if not found:
+    """Read the weights of a folder with what its JSON files say of them."""
+    found = find_weights(folder)
+    raw = _read_found(found)
+    return replace(raw, kind=f"{found.what} {raw.kind}")
+
+
+def _read_found(found: FoundWeights) -> RawWeights:
+    """Read one file, or all shards as one dict, with what lies beside."""
+    parts = [_read_file(path) for path in found.files]
+    tree: dict[str, Any] = {}
+    for part in parts:
+        tree.update(part.tree)
+    missing = [name for name in found.weight_map or () if name not in tree]
+    if missing:
         raise WeightsError(
-            f"{folder}: a folder without weights; expected model.safetensors or pytorch_model.bin "
-            "with config.json in it"
+            f"{found.home}: its index names {missing[0]!r} and {len(missing) - 1} more tensors that no "
+            "shard holds; download the shards again"
         )
-    raw = read(found[0])
-    return RawWeights(raw.tree, f"folder with {raw.kind}", with_folder(raw.hints, folder))
+    hints = replace(parts[0].hints, name=parts[0].hints.name or found.name)
+    return RawWeights(tree, parts[0].kind, with_folder(hints, found.home))
+
+
+def _with_config_inside(hints: Hints) -> Hints:
+    """Read a Hugging Face config that a checkpoint holds as the config that it is."""
+    is_config = isinstance(hints.config.get("model_type"), str) and "hidden_size" in hints.config
+    return from_config(hints, hints.config, "the config in it") if is_config else hints
