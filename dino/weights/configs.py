@@ -28,39 +28,23 @@ _ACTIVATIONS = {
     **{name: name for name in ("relu", "relu6", "mish", "tanh", "sigmoid", "leaky_relu")},
     "hardswish": "hard_swish",
 }
-# transformers leaves values out of a nested config where they are these.
-_NESTED_DEFAULTS: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(
-        ("clip_vision_model", "chinese_clip_vision_model"),
-        {
-            **{"num_attention_heads": 12, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5},
-            **{"image_size": 224, "patch_size": 32},
-        },
-    ),
-    "siglip_vision_model": {
-        **{"num_attention_heads": 12, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6},
-        **{"image_size": 224, "patch_size": 16},
-    },
-    "siglip2_vision_model": {
-        **{"num_attention_heads": 12, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6},
-        **{"patch_size": 16},
-    },
-    "dinov2": {"num_attention_heads": 12, "hidden_act": "gelu", "layer_norm_eps": 1e-6},
-    "dinov2_with_registers": {
-        **{"num_attention_heads": 12, "hidden_act": "gelu", "layer_norm_eps": 1e-6},
-    },
-    "dinov3_vit": {
-        **{"num_attention_heads": 6, "hidden_act": "gelu", "layer_norm_eps": 1e-5},
-        **{"image_size": 224, "patch_size": 16, "rope_theta": 100.0},
-    },
-    **dict.fromkeys(
-        ("vit", "deit", "vit_mae", "ijepa"),
-        {
-            **{"num_attention_heads": 12, "hidden_act": "gelu", "layer_norm_eps": 1e-12},
-            **{"image_size": 224, "patch_size": 16},
-        },
-    ),
+# transformers leaves values out of a nested config where they are these: heads, activation, epsilon of
+# norms, image and patch size in px (None where its own versions differ).
+_NESTED_DEFAULTS: dict[str, tuple[int, str, float, int | None, int | None]] = {
+    "clip_vision_model": (12, "quick_gelu", 1e-5, 224, 32),
+    "chinese_clip_vision_model": (12, "quick_gelu", 1e-5, 224, 32),
+    "siglip_vision_model": (12, "gelu_pytorch_tanh", 1e-6, 224, 16),
+    "siglip2_vision_model": (12, "gelu_pytorch_tanh", 1e-6, None, 16),
+    "blip_vision_model": (12, "gelu", 1e-5, 384, 16),
+    "dinov2": (12, "gelu", 1e-6, None, None),
+    "dinov2_with_registers": (12, "gelu", 1e-6, None, None),
+    "dinov3_vit": (6, "gelu", 1e-5, 224, 16),
+    "vit": (12, "gelu", 1e-12, 224, 16),
+    "deit": (12, "gelu", 1e-12, 224, 16),
+    "vit_mae": (12, "gelu", 1e-12, 224, 16),
+    "ijepa": (12, "gelu", 1e-12, 224, 16),
 }
+_NESTED_NAMES = ("num_attention_heads", "hidden_act", "layer_norm_eps", "image_size", "patch_size")
 _VISION_PARTS = ("vision_config", "backbone_config", "encoder")
 _HEADS = ("num_attention_heads", "num_heads", "n_heads")
 _EPSILONS = ("layer_norm_eps", "layer_norm_epsilon", "norm_eps")
@@ -124,14 +108,9 @@ def _vision_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in _VISION_PARTS:
         part = config.get(name)
         if isinstance(part, Mapping) and "hidden_size" not in config:
-            defaults = _NESTED_DEFAULTS.get(str(part.get("model_type")), {})
-            if name == "vision_config" and config.get("model_type") in (
-                "clip",
-                "siglip",
-                "siglip2",
-            ):
-                defaults = _NESTED_DEFAULTS[f"{config['model_type']}_vision_model"]
-            return {**defaults, **part}
+            kind = str(part.get("model_type") or f"{config.get('model_type')}_vision_model")
+            defaults = dict(zip(_NESTED_NAMES, _NESTED_DEFAULTS.get(kind, ()), strict=False))
+            return {**defaults, "model_type": kind, **part}
     return config
 
 

@@ -20,6 +20,13 @@ from dino.weights.configs import from_config, with_folder
 from dino.weights.folders import FoundWeights, find_beside, find_weights
 from dino.weights.hints import Hints, from_checkpoint, from_metadata
 
+# Files that are given for weights, by their first bytes, with what to do.
+_OTHER_KINDS = {
+    b"\x89HDF": "an HDF5 file (Keras); save the network for PyTorch, as safetensors",
+    b"GGUF": "a GGUF file, of a language model; give the weights of a vision network, as safetensors",
+    b"\x93NUMPY": "one NumPy array; save all tensors with their names, as safetensors",
+    b"\x1f\x8b": "a gzip archive; unpack it and give the weights inside",
+}
 _SAFETENSORS_HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
 
 
@@ -84,6 +91,9 @@ def sniff(path: Path) -> str:
         )
     if head.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path}: this is a Git LFS pointer, not weights; run `git lfs pull`")
+    for start, what in _OTHER_KINDS.items():
+        if head.startswith(start):
+            raise WeightsError(f"{path}: this is {what}")
     if head[8:9] == b"{":
         return "safetensors"
     if head.startswith(b"PK"):

@@ -154,17 +154,17 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth > _MAX_DEPTH:
         return None
     if isinstance(value, Inert):
-        return plain(_content(value), depth + 1)
+        value = _content(value)
     if isinstance(value, argparse.Namespace):
         value = vars(value)
     if isinstance(value, Mapping):
         return {str(key): plain(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(inner, depth + 1) for inner in value]
+    if isinstance(value, Inert | np.generic):
+        return plain(_content(value) if isinstance(value, Inert) else value.item(), depth + 1)
     if isinstance(value, PurePath):
         return str(value)
-    if isinstance(value, np.generic):
-        return value.item()
     return value if isinstance(value, str | int | float | bool) else None
 
 

@@ -87,7 +87,11 @@ _OLD_MODULES = {  # names as Python 2, older and newer libraries write them
     "copy_reg": "copyreg",
     "pathlib._local": "pathlib",
     "numpy.core": "numpy._core",
-    "UserDict": "collections",
+}
+_OLD_NAMES = {
+    "builtins.xrange": "builtins.range",
+    "builtins.unicode": "builtins.str",
+    "builtins.long": "builtins.int",
 }
 
 
@@ -95,8 +99,8 @@ def modern_name(name: str) -> str:
     """Give a name as it is today, so that each stands once in the tables."""
     for old, new in _OLD_MODULES.items():
         if name.startswith(f"{old}."):
-            return new + name.removeprefix(old)
-    return name
+            name = new + name.removeprefix(old)
+    return _OLD_NAMES.get(name, name)
 
 
 def is_known(name: str) -> bool:

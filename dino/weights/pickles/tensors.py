@@ -64,6 +64,8 @@ def dtype_of_storage(named: Any) -> torch.dtype | None:
     import torch
 
     found = _STORAGE.fullmatch(named.name) if isinstance(named, Global) else None
+    if found is not None and found[1].startswith(("QInt", "QUInt")):
+        raise _unread("a quantised tensor")
     if found is None or found[1] not in _STORAGES:
         raise odd(f"a storage of the class {named}")
     return None if found[1] == "UntypedStorage" else getattr(torch, _STORAGES[found[1]])
@@ -75,7 +77,7 @@ def is_torch_name(name: str) -> bool:
     return (
         name in _TENSOR_TYPES
         or _CONSTANTS.fullmatch(name) is not None
-        or (storage is not None and storage[1] in _STORAGES)
+        or (storage is not None and (storage[1] in _STORAGES or storage[1].startswith("Q")))
     )
 
 
@@ -175,11 +177,15 @@ def _layout(name: Any) -> str:
 
 def _unsupported(what: str) -> Callable[..., Any]:
     def refuse(*_: Any) -> Any:
-        raise RefusedPickleError(
-            f"holds {what}, which is not read here; save the tensors dense, in fp32, fp16 or bf16"
-        )
+        raise _unread(what)
 
     return refuse
+
+
+def _unread(what: str) -> RefusedPickleError:
+    return RefusedPickleError(
+        f"holds {what}, which is not read here; save the tensors dense, in fp32, fp16 or bf16"
+    )
 
 
 TENSOR_BUILDERS: Mapping[str, Callable[..., Any]] = {

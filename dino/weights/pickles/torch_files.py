@@ -136,9 +136,10 @@ def _nothing() -> Tensor:
 
 def _storage_id(pid: Any) -> tuple[Global, str, int]:
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] not in ("storage", b"storage"):
-        if isinstance(pid, tuple) and pid[:1] == ("module",):
+        if isinstance(pid, tuple) and len(pid) > 1 and pid[0] == "module":
             raise RefusedPickleError(
-                "refused, because this is a whole pickled network (torch.save(model)) with its source; "
+                f"refused, because this is a whole pickled network ({pid[1]}, with its source, as "
+                "torch.save(model) wrote it): opening it would import and run that class's code; "
                 "where you trust it, re-save only the tensors with torch.save(model.state_dict(), …)"
             )
         raise odd("a persistent id")
