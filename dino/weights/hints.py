@@ -158,7 +158,8 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, argparse.Namespace):
         value = vars(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(inner, depth + 1) for key, inner in value.items()}
+        kept = ((key, inner) for key, inner in value.items() if isinstance(key, str | int | float))
+        return {str(key): plain(inner, depth + 1) for key, inner in kept}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(inner, depth + 1) for inner in value]
     if isinstance(value, Inert | np.generic):
@@ -183,7 +184,7 @@ def triple(values: Any) -> Triple | None:
         return None
     try:
         red, green, blue = (float(value) for value in values)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last of a tensor
         return None
     return (red, green, blue) if all(map(math.isfinite, (red, green, blue))) else None
 
