@@ -372,6 +372,8 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
         called("collections", "defaultdict", named("builtins", "getattr")),
         r"defaultdict with builtins\.getattr",
     ),
+    "name of two lines": (text("a\nb") + text("c") + b"\x93)R", "a name that Python cannot have"),
+    "name of a list": (b"]" + text("c") + b"\x93)R", "a name that Python cannot have"),
     "getattr": (called("builtins", "getattr", SYSTEM, text("x")), r"builtins\.getattr of posix"),
     "getattr of a dict": (
         called("builtins", "getattr", named("collections", "OrderedDict"), text("__init__")),

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from dino.weights.pickles.tensors import TENSOR_BUILDERS, is_torch_name, torch_dtype
-from dino.weights.pickles.values import Global, Inert, odd
+from dino.weights.pickles.values import Global, Inert, name_of, odd
 
 if TYPE_CHECKING:
     import numpy as np
@@ -230,7 +230,7 @@ def _simple_namespace(*args: Any) -> argparse.Namespace:
 def _defaultdict(factory: Any = None, items: Any = ()) -> dict[Any, Any]:
     """Give a plain dict: the factory is checked and never called."""
     if factory is not None and not (isinstance(factory, Global) and factory.name in _FACTORIES):
-        raise odd(f"collections.defaultdict with {factory} as its factory")
+        raise odd(f"collections.defaultdict with {name_of(factory)} as its factory")
     return dict(_items(items))
 
 
@@ -252,14 +252,14 @@ def _enum_member(of: Any, name: Any) -> str:
     """Stand in for `getattr`, with which Python 3.11 pickles members of enums, and for nothing else."""
     if isinstance(of, Global) and of.name in _ENUMS and type(name) is str:
         return f"{of.name}.{name}"
-    raise odd(f"builtins.getattr of {of}")
+    raise odd(f"builtins.getattr of {name_of(of)}")
 
 
 def _reconstructor(cls: Any, base: Any, state: Any) -> Any:
     """Make an object as pickles of protocol 0 and 1 do."""
     build = builder(cls.name) if isinstance(cls, Global) else None
     if build is None or not (isinstance(base, Global) and base.name in _PLAIN_TYPES):
-        raise odd(f"copyreg._reconstructor of {cls}")
+        raise odd(f"copyreg._reconstructor of {name_of(cls)}")
     return build() if state is None else build(state)
 
 
@@ -290,7 +290,7 @@ def _dtype(code: Any) -> np.dtype[Any]:
     if isinstance(code, Global) and _NUMPY_TYPE.fullmatch(code.name):
         code = np.dtype(code.name.removeprefix("numpy.")).str
     if type(code) is not str or not _NUMPY_CODE.fullmatch(code):
-        raise odd(f"numpy.dtype of {code!r}"[:80])
+        raise odd(f"numpy.dtype of {code if type(code) is str else name_of(code)!r:.60}")
     return np.dtype(code, copy=True)
 
 
@@ -319,7 +319,7 @@ def _empty_array(kind: Any, shape: Any, code: Any) -> np.ndarray[Any, Any]:
     import numpy as np
 
     if not isinstance(kind, Global) or kind.name != "numpy.ndarray" or shape != (0,):
-        raise odd(f"a NumPy array of {kind}")
+        raise odd(f"a NumPy array of {name_of(kind)}")
     return np.empty(0, np.uint8)
 
 

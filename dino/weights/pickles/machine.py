@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import pickletools
+import re
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -24,11 +25,12 @@ from dino.weights.pickles.harmless import (
     set_dtype_state,
 )
 from dino.weights.pickles.tensors import torch_dtype
-from dino.weights.pickles.values import REMEDY, Global, Inert, RefusedPickleError, odd
+from dino.weights.pickles.values import REMEDY, Global, Inert, RefusedPickleError, name_of, odd
 
 # What reads a storage: takes its persistent id, gives what the builders of tensors take.
 StorageReader = Callable[[Any], Any]
 
+_NAME = re.compile(r"[\w.<>]{1,200}")
 _MEMO = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _RECALL = frozenset({"GET", "BINGET", "LONG_BINGET"})
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -89,7 +91,7 @@ class _Machine:
             "ADDITEMS": self._add_to_set,
             "SETITEM": lambda: self._set_items([self.stack.pop(-2), self.stack.pop()]),
             "SETITEMS": lambda: self._set_items(self._pop_to_mark()),
-            "STACK_GLOBAL": lambda: self._name(f"{self.stack.pop(-2)}.{self.stack.pop()}"),
+            "STACK_GLOBAL": lambda: self._name(self.stack.pop(-2), self.stack.pop()),
             "REDUCE": lambda: self._call(self.stack.pop(), "call"),
             "NEWOBJ": lambda: self._call(self.stack.pop(), "make a"),
             "NEWOBJ_EX": self._new_with_keywords,
@@ -113,7 +115,7 @@ class _Machine:
             elif name in _EMPTY:
                 self.stack.append(_EMPTY[name]())
             elif name == "GLOBAL":
-                self._name(str(arg).replace(" ", ".", 1))
+                self._name(*str(arg).split(" ", 1))
             elif name in self.actions:
                 self.actions[name]()
             elif name not in ("PROTO", "FRAME", "STOP"):
@@ -150,9 +152,11 @@ class _Machine:
     def _tuple(self, count: int) -> None:
         self.stack[-count:] = [tuple(self.stack[-count:])]
 
-    def _name(self, name: str) -> None:
+    def _name(self, module: Any, short: Any) -> None:
         """Push a name; whether it is known shows here, whether it is used further down."""
-        name = modern_name(name)
+        if not all(type(part) is str and _NAME.fullmatch(part) for part in (module, short)):
+            raise odd("a name that Python cannot have")
+        name = modern_name(f"{module}.{short}")
         dtype = torch_dtype(name)
         if (
             self.unknown is None
@@ -198,7 +202,7 @@ class _Machine:
     def _new_with_keywords(self) -> None:
         keywords = self.stack.pop()
         if keywords:
-            raise odd(str(self.stack[-2]))
+            raise odd(name_of(self.stack[-2]))
         self._call(self.stack.pop(), "make a")
 
     def _old_object(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dino.weights.pickles.values import REMEDY, Global, RefusedPickleError, odd
+from dino.weights.pickles.values import REMEDY, Global, RefusedPickleError, name_of, odd
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +67,7 @@ def dtype_of_storage(named: Any) -> torch.dtype | None:
     if found is not None and found[1].startswith(("QInt", "QUInt")):
         raise _unread("a quantised tensor")
     if found is None or found[1] not in _STORAGES:
-        raise odd(f"a storage of the class {named}")
+        raise odd(f"a storage of the class {name_of(named)}")
     return None if found[1] == "UntypedStorage" else getattr(torch, _STORAGES[found[1]])
 
 
@@ -144,7 +144,7 @@ def _tensor_with_attributes(function: Any, kind: Any, args: Any, state: Any) -> 
     build = TENSOR_BUILDERS.get(function.name) if isinstance(function, Global) else None
     if not known or build is None or build is _tensor_with_attributes:
         raise RefusedPickleError(
-            f"refused, because it holds a tensor of the class {kind}; {REMEDY}"
+            f"refused, because it holds a tensor of the class {name_of(kind)}; {REMEDY}"
         )
     result: Tensor = build(*args)
     return result

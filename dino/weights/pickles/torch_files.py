@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from dino.errors import WeightsError
 from dino.weights.pickles.machine import read_pickle
 from dino.weights.pickles.tensors import Storage, dtype_of_storage
-from dino.weights.pickles.values import Global, Inert, RefusedPickleError, odd
+from dino.weights.pickles.values import Global, Inert, RefusedPickleError, name_of, odd
 
 if TYPE_CHECKING:
     import torch
@@ -138,7 +138,7 @@ def _storage_id(pid: Any) -> tuple[Global, str, int]:
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] not in ("storage", b"storage"):
         if isinstance(pid, tuple) and len(pid) > 1 and pid[0] == "module":
             raise RefusedPickleError(
-                f"refused, because this is a whole pickled network ({pid[1]}, with its source, as "
+                f"refused, because this is a whole pickled network ({name_of(pid[1])}, with its source, as "
                 "torch.save(model) wrote it): opening it would import and run that class's code; "
                 "where you trust it, re-save only the tensors with torch.save(model.state_dict(), …)"
             )

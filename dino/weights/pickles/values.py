@@ -37,3 +37,8 @@ def odd(name: str) -> RefusedPickleError:
     return RefusedPickleError(
         f"refused, because this pickle uses {name} in a way it is never written; {REMEDY}"
     )
+
+
+def name_of(value: Any) -> str:
+    """Name what a pickle passed, for an error: a name as it is, of other values only their type."""
+    return value.name if isinstance(value, Global) else f"a {type(value).__name__}"
