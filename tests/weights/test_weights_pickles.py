@@ -4,6 +4,7 @@ import argparse
 import collections
 import datetime
 import decimal
+import gc
 import http
 import os
 import pickle
@@ -12,6 +13,7 @@ import signal
 import struct
 import sys
 import types
+import weakref
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -202,6 +204,34 @@ def test_settings_in_dicts_of_others_are_read_as_dicts(
     torch.save({"value": settings}, tmp_path / "file")
     assert type(read(tmp_path / "file").tree["value"]) is dict
     assert read(tmp_path / "file").tree["value"] == {"arch": "vit_small"}
+
+
+def test_a_dict_whose_items_are_arguments_is_read(tmp_path: Path) -> None:
+    """So addict writes its dicts."""
+    item = b"(" + text("arch") + text("vit_small") + b"t"
+    body = named("addict.addict", "Dict") + b"(" + item + b"t\x81"
+    tree = read(spoiled(b"}" + text("a") + body + b"s", tmp_path / "file")).tree
+    assert tree["a"] == {"arch": "vit_small"}
+
+
+def test_a_log_of_mmengine_is_read_as_what_it_says(tmp_path: Path, foreign: Any) -> None:
+    """Its records name their own methods, which protocol 2 writes with `getattr`."""
+    log = foreign("mmengine.logging.history_buffer.HistoryBuffer")
+    history = called("mmengine.logging.history_buffer", "HistoryBuffer")
+    method = called("builtins", "getattr", named(log.__module__, log.__name__), text("mean"))
+    body = b"}" + text("log") + history + b"}" + text("mean") + method + b"sbs"
+    tree = read(spoiled(body, tmp_path / "file")).tree
+    assert tree["log"].state == {"mean": "mmengine.logging.history_buffer.HistoryBuffer.mean"}
+
+
+def test_what_was_read_is_freed_when_it_is_let_go(tmp_path: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        found = weakref.ref(saved(VALUES, tmp_path / "file"))
+        assert found() is None
+    finally:
+        gc.enable()
 
 
 # --- tensors ------------------------------------------------------------------------------------

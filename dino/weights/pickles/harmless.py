@@ -184,6 +184,9 @@ def _items(items: Any) -> Any:
 
 
 def _plain_dict(*args: Any) -> dict[Any, Any]:
+    """Make a dict of a dict, of a list of pairs, or of the pairs one by one, as addict writes them."""
+    if all(type(pair) is tuple and len(pair) == 2 and type(pair[0]) is str for pair in args):
+        return dict(args)
     return dict(_items(args[0])) if args else {}
 
 
@@ -249,8 +252,10 @@ def _enum_value(value: Any) -> Any:
 
 
 def _enum_member(of: Any, name: Any) -> str:
-    """Stand in for `getattr`, with which Python 3.11 pickles members of enums, and for nothing else."""
-    if isinstance(of, Global) and of.name in _ENUMS and type(name) is str:
+    """Stand in for `getattr`, with which Python 3.11 pickles members of enums and protocol 2 pickles the
+    methods that a record names; only their name is kept."""
+    known = isinstance(of, Global) and (of.name in _ENUMS or _INERT.fullmatch(of.name) is not None)
+    if known and type(name) is str:
         return f"{of.name}.{name}"
     raise odd(f"builtins.getattr of {name_of(of)}")
 

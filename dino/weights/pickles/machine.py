@@ -61,7 +61,12 @@ def read_pickle(
         RefusedPickleError: it names something that is not known to be harmless, or uses it oddly.
         ValueError, EOFError …: damaged or cut short, as whatever type Python makes of it.
     """
-    return _Machine(storages, further).run(file)
+    machine = _Machine(storages, further)
+    try:
+        return machine.run(file)
+    finally:  # it refers to itself: its tensors would stay until Python next looks for such rings
+        machine.memo.clear()
+        machine.actions.clear()
 
 
 class _Machine:
