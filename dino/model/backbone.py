@@ -61,7 +61,8 @@ class Backbone:
     `patch_size` in px, `embed_dim` D, `num_heads` A (0 where there is no self-attention to read),
     `num_registers` R, `depth` blocks, `mean` and `std` of the input per RGB channel (0..1),
     `precision` "fp32" or "bf16", `weights_sha256` over the canonical float32 tensors, `is_random`
-    where nothing was learned.
+    where nothing was learned. `positions` says how learned positions go to other sizes, "dino" as the
+    originals or "timm"; `notes` are sentences on what was assumed when the weights were opened.
     """
 
     module: Any = field(repr=False)  # a timm model; its parts are found by name
@@ -78,6 +79,8 @@ class Backbone:
     device: torch.device
     weights_sha256: str
     is_random: bool = False
+    positions: str = "dino"
+    notes: tuple[str, ...] = ()
 
     def tokens(self, images: Tensor) -> Tokens:
         """Compute the normalised tokens after the last block.
@@ -272,6 +275,8 @@ def wrap(
     precision: str = "auto",
     weights_sha256: str = "",
     is_random: bool = False,
+    positions: str = "dino",
+    notes: tuple[str, ...] = (),
 ) -> Backbone:
     """Wrap a timm model for inference, on `device` and in `precision`.
 
@@ -306,4 +311,6 @@ def wrap(
         device=chosen,
         weights_sha256=weights_sha256,
         is_random=is_random,
+        positions=positions,
+        notes=notes,
     )

@@ -86,7 +86,7 @@ class _TimedConnection(http.client.HTTPConnection):
         self._read_timeout_s, self._allow_private = read_timeout_s, allow_private
 
     def connect(self) -> None:
-        found = _look_up(self.host, self.port, self.timeout)
+        found = look_up(self.host, self.port, self.timeout)
         if not self._allow_private:
             _check_public(self.host, found)
         super().connect()
@@ -117,7 +117,7 @@ class _TimedHandler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
         target, port = urlsplit(request.full_url).hostname or "", urlsplit(request.full_url).port
         is_proxied = urlsplit(f"//{request.host}").hostname != target
         if is_proxied and not self._allow_private:
-            _check_public(target, _look_up(target, port or 0, request.timeout))
+            _check_public(target, look_up(target, port or 0, request.timeout))
         allowed = self._allow_private or is_proxied
         return functools.partial(kind, read_timeout_s=self._read_timeout_s, allow_private=allowed)
 
@@ -132,7 +132,7 @@ def _check_public(host: str, addresses: Iterable[str]) -> None:
             raise _PrivateAddressError(f"{host} is an address of a private network")
 
 
-def _look_up(host: str, port: int, timeout_s: float | None) -> list[str]:
+def look_up(host: str, port: int, timeout_s: float | None) -> list[str]:
     """Look a name's addresses up within `timeout_s`: the system's own resolver may take half a minute.
 
     Raises:
