@@ -39,6 +39,7 @@ _WEIGHTS = (
     "open_clip_pytorch_model.bin",
 )
 _BESIDE = ("config.json", "preprocessor_config.json")
+_WHERE_A_LOGIN_IS = "it is read from HF_TOKEN, or from where `hf auth login`, once `huggingface-cli login`, keeps it"
 _LICENCES = {
     "dinov3-license": "DINOv3 License, https://ai.meta.com/resources/models-and-libraries/dinov3-license",
 }
@@ -148,9 +149,7 @@ def _cached(repository: Repository, filename: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     with contextlib.suppress(ValueError):  # no name of a repository
-        found = try_to_load_from_cache(
-            repository.name, filename, revision=repository.revision or "main"
-        )
+        found = try_to_load_from_cache(repository.name, filename, **_version(repository))
         return Path(found) if isinstance(found, str) else None
     return None
 
@@ -159,8 +158,12 @@ def _is_described(repository: Repository) -> bool:
     """Tell whether config.json is in the cache, or known not to exist."""
     from huggingface_hub import try_to_load_from_cache
 
-    revision = repository.revision or "main"
-    return try_to_load_from_cache(repository.name, "config.json", revision=revision) is not None
+    found = try_to_load_from_cache(repository.name, "config.json", **_version(repository))
+    return found is not None
+
+
+def _version(repository: Repository) -> dict[str, str]:
+    return {} if repository.revision is None else {"revision": repository.revision}
 
 
 def _shards(index: Path) -> list[str]:
@@ -279,22 +282,23 @@ def _reason(error: Exception, repository: Repository) -> str:
     """Say in a clause why the hub did not give a file, and what to do."""
     from huggingface_hub import errors
 
-    host = hub_host()
-    status = _status(error)
-    token = "a token is read from HF_TOKEN, or from where `hf auth login` (once `huggingface-cli login`) keeps it"
-    if isinstance(error, errors.GatedRepoError):
-        return (
-            f"gated: {host} gives it to those who have accepted its licence on {repository.page}; "
-            f"accept it there, then run again with a token ({token})"
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"{host} has no version {repository.revision or 'main'} of {repository.name}; look at {repository.page}"
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return f"{host} has no such repository, or it is private; check the name, or give a token ({token})"
-    if isinstance(error, errors.EntryNotFoundError) and status is not None:
-        return _nothing_there(repository)
+    host, status = hub_host(), _status(error)
+    name, page = repository.name, repository.page
+    # The client's kinds of error, each before those it belongs to as well.
+    known = {
+        errors.GatedRepoError: f"gated: {host} gives it to those who have accepted its licence on {page}; "
+        f"accept it there, then run again with a token ({_WHERE_A_LOGIN_IS})",
+        errors.RevisionNotFoundError: f"{host} has no version {repository.revision or 'main'} of {name}; look "
+        f"at {page}",
+        errors.RepositoryNotFoundError: f"{host} has no such repository, or it is private; check the name, "
+        f"or give a token ({_WHERE_A_LOGIN_IS})",
+        errors.RemoteEntryNotFoundError: f"{host} has no such file in {name}; look at {page}",
+    }
+    for kind, words in known.items():
+        if isinstance(error, kind):
+            return words
     if status in (401, 403):
-        return f"{host} does not give it without a token that may read it ({status}); {token}"
+        return f"{host} does not give it without a token that may read it ({status}; {_WHERE_A_LOGIN_IS})"
     if status is not None:
         return f"{host} answered with status {status}; try again later"
     if isinstance(error, OSError) and error.errno is not None and error.strerror:

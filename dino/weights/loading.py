@@ -137,9 +137,10 @@ def _from_reference(named: Reference, text: str, options: dict[str, Any]) -> Loa
 
 def _refuse_options(what: str, options: Mapping[str, Any]) -> None:
     """Refuse what is said of the architecture where the source itself knows it."""
-    given = [f"{name}=" for name in ("arch", "num_heads", "channels") if options[name] is not None]
-    if given:
-        raise WeightsError(f"{what} names its architecture; leave {' and '.join(given)} out")
+    if options["arch"] is not None or options["num_heads"] is not None:
+        raise WeightsError(f"{what} names its architecture; leave arch= and num_heads= out")
+    if options["channels"] is not None:
+        raise WeightsError(f"{what} takes RGB as it is; leave channels= out")
 
 
 def _from_zoo(entry: ZooEntry, options: Mapping[str, Any]) -> LoadedModel:

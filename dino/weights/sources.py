@@ -90,26 +90,13 @@ def resolve(text: str) -> Reference:
         return Reference("zoo", name)
     if exists(text):
         return Reference("file", os.path.expanduser(text))
-    lowered = text.casefold()
-    if lowered.startswith("timm:"):
-        return Reference("timm", text[5:].strip().strip("/").removeprefix("timm/"))
-    for prefix in _HUB_PREFIXES:
-        if lowered.startswith(prefix):
-            return _hub_reference(text[len(prefix) :].strip().strip("/"), text)
-    if lowered.startswith(("http://", "https://")):
-        return _web_reference(text)
-    if lowered.startswith("file:"):
-        return Reference("file", url2pathname(unquote(urlsplit(text).path)))
-    if is_like_hub_name(text):
-        found = _HUB_NAME.fullmatch(text.rstrip("/"))
-        if found is not None:
-            return Reference("hub", found["repo"], found["revision"], is_sure=False)
+    named = _prefixed(text) or _plain_hub_name(text)
+    if named is not None:
+        return named
     if is_like_path(text):
         return Reference("file", os.path.expanduser(text))
-    for name in (text, lowered):
-        if _timm_knows(name):
-            return Reference("timm", name)
-    return Reference("unknown", text)
+    known = [name for name in (text, text.casefold()) if _timm_knows(name)]
+    return Reference("timm", known[0]) if known else Reference("unknown", text)
 
 
 def exists(text: str) -> bool:
@@ -152,6 +139,28 @@ def _tidy(text: str) -> str:
     if not (text.isprintable() or exists(text)):
         raise WeightsError(f"{text[:40]!r} is no name of weights and no file's")
     return text
+
+
+def _prefixed(text: str) -> Reference | None:
+    """Read what says itself what it is: `timm:`, `hf-hub:`, an address; None for anything else."""
+    lowered = text.casefold()
+    if lowered.startswith("timm:"):
+        return Reference("timm", text[5:].strip().strip("/").removeprefix("timm/"))
+    for prefix in _HUB_PREFIXES:
+        if lowered.startswith(prefix):
+            return _hub_reference(text[len(prefix) :].strip().strip("/"), text)
+    if lowered.startswith(("http://", "https://")):
+        return _web_reference(text)
+    if lowered.startswith("file:"):
+        return Reference("file", url2pathname(unquote(urlsplit(text).path)))
+    return None
+
+
+def _plain_hub_name(text: str) -> Reference | None:
+    found = _HUB_NAME.fullmatch(text.rstrip("/")) if is_like_hub_name(text) else None
+    if found is None:
+        return None
+    return Reference("hub", found["repo"], found["revision"], is_sure=False)
 
 
 def _hub_reference(text: str, whole: str) -> Reference:
