@@ -99,22 +99,28 @@ _MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
-class Opening:
-    """How a checkpoint is read: the options of every command that opens one."""
+class Shape:
+    """What a checkpoint may not say of its network: the options of every command that opens one."""
 
-    key: Key = "teacher"
     num_heads: NumHeads = None
     arch: Arch = None
     channels: ChannelsOption = None
 
     def options(self) -> Row:
         """Give them as `dino.load` takes them."""
-        return {
-            "key": self.key,
-            "num_heads": self.num_heads,
-            "arch": self.arch,
-            "channels": self.channels and str(self.channels),
-        }
+        channels = None if self.channels is None else str(self.channels)
+        return {"num_heads": self.num_heads, "arch": self.arch, "channels": channels}
+
+
+@dataclass(frozen=True)
+class Opening(Shape):
+    """How a checkpoint is read, which may hold several networks."""
+
+    key: Key = "teacher"
+
+    def options(self) -> Row:
+        """Give them as `dino.load` takes them."""
+        return {"key": self.key, **super().options()}
 
 
 @dataclass(frozen=True)

@@ -180,3 +180,17 @@ def test_what_was_assumed_is_said_by_commands_and_by_info(cli, monkeypatch, tmp_
     code, out, _ = cli("weights", "info", "random_vitt16")
     assert code == 0
     assert out.splitlines()[-1].split(maxsplit=1) == ["notes", note]
+
+
+def test_a_run_starts_from_weights_as_they_are_said_to_be(small_weights):
+    from dino.errors import UserError
+    from dino.training.build import build_backbone
+
+    shape = run.Shape(num_heads=1)
+    config = train.chosen_config(None, None, str(small_weights), None, 40, shape=shape)
+    assert (config.init, config.init_heads) == (str(small_weights), 1)
+    assert build_backbone(config, drop_path=0.0).blocks[0].attn.num_heads == 1
+    plain = train.chosen_config(None, None, str(small_weights), None, 40)
+    assert build_backbone(plain, drop_path=0.0).blocks[0].attn.num_heads != 1
+    with pytest.raises(UserError, match="say how --init is read; give it too"):
+        train.chosen_config(None, None, None, None, 40, shape=shape)
