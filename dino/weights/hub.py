@@ -112,17 +112,25 @@ def fetch_repository(
     with _one_sentence(repository):
         say(f"looking for {repository} on {hub_host()}")
         if found is None:
-            filename, num_bytes = _choose(repository)
-            size = f", about {num_bytes / 1e6:,.0f} MB" if num_bytes else ""
-            told = what or f"licence: see {repository.page}"
-            say(f"fetching {repository} from {hub_host()} ({filename}{size}): {told}")
-            found = _download(repository, filename)
-            if filename.endswith(".index.json"):
-                for shard in _shards(found):
-                    _download(repository, shard)
+            found = _fetch_weights(repository, what or f"licence: see {repository.page}", say)
         for beside in () if is_described else _BESIDE:
             _download_if_there(repository, beside)
     return found
+
+
+def _fetch_weights(repository: Repository, what: str, say: Announce) -> Path:
+    """Fetch weights that are not in the cache, after a line that says so."""
+    filename, num_bytes = _choose(repository)
+    shards: list[str] = []
+    if filename.endswith(".index.json"):  # small, and says what all its files have
+        index = _download(repository, filename)
+        shards, num_bytes = _shards(index), _total_size(index)
+    size = "" if num_bytes is None else f", about {num_bytes / 1e6:,.{int(num_bytes < 1e7)}f} MB"
+    count = f", {len(shards)} files" if shards else ""
+    say(f"fetching {repository} from {hub_host()} ({filename}{count}{size}): {what}")
+    for shard in shards:
+        _download(repository, shard)
+    return _download(repository, filename)
 
 
 def is_offline() -> bool:
@@ -180,6 +188,13 @@ def _shards(index: Path) -> list[str]:
         if not isinstance(name, str) or PurePosixPath(name).name != name or name == "..":
             raise WeightsError(f"{index}: names the file {name!r}, which is not beside it")
     return names
+
+
+def _total_size(index: Path) -> int | None:
+    """Read the bytes of all tensors that an index speaks of, None where it does not say."""
+    metadata = parse_json(index.read_bytes()).get("metadata")
+    size = metadata.get("total_size") if isinstance(metadata, dict) else None
+    return int(size) if isinstance(size, int | float) else None
 
 
 def _choose(repository: Repository) -> tuple[str, int | None]:
@@ -292,7 +307,9 @@ def _reason(error: Exception, repository: Repository) -> str:
         f"at {page}",
         errors.RepositoryNotFoundError: f"{host} has no such repository, or it is private; check the name, "
         f"or give a token ({_WHERE_A_LOGIN_IS})",
-        errors.RemoteEntryNotFoundError: f"{host} has no such file in {name}; look at {page}",
+        errors.LocalEntryNotFoundError: f"the connection to {host} was cut; run again, which goes on from "
+        "where it stopped",
+        errors.EntryNotFoundError: f"{host} has no such file in {name}; look at {page}",
     }
     for kind, words in known.items():
         if isinstance(error, kind):

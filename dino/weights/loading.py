@@ -178,12 +178,22 @@ def _from_hub(named: Reference, options: Mapping[str, Any]) -> LoadedModel:
             f"there is no file or folder {named.name}, and as a name on {hub_host()}: {error}"
         ) from error
     is_whole = named.filename is None and path.name.endswith(_OF_A_FOLDER)
-    loaded = model_of_file(path.parent if is_whole else path, **options)
+    loaded = _timm_s_own(path.parent, options) if is_whole else None
+    if loaded is None:
+        loaded = model_of_file(path.parent if is_whole else path, **options)
     return replace(
         loaded,
         name=named.name.rpartition("/")[2],
         description=f"{repository} of {hub_host()}: {loaded.description}",
     )
+
+
+def _timm_s_own(folder: Path, options: Mapping[str, Any]) -> LoadedModel | None:
+    """Have timm build what it has written itself, where nothing else is said of the architecture."""
+    from dino.weights.pretrained import timm_of_folder
+
+    said = any(options[name] is not None for name in ("arch", "num_heads", "channels"))
+    return None if said else timm_of_folder(folder)
 
 
 def _from_url(url: str, options: Mapping[str, Any]) -> LoadedModel:

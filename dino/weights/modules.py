@@ -27,18 +27,18 @@ def model_of_module(given: Any) -> LoadedModel:
     model = _unwrapped(given)
     _check_timm(model)
     try:
-        copied: Any = copy.deepcopy(model)
-    except RuntimeError as error:  # tensors that are results of a computation cannot be copied
+        copied: Any = copy.deepcopy(model).float().cpu().eval()
+    # Results of a computation cannot be copied, tensors without values (of torch's meta device) not moved.
+    except (RuntimeError, NotImplementedError) as error:
         raise WeightsError(
             f"this {type(model).__name__} cannot be copied ({error}); give its state_dict() instead"
         ) from error
-    copied = copied.float().cpu().eval()
     if getattr(copied, "num_classes", 0) and hasattr(copied, "reset_classifier"):
         copied.reset_classifier(0)
-    cfg = _config(copied)
+    cfg = config_of(copied)
     name = ".".join(str(cfg[part]) for part in ("architecture", "tag") if cfg.get(part))
     kind = type(copied).__name__
-    mean, std = triple(_plain(cfg.get("mean"))), triple(_plain(cfg.get("std")))
+    mean, std = triple(cfg.get("mean")), triple(cfg.get("std"))
     return LoadedModel(
         model=copied,
         name=name or kind,
@@ -88,14 +88,9 @@ def _check_timm(model: nn.Module) -> None:
         )
 
 
-def _config(model: Any) -> dict[str, Any]:
+def config_of(model: Any) -> dict[str, Any]:
     """Read what timm keeps beside a model, a dict or an object of its own."""
     cfg = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     if hasattr(cfg, "to_dict"):
         cfg = cfg.to_dict()
     return dict(cfg) if isinstance(cfg, dict) else {}
-
-
-def _plain(values: Any) -> Any:
-    """Take what timm allows to be a single number as three."""
-    return [values] * 3 if isinstance(values, int | float) else values

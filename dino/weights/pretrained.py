@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dino.errors import DownloadError, WeightsError
+from dino.system.files import parse_json
 from dino.weights.architecture import LoadedModel
+from dino.weights.hints import triple
 from dino.weights.hub import Announce, Repository, fetch_repository, find, licence_words
+from dino.weights.modules import config_of
 from dino.weights.saving import digest
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD, ZooEntry
 
@@ -83,6 +87,47 @@ def is_pretrained_here(name: str) -> bool:
     """Tell whether a timm model's weights are in the hub's cache."""
     repository = pretrained_repository(name)
     return repository is not None and find(repository) is not None
+
+
+def timm_of_folder(folder: Path) -> LoadedModel | None:
+    """Build what timm itself has written: a folder whose config.json names an architecture of timm's.
+
+    Returns:
+        None where it does not, or where timm's own reading of it fails: then tensors decide.
+    """
+    import timm
+
+    try:
+        config = parse_json((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    arch = config.get("architecture") if isinstance(config, dict) else None
+    if not isinstance(arch, str) or not timm.is_model(arch):
+        return None
+    described = config.get("pretrained_cfg") or config
+    size = described.get("input_size") if isinstance(described, dict) else None
+    if isinstance(size, list) and size[:1] != [3]:
+        return None  # timm would make RGB of it without a word
+    try:
+        model: Any = timm.create_model(
+            f"local-dir:{folder}", pretrained=True, num_classes=config.get("num_classes", 0)
+        )
+        if model.num_classes:
+            model.reset_classifier(0)
+    except Exception:  # whatever a config.json of another's making leads to
+        return None
+    cfg = config_of(model)
+    name = ".".join(str(cfg[part]) for part in ("architecture", "tag") if cfg.get(part))
+    return LoadedModel(
+        model=model.float().eval(),
+        name=name,
+        description=f"timm's {name} (licence: {licence_words(cfg.get('license'))}).",
+        mean=triple(cfg.get("mean")) or IMAGENET_MEAN,
+        std=triple(cfg.get("std")) or IMAGENET_STD,
+        weights_sha256=digest(model.state_dict()),
+        layout="timm, with its config.json",
+        positions="dino" if "dino" in name else "timm",
+    )
 
 
 def _config(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Weights of the Hugging Face hub, from a hub of this machine: what is fetched, said, kept and refused."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,13 +185,18 @@ def test_shards_are_fetched_by_their_index_and_no_others(hub: Hub) -> None:
     names = sorted(PLAIN)
     halves = names[::2], names[1::2]
     files = {f"model-0000{i}-of-00002.safetensors": half for i, half in enumerate(halves, 1)}
-    index = {"weight_map": {name: file for file, half in files.items() for name in half}}
+    index = {
+        "metadata": {"total_size": 123_456_789},
+        "weight_map": {name: file for file, half in files.items() for name in half},
+    }
     hub.repositories["lab/shards"] = {
         "model.safetensors.index.json": json.dumps(index).encode(),
         "other.safetensors": b"never asked for",
         **{file: save({n: PLAIN[n] for n in half}) for file, half in files.items()},
     }
-    path = fetch_repository(Repository("lab/shards"), say=lambda line: None)
+    said: list[str] = []
+    path = fetch_repository(Repository("lab/shards"), say=said.append)
+    assert "(model.safetensors.index.json, 2 files, about 123 MB)" in said[-1]
     assert {p.name for p in path.parent.iterdir()} == {"model.safetensors.index.json", *files}
     assert find(Repository("lab/shards")) == path
     for file in files:
@@ -266,3 +272,39 @@ def test_a_zoo_name_of_the_hub_says_its_licence_before_anything_is_fetched(
     assert fetch("dinov3_vits16").source == "downloaded before"
     backbone = dino.load("DINOv3_ViTS16 ", device="cpu")
     assert (backbone.name, backbone.description) == ("dinov3_vits16", entry.description)
+
+
+@pytest.mark.parametrize("name", ["vit_small_patch16_dinov3", "beitv2_base_patch16_224"])
+def test_a_repository_that_timm_wrote_is_built_by_timm(hub: Hub, name: str) -> None:
+    import timm
+
+    sizes = {"img_size": 64, "embed_dim": 64, "depth": 2, "num_heads": 2}
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=4, **sizes).eval()
+    cfg = {
+        "tag": "mine",
+        "mean": [0.1, 0.2, 0.3],
+        "std": [0.5, 0.6, 0.7],
+        "input_size": [3, 64, 64],
+    }
+    config = {"architecture": name, "num_classes": 4, "model_args": sizes, "pretrained_cfg": cfg}
+    repository = {"config.json": json.dumps(config).encode()}
+    state = {key: value.contiguous() for key, value in model.state_dict().items()}
+    hub.repositories["lab/own"] = {"model.safetensors": save(state), **repository}
+    backbone = dino.load("lab/own", device="cpu", precision="fp32")
+    assert (backbone.name, backbone.mean, backbone.std) == ("own", (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
+    image = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(
+        backbone.module.forward_features(image), model.forward_features(image), atol=1e-6, rtol=0
+    )
+
+
+def test_a_hub_that_never_answers_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.perf_counter()
+        with pytest.raises(DownloadError, match=r"was cut or fell silent .*; run again"):
+            load_model(f"hf-hub:{REPOSITORY}")
+        assert time.perf_counter() - started < 15
