@@ -29,7 +29,7 @@ def list_() -> None:
         print(
             f"{'*' if here else ' '} {entry.name:24} patch {entry.patch_size:2} px {size:>12}  "
             f"{entry.license}\n    {entry.description}"
-            + (f"\n    {entry.host}/{entry.repository}" if entry.repository else "")
+            + (f"\n    {entry.terms}" if entry.terms else "")
         )
 
 

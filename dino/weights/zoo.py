@@ -45,6 +45,7 @@ class ZooEntry:
         patch_size: side of a patch in px (the stride of the whole network for ResNet-50).
         size_bytes: what a download moves, approximate unless `sha256` is pinned; None: nothing.
         license, description: shown to the user; the description says how the weights were made.
+        terms: what must be known of the licence before anything is fetched; empty for the usual ones.
         url: http(s) address of the file, or None where there is none.
         sha256: pinned hash of the file: all 64 digits, or the leading 8 that a torch.hub file
             name carries; None where nobody publishes one.
@@ -67,6 +68,7 @@ class ZooEntry:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     repository: str | None = None
+    terms: str = ""
 
     @property
     def filename(self) -> str | None:
@@ -120,6 +122,7 @@ def _hub(
     size: int,
     license: str,
     description: str,
+    terms: str = "",
     mean: tuple[float, float, float] = IMAGENET_MEAN,
     std: tuple[float, float, float] = IMAGENET_STD,
 ) -> ZooEntry:
@@ -136,6 +139,7 @@ def _hub(
         mean=mean,
         std=std,
         repository=f"timm/{timm_name}",
+        terms=terms,
     )
 
 
@@ -148,8 +152,9 @@ def _dinov3(name: str, arch: str, size: int, what: str, *, satellite: bool = Fal
         size=size,
         license="DINOv3 License",
         description=f"DINOv3 {what}, distilled from ViT-7B/16 on {data} without labels (Siméoni et al. "
-        f"2025); read its licence first, {DINOV3_LICENSE_URL}: the same weights on huggingface.co/facebook "
-        "are given only to those who have accepted it.",
+        "2025).",
+        terms=f"Read its licence first, {DINOV3_LICENSE_URL}: the same weights on huggingface.co/facebook are "
+        "given only to those who have accepted it.",
         mean=_SATELLITE_MEAN if satellite else IMAGENET_MEAN,
         std=_SATELLITE_STD if satellite else IMAGENET_STD,
     )
