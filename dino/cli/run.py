@@ -143,9 +143,9 @@ class Loading(Opening):
             **self.options(),
         )
         if summary:
-            print_status(
-                f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]"
-            )
+            # The notes, which a description ends with, have lines of their own.
+            told = backbone.description.removesuffix(" ".join(backbone.notes)).rstrip()
+            print_status(f"{backbone.name}: {told} [{backbone.device}, {backbone.precision}]")
         print_notes(backbone.notes)
         return backbone
 

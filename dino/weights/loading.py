@@ -76,7 +76,7 @@ def load(
     return wrap(
         loaded.model,
         name=loaded.name,
-        description=loaded.description,
+        description=_with_notes(loaded),
         mean=loaded.mean,
         std=loaded.std,
         device=device,
@@ -86,6 +86,12 @@ def load(
         notes=loaded.notes,
         positions=loaded.positions,
     )
+
+
+def _with_notes(loaded: LoadedModel) -> str:
+    """End the description with what was assumed, so that it is read wherever the weights are described."""
+    unsaid = [note for note in loaded.notes if note not in loaded.description]
+    return " ".join((loaded.description, *unsaid))
 
 
 def load_model(

@@ -177,6 +177,10 @@ def test_what_was_assumed_is_said_by_commands_and_by_info(cli, monkeypatch, tmp_
     code, _, err = cli("attend", tmp_path / "photo.png", "--size", 32, "--out", tmp_path / "out")
     assert code == 0
     assert f"note: {note}" in err.splitlines()
+    assert err.count(note) == 1
+    backbone = loading.load("random_vitt16", device="cpu")
+    assert backbone.notes == (note,)
+    assert backbone.description.endswith(f". {note}")
     code, out, _ = cli("weights", "info", "random_vitt16")
     assert code == 0
     assert out.splitlines()[-1].split(maxsplit=1) == ["notes", note]

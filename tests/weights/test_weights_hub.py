@@ -11,6 +11,7 @@ import torch
 from helpers import weights_cases as cases
 from helpers.hub_server import Hub, running_hub
 from safetensors.torch import save
+from typer import Exit
 
 import dino
 from dino.errors import DownloadError, WeightsError
@@ -308,3 +309,22 @@ def test_a_hub_that_never_answers_is_given_up_soon(monkeypatch: pytest.MonkeyPat
         with pytest.raises(DownloadError, match=r"was cut or fell silent .*; run again"):
             load_model(f"hf-hub:{REPOSITORY}")
         assert time.perf_counter() - started < 15
+
+
+def test_files_of_the_cache_are_verified_by_the_hash_in_their_name(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dataclasses import replace
+
+    from dino.cli import weights
+
+    entry = replace(ZOO["dinov3_vits16"], repository=REPOSITORY)
+    monkeypatch.setitem(ZOO, "dinov3_vits16", entry)
+    path = fetch("dinov3_vits16").path
+    assert path is not None
+    weights.verify(["dinov3_vits16"])
+    assert "dinov3_vits16: as recorded" in capsys.readouterr().out
+    path.resolve().write_bytes(b"changed")
+    with pytest.raises(Exit):
+        weights.verify(["dinov3_vits16"])
+    assert "was changed or damaged" in capsys.readouterr().err
