@@ -3,6 +3,7 @@
 The looking through is done on the app's Annotate page, on the same sessions.
 """
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,13 +28,14 @@ Root = Annotated[
 ]
 
 
+@run.with_options
 def new(
     photos: Annotated[Path, typer.Argument(help="A folder of photos, or a ZIP of them.")],
     name: Annotated[str, typer.Option(help="Name of the session.")],
     classes: Annotated[
         str, typer.Option(help="Names of the classes, with commas between.")
     ] = "object",
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: run.Size = 480,
     mass: run.Mass = run.DEFAULT_MASS,
     heads: segment.Heads = None,
@@ -51,9 +53,6 @@ def new(
         ),
     ] = False,
     sessions: Root = None,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Begin a session with the photos of a folder or a ZIP."""
     from dino.annotation.creation import create
@@ -61,7 +60,7 @@ def new(
     from dino.masks.settings import MaskSettings
     from dino.weights import default_source
 
-    chosen = weights or str(default_source())
+    chosen = loading.weights or str(default_source())
     settings = MaskSettings(
         size=size,
         mass=mass,
@@ -74,7 +73,7 @@ def new(
         min_area=min_area,
         refine=refine.value,
     )
-    backbone = run.load_weights(chosen, key=key, device=device, precision=precision, summary=False)
+    backbone = replace(loading, weights=chosen).load(summary=False)
     session = create(
         (sessions or annotations_folder()) / name,
         photos,

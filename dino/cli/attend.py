@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from dino.system.files import File
 
 
+@run.with_options
 def attend(
     photos: run.Photos,
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: run.Size = 480,
     mass: run.Mass = run.DEFAULT_MASS,
     out: run.Out = Path("out"),
@@ -58,9 +59,6 @@ def attend(
         bool, typer.Option("--logits", help="Draw q·k/√d in place of its softmax, and save both.")
     ] = False,
     fit: run.FitOption = run.Fit.floor,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Draw what each head of the last block attends to.
 
@@ -81,7 +79,7 @@ def attend(
         asked = run.numbers(layers, int, "--layers", expected="all, or numbers such as 0,5,11")
     tokens = tuple(dict.fromkeys(parse_query(text) for text in (queries or "cls").split(",")))
     found = run.find_photos(photos)
-    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    backbone = loading.load()
     style = files.Style(
         colormap=colormap.value,
         opacity=opacity,

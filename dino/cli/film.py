@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dino.video.film.jobs import FilmProgress
 
 
+@run.with_options
 def film(
     video: Annotated[Path, typer.Argument(help="An MP4, MOV or GIF file.")],
     attention: Annotated[
@@ -32,7 +33,7 @@ def film(
             "each object a value."
         ),
     ] = None,
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: Annotated[
         int, typer.Option(help="Longer side in px that frames are resized to.", min=8)
     ] = 480,
@@ -52,9 +53,6 @@ def film(
     gif: Annotated[bool, typer.Option("--gif", help="Write film.gif too.")] = False,
     threads: run.Threads = None,
     nice: run.Nice = 0,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Draw attention over a video, or follow a mask through it.
 
@@ -70,7 +68,7 @@ def film(
     style = AttentionStyle(head, opacity, colormap.value, not blocks)
     drawn = style if mask is None else read_first_mask(mask)
     run.limit_resources(threads, nice=nice)
-    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    backbone = loading.load()
     result = make_film(backbone, video, out, subject=drawn, size=size, progress=_show_each_pass())
     if result.stopped:
         run.fail("stopped; nothing was kept")

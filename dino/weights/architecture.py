@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dino.errors import WeightsError
 from dino.weights.hints import Triple
@@ -34,7 +34,9 @@ class LoadedModel:
     """A timm model and what belongs to its weights.
 
     `mean` and `std` per RGB channel (0..1), `weights_sha256` over the canonical float32 tensors,
-    `layout` in words, `is_random` where nothing was learned.
+    `layout` in words, `is_random` where nothing was learned, `notes` what was assumed when it was opened,
+    in whole sentences. `positions`: a position embedding goes to other sizes as the originals of DINO
+    do it ("dino") or as timm's own forward does ("timm").
     """
 
     model: nn.Module
@@ -45,6 +47,8 @@ class LoadedModel:
     weights_sha256: str
     layout: str
     is_random: bool = False
+    notes: tuple[str, ...] = ()
+    positions: Literal["timm", "dino"] = "dino"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dino.errors import WeightsError
 from dino.weights.architecture import LoadedModel, build, dimensions
@@ -21,19 +21,31 @@ if TYPE_CHECKING:
 
 
 def model_of_file(
-    path: Path, *, key: str = "teacher", arch: str | None = None, num_heads: int | None = None
+    path: Path,
+    *,
+    key: str = "teacher",
+    arch: str | None = None,
+    num_heads: int | None = None,
+    channels: Literal["mean", "first"] | None = None,
 ) -> LoadedModel:
     """Build the model of a weights file or folder.
 
     Args:
-        key, arch, num_heads: as in `dino.load`.
+        key, arch, num_heads, channels: as in `dino.load`.
     Raises:
         WeightsError: no such file, an unsafe one, or an unknown or incomplete layout.
     """
     raw = read(path)
     hints = raw.hints if raw.hints.name else replace(raw.hints, name=path.stem)
     return model_of_tree(
-        raw.tree, hints, str(path), key=key, arch=arch, num_heads=num_heads, kind=raw.kind
+        raw.tree,
+        hints,
+        str(path),
+        key=key,
+        arch=arch,
+        num_heads=num_heads,
+        channels=channels,
+        kind=raw.kind,
     )
 
 
@@ -45,6 +57,7 @@ def model_of_tree(
     key: str,
     arch: str | None,
     num_heads: int | None,
+    channels: Literal["mean", "first"] | None = None,
     kind: str | None = None,
 ) -> LoadedModel:
     """Build the model of a tree of tensors; errors are prefixed with where the weights came from."""

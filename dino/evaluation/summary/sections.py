@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dino.evaluation.published import Published, published_figures, same_data
-from dino.evaluation.report import Report, ReportRow
+from dino.evaluation.report import Report, ReportRow, own_names
 from dino.evaluation.summary.contents import (
     Bar,
     Bars,
@@ -217,9 +217,27 @@ def _measured(task: Task, report: Report, title: str) -> Measured:
     return Measured(
         title=title,
         facts=tuple((name, value) for name, value in facts.items() if value != NOTHING),
-        table=rows_table(list(task.listed(report))),
+        table=rows_table(_named_rows(report, task.listed(report))),
         report=report,
     )
+
+
+def _named_rows(report: Report, rows: Iterable[ReportRow]) -> list[ReportRow]:
+    """Copy rows with each network's own name in place of what the report calls it."""
+    known = report.settings.get("networks")
+    listed = known if isinstance(known, dict) else {}
+    names = own_names(
+        {
+            "weights": str(report.weights["name"]),
+            **{role: str(of[0]) for role, of in listed.items() if isinstance(of, list) and of},
+        }
+    )
+    return [
+        {**row, "network": names.get(str(row["network"]), row["network"])}
+        if "network" in row
+        else row
+        for row in rows
+    ]
 
 
 def rows_table(rows: Sequence[ReportRow]) -> Table:

@@ -12,6 +12,7 @@ from PIL import Image
 import dino
 from dino.evaluation.copies import copy_detection
 from dino.evaluation.copies_data import open_photos
+from dino.evaluation.report import own_names
 from dino.evaluation.retrieval import mean_average_precision
 from dino.evaluation.retrieval_data import open_benchmark
 from dino.evaluation.scales import multiscale_features
@@ -206,3 +207,21 @@ def test_two_processes_report_what_one_does(words, classes, small_weights, tmp_p
         assert "1 photo could not be read, left out: " in done.stderr
     compare(results(tmp_path / "out-1")["rows"], results(tmp_path / "out-2")["rows"])
     assert len((tmp_path / "out-2" / "history.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_table_names_networks_by_their_own_names(cli, classes):
+    code, out, _ = cli("retrieval", "--data", classes, *QUICK)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].split()[0] == "network"
+    named = [line.partition("  ")[0] for line in lines[1:] if line.strip("- |")]
+    assert named == ["small", "random weights"]
+
+
+def test_a_twin_of_the_same_name_is_told_apart():
+    names = {"weights": "vit", "twin": "vit", "random weights": "vit"}
+    assert own_names(names) == {
+        "weights": "vit",
+        "twin": "vit (twin)",
+        "random weights": "random weights",
+    }
