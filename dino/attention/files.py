@@ -35,11 +35,12 @@ class Style:
 
 
 def attention_npz(attention: PhotoAttention) -> bytes:
-    """Make `attention.npz`: weights [A,h,w], prefix [A,P] and how they came about."""
+    """Make `attention.npz`: weights [A,h,w], prefix [A,P], whose attention it is, how they came about."""
     return npz(
         {
             "weights": attention.heads,
             "prefix": attention.prefix[0, 0],
+            "query": query_name(attention.queries[0]),
             **_origin(attention),
         }
     )

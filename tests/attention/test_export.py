@@ -67,6 +67,7 @@ def test_attend_writes_maps_masks_sheet_and_numbers(attention, photo):
             *(
                 "weights",
                 "prefix",
+                "query",
                 "grid",
                 "original_hw",
                 "resized_hw",
