@@ -10,10 +10,12 @@ from dataclasses import replace
 import streamlit as st
 
 from app.cache import backbones
+from app.state import weights_menu
 from app.state.asked import Asked, set_asked
 from app.state.selection import Choice
 from app.state.url import link, linked
 from app.text import plain_text
+from app.ui import command
 from app.ui.widgets import choose_one
 from dino.attention import files
 from dino.attention.photo import PROBABILITIES, ROLLOUT, VALUES
@@ -42,7 +44,11 @@ def network(choice: Choice, backbone: Backbone) -> tuple[Choice, Backbone, list[
         "a run hands on as weights.",
     )
     opened = backbones.open_network(choice.weights, key, st.session_state)
-    return replace(choice, weights=path), opened, ["--key", key] if key != TEACHER else []
+    said = weights_menu.reading_of(choice.weights, st.session_state).said
+    flags = ["--key", key] if key != TEACHER else []
+    if path != choice.weights:  # else the command says so by itself
+        flags += command.flags(**said)
+    return replace(choice, weights=path), opened, flags
 
 
 def head(labels: Sequence[str]) -> str:

@@ -6,13 +6,14 @@ import numpy as np
 import streamlit as st
 import torch
 
+from app import access
 from app.cache import backbones, pictures
 from app.cache import canvas as cached_canvas
 from app.components.canvas.component import Panel, canvas
 from app.state import url, weights_menu
 from app.state.selection import Choice
 from app.text import plain_text
-from app.ui import layout, reference
+from app.ui import layout, reference, weights_field
 from app.ui.widgets import choose_one
 from dino.attention import files
 from dino.attention.mass import entropy, mass_mask
@@ -54,16 +55,27 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 def _names(choice: Choice) -> list[str]:
     options = [n for n in weights_menu.weights_options(st.session_state) if n != choice.weights]
-    url.forget_unknown("with", options)
-    return st.multiselect(
+    typed = access.may_work()
+    if not typed:
+        url.forget_unknown("with", options)
+    names = st.multiselect(
         "Beside it",
-        options,
+        list(dict.fromkeys([*options, *(st.session_state.get("with", ()) if typed else ())])),
         default=[name for name in _FIRST if name in options],
         key="with",
         bind="query-params",
         max_selections=MOST - 1,
-        help="Weights from the sidebar's menu: bundled, downloaded, of a run, random, or opened.",
+        accept_new_options=typed,
+        help=weights_field.HELP
+        if typed
+        else "Weights from the sidebar's menu: bundled, downloaded, of a run, random, or opened.",
     )
+    known = []
+    for number, name in enumerate(name for name in names if name != choice.weights):
+        found = weights_field.look_up(name)
+        weights_field.show(found, f"compare_{number}")
+        known += [found.name] if found.name else []
+    return known
 
 
 def _side(choice: Choice, backbone: Backbone) -> Side:
