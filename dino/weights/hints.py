@@ -22,7 +22,10 @@ class Hints:
     """What a container says beside its tensors; None or empty where it says nothing.
 
     `grid` is (rows, columns) of the position embedding, `mean` and `std` per RGB channel (0..1),
-    `is_random` where nothing was learned, `metadata` whatever text came along.
+    `is_random` where nothing was learned, `metadata` whatever text came along. `arch` is a timm
+    architecture, `arch_label` what the file itself calls it, `model_type` Hugging Face's word;
+    `patch_size` (height, width) px, `norm_eps` of the layer norms, `act` as timm spells it,
+    `config` the whole config.json or the arguments as plain values.
     """
 
     num_heads: int | None = None
@@ -33,6 +36,14 @@ class Hints:
     description: str | None = None
     is_random: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
+    arch: str | None = None
+    arch_label: str | None = None
+    model_type: str | None = None
+    patch_size: tuple[int, int] | None = None
+    norm_eps: float | None = None
+    act: str | None = None
+    rope_theta: float | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def from_metadata(metadata: Mapping[str, str]) -> Hints:
