@@ -18,7 +18,8 @@ from dino.weights.heads import check_heads
 from dino.weights.hints import Triple
 from dino.weights.layouts import Canonical, fits_grid
 from dino.weights.locate import first_three
-from dino.weights.structure import activation, construct, empty, exact_ratio
+from dino.weights.naming.others import seems
+from dino.weights.structure import activation, construct, create, empty, exact_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -104,9 +105,8 @@ def build(
         return model
     if num_heads is not None:
         raise WeightsError(f"num_heads={num_heads} fits only a ViT; this is {canonical.layout}")
-    from dino.weights.named import create
-
     if canonical.family == "resnet":
+        _check_resnet_50(tensors)
         return filled(lambda: create("resnet50"), tensors, meta=False)
     from timm.models.xcit import checkpoint_filter_fn
 
@@ -156,8 +156,9 @@ def vit_shape(
 def dimensions(model: nn.Module) -> dict[str, Any]:
     """List the sizes of a model as plain values: every field of `VitShape` for a ViT, less for others."""
     state = model.state_dict()
+    network: Any = model
     try:
-        block, patches = model.blocks[0], model.patch_embed
+        block, patches = network.blocks[0], network.patch_embed
         heads, grid = block.attn.num_heads, tuple(patches.grid_size)
         shape = vit_shape(state, num_heads=heads, grid=grid)
     except (AttributeError, KeyError, TypeError, IndexError, WeightsError):
@@ -165,9 +166,7 @@ def dimensions(model: nn.Module) -> dict[str, Any]:
     return asdict(shape)
 
 
-def _vit(
-    shape: VitShape, tensors: Mapping[str, Tensor], eps: float, act: str
-) -> dict[str, Any]:
+def _vit(shape: VitShape, tensors: Mapping[str, Tensor], eps: float, act: str) -> dict[str, Any]:
     """Write the recipe of a plain ViT, with or without CLS and distillation token."""
     distilled = "dist_token" in tensors
     gated = "swiglu" if "blocks.0.mlp.fc1_g.weight" in tensors else "swiglu packed"
@@ -192,9 +191,7 @@ def _vit(
     return {"class": kind, "options": options}
 
 
-def _dinov3(
-    shape: VitShape, tensors: Mapping[str, Tensor], eps: float, act: str
-) -> dict[str, Any]:
+def _dinov3(shape: VitShape, tensors: Mapping[str, Tensor], eps: float, act: str) -> dict[str, Any]:
     """Write the recipe of a DINOv3, timm's Eva with its kind of rotary positions.
 
     Raises:
@@ -202,7 +199,9 @@ def _dinov3(
     """
     split = "blocks.0.mlp.fc1_g.weight" in tensors
     if act != "gelu" and not (shape.swiglu and act == "silu"):
-        raise WeightsError(f"a DINOv3 with the activation {act!r}, expected gelu, or silu with a gate")
+        raise WeightsError(
+            f"a DINOv3 with the activation {act!r}, expected gelu, or silu with a gate"
+        )
     hidden = shape.mlp_hidden // 2 if shape.swiglu and not split else shape.mlp_hidden
     options = {
         **_common(shape),
@@ -282,6 +281,13 @@ def own_periods(model: nn.Module) -> Tensor | None:
     return None if torch.equal(held, rope._compute_periods().float()) else held
 
 
+def _check_resnet_50(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a ResNet of another depth, which opens by its name alone."""
+    deep = "layer1.0.conv3.weight" in tensors and "layer3.5.conv1.weight" in tensors
+    if not deep or "layer3.6.conv1.weight" in tensors:
+        raise WeightsError(f"a ResNet, but not ResNet-50: {seems(tensors)}")
+
+
 def _xcit_name(tensors: Mapping[str, Tensor]) -> str:
     """Name an XCiT as timm does, by width, depth and the number of stride-2 convolutions."""
     width = tensors["cls_token"].shape[-1] if "cls_token" in tensors else 0
@@ -337,7 +343,9 @@ def _grid_of(
     if "pos_embed" in tensors:
         prefixes = _prefixes(tensors, registers)
         return _grid(tensors["pos_embed"].shape[1], prefixes, known)
-    table = next((t for n, t in tensors.items() if n.endswith("relative_position_bias_table")), None)
+    table = next(
+        (t for n, t in tensors.items() if n.endswith("relative_position_bias_table")), None
+    )
     if table is not None:  # (2 rows - 1) · (2 columns - 1) distances, and 3 to and from CLS
         count = table.shape[0] - 3
         if known is not None and (2 * known[0] - 1) * (2 * known[1] - 1) == count:

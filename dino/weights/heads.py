@@ -28,6 +28,7 @@ _KNOWN = {
     ("huge", 1280): 16,
     ("giant", 1408): 16,
     ("giant2", 1536): 24,
+    ("giant", 1536): 24,
     ("so400m", 1152): 16,
     ("7b", 4096): 32,
 }
@@ -67,7 +68,10 @@ def shown_heads(canonical: Canonical) -> int | None:
     """Read the number of heads off the tensors, for the kinds of network that show it."""
     tensors = canonical.tensors
     width = _width(tensors)
-    for name in ("blocks.0.attn.relative_position_bias_table", "rel_pos_bias.relative_position_bias_table"):
+    for name in (
+        "blocks.0.attn.relative_position_bias_table",
+        "rel_pos_bias.relative_position_bias_table",
+    ):
         if name in tensors and tensors[name].ndim == 2:
             return int(tensors[name].shape[1])
     per_head = None
@@ -112,7 +116,8 @@ def _named_heads(canonical: Canonical, hints: Hints) -> int | None:
     if label is None:
         return None
     size = next(
-        (word for word in label.lower().replace("-", "_").split("_") if (word, width) in _KNOWN), None
+        (word for word in label.lower().replace("-", "_").split("_") if (word, width) in _KNOWN),
+        None,
     )
     if size is None:
         return None

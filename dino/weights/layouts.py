@@ -25,7 +25,7 @@ from dino.weights.naming.clip import CLIP_MEAN, CLIP_STD
 from dino.weights.naming.lora import merge_lora
 from dino.weights.naming.others import seems
 from dino.weights.naming.rules import Layout, rename_all
-from dino.weights.naming.special import beit_tensors, dinov3_tensors
+from dino.weights.naming.special import beit_tensors, dinov3_tensors, eva_tensors
 from dino.weights.naming.table import BY_FAMILY
 
 if TYPE_CHECKING:
@@ -101,8 +101,10 @@ def to_canonical(
         periods = dinov3_tensors(tensors, origin)
     elif family == "beit":
         beit_tensors(tensors, origin)
+    elif family == "named":
+        eva_tensors(tensors, origin)
     if family != "named" and not by_name:
-        _check_complete(tensors, origin, found, family, grid, list(state))
+        _check_complete(tensors, origin, found, _expected(tensors, family, grid))
     if family == "vit":
         _fold_positions(tensors, origin)
     notes += _to_rgb(tensors, channels)
@@ -110,7 +112,7 @@ def to_canonical(
     return Canonical(
         tensors,
         family,
-        _describe(found),
+        _describe(found, family),
         periods=periods,
         raw=state,
         words=found.words,
@@ -180,47 +182,52 @@ def _family(tensors: Mapping[str, Tensor], layout: Layout, names: Iterable[str])
 
     `names` are those before heads were dropped.
     """
-    other = {match[0] for name in tensors if (match := _OTHER_PARTS.search(name))}
+    other = [match[0] for name in tensors if (match := _OTHER_PARTS.search(name))]
     if any(name.endswith("relative_position_bias_table") for name in tensors):
         return "named" if ".mlp.norm." in other else "beit"
-    if "rope_embed.periods" in tensors and "pos_embed" not in tensors:
+    if layout.family == "huggingface dinov3" or _is_dinov3(tensors, set(other)):
         return "dinov3"
-    if layout.family == "huggingface dinov3":
-        return "dinov3"
-    dinov3 = {"cls_token", "reg_token", "norm.weight", "blocks.0.gamma_1", "blocks.0.gamma_2"}
-    if dinov3 <= tensors.keys() and "pos_embed" not in tensors:
-        has_parts = {"blocks.0.attn.qkv.weight"} <= tensors.keys()
-        if has_parts and "blocks.0.attn.qkv.bias" not in tensors and other <= {".attn.q_bias", ".gamma_1"}:
-            return "dinov3"
-    if len(other) > 0 and sum(bool(_OTHER_PARTS.search(name)) for name in tensors) > 1:
-        return "named"
-    pooled = any(name.startswith("attn_pool.") for name in names)
-    if layout.family == "timm" and pooled and {"norm_pre.weight", "cls_token"} <= tensors.keys():
-        return "named"  # a Perception Encoder has the names of a CLIP, and rotary positions beside
+    pooled = layout.family == "timm" and any(name.startswith("attn_pool.") for name in names)
+    return "named" if len(other) > 1 or _shows_too_little(tensors, pooled=pooled) else "vit"
+
+
+def _is_dinov3(tensors: Mapping[str, Tensor], other: set[str]) -> bool:
+    """Tell a DINOv3, by the periods of its positions, or by timm's names, which no other network has."""
+    if "pos_embed" in tensors:
+        return False
+    names = {"cls_token", "reg_token", "norm.weight", "blocks.0.attn.qkv.weight"}
+    names |= {"blocks.0.gamma_1", "blocks.0.gamma_2"}
+    in_timm = names <= tensors.keys() and other <= {".attn.q_bias", ".gamma_1"}
+    return "rope_embed.periods" in tensors or (in_timm and "blocks.0.attn.qkv.bias" not in tensors)
+
+
+def _shows_too_little(tensors: Mapping[str, Tensor], *, pooled: bool) -> bool:
+    """Tell whether networks that compute different things have these names in timm."""
+    if pooled and {"norm_pre.weight", "cls_token"} <= tensors.keys():
+        return True  # a Perception Encoder has the names of a CLIP, and rotary positions beside
+    norms = [name for name in tensors if re.search(r"\.norm1\.(weight|bias)$", name)]
+    if "patch_embed.norm.weight" in tensors or (norms and not any("bias" in n for n in norms)):
+        return True  # a norm of patches, or norms that are perhaps no layer norms
     last = ("norm.weight", "norm.bias", "fc_norm.weight", "fc_norm.bias")
     if not any(name in tensors for name in last) and "pos_embed" in tensors:
-        return "named"  # a network without a last norm
-    pooled_norm = "norm.weight" not in tensors and "fc_norm.weight" in tensors
-    if pooled_norm and "cls_token" not in tensors and not _has_qkv_bias(tensors):
-        return "named"  # timm's networks that norm after each part have these names too
-    return "vit"
+        return True  # no last norm
+    after_pooling = "norm.weight" not in tensors and "fc_norm.weight" in tensors
+    # timm's networks with a norm after each part have the names of those with one before it
+    return after_pooling and "cls_token" not in tensors and not _has_qkv_bias(tensors)
 
 
 def _check_complete(
     tensors: dict[str, Tensor],
     origin: dict[str, str],
     found: FoundBackbone,
-    family: str,
-    grid: tuple[int, int] | None,
-    names: list[str],
+    expected: set[str],
 ) -> None:
     """Refuse a ViT with any tensor missing or left over."""
-    expected = _expected(tensors, family, grid)
     missing, extra = sorted(expected - tensors.keys()), sorted(tensors.keys() - expected)
     if not missing and not extra:
         return
     depth = max((int(m[1]) for n in expected if (m := re.match(r"blocks\.(\d+)\.", n))), default=0)
-    other = seems(names) if len(missing) > 3 * (depth + 1) else None
+    other = seems(found.tensors()) if len(missing) > 3 * (depth + 1) else None
     if other is not None:
         raise WeightsError(f"{found.label}: {other}")
     parts = []
@@ -236,9 +243,7 @@ def _check_complete(
     )
 
 
-def _expected(
-    tensors: Mapping[str, Tensor], family: str, grid: tuple[int, int] | None
-) -> set[str]:
+def _expected(tensors: Mapping[str, Tensor], family: str, grid: tuple[int, int] | None) -> set[str]:
     """List the canonical keys of a ViT with the depth and the options these tensors show."""
     numbers = [int(m[1]) for name in tensors if (m := re.match(r"blocks\.(\d+)\.", name))]
     depth = min(max(numbers, default=0), len(tensors)) + 1  # whatever number a broken key holds
@@ -389,7 +394,12 @@ def _facts(layout: Layout, tensors: Mapping[str, Tensor], family: str) -> dict[s
     return facts
 
 
-def _describe(found: FoundBackbone) -> str:
+def _describe(found: FoundBackbone, family: str = "vit") -> str:
     """Describe the layout in words, with the part of the checkpoint that was taken."""
+    words = BY_FAMILY[found.family].words
+    if found.family == "timm":
+        words = {"dinov3": "timm / original DINOv3", "beit": "timm / original BEiT"}.get(
+            family, words
+        )
     part = f", {found.label}" if found.words else ""
-    return f"{BY_FAMILY[found.family].words}{part}"
+    return f"{words}{part}"

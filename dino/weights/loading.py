@@ -117,7 +117,13 @@ def _is_timm_name(text: str) -> bool:
 
 
 def _from_zoo(entry: ZooEntry, *, arch: str | None, num_heads: int | None) -> LoadedModel:
-    hints = Hints(name=entry.name, description=entry.description, mean=entry.mean, std=entry.std)
+    hints = Hints(
+        name=entry.name,
+        description=entry.description,
+        mean=entry.mean,
+        std=entry.std,
+        arch_label=entry.arch,
+    )
     options: dict[str, Any] = {"key": entry.key, "arch": arch, "num_heads": num_heads}
     if entry.origin == "random":
         hints = replace(hints, is_random=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dino.errors import WeightsError
+from dino.weights.naming.nearest import nearest_layout
 from dino.weights.naming.others import seems
 from dino.weights.naming.table import BY_FAMILY, LAYOUTS
 
@@ -128,7 +129,9 @@ def _flat_dicts(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], dict
         for name, value in _tensors(state):
             short = _WRAPPED.sub("", name)
             if short in tensors:
-                raise WeightsError(f"{name!r} and {short!r} both stand for {short!r}; keep one of them")
+                raise WeightsError(
+                    f"{name!r} and {short!r} both stand for {short!r}; keep one of them"
+                )
             tensors[short] = value
         yield path, tensors
 
@@ -163,6 +166,8 @@ def _search(tree: Mapping[str, Any]) -> list[FoundBackbone]:
         here: list[FoundBackbone] = []
         for layout in LAYOUTS:
             prefixes = {p for name in names for p in _prefixes(name, layout.patches)}
+            if layout.also is not None:
+                prefixes = {p for p in prefixes if p + layout.also in state}
             taken = {f.prefix for f in here}
             for prefix in sorted(prefixes - taken, key=len):
                 here.append(FoundBackbone(layout.family, path, prefix, state))
@@ -293,6 +298,9 @@ def _nothing_sentence(tree: Mapping[str, Any]) -> str:
     what = seems(names)
     if what is not None:
         return f"no backbone of a known layout in it: {what}"
+    near = nearest_layout(names)
+    if near is not None:
+        return f"no backbone of a known layout in it (keys such as {first_three(names)}); {near}"
     return (
         f"no backbone of a known layout in it (keys such as {first_three(names)}); expected a ViT "
         "(timm, original DINO, Hugging Face, CLIP, torchvision or mmpretrain), a ResNet-50 or an XCiT; "

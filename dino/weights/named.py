@@ -1,11 +1,10 @@
 """Open networks of timm by name: one that is named, or the one whose tensors these are.
 
-    model = build_named("eva02_base_patch14_224", canonical, grid=None, num_heads=None)
+model = build_named("eva02_base_patch14_224", canonical, grid=None, num_heads=None)
 """
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,29 +13,13 @@ from dino.errors import WeightsError
 from dino.weights.architecture import filled, set_periods, vit_shape
 from dino.weights.layouts import Canonical, as_float32
 from dino.weights.locate import first_three, locate_keys
-from dino.weights.structure import empty, signature
+from dino.weights.structure import create, empty, signature
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # Modules of timm whose networks are searched when the tensors alone do not show the settings.
 _SEARCHED = ("eva", "vision_transformer", "vision_transformer_relpos", "beit", "deit")
-
-
-def create(arch: str, **options: object) -> nn.Module:
-    """Make timm's network of that name, without a classifier.
-
-    Raises:
-        WeightsError: timm has none of that name, with the nearest.
-    """
-    import timm
-
-    if not timm.is_model(arch):
-        near = difflib.get_close_matches(arch, timm.list_models(), n=1, cutoff=0.4)
-        hint = f"; nearest: {near[0]}" if near else ""
-        raise WeightsError(f"arch={arch!r} is not a model timm knows{hint}")
-    model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=0, **options)
-    return model
 
 
 def build_named(
@@ -71,9 +54,9 @@ def build_named(
     rotary = getattr(model, "rope", None) is not None or type(model).__name__ != "VisionTransformer"
     for candidate in (tensors, _filtered(model, canonical, options, arch)):
         made = empty(lambda: create(arch, **options)).state_dict()
-        candidate = _fit_head(candidate, made)
-        if candidate.keys() == made.keys():
-            tensors = candidate
+        fitted = _fit_head(candidate, made)
+        if fitted.keys() == made.keys():
+            tensors = fitted
             break
     filled_model = filled(lambda: create(arch, **options), tensors, meta=not rotary)
     if canonical.periods is not None and hasattr(filled_model, "rope"):
@@ -85,7 +68,11 @@ def _fit_head(tensors: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dic
     """Name the last norm as the network does: `norm`, or `fc_norm` where it comes after pooling."""
     names = {"norm.": "fc_norm.", "fc_norm.": "norm."}
     for old, new in names.items():
-        if f"{old}weight" in tensors and f"{old}weight" not in expected and f"{new}weight" in expected:
+        if (
+            f"{old}weight" in tensors
+            and f"{old}weight" not in expected
+            and f"{new}weight" in expected
+        ):
             return {
                 (new + name.removeprefix(old) if name.startswith(old) else name): value
                 for name, value in tensors.items()
@@ -131,10 +118,16 @@ def _check_shape(
             "layer_scale": hasattr(block.ls1, "gamma"),
             "mlp_hidden": block.mlp.fc1.out_features,
         }
-    except (AttributeError, KeyError, IndexError):  # blocks of another kind: only the keys are compared
+    except (
+        AttributeError,
+        KeyError,
+        IndexError,
+    ):  # blocks of another kind: only the keys are compared
         return
     differing = [
-        f"{k} {getattr(shape, k)} instead of {v}" for k, v in wanted.items() if getattr(shape, k) != v
+        f"{k} {getattr(shape, k)} instead of {v}"
+        for k, v in wanted.items()
+        if getattr(shape, k) != v
     ]
     if differing:
         raise WeightsError(
@@ -185,13 +178,11 @@ def search(canonical: Canonical, *, grid: tuple[int, int] | None = None) -> str:
     fitting: dict[str, list[str]] = {}
     for module in _SEARCHED:
         for arch in timm.list_models(module=module):
-            try:
-                model = empty(lambda arch=arch: create(arch))
-            except Exception:  # a network that cannot be made here is not the one looked for
+            if not _fits(_made(arch, depth=1), canonical.tensors, blocks=1):  # a tenth of the time
                 continue
-            if not _fits(model, canonical.tensors):
-                continue
-            fitting.setdefault(_arithmetic(model), []).append(arch)
+            model = _made(arch)
+            if _fits(model, canonical.tensors):
+                fitting.setdefault(_arithmetic(model), []).append(arch)
     if len(fitting) == 1:
         return next(iter(fitting.values()))[0]
     names = [group[0] for group in fitting.values()]
@@ -207,17 +198,36 @@ def search(canonical: Canonical, *, grid: tuple[int, int] | None = None) -> str:
     )
 
 
-def _fits(model: Any, tensors: Mapping[str, Tensor]) -> bool:
-    """Tell whether keys and shapes are the same, positions aside, whose number follows the size."""
+def _made(arch: str, **options: object) -> nn.Module | None:
+    """Make a network without weights; None where it cannot be made so."""
+    try:
+        return empty(lambda: create(arch, **options))
+    except Exception:  # a network that cannot be made here is not the one looked for
+        return None
+
+
+def _fits(model: Any, tensors: Mapping[str, Tensor], *, blocks: int | None = None) -> bool:
+    """Tell whether keys and shapes are the same, positions aside, whose number follows the size.
+
+    Args:
+        blocks: only so many of the blocks are compared.
+    """
+    if model is None:
+        return False
     expected = {
         name: value
         for name, value in model.state_dict().items()
         if not name.startswith("attn_pool.")
     }
     given = _fit_head(dict(tensors), expected)
+    if blocks is not None:
+        later = tuple(f"blocks.{i}." for i in range(blocks))
+        given = {
+            k: v for k, v in given.items() if not k.startswith("blocks.") or k.startswith(later)
+        }
     if expected.keys() != given.keys():
         return False
-    free = ("pos_embed", "relative_position_bias_table")
+    free = ("pos_embed", "relative_position_bias_table", "rope.freqs")
     return all(
         name.endswith(free) or value.shape == given[name].shape for name, value in expected.items()
     )

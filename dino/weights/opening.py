@@ -11,13 +11,13 @@ from dino.errors import WeightsError
 from dino.system.files import parse_json
 from dino.weights.architecture import LoadedModel, build, dimensions, filled, set_periods
 from dino.weights.files import read
-from dino.weights.heads import assumed_note, choose_heads, shown_heads
+from dino.weights.heads import assumed_note, choose_heads
 from dino.weights.hints import Hints, Triple
 from dino.weights.layouts import Canonical, Channels, as_float32, to_canonical
 from dino.weights.locate import locate
-from dino.weights.named import build_named, build_other, create, search
+from dino.weights.named import build_named, build_other, search
 from dino.weights.saving import network_digest
-from dino.weights.structure import construct, empty
+from dino.weights.structure import construct, create, empty, recipe
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
@@ -82,11 +82,13 @@ def model_of_tree(
     """Build the model of a tree of tensors; errors are prefixed with where the weights came from."""
     try:
         if arch is not None:
-            opened = _open_by_name(tree, hints, arch, key, num_heads, channels)
+            opened = _open_by_name(
+                tree, hints, arch, key=key, num_heads=num_heads, channels=channels
+            )
         elif "network" in hints.metadata:
             opened = _open_described(tree, hints, num_heads)
         else:
-            opened = _open_by_tensors(tree, hints, key, num_heads, channels)
+            opened = _open_by_tensors(tree, hints, key=key, num_heads=num_heads, channels=channels)
     except WeightsError as error:
         raise WeightsError(f"{where}: {error}") from error
     layout = opened.layout if kind is None else f"{opened.layout} ({kind})"
@@ -114,9 +116,9 @@ def _open_described(tree: Mapping[str, Any], hints: Hints, num_heads: int | None
     import torch
 
     try:
-        recipe = parse_json(hints.metadata["network"])
+        written = parse_json(hints.metadata["network"])
         periods = parse_json(hints.metadata.get("rope_periods", "null"))
-        options = dict(recipe["options"])
+        options = dict(written["options"])
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             "its description of the network cannot be read; save it again, or pass arch= (--arch)"
@@ -129,9 +131,9 @@ def _open_described(tree: Mapping[str, Any], hints: Hints, num_heads: int | None
             f"{recorded}.",
         )
         options["num_heads"] = num_heads
-    recipe = {**recipe, "options": options}
-    plain = str(recipe.get("class", "")) == "VisionTransformer"
-    model = filled(lambda: construct(recipe), as_float32(tree), meta=plain)
+    written = {**written, "options": options}
+    plain = str(written.get("class", "")) == "VisionTransformer"
+    model = filled(lambda: construct(written), as_float32(tree), meta=plain)
     if periods is not None:
         set_periods(model, torch.tensor(periods, dtype=torch.float32))
     layout = "timm / original DINO ViT" if plain else f"timm's {type(model).__name__}"
@@ -142,6 +144,7 @@ def _open_by_name(
     tree: Mapping[str, Any],
     hints: Hints,
     arch: str,
+    *,
     key: str,
     num_heads: int | None,
     channels: Channels | None,
@@ -177,14 +180,13 @@ def _open_by_name(
 def _open_by_tensors(
     tree: Mapping[str, Any],
     hints: Hints,
+    *,
     key: str,
     num_heads: int | None,
     channels: Channels | None,
 ) -> _Opened:
     """Open weights as what their tensors and what stands beside them show."""
-    canonical = to_canonical(
-        tree, key=key, channels=channels, config=hints.config, grid=hints.grid
-    )
+    canonical = to_canonical(tree, key=key, channels=channels, config=hints.config, grid=hints.grid)
     if canonical.family in ("resnet", "xcit"):
         return _Opened(build(canonical, num_heads=num_heads), canonical.layout)
     heads, notes = choose_heads(canonical, hints, num_heads)
@@ -206,7 +208,11 @@ def _open_by_tensors(
     if heads is None and canonical.family == "dinov3":
         heads = _DINOV3_HEADS.get(width)
     act = hints.act or facts.get("act")
-    if canonical.family == "dinov3" and act == "silu" and "fc1_g" not in str(canonical.tensors.keys()):
+    if (
+        canonical.family == "dinov3"
+        and act == "silu"
+        and "fc1_g" not in str(canonical.tensors.keys())
+    ):
         raise WeightsError("a DINOv3 with the activation 'silu' and no gate, expected gelu")
     model = build(
         canonical,
@@ -251,8 +257,6 @@ def _facts_of_name(
         return _Named(build_named(hints.arch, canonical, grid=hints.grid)), ()
     if canonical.family != "vit" or not hasattr(network.blocks[0], "attn"):
         return {}, ()
-    from dino.weights.structure import recipe
-
     block = network.blocks[0]
     options = (recipe(network) or {}).get("options", {})
     width = canonical.tensors["patch_embed.proj.weight"].shape[0]

@@ -10,7 +10,9 @@ it came from, module by module.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +26,35 @@ _CLASSES = ("VisionTransformer", "VisionTransformerDistilled", "Eva", "Beit")
 # Attributes that change nothing in what a network computes when it is not being trained.
 _IDLE = frozenset(
     {
-        *("training", "fused_attn", "grad_checkpointing", "weight_init_mode", "fix_init", "init_values"),
+        *(
+            "training",
+            "fused_attn",
+            "grad_checkpointing",
+            "weight_init_mode",
+            "fix_init",
+            "init_values",
+        ),
         *("head_init_scale", "distilled_training", "call_super_init", "dump_patches", "inplace"),
         *("num_classes", "drop_prob", "scale_by_keep", "p", "prob", "global_pool", "aug_active"),
         *("drop", "shift_coords", "jitter_coords", "rescale_coords", "in_place", "flatten"),
     }
 )
+
+
+def create(arch: str, **options: object) -> nn.Module:
+    """Make timm's network of that name, without a classifier.
+
+    Raises:
+        WeightsError: timm has none of that name, with the nearest.
+    """
+    import timm
+
+    if not timm.is_model(arch):
+        near = difflib.get_close_matches(arch, timm.list_models(), n=1, cutoff=0.4)
+        hint = f"; nearest: {near[0]}" if near else ""
+        raise WeightsError(f"arch={arch!r} is not a model timm knows{hint}")
+    model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=0, **options)
+    return model
 
 
 def construct(recipe: Mapping[str, Any]) -> nn.Module:
@@ -64,10 +89,8 @@ def recipe(model: nn.Module) -> dict[str, Any] | None:
     }
     candidates: list[dict[str, Any]] = []
     if name in readers and type(model) is _classes()[name]:
-        try:
+        with suppress(AttributeError, TypeError, IndexError):  # parts of another kind inside
             candidates.append({"class": name, "options": readers[name](model)})
-        except (AttributeError, TypeError, IndexError):  # parts of another kind inside
-            pass
     cfg = getattr(model, "pretrained_cfg", None)
     if isinstance(cfg, Mapping) and cfg.get("architecture"):
         sized = getattr(getattr(model, "patch_embed", None), "img_size", None)
@@ -80,12 +103,12 @@ def signature(model: nn.Module) -> list[tuple[str, str, tuple[tuple[str, object]
     """List every module with its kind and its plain attributes: what a network computes, save weights."""
     import torch
 
-    rows = []
+    rows: list[tuple[str, str, tuple[tuple[str, object], ...]]] = []
     for name, module in model.named_modules():
         kind = type(module).__name__
         if kind in ("Dropout", "DropPath", "PatchDropout"):
             kind = "Identity"
-        facts = [
+        facts: list[tuple[str, object]] = [
             (key, str(value))
             for key, value in sorted(vars(module).items())
             if not key.startswith("_")

@@ -42,6 +42,8 @@ OPENAI = Layout(
     family="clip",
     words="OpenAI CLIP / open_clip image tower",
     patches=("class_embedding",),
+    also="conv1.weight",
+    anchors=("class_embedding", "ln_pre.weight", "ln_post.weight"),
     rules=(
         (r"class_embedding$", "cls_token"),
         (r"positional_embedding$", "pos_embed"),

@@ -46,8 +46,8 @@ def merge_lora(state: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
                 "it with merge_and_unload() and save the result"
             )
         elif ".original_module." not in name:
-            name = re.sub(r"\.modules_to_save\.[^.]+\.", ".", name.replace(".base_layer.", "."))
-            plain[name] = value
+            own = name.replace(".base_layer.", ".")
+            plain[re.sub(r"\.modules_to_save\.[^.]+\.", ".", own)] = value
     if len(adapters) > 1:
         raise WeightsError(
             f"{len(adapters)} LoRA adapters ({', '.join(sorted(map(str, adapters)))}); merge the one "

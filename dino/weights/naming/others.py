@@ -12,7 +12,7 @@ _FEATURES = (
 _SEEMS = (
     (r"_flat_param$|\.flat_param", "one rank of a sharded FSDP checkpoint",
      "save it again with a full state dict"),
-    (r"relative_position_bias_table.*|downsample\.reduction",
+    (r"(layers|stages)\.\d+\.blocks\.\d+\.attn\..*bias_table|downsample\.reduction",
      "a Swin Transformer", f"{_FEATURES}, such as swin_tiny_patch4_window7_224"),
     (r"stages\.\d+\.(blocks\.)?\d+\.(conv_dw|dwconv|depthwise_conv)\.|downsample_layers\.0\.0\.weight",
      "a ConvNeXt", f"{_FEATURES}, such as convnext_tiny"),

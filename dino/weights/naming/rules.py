@@ -30,6 +30,7 @@ class Layout:
         family: short name used inside this package.
         words: what a user reads.
         patches: keys of the patch embedding, one of which every complete backbone has.
+        also: a key that has to stand beside it, where the first is a common name.
         anchors: other keys only this layout has, by which a damaged file is still recognised.
         rules: (pattern, replacement) pairs, tried in order at the start of a key.
         dropped: pattern of keys that are no part of the backbone, matched before renaming.
@@ -42,6 +43,7 @@ class Layout:
     family: str
     words: str
     patches: tuple[str, ...]
+    also: str | None = None
     anchors: tuple[str, ...] = ()
     rules: Rules = ()
     dropped: str = HEADS

@@ -44,6 +44,14 @@ def beit_tensors(tensors: dict[str, Tensor], origin: dict[str, str]) -> None:
     _split_biases(tensors, origin)
 
 
+def eva_tensors(tensors: dict[str, Tensor], origin: dict[str, str]) -> None:
+    """Name the biases of an EVA-02 as timm does where query, key and value are apart, in place."""
+    for part in ("q", "v"):
+        for name in [name for name in tensors if name.endswith(f".attn.{part}_bias")]:
+            if name.replace(f"{part}_bias", f"{part}_proj.weight") in tensors:
+                move(tensors, origin, name, name.replace(f"{part}_bias", f"{part}_proj.bias"))
+
+
 def _split_biases(tensors: dict[str, Tensor], origin: dict[str, str]) -> None:
     """Keep biases of query and value apart, join the weights, refuse a bias of the keys."""
     import torch
