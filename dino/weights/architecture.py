@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from dino.errors import WeightsError
 from dino.weights.heads import check_heads
 from dino.weights.hints import Triple
-from dino.weights.layouts import Canonical, fits_grid
+from dino.weights.layouts import Canonical
 from dino.weights.locate import first_three
+from dino.weights.naming.kinds import fits_grid
 from dino.weights.naming.others import seems
 from dino.weights.structure import activation, construct, create, empty, exact_ratio
 

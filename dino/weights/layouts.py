@@ -12,9 +12,8 @@ attn.proj, ls1.gamma, norm2, mlp.fc1, mlp.fc2, ls2.gamma}.*, norm.*`; a DINOv3 h
 from __future__ import annotations
 
 import difflib
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +21,7 @@ from dino.errors import WeightsError
 from dino.weights.hints import Triple
 from dino.weights.locate import FoundBackbone, first_three, locate
 from dino.weights.naming.clip import CLIP_MEAN, CLIP_STD
+from dino.weights.naming.kinds import expected_keys, fits_grid, kind_of
 from dino.weights.naming.lora import merge_lora
 from dino.weights.naming.others import seems
 from dino.weights.naming.rules import Layout, rename_all
@@ -95,7 +95,7 @@ def to_canonical(
     if layout.shape is not None:
         layout.shape(tensors, origin)
     _choose_last_norm(tensors)
-    family = _family(tensors, layout, state)
+    family = kind_of(tensors, layout, state)
     periods = None
     if family == "dinov3":
         periods = dinov3_tensors(tensors, origin)
@@ -104,7 +104,7 @@ def to_canonical(
     elif family == "named":
         eva_tensors(tensors, origin)
     if family != "named" and not by_name:
-        _check_complete(tensors, origin, found, _expected(tensors, family, grid))
+        _check_complete(tensors, origin, found, expected_keys(tensors, family, grid))
     if family == "vit":
         _fold_positions(tensors, origin)
     notes += _to_rgb(tensors, channels)
@@ -170,52 +170,6 @@ def _choose_last_norm(tensors: dict[str, Tensor]) -> None:
             tensors.pop(name, None)
 
 
-# Parts that a plain ViT has not: of other positions, or of other blocks. Timm knows such networks by name.
-_OTHER_PARTS = re.compile(
-    r"\.attn\.(q_proj|q_bias|norm|gate|lambda_)|rel_pos\.|^rope\.|\.attns\.|\.in_proj\.|lambda_|\.mlp\.norm\."
-    r"|\.gamma_1$"
-)
-
-
-def _family(tensors: Mapping[str, Tensor], layout: Layout, names: Iterable[str]) -> str:
-    """Tell which of timm's kinds of ViT the names show; "named" where they show too little.
-
-    `names` are those before heads were dropped.
-    """
-    other = [match[0] for name in tensors if (match := _OTHER_PARTS.search(name))]
-    if any(name.endswith("relative_position_bias_table") for name in tensors):
-        return "named" if ".mlp.norm." in other else "beit"
-    if layout.family == "huggingface dinov3" or _is_dinov3(tensors, set(other)):
-        return "dinov3"
-    pooled = layout.family == "timm" and any(name.startswith("attn_pool.") for name in names)
-    return "named" if len(other) > 1 or _shows_too_little(tensors, pooled=pooled) else "vit"
-
-
-def _is_dinov3(tensors: Mapping[str, Tensor], other: set[str]) -> bool:
-    """Tell a DINOv3, by the periods of its positions, or by timm's names, which no other network has."""
-    if "pos_embed" in tensors:
-        return False
-    names = {"cls_token", "reg_token", "norm.weight", "blocks.0.attn.qkv.weight"}
-    names |= {"blocks.0.gamma_1", "blocks.0.gamma_2"}
-    in_timm = names <= tensors.keys() and other <= {".attn.q_bias", ".gamma_1"}
-    return "rope_embed.periods" in tensors or (in_timm and "blocks.0.attn.qkv.bias" not in tensors)
-
-
-def _shows_too_little(tensors: Mapping[str, Tensor], *, pooled: bool) -> bool:
-    """Tell whether networks that compute different things have these names in timm."""
-    if pooled and {"norm_pre.weight", "cls_token"} <= tensors.keys():
-        return True  # a Perception Encoder has the names of a CLIP, and rotary positions beside
-    norms = [name for name in tensors if re.search(r"\.norm1\.(weight|bias)$", name)]
-    if "patch_embed.norm.weight" in tensors or (norms and not any("bias" in n for n in norms)):
-        return True  # a norm of patches, or norms that are perhaps no layer norms
-    last = ("norm.weight", "norm.bias", "fc_norm.weight", "fc_norm.bias")
-    if not any(name in tensors for name in last) and "pos_embed" in tensors:
-        return True  # no last norm
-    after_pooling = "norm.weight" not in tensors and "fc_norm.weight" in tensors
-    # timm's networks with a norm after each part have the names of those with one before it
-    return after_pooling and "cls_token" not in tensors and not _has_qkv_bias(tensors)
-
-
 def _check_complete(
     tensors: dict[str, Tensor],
     origin: dict[str, str],
@@ -226,8 +180,7 @@ def _check_complete(
     missing, extra = sorted(expected - tensors.keys()), sorted(tensors.keys() - expected)
     if not missing and not extra:
         return
-    depth = max((int(m[1]) for n in expected if (m := re.match(r"blocks\.(\d+)\.", n))), default=0)
-    other = seems(found.tensors()) if len(missing) > 3 * (depth + 1) else None
+    other = seems(found.tensors()) if len(missing) + len(extra) > 3 else None
     if other is not None:
         raise WeightsError(f"{found.label}: {other}")
     parts = []
@@ -241,74 +194,6 @@ def _check_complete(
         f"almost a {BY_FAMILY[found.family].words} ({found.label}), but {'; '.join(parts)}: give the "
         "complete, unchanged state dict of the backbone, or its timm name as arch= (--arch)"
     )
-
-
-def _expected(tensors: Mapping[str, Tensor], family: str, grid: tuple[int, int] | None) -> set[str]:
-    """List the canonical keys of a ViT with the depth and the options these tensors show."""
-    numbers = [int(m[1]) for name in tensors if (m := re.match(r"blocks\.(\d+)\.", name))]
-    depth = min(max(numbers, default=0), len(tensors)) + 1  # whatever number a broken key holds
-
-    def shown(*parts: str) -> bool:
-        """Tell whether at least half of the blocks' tensors of an option are there."""
-        hits = sum(f"blocks.{i}.{part}" in tensors for i in range(depth) for part in parts)
-        return hits * 2 >= depth * len(parts)
-
-    layers = ["norm1", "attn.proj", "norm2", "mlp.fc2"]
-    gated = shown("mlp.fc1_g.weight", "mlp.fc1_x.weight")
-    layers += ["mlp.fc1_g", "mlp.fc1_x"] if gated else ["mlp.fc1"]
-    if shown("attn.q_norm.weight", "attn.k_norm.weight"):
-        layers += ["attn.q_norm", "attn.k_norm"]
-    block = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
-    block.append("attn.qkv.weight")
-    if family == "vit":
-        block += ["attn.qkv.bias"] if _has_qkv_bias(tensors) else []
-        if any(re.search(r"\.ls[12]\.gamma$", name) for name in tensors):
-            block += ["ls1.gamma", "ls2.gamma"]
-    else:
-        block += ["attn.q_bias", "attn.v_bias"] if shown("attn.q_bias", "attn.v_bias") else []
-        block += ["gamma_1", "gamma_2"] if shown("gamma_1", "gamma_2") else []
-        if family == "beit" and shown("attn.relative_position_bias_table"):
-            block.append("attn.relative_position_bias_table")
-    expected = {f"blocks.{i}.{name}" for i in range(depth) for name in block}
-    return expected | _expected_around(tensors, family, grid)
-
-
-def _has_qkv_bias(tensors: Mapping[str, Tensor]) -> bool:
-    return any(re.search(r"attn\.(qkv|query|key|value)\.bias$", name) for name in tensors)
-
-
-def _expected_around(
-    tensors: Mapping[str, Tensor], family: str, grid: tuple[int, int] | None
-) -> set[str]:
-    """List the canonical keys outside the blocks."""
-    last = "fc_norm" if "fc_norm.weight" in tensors and "norm.weight" not in tensors else "norm"
-    expected = {"patch_embed.proj.weight", f"{last}.weight", f"{last}.bias"}
-    if {"norm_pre.weight", "norm_pre.bias"} <= tensors.keys():
-        expected |= {"norm_pre.weight", "norm_pre.bias"}
-    else:
-        expected.add("patch_embed.proj.bias")
-    if "reg_token" in tensors:
-        expected.add("reg_token")
-    if family == "dinov3":
-        return expected | {"cls_token"}
-    if family == "beit":
-        shared = "rel_pos_bias.relative_position_bias_table"
-        optional = {shared, "pos_embed"} & tensors.keys()
-        return expected | optional | {"cls_token"}
-    positions = tensors.get("pos_embed")
-    count = positions.shape[1] if positions is not None and positions.ndim == 3 else 0
-    if "dist_token" in tensors and fits_grid(count - 2, grid):
-        expected.add("dist_token")
-    if "cls_token" in tensors or not fits_grid(count, grid):
-        expected.add("cls_token")
-    return expected | {"pos_embed"}
-
-
-def fits_grid(count: int, grid: tuple[int, int] | None) -> bool:
-    """Tell whether `count` positions are those of the grid, or of a square one."""
-    if grid is not None and grid[0] * grid[1] == count:
-        return True
-    return count > 0 and math.isqrt(count) ** 2 == count
 
 
 def _fold_positions(tensors: dict[str, Tensor], origin: Mapping[str, str]) -> None:
@@ -339,6 +224,10 @@ def _to_rgb(tensors: dict[str, Tensor], channels: Channels | None) -> tuple[str,
         WeightsError: other than 3 channels, and `channels` does not say what they are.
     """
     projection = tensors.get("patch_embed.proj.weight")
+    if projection is not None and projection.ndim == 5:
+        raise WeightsError(
+            "a network of videos: its patches span frames, and a photo has none; give one of images"
+        )
     if projection is None or projection.ndim != 4 or projection.shape[1] == 3:
         return ()
     count = projection.shape[1]

@@ -91,14 +91,16 @@ def save_model(
     return save(loaded.model.state_dict(), destination, dtype=dtype, metadata=description)
 
 
-def describe_network(model: nn.Module) -> dict[str, object]:
+def describe_network(model: nn.Module, *, required: bool = True) -> dict[str, object]:
     """Describe a network as metadata: its sizes, and all that is needed to build it again.
 
+    Args:
+        required: whether a network that cannot be built again is an error.
     Raises:
-        WeightsError: a network that could not be opened again.
+        WeightsError: such a network.
     """
     written = recipe(model)
-    if written is None and type(model).__name__ not in ("ResNet", "Xcit"):
+    if required and written is None and type(model).__name__ not in ("ResNet", "Xcit"):
         raise WeightsError(
             f"a {type(model).__name__} of this form cannot be built again from a file; expected a network "
             "that timm knows by name"

@@ -22,7 +22,7 @@ def export_weights(backbone: Any, path: Path, **description: Any) -> Path:
     """
     from dino.weights.saving import describe_network, save
 
-    metadata = {**description, **describe_network(backbone)}
+    metadata = {**description, **describe_network(backbone, required=False)}
     try:
         return save(backbone.state_dict(), path, dtype="fp16", metadata=metadata)
     except WeightsError:  # a value too large for fp16; a full disk is another error

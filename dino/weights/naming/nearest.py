@@ -54,11 +54,9 @@ def nearest_layout(names: Iterable[str]) -> str | None:
     keys = sorted({re.sub(r"\.\d+\.", ".0.", name) for name in names})
     best: tuple[float, str, list[tuple[str, str]]] = (0.0, "", [])
     for layout, typical in _TYPICAL.items():
-        near = [
-            (max(keys, key=lambda key, want=want: _likeness(key, want)), want) for want in typical
-        ]
-        pairs = [(key, want) for key, want in near if _likeness(key, want) >= _ALIKE]
-        total = sum(_likeness(key, want) for key, want in pairs)
+        near = [max((_likeness(key, wanted), key, wanted) for key in keys) for wanted in typical]
+        pairs = [(key, wanted) for likeness, key, wanted in near if likeness >= _ALIKE]
+        total = sum(likeness for likeness, _, _ in near if likeness >= _ALIKE)
         if total > best[0]:
             best = (total, layout, pairs)
     _, layout, pairs = best
@@ -70,6 +68,6 @@ def nearest_layout(names: Iterable[str]) -> str | None:
 
 def _likeness(key: str, wanted: str) -> float:
     """Say how alike two names are, 0 to 1: as a whole, and in their last two parts."""
-    tails = (".".join(name.split(".")[-2:]) for name in (key, wanted))
+    key_end, wanted_end = (".".join(name.split(".")[-2:]) for name in (key, wanted))
     whole = difflib.SequenceMatcher(None, key, wanted).ratio()
-    return (whole + difflib.SequenceMatcher(None, *tails).ratio()) / 2
+    return (whole + difflib.SequenceMatcher(None, key_end, wanted_end).ratio()) / 2
