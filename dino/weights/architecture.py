@@ -316,7 +316,9 @@ def filled(
     if missing or extra:
         lists = {"missing": missing, "not known": extra}
         odd = "; ".join(f"{word} {first_three(names)}" for word, names in lists.items() if names)
-        raise WeightsError(f"the weights do not fit a {type(model).__name__} of their size: {odd}")
+        raise WeightsError(
+            f"the weights do not fit timm's {type(model).__name__} of their size: {odd}"
+        )
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise WeightsError(

@@ -90,6 +90,8 @@ def to_canonical(
     notes = _left_out_note(left_out)
     if found.family in ("resnet", "xcit"):
         return Canonical(as_float32(kept), found.family, _describe(found), words=found.words)
+    if layout.check is not None and not by_name:
+        layout.check(state)
     renamed, origin = rename_all(kept, layout.rules)
     tensors = as_float32(renamed)
     if layout.shape is not None:
@@ -108,6 +110,11 @@ def to_canonical(
     if family == "vit":
         _fold_positions(tensors, origin)
     notes += _to_rgb(tensors, channels)
+    if layout.family == "huggingface clip" and "norm_pre.weight" in tensors:
+        notes += (
+            "Tokens are taken after the last norm, as timm takes them; the last_hidden_state of "
+            "transformers is before it.",
+        )
     facts = _facts(layout, tensors, family)
     return Canonical(
         tensors,
@@ -180,7 +187,7 @@ def _check_complete(
     missing, extra = sorted(expected - tensors.keys()), sorted(tensors.keys() - expected)
     if not missing and not extra:
         return
-    other = seems(found.tensors()) if len(missing) + len(extra) > 3 else None
+    other = seems(extra) or (seems(found.tensors()) if len(missing) + len(extra) > 3 else None)
     if other is not None:
         raise WeightsError(f"{found.label}: {other}")
     parts = []

@@ -5,7 +5,6 @@ model = build_named("eva02_base_patch14_224", canonical, grid=None, num_heads=No
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +51,8 @@ def build_named(
         if type(model).__name__ == "Eva":
             options["use_fc_norm"] = options.pop("fc_norm")
     rotary = getattr(model, "rope", None) is not None or type(model).__name__ != "VisionTransformer"
-    for candidate in (tensors, _filtered(model, canonical, options, arch)):
-        made = empty(lambda: create(arch, **options)).state_dict()
-        fitted = _fit_head(candidate, made)
-        if fitted.keys() == made.keys():
-            tensors = fitted
-            break
+    made = empty(lambda: create(arch, **options)).state_dict()
+    tensors = _without_idle_biases(_fit_head(tensors, made), made)
     filled_model = filled(lambda: create(arch, **options), tensors, meta=not rotary)
     if canonical.periods is not None and hasattr(filled_model, "rope"):
         set_periods(filled_model, canonical.periods)
@@ -80,23 +75,15 @@ def _fit_head(tensors: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dic
     return tensors
 
 
-def _filtered(
-    model: nn.Module, canonical: Canonical, options: Mapping[str, Any], arch: str
+def _without_idle_biases(
+    tensors: dict[str, Tensor], expected: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Rename the tensors as timm's own reader of that family does; {} where it cannot."""
-    import torch
-
-    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    if convert is None:
-        return {}
-    given = {name: torch.as_tensor(value) for name, value in canonical.raw.items()}
-    try:
-        sized = create(arch, **options)
-        renamed = convert({k: v.float() for k, v in given.items() if v.is_floating_point()}, sized)
-    except Exception:  # any reader of timm fails on names it was not made for
-        return {}
-    kept = sized.state_dict().keys()
-    return {name: value for name, value in renamed.items() if name in kept}
+    """Drop biases of queries and values that are 0 where the network has none, as of most DINOv3."""
+    return {
+        name: value
+        for name, value in tensors.items()
+        if name in expected or not name.endswith((".q_bias", ".v_bias")) or value.any()
+    }
 
 
 def _check_shape(
@@ -108,8 +95,12 @@ def _check_shape(
 ) -> None:
     """Say in which dimensions the weights are not those of `arch`."""
     block = model.blocks[0]
+    width = tensors["patch_embed.proj.weight"].shape[0]
+    heads = num_heads or _heads(model)
+    if width != model.embed_dim:
+        heads = 1  # of a network of another width the heads say nothing
     try:
-        shape = vit_shape(tensors, num_heads=num_heads or _heads(model), grid=grid)
+        shape = vit_shape(tensors, num_heads=heads, grid=grid)
         wanted = {
             "embed_dim": model.embed_dim,
             "depth": len(model.blocks),

@@ -135,7 +135,7 @@ def mmlab_names(state: State) -> State:
     )
 
 
-def openai_names(state: State, prefix: str = "visual.") -> State:
+def openai_names(state: State, prefix: str = "visual.", *, pooled: bool = False) -> State:
     block, new = r"blocks\.(\d+)\.", prefix + r"transformer.resblocks.\1."
     out = renamed(
         state,
@@ -150,8 +150,10 @@ def openai_names(state: State, prefix: str = "visual.") -> State:
             (block + r"attn\.proj\.(.*)", new + r"attn.out_proj.\2"),
             (block + r"mlp\.fc1\.(.*)", new + r"mlp.c_fc.\2"),
             (block + r"mlp\.fc2\.(.*)", new + r"mlp.c_proj.\2"),
+            *([(r"attn_pool\.(.*)", prefix + r"attn_pool.\1")] if pooled else []),
         ],
     )
+    out |= {prefix + "attn_pool.probe": torch.ones(1)} if pooled else {}
     out[prefix + "class_embedding"] = out[prefix + "class_embedding"][0, 0]
     out[prefix + "positional_embedding"] = out[prefix + "positional_embedding"][0]
     out[prefix + "proj"] = torch.ones(WIDTH, 16)

@@ -414,6 +414,20 @@ def test_a_network_whose_settings_do_not_show_opens_as_the_one_timm_knows(arch: 
         opened({name: value[..., :3] for name, value in model.state_dict().items()})
 
 
+def test_biases_that_are_not_zero_are_not_dropped_for_a_network_without_them() -> None:
+    import timm
+
+    model = nets.randomised(timm.create_model("vit_small_patch16_dinov3_qkvb", num_classes=0))
+    state = model.state_dict()
+    with pytest.raises(WeightsError, match=r"not known 'blocks\.0\.attn\.q_bias'"):
+        opened(state, arch="vit_small_patch16_dinov3")
+    zero = {k: v * (0 if k.endswith(("q_bias", "v_bias")) else 1) for k, v in state.items()}
+    assert (
+        "blocks.0.attn.q_bias"
+        not in opened(zero, arch="vit_small_patch16_dinov3").model.state_dict()
+    )
+
+
 def test_a_perception_encoder_is_not_taken_for_a_clip() -> None:
     import timm
 
@@ -424,6 +438,15 @@ def test_a_perception_encoder_is_not_taken_for_a_clip() -> None:
     for loaded in (opened(state), opened(state, arch=arch), opened(state, Hints(arch=arch))):
         image = torch.randn(1, 3, 384, 384)
         torch.testing.assert_close(features(loaded.model, image), features(model, image))
+    written = {
+        name: value
+        for name, value in nets.openai_names(state, pooled=True).items()
+        if name != "visual.proj"
+    }
+    with pytest.raises(WeightsError, match=r"Perception Encoder.*--arch"):
+        opened(written)
+    own = opened(written, arch=arch)
+    torch.testing.assert_close(features(own.model, image), features(model, image))
     core = nets.openai_names(nets.clip().state_dict()) | {"visual.attn_pool.probe": torch.ones(1)}
     with pytest.raises(WeightsError, match="Perception Encoder"):
         opened(core)

@@ -5,6 +5,7 @@ The text tower beside them is left out by its names.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dino.errors import WeightsError
@@ -24,18 +25,23 @@ def _batched(tensors: dict[str, Tensor]) -> None:
             tensors[name] = tensors[name].reshape(1, -1, tensors[name].shape[-1])
 
 
-def _openai_shape(tensors: dict[str, Tensor], origin: dict[str, str]) -> None:
-    _batched(tensors)
-    names = set(origin.values())
-    if any(name.startswith("attn_pool.probe") for name in names) or (
-        "proj" not in names and "ln_post.weight" not in names
-    ):
+def _refuse_perception_encoder(names: Iterable[str]) -> None:
+    """Refuse a Perception Encoder, which has CLIP's names.
+
+    Raises:
+        WeightsError: it is one.
+    """
+    known = set(names)
+    if "attn_pool.probe" in known or not known & {"proj", "ln_post.weight"}:
         raise WeightsError(
             "these look like a Perception Encoder, whose rotary positions the tensors do not show; "
-            "pass arch= with its timm name, such as arch='vit_pe_core_base_patch16_224'"
+            "pass arch= (--arch) with its timm name, such as vit_pe_core_base_patch16_224"
         )
-    for name in ("proj", *[name for name in tensors if name.startswith("attn_pool.")]):
-        tensors.pop(name, None)
+
+
+def _openai_shape(tensors: dict[str, Tensor], origin: dict[str, str]) -> None:
+    _batched(tensors)
+    tensors.pop("proj", None)
 
 
 OPENAI = Layout(
@@ -58,7 +64,8 @@ OPENAI = Layout(
         (r"^(blocks\.\d+)\.mlp\.c_fc\.", r"\1.mlp.fc1."),
         (r"^(blocks\.\d+)\.mlp\.c_proj\.", r"\1.mlp.fc2."),
     ),
-    dropped=r"head\.",
+    dropped=r"(head|attn_pool)\.",
+    check=_refuse_perception_encoder,
     beside=(
         r"(transformer|token_embedding|ln_final|text|text_decoder)\.|"
         r"(positional_embedding|text_projection|logit_scale|logit_bias|attn_mask|"

@@ -10,6 +10,8 @@ _FEATURES = (
     "arch= (--arch), its timm name"
 )
 _SEEMS = (
+    (r"^embeds\.proj\.weight", "a NaFlexViT of timm",
+     "pass its timm name as arch= (--arch), such as naflexvit_base_patch16_gap"),
     (r"_flat_param$|\.flat_param", "one rank of a sharded FSDP checkpoint",
      "save it again with a full state dict"),
     (r"(layers|stages)\.\d+\.blocks\.\d+\.attn\..*bias_table|downsample\.reduction",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ class Layout:
         dropped: pattern of keys that are no part of the backbone, matched before renaming.
         beside: pattern of keys beside the backbone that belong to another part, such as a text tower.
         shape: changes tensors in place after renaming (names alone do not tell everything).
+        check: refuses keys of networks that are named alike but compute something else.
         norm_eps, act, mean, std: what this project uses where the file does not say; None: timm's.
         assumed_act: a sentence where `act` is a guess.
     """
@@ -49,6 +50,7 @@ class Layout:
     dropped: str = HEADS
     beside: str | None = None
     shape: Callable[[dict[str, Tensor], dict[str, str]], None] | None = None
+    check: Callable[[Iterable[str]], None] | None = None
     norm_eps: float | None = None
     act: str | None = None
     assumed_act: str | None = None
