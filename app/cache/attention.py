@@ -95,7 +95,7 @@ def ablation(
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=KEYS)
 def norms(choice: Choice, backbone: Backbone) -> tuple[np.ndarray, np.ndarray]:
-    """Measure token norms after every block: of CLS and registers [L,1+R], and of patches [L,h,w]."""
+    """Measure token norms after every block: of CLS and registers [L,P], and of patches [L,h,w]."""
     kept, _ = _stream(choice, backbone)
     every = [token_norms(backbone, kept, layer=index) for index in range(backbone.depth)]
     patches = np.stack([found.patches[0].cpu().numpy() for found in every])

@@ -38,7 +38,7 @@ _CSS = """<style>
 .dx-grid img { width: 100%; height: auto; display: block; border-radius: 0.4rem; }
 .dx-grid figcaption { font-size: 0.82rem; line-height: 1.3; padding-top: 0.25rem; }
 .dx-grid figcaption b { font-weight: 600; }
-.dx-grid figure.chosen img { outline: 3px solid #ff8c00; outline-offset: 1px; }
+figure.chosen img { outline: 3px solid #ff8c00; outline-offset: 1px; }
 .dx-bar { font-size: 0.8rem; }
 .dx-bar div.ramp { height: 0.7rem; border-radius: 0.35rem; border: 1px solid rgba(128,128,128,.5); }
 .dx-bar div.ends { display: flex; justify-content: space-between; padding-top: 0.15rem; }

@@ -14,6 +14,7 @@ from app.text import plain_text, sentence
 from dino.errors import UserError
 from dino.media.archive import unpack_photos
 from dino.system.jobs import MAX_NAME, check_name
+from dino.system.words import counted
 
 DATA, KNN, MASKS = "train_data", "train_knn", "train_masks"
 # The photos that the labelled ones were suggested for.
@@ -67,13 +68,17 @@ def _look_into(text: str, root: Path, *, measure: str) -> ChosenFolder:
         folder = data_root.resolve(text, root)
         if measure == "masks":
             count = folders.count_masked(str(folder))
-            return ChosenFolder(folder, contents=f"{count:,} photos with masks")
+            return ChosenFolder(folder, contents=f"{counted(count, 'photo')} with masks")
         facts = folders.photo_facts(str(folder))
     except UserError as error:
         return ChosenFolder(problem=str(error))
     problem = facts.unfit_for_knn if measure == "knn" else ""
-    classes = f" in {facts.num_classes:,} classes" if facts.num_classes else ", without classes"
-    return ChosenFolder(folder, facts, problem, f"{facts.num_photos:,} photos{classes}")
+    classes = (
+        f" in {counted(facts.num_classes, 'class', 'classes')}"
+        if facts.num_classes
+        else ", without classes"
+    )
+    return ChosenFolder(folder, facts, problem, f"{counted(facts.num_photos, 'photo')}{classes}")
 
 
 def suggest_first() -> None:
@@ -137,7 +142,7 @@ def _unpack(chosen: str) -> None:
     except UserError as error:
         st.session_state[_ZIP_RESULT] = error
         return
-    left_out = f"; {done.num_skipped:,} other files left out" if done.num_skipped else ""
-    st.session_state[_ZIP_RESULT] = f"{done.num_photos:,} photos unpacked{left_out}"
+    left_out = f"; {counted(done.num_skipped, 'other file')} left out" if done.num_skipped else ""
+    st.session_state[_ZIP_RESULT] = f"{counted(done.num_photos, 'photo')} unpacked{left_out}"
     st.session_state[chosen] = f"{data_root.UPLOAD}{name}"
     folders.photo_folders.clear()

@@ -27,6 +27,7 @@ from dino.masks.settings import Mask
 from dino.media.draw import objects_overlay
 from dino.media.regions import LabelRuns, check_label_runs, from_label_runs
 from dino.model.backbone import Backbone
+from dino.system.words import counted
 
 MOST_OBJECTS = 8
 BRUSHES = (
@@ -220,7 +221,7 @@ def _canvas(
         backbone,
         "masks-points",
         map_picture=drawn,
-        alt=f"Masks of {len(masks)} objects over: {choice.photo.alt}",
+        alt=f"Masks of {counted(len(masks), 'object')} over: {choice.photo.alt}",
         compares=False,  # the mask stays in view under the pointer
     )
     canvas(

@@ -19,10 +19,11 @@ from dino.model.stream import Stream, queries_keys_values
 
 @dataclass(frozen=True)
 class AttentionRow:
-    """One query against all T = 1+R+N tokens, in float64.
+    """One query against all T = P+N tokens, in float64.
 
-    `dots` [T] are q·k, `logits` [T] q·k/√d, `shares` [T] their softmax; `width` is d, `position` the
-    query's own index, `num_prefix` 1+R of which `num_class` are CLS, `grid` (h, w).
+    `dots` [T] are q·k, `bias` [T] what the network adds by position (0 in most), `logits` [T] q·k/√d and
+    that, `shares` [T] their softmax; `width` is d, `position` the query's own index, `num_prefix` P of
+    which `num_class` are CLS, `prefix` their names, `grid` (h, w).
     """
 
     dots: np.ndarray
@@ -33,6 +34,8 @@ class AttentionRow:
     num_prefix: int
     num_class: int
     grid: tuple[int, int]
+    prefix: tuple[str, ...]
+    bias: np.ndarray
 
 
 def attention_row(
@@ -49,7 +52,11 @@ def attention_row(
     q = queries[0, 0, head, position].cpu().numpy().astype(np.float64)
     k = keys[0, 0, head].cpu().numpy().astype(np.float64)
     dots = k @ q
-    logits = dots / np.sqrt(len(q))
+    bias = np.zeros_like(dots)
+    added = backbone.places(stream.grid).bias(backbone.layer_index(layer))
+    if added is not None:
+        bias = added.rows([position])[head, 0].cpu().numpy().astype(np.float64)
+    logits = dots / np.sqrt(len(q)) + bias
     powers = np.exp(logits - logits.max())  # the same shares, and no overflow
     shares = powers / powers.sum()
     return AttentionRow(
@@ -61,6 +68,8 @@ def attention_row(
         num_prefix=backbone.num_prefix,
         num_class=backbone.num_class,
         grid=stream.grid,
+        prefix=backbone.prefix_names,
+        bias=bias,
     )
 
 
@@ -77,9 +86,8 @@ def weakest(row: AttentionRow) -> int:
 
 
 def token_name(row: AttentionRow, index: int) -> str:
-    """Name a token: "CLS", "register 0" or "patch 12:7"."""
-    if index < row.num_class:
-        return "CLS"
-    if index < row.num_prefix:
-        return f"register {index - row.num_class}"
-    return "patch {}:{}".format(*divmod(index - row.num_prefix, row.grid[1]))
+    """Name a token: "CLS", "distillation token", "register 0" or "patch 12:7"."""
+    if index >= row.num_prefix:
+        return "patch {}:{}".format(*divmod(index - row.num_prefix, row.grid[1]))
+    name = row.prefix[index]
+    return {"cls": "CLS", "dist": "distillation token"}.get(name, name.replace(":", " "))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-LIT_COLOUR = "#ff8c00"
+from dino.media.palettes import BELOW, CHART_COLORS, CHOSEN_COLOR, OTHERS_COLOR, hex_color
 
 
 def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
@@ -20,8 +20,8 @@ def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
     edges = np.histogram_bin_edges(decades, bins=40)
     figure = go.Figure()
     for name, chosen, colour in (
-        (f"kept: {np.count_nonzero(kept)}", kept, LIT_COLOUR),
-        (f"dropped: {np.count_nonzero(~kept)}", ~kept, "#8a8f98"),
+        (f"kept: {np.count_nonzero(kept)}", kept, CHOSEN_COLOR),
+        (f"dropped: {np.count_nonzero(~kept)}", ~kept, OTHERS_COLOR),
     ):
         counts, _ = np.histogram(decades[chosen], bins=edges)
         figure.add_bar(x=(edges[:-1] + edges[1:]) / 2, y=counts, name=name, marker_color=colour)
@@ -48,21 +48,21 @@ def norm_lines(prefix: np.ndarray, patches: np.ndarray, *, has_cls: bool, layer:
     """Draw token norms over the blocks: CLS, the registers' mean, the median and the largest patch.
 
     Args:
-        prefix: [L,1+R] norms of CLS (where `has_cls`) and registers.
+        prefix: [L,P] norms of CLS (where `has_cls`) and registers.
         patches: [L,h,w].
         layer: the block to mark.
     """
     import plotly.graph_objects as go
 
     lines = [
-        ("largest patch", patches.max(axis=(1, 2)), LIT_COLOUR),
-        ("median patch", np.median(patches, axis=(1, 2)), "#8a8f98"),
+        ("largest patch", patches.max(axis=(1, 2)), CHOSEN_COLOR),
+        ("median patch", np.median(patches, axis=(1, 2)), OTHERS_COLOR),
     ]
     registers = prefix[:, int(has_cls) :]
     if registers.shape[1]:
-        lines.append(("registers, mean", registers.mean(axis=1), "#2ca58d"))
+        lines.append(("registers, mean", registers.mean(axis=1), CHART_COLORS[2]))
     if has_cls:
-        lines.append(("CLS", prefix[:, 0], "#2878ff"))
+        lines.append(("CLS", prefix[:, 0], hex_color(BELOW)))
     figure = go.Figure()
     blocks = np.arange(len(patches))
     for name, values, colour in lines:

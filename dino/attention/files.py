@@ -35,11 +35,12 @@ class Style:
 
 
 def attention_npz(attention: PhotoAttention) -> bytes:
-    """Make `attention.npz`: weights [A,h,w], prefix [A,1+R] and how they came about."""
+    """Make `attention.npz`: weights [A,h,w], prefix [A,P], whose attention it is, how they came about."""
     return npz(
         {
             "weights": attention.heads,
             "prefix": attention.prefix[0, 0],
+            "query": query_name(attention.queries[0]),
             **_origin(attention),
         }
     )
@@ -122,10 +123,10 @@ def attention_files(
 
 
 def layers_npz(attention: PhotoAttention, *, logits: bool = False) -> bytes:
-    """Make `layers.npz`: weights [L,Q,A,h,w], prefix [L,Q,A,1+R], layers, queries, how they came about.
+    """Make `layers.npz`: weights [L,Q,A,h,w], prefix [L,Q,A,P], layers, queries, how they came about.
 
     `logits` adds logits and prefix_logits of the same shapes. Where they were made: rollout
-    [L,Q,h,w] and rollout_prefix [L,Q,1+R]; q, k, v [L,A,1+R+N,d].
+    [L,Q,h,w] and rollout_prefix [L,Q,P]; q, k, v [L,A,P+N,d].
     """
     arrays: dict[str, object] = {
         "weights": attention.weights,

@@ -38,16 +38,19 @@ class HeadAblation:
 
 
 def ablate_head(
-    backbone: Backbone, stream: Stream, *, layer: int, head: int, query: Query = "cls"
+    backbone: Backbone, stream: Stream, *, layer: int, head: int, query: Query | None = None
 ) -> HeadAblation:
     """Zero one head's output before the block's output projection, and compare.
 
+    Args:
+        query: whose attention is compared; None: `Backbone.default_query`.
     Raises:
         UserError: a layer, head or query that does not exist.
     Source: Michel et al. 2019, "Are Sixteen Heads Really Better than One?", section 3.
     """
     index = backbone.layer_index(layer)
     check_heads((head,), backbone.num_heads)
+    query = backbone.default_query if query is None else query
     with torch.no_grad():
         changed = without_head(backbone, stream, layer=index, head=head)
         before = backbone.split(stream.states[-1], stream.grid)
@@ -67,8 +70,9 @@ def ablate_head(
 def without_head(backbone: Backbone, stream: Stream, *, layer: int, head: int) -> Stream:
     """Run the stream again with one head switched off; the states up to that block are shared."""
     with torch.no_grad():
-        changed = forward.block(backbone.module, layer, stream.states[layer], silent=head)
+        places = backbone.places(stream.grid)
+        changed = forward.block(backbone.module, layer, stream.states[layer], places, silent=head)
         states = [*stream.states[: layer + 1], changed]
         for index in range(layer + 1, backbone.depth):
-            states.append(forward.block(backbone.module, index, states[-1]))
+            states.append(forward.block(backbone.module, index, states[-1], places))
     return Stream(tuple(states), stream.grid)

@@ -45,9 +45,9 @@ def mean_distance(backbone: Backbone, stream: Stream, *, layer: int = -1) -> Ten
     prefix, (height, width) = backbone.num_prefix, stream.grid
     x = stream.states[index]
     total = torch.zeros(len(x), backbone.num_heads, dtype=torch.float64, device=x.device)
-    queries = range(prefix, prefix + height * width)
+    queries, places = range(prefix, prefix + height * width), backbone.places(stream.grid)
     with torch.no_grad():
-        for chunk, rows in forward.attention_slices(backbone.module, index, x, queries):
+        for chunk, rows in forward.attention_slices(backbone.module, index, x, queries, places):
             patches = torch.tensor(chunk, device=x.device) - prefix
             far = _distances(patches, stream.grid)[None, :, None]  # [1,C,1,N]
             total += _weighted(rows[..., prefix:], far).sum(dim=1)

@@ -27,10 +27,10 @@ PROBABILITIES, LOGITS, ROLLOUT = VALUES = ("probabilities", "logits", "rollout")
 class PhotoAttention:
     """Attention of some blocks and queries on one photo, as arrays that can be cached and saved.
 
-    `weights` [L,Q,A,h,w] and `prefix` [L,Q,A,1+R] float32 probabilities (`prefix` is CLS, then
+    `weights` [L,Q,A,h,w] and `prefix` [L,Q,A,P] float32 probabilities (`prefix` is CLS, then
     registers), of block numbers `layers` and `queries`; `geometry` leads from patches to photo px
     and back. Where they were asked for: `logits` and `prefix_logits` q·k/√d of the same shapes, `rollout`
-    [L,Q,h,w] and `rollout_prefix` [L,Q,1+R], and `qkv`, three of [L,A,1+R+N,d].
+    [L,Q,h,w] and `rollout_prefix` [L,Q,P], and `qkv`, three of [L,A,P+N,d].
     """
 
     weights: np.ndarray
@@ -60,7 +60,7 @@ class PhotoAttention:
         """Give what is drawn and saved of one of `VALUES`.
 
         Returns:
-            [L,Q,A,h,w] and [L,Q,A,1+R]; A is 1 for a rollout.
+            [L,Q,A,h,w] and [L,Q,A,P]; A is 1 for a rollout.
         Raises:
             UserError: it was not asked for when the rows were made.
         """
@@ -102,7 +102,7 @@ class PatchFeatures:
 
 
 def attend(backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor") -> PhotoAttention:
-    """Read the CLS attention of the last block on a photo.
+    """Read the attention of the last block on a photo: of CLS, or of the mean patch where there is none.
 
     Args:
         rgb: uint8 [H,W,3].
@@ -111,7 +111,8 @@ def attend(backbone: Backbone, rgb: np.ndarray, *, size: int, fit: str = "floor"
         UserError: too large for this machine, or a network without attention.
     """
     image, geometry = prepare(backbone, rgb, size, fit)
-    return photo_attention(backbone, backbone.attention(image), geometry)
+    maps = backbone.attention(image, queries=(backbone.default_query,))
+    return photo_attention(backbone, maps, geometry)
 
 
 def features(

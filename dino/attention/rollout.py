@@ -17,7 +17,7 @@ from torch import Tensor
 from dino.errors import UserError
 from dino.model import forward
 from dino.model.backbone import Backbone
-from dino.model.queries import Query
+from dino.model.queries import MEAN, Query
 from dino.model.stream import Stream
 
 
@@ -35,7 +35,7 @@ def rollout(
         queries: as in `Backbone.attention`.
     Returns:
         Shares of the input tokens, float32: of the patches [B,L,Q,h,w] and of CLS and registers
-        [B,L,Q,1+R]. Together they sum to 1.
+        [B,L,Q,P]. Together they sum to 1.
     Raises:
         UserError: no layer or query, or one that does not exist.
     Source: Abnar & Zuidema 2020, "Quantifying Attention Flow in Transformers", section 3.
@@ -43,26 +43,29 @@ def rollout(
     if not layers or not queries:
         raise UserError("rollout needs at least one layer and one query")
     wanted = [backbone.layer_index(layer) for layer in layers]
-    positions = [backbone.query_position(query, stream.grid) for query in queries]
     batch, tokens, _ = stream.states[0].shape
-    shares = torch.zeros(batch, len(wanted), len(positions), tokens, device=backbone.device)
-    for number, position in enumerate(positions):
-        shares[:, :, number, position] = 1
+    shares = torch.zeros(batch, len(wanted), len(queries), tokens, device=backbone.device)
+    for number, query in enumerate(queries):
+        if query == MEAN:
+            shares[:, :, number, backbone.num_prefix :] = 1 / (tokens - backbone.num_prefix)
+        else:
+            shares[:, :, number, backbone.query_position(query, stream.grid)] = 1
     with torch.no_grad():
         for index in range(max(wanted), -1, -1):
             reached = [number for number, layer in enumerate(wanted) if layer >= index]
             before = shares[:, reached].flatten(1, 2)
-            mixed = _mix(backbone, index, stream.states[index], before)
+            mixed = _mix(backbone, index, stream, before)
             passed = 0.5 * before + 0.5 * mixed
-            shares[:, reached] = passed.unflatten(1, (len(reached), len(positions)))
+            shares[:, reached] = passed.unflatten(1, (len(reached), len(queries)))
     prefix, patches = forward.split_prefix(shares, stream.grid)
     return patches, prefix
 
 
-def _mix(backbone: Backbone, index: int, x: Tensor, shares: Tensor) -> Tensor:
+def _mix(backbone: Backbone, index: int, stream: Stream, shares: Tensor) -> Tensor:
     """Multiply shares [B,S,N] by the mean attention [N,N] of a block's heads, without rows of no share."""
     used = shares.amax(dim=(0, 1)).nonzero().flatten().tolist()
     mixed = torch.zeros_like(shares)
-    for chunk, rows in forward.attention_slices(backbone.module, index, x, used):
+    x, places = stream.states[index], backbone.places(stream.grid)
+    for chunk, rows in forward.attention_slices(backbone.module, index, x, used, places):
         mixed += shares[:, :, chunk] @ rows.mean(dim=2)
     return mixed

@@ -3,6 +3,7 @@
 The looking through is done on the app's Annotate page, on the same sessions.
 """
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run, segment
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from dino.annotation.session import Session
@@ -26,13 +28,14 @@ Root = Annotated[
 ]
 
 
+@run.with_options
 def new(
     photos: Annotated[Path, typer.Argument(help="A folder of photos, or a ZIP of them.")],
     name: Annotated[str, typer.Option(help="Name of the session.")],
     classes: Annotated[
         str, typer.Option(help="Names of the classes, with commas between.")
     ] = "object",
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: run.Size = 480,
     mass: run.Mass = run.DEFAULT_MASS,
     heads: segment.Heads = None,
@@ -50,9 +53,6 @@ def new(
         ),
     ] = False,
     sessions: Root = None,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Begin a session with the photos of a folder or a ZIP."""
     from dino.annotation.creation import create
@@ -60,7 +60,7 @@ def new(
     from dino.masks.settings import MaskSettings
     from dino.weights import default_source
 
-    chosen = weights or str(default_source())
+    chosen = loading.weights or str(default_source())
     settings = MaskSettings(
         size=size,
         mass=mass,
@@ -73,7 +73,7 @@ def new(
         min_area=min_area,
         refine=refine.value,
     )
-    backbone = run.load_weights(chosen, key=key, device=device, precision=precision, summary=False)
+    backbone = replace(loading, weights=chosen).load(summary=False)
     session = create(
         (sessions or annotations_folder()) / name,
         photos,
@@ -84,7 +84,7 @@ def new(
         progress=run.progress("reading", "photos"),
     )
     run.print_status(
-        f"{name}: {len(session.photos):,} photos, proposals by {backbone.name}, {session.folder}"
+        f"{name}: {counted(len(session.photos), 'photo')}, proposals by {backbone.name}, {session.folder}"
     )
     if propose and (failed := _propose_all(session, backbone)):
         run.fail(f"{failed} of {len(session.photos):,} could not be proposed")
@@ -105,7 +105,9 @@ def list_(sessions: Root = None) -> None:
             continue
         overview = Overview(session)
         counts = ", ".join(f"{number:,} {status}" for status, number in overview.counts().items())
-        print(f"{name}: {len(session.photos):,} photos ({counts}), {', '.join(session.classes)}")
+        print(
+            f"{name}: {counted(len(session.photos), 'photo')} ({counts}), {', '.join(session.classes)}"
+        )
         for problem in [*overview.problems.values(), *missing_photos(session).values()]:
             print(f"  {problem}")
 
@@ -141,7 +143,7 @@ def export(
     files = export_files(
         session, format_.value, polygons=None if rle else tolerance, failed=failed.append
     )
-    run.print_status(f"{run.write_files(files, out):,} files in {out}")
+    run.print_status(f"{counted(run.write_files(files, out), 'file')} in {out}")
     for problem in failed:
         run.print_status(f"left out: {problem}")
     if failed:

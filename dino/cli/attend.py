@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from dino.system.files import File
 
 
+@run.with_options
 def attend(
     photos: run.Photos,
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: run.Size = 480,
     mass: run.Mass = run.DEFAULT_MASS,
     out: run.Out = Path("out"),
@@ -43,8 +44,8 @@ def attend(
     queries: Annotated[
         str | None,
         typer.Option(
-            help="Tokens whose attention is drawn: cls, register:N, or row:column of a patch, such as "
-            "cls,12:7. Default: cls."
+            help="Whose attention is drawn: cls, mean (of all patches' rows), register:N, or row:column of "
+            "a patch, such as cls,12:7. Default: cls, or mean of a network without a CLS token."
         ),
     ] = None,
     rollout: Annotated[
@@ -58,9 +59,6 @@ def attend(
         bool, typer.Option("--logits", help="Draw q·k/√d in place of its softmax, and save both.")
     ] = False,
     fit: run.FitOption = run.Fit.floor,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Draw what each head of the last block attends to.
 
@@ -79,9 +77,9 @@ def attend(
     takes_all = layers is not None and layers.strip().lower() == "all"
     if layers is not None and not takes_all:
         asked = run.numbers(layers, int, "--layers", expected="all, or numbers such as 0,5,11")
-    tokens = tuple(dict.fromkeys(parse_query(text) for text in (queries or "cls").split(",")))
+    named = None if queries is None else [parse_query(text) for text in queries.split(",")]
     found = run.find_photos(photos)
-    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    backbone = loading.load()
     style = files.Style(
         colormap=colormap.value,
         opacity=opacity,
@@ -108,6 +106,7 @@ def attend(
         run.write_each_photo(found, out, maps, at_once=photos_at_once(backbone, size))
         return
     backbone.check_attention()
+    tokens = tuple(dict.fromkeys(named or [backbone.default_query]))
     numbers = range(backbone.depth) if takes_all else asked
     indices = tuple(dict.fromkeys(backbone.layer_index(number) for number in numbers))
     # One at a time: all layers of one photo are large, and measured against the memory that is free.

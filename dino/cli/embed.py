@@ -8,6 +8,7 @@ Stopped by Ctrl-C or SIGTERM it keeps what is done, and ends with exit code 1.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from dino.features.folder.jobs import EmbeddingProgress
@@ -24,9 +26,10 @@ Fit = StrEnum("Fit", ["crop", "floor", "pad", "stretch"])
 _MAX_NAMED = 20
 
 
+@run.with_options
 def embed(
     photos: Annotated[Path, typer.Argument(help="Folder of photos, or a ZIP of them.")],
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: Annotated[
         int,
         typer.Option(
@@ -50,9 +53,6 @@ def embed(
     workers: run.Workers = 2,
     threads: run.Threads = None,
     nice: run.Nice = 0,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Keep the features (CLS tokens) of all photos in a folder.
 
@@ -64,10 +64,9 @@ def embed(
 
     run.limit_resources(threads, nice=nice)
     preparation = Preparation(size=size, fit=fit.value, resize=resize)
-    kept = kept_precision(out) if precision is run.Precision.auto else None
-    backbone = run.load_weights(
-        weights, key=key, device=device, precision=run.Precision(kept or precision)
-    )
+    if loading.precision is run.Precision.auto and (kept := kept_precision(out)):
+        loading = replace(loading, precision=run.Precision(kept))
+    backbone = loading.load()
     result = embed_photos(
         backbone,
         photos,
@@ -85,18 +84,19 @@ def embed(
     speed = f", {result.images_per_s:.1f} photos/s" if result.num_new else ""
     if result.stopped:
         run.fail(
-            f"stopped: {result.num_new:,} photos more are kept{speed}; the same command goes on"
+            f"stopped: {counted(result.num_new, 'photo')} more kept{speed}; the same command goes on"
         )
     run.print_status(
-        f"{out / 'features.npz'}: {result.num_photos:,} photos, {result.seconds:.1f} s{speed}"
+        f"{out / 'features.npz'}: {counted(result.num_photos, 'photo')}, {result.seconds:.1f} s{speed}"
     )
     if result.unreadable:
-        run.fail(f"{len(result.unreadable)} photos could not be read and were left out")
+        run.fail(f"{counted(len(result.unreadable), 'photo')} could not be read, left out")
 
 
+@run.with_options
 def joint(
     photos: run.Photos,
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: run.Size = 480,
     foreground: Annotated[
         float | None,
@@ -106,9 +106,6 @@ def joint(
         ),
     ] = None,
     out: run.Out = Path("out"),
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Paint the patches of several photos by the same three principal components.
 
@@ -121,7 +118,7 @@ def joint(
     if foreground is not None:
         check_mass(foreground)
     found = run.find_photos(photos)
-    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    backbone = loading.load()
     embedded = []
     for number, path in enumerate(found, start=1):
         photo = joint_photo(backbone, read(path), name=path.name, size=size, foreground=foreground)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
     from dino.video.film.jobs import FilmProgress
 
 
+@run.with_options
 def film(
     video: Annotated[Path, typer.Argument(help="An MP4, MOV or GIF file.")],
     attention: Annotated[
-        bool, typer.Option("--attention", help="Draw the last block's CLS attention over it.")
+        bool,
+        typer.Option(
+            "--attention",
+            help="Draw the last block's attention over it: of CLS, or of the mean patch.",
+        ),
     ] = False,
     mask: Annotated[
         Path | None,
@@ -31,7 +37,7 @@ def film(
             "each object a value."
         ),
     ] = None,
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: Annotated[
         int, typer.Option(help="Longer side in px that frames are resized to.", min=8)
     ] = 480,
@@ -51,9 +57,6 @@ def film(
     gif: Annotated[bool, typer.Option("--gif", help="Write film.gif too.")] = False,
     threads: run.Threads = None,
     nice: run.Nice = 0,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Draw attention over a video, or follow a mask through it.
 
@@ -69,13 +72,15 @@ def film(
     style = AttentionStyle(head, opacity, colormap.value, not blocks)
     drawn = style if mask is None else read_first_mask(mask)
     run.limit_resources(threads, nice=nice)
-    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    backbone = loading.load()
     result = make_film(backbone, video, out, subject=drawn, size=size, progress=_show_each_pass())
     if result.stopped:
         run.fail("stopped; nothing was kept")
     if gif:
         run.write_files([("film.gif", film_gif(out))], out)
-    run.print_status(f"{out / 'film.mp4'}: {result.num_frames:,} frames, {result.seconds:.1f} s")
+    run.print_status(
+        f"{out / 'film.mp4'}: {counted(result.num_frames, 'frame')}, {result.seconds:.1f} s"
+    )
 
 
 def _show_each_pass() -> "Callable[[FilmProgress], None]":

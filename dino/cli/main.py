@@ -33,6 +33,15 @@ def _group(summary: str, *commands: Callable[..., None], **options: Any) -> type
     return group
 
 
+def _is_disk_trouble(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that it came from, is of a disk that is full or that may not be written."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
+            return True
+        error = error.__cause__
+    return False
+
+
 app = _group(
     "See what a self-supervised vision transformer sees: attention, masks and features of photos.",
     attend.attend,
@@ -98,9 +107,9 @@ def run() -> None:
         app(prog_name="python -m dino")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(1 if _is_disk_trouble(error.__cause__) else 2) from None
     except OSError as error:
-        if error.errno not in _DISK_TROUBLE:
+        if not _is_disk_trouble(error):
             raise
         print(
             f"error: {error.filename or 'a file'} cannot be written ({error.strerror}); free space or "

@@ -11,10 +11,11 @@ import typer
 from dino.cli import run
 
 
+@run.with_options
 def match(
     first: Annotated[Path, typer.Argument(help="A photo.")],
     second: Annotated[Path, typer.Argument(help="Another.")],
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: run.Size = 480,
     keep: Annotated[int | None, typer.Option(help="How many of the best. Default: all.")] = None,
     foreground: Annotated[
@@ -25,9 +26,6 @@ def match(
         ),
     ] = None,
     out: run.Out = Path("out"),
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Find the mutual nearest neighbours of the patches of two photos.
 
@@ -44,7 +42,7 @@ def match(
         check_mass(foreground)
     if keep is not None and keep < 1:
         raise UserError(f"got --keep {keep}, expected 1 or more")
-    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    backbone = loading.load()
     photos = [
         joint_photo(backbone, read(path), name=path.name, size=size, foreground=foreground)
         for path in (first, second)

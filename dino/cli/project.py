@@ -19,9 +19,10 @@ Method = StrEnum("Method", ["pca", "tsne"])
 Points = StrEnum("Points", ["photo", "components"])
 
 
+@run.with_options
 def project(
     photos: run.Photos,
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: run.Size = 480,
     method: Annotated[Method, typer.Option(help="pca, or tsne (slower).")] = Method.pca,
     dims: Annotated[int, typer.Option(help="Dimensions of the points.", min=2, max=3)] = 2,
@@ -32,9 +33,6 @@ def project(
     ] = Points.photo,
     out: run.Out = Path("out"),
     fit: run.FitOption = run.Fit.floor,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Project the features of each photo's patches.
 
@@ -46,7 +44,7 @@ def project(
     from dino.model.parallel import photos_at_once
 
     found = run.find_photos(photos)
-    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    backbone = loading.load()
     status = run.StatusLine(every_s=math.inf)
 
     def results(rgb: "np.ndarray", name: str) -> "Iterator[File]":

@@ -1,8 +1,9 @@
 """What every command shares: options, threads, weights, lines on the way, results and how a command ends.
 
-    def command(photos: run.Photos, weights: run.Weights = None, …) -> None:
+    @run.with_options
+    def command(photos: run.Photos, loading: run.Loading, …) -> None:
         found = run.find_photos(photos)
-        backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+        backbone = loading.load()
         run.write_files(files, out)
 
 Results go to stdout, everything about their making to stderr. Exit codes: 0 all worked, 1 some inputs
@@ -13,11 +14,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+from dino.cli.options import with_options  # noqa: F401 (commands find it here)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,16 +34,28 @@ Fit = StrEnum("Fit", ["floor", "pad", "stretch"])
 Precision = StrEnum("Precision", ["auto", "fp32", "bf16"])
 Colormap = StrEnum("Colormap", ["viridis", "cividis", "inferno", "magma"])
 Keys = StrEnum("Keys", ["auto", "plain", "unbiased", "centered"])
+Channels = StrEnum("Channels", ["mean", "first"])
 
 Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders searched for them.")]
 Weights = Annotated[
     str | None,
     typer.Option(
-        help="Zoo name (see `weights list`), timm name, or a checkpoint's path. "
-        "Default: $DINO_WEIGHTS, else what `weights fetch default` brought."
+        help="Zoo name (see `weights list`), timm name, hub name (ORG/NAME), https:// address, or a "
+        "checkpoint's path. Default: $DINO_WEIGHTS, else what `weights fetch default` brought."
     ),
 ]
 Key = Annotated[str, typer.Option(help="Which network of a full checkpoint: teacher or student.")]
+NumHeads = Annotated[
+    int | None,
+    typer.Option(help="Heads, where the file does not say and width / 64 is wrong.", min=1),
+]
+Arch = Annotated[str | None, typer.Option(help="timm architecture, where tensors do not show it.")]
+ChannelsOption = Annotated[
+    Channels | None,
+    typer.Option(
+        help="RGB from weights for one channel (mean), or for four and more (first three)."
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 PrecisionOption = Annotated[Precision, typer.Option(help="auto measures what is fast here.")]
 Out = Annotated[Path, typer.Option(help="Folder the results go to.")]
@@ -80,6 +96,62 @@ Row = dict[str, Any]  # of a report: figures by name
 
 _RENEW_S = 0.1
 _MAX_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a checkpoint may not say of its network: the options of every command that opens one."""
+
+    num_heads: NumHeads = None
+    arch: Arch = None
+    channels: ChannelsOption = None
+
+    def options(self) -> Row:
+        """Give them as `dino.load` takes them."""
+        channels = None if self.channels is None else str(self.channels)
+        return {"num_heads": self.num_heads, "arch": self.arch, "channels": channels}
+
+
+@dataclass(frozen=True)
+class Opening(Shape):
+    """How a checkpoint is read, which may hold several networks."""
+
+    key: Key = "teacher"
+
+    def options(self) -> Row:
+        """Give them as `dino.load` takes them."""
+        return {"key": self.key, **super().options()}
+
+
+@dataclass(frozen=True)
+class Loading(Opening):
+    """Which network is opened, and where it computes: the options of every command that looks with one."""
+
+    weights: Weights = None
+    device: Device = "auto"
+    precision: PrecisionOption = Precision.auto
+
+    def load(self, *, summary: bool = True) -> "Backbone":
+        """Load what --weights names, or the default; say what was assumed, and, unless `summary` is off,
+        what it is."""
+        from dino.weights import default_source, load
+
+        backbone = load(
+            self.weights or default_source(),
+            device=self.device,
+            precision=str(self.precision),
+            **self.options(),
+        )
+        if summary:
+            # The notes, which a description ends with, have lines of their own.
+            told = backbone.description.removesuffix(" ".join(backbone.notes)).rstrip()
+            print_status(f"{backbone.name}: {told} [{backbone.device}, {backbone.precision}]")
+        print_notes(backbone.notes)
+        return backbone
+
+    def of_other(self, weights: str) -> "Loading":
+        """Say how weights beside these are loaded: what is said of the architecture is not theirs."""
+        return replace(self, weights=weights, num_heads=None, arch=None, channels=None)
 
 
 def limit_resources(threads: int | None, *, nice: int = 0) -> None:
@@ -170,18 +242,10 @@ def fail(line: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def load_weights(
-    weights: Any, *, key: str, device: str, precision: str, summary: bool = True
-) -> "Backbone":
-    """Load what --weights names, or the default; print what it is unless `summary` is off."""
-    from dino.weights import default_source, load
-
-    backbone = load(weights or default_source(), key=key, device=device, precision=str(precision))
-    if summary:
-        print_status(
-            f"{backbone.name}: {backbone.description} [{backbone.device}, {backbone.precision}]"
-        )
-    return backbone
+def print_notes(notes: Iterable[str]) -> None:
+    """Say on stderr what was assumed when weights were opened."""
+    for note in notes:
+        print_status(f"note: {note}")
 
 
 def numbers(text: str, kind: Callable[[str], Any], option: str, *, expected: str = "") -> list[Any]:

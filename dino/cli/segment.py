@@ -48,9 +48,10 @@ RefineOption = Annotated[
 ]
 
 
+@run.with_options
 def segment(
     photos: run.Photos,
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: run.Size = 480,
     mass: run.Mass = run.DEFAULT_MASS,
     out: run.Out = Path("out"),
@@ -67,9 +68,6 @@ def segment(
     fill_holes: FillHoles = False,
     refine: RefineOption = Refine.none,
     fit: run.FitOption = run.Fit.floor,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Cut out what the heads attend to, or the objects in a photo.
 
@@ -99,7 +97,7 @@ def segment(
         fit=fit.value,
     )
     found = run.find_photos(photos)
-    backbone = run.load_weights(weights, key=key, device=device, precision=precision)
+    backbone = loading.load()
     if settings.heads is not None and backbone.has_attention:
         check_heads(settings.heads, backbone.num_heads)
     masks: dict[str, list[Mask]] = {}

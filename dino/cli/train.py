@@ -19,6 +19,7 @@ Preset = StrEnum("Preset", ["small", "finetune", "vanilla", "boosted", "supervis
 Workers = Annotated[int, typer.Option(help="Processes that read and augment photos.", min=0)]
 
 
+@run.with_options
 def train(
     data: Annotated[
         str,
@@ -40,6 +41,7 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="Weights to fine-tune; default: from scratch.")
     ] = None,
+    shape: run.Shape = run.Shape(),
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="One setting, such as epochs=20; may be repeated."),
@@ -74,7 +76,7 @@ def train(
     from dino.training.runs.preflight import preflight
 
     photos = open_photos(data)
-    chosen = chosen_config(preset, config, init, set_, len(photos))
+    chosen = chosen_config(preset, config, init, set_, len(photos), shape=shape)
     if run.is_first():
         estimate = preflight(
             chosen, photos, place=out, device=device, workers=workers, measure=dry_run
@@ -167,6 +169,8 @@ def chosen_config(
     init: str | None,
     words: list[str] | None,
     num_photos: int,
+    *,
+    shape: run.Shape = run.Shape(),
 ) -> "TrainConfig":
     """Choose the settings: a file's or a preset's, with single ones changed."""
     from dino.errors import UserError
@@ -178,6 +182,14 @@ def chosen_config(
     changes = parse_settings(words)
     if init is not None:
         changes["init"] = init
+    given = {
+        "init_heads": shape.num_heads,
+        "init_arch": shape.arch,
+        "init_channels": shape.options()["channels"],
+    }
+    changes |= {name: value for name, value in given.items() if value is not None}
+    if init is None and file is None and shape != run.Shape() and not changes.get("init"):
+        raise UserError("--num-heads, --arch and --channels say how --init is read; give it too")
     if file is None:
         chosen = preset.value if preset else ("finetune" if changes.get("init") else "small")
         return preset_config(chosen, num_photos=num_photos, **changes)

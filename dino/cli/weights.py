@@ -12,23 +12,24 @@ from dino.cli import run
 
 Dtype = StrEnum("Dtype", ["fp16", "fp32"])
 DtypeOption = Annotated[Dtype, typer.Option(help="fp16 halves the file.")]
-Source = Annotated[str, typer.Argument(help="Zoo name, timm name, or path of a checkpoint.")]
+Source = Annotated[
+    str,
+    typer.Argument(help="Zoo, timm or hub name, https:// address, or path of a checkpoint."),
+]
 
 
 def list_() -> None:
     """List the weights known by name; those already on this machine carry a *."""
-    from dino.system.folders import checkpoints_folder
     from dino.weights import ZOO
-    from dino.weights.fetching import downloaded_path
+    from dino.weights.fetching import is_here
 
-    folder = checkpoints_folder()
     for entry in ZOO.values():
-        path = downloaded_path(entry.name, folder)
-        here = path is None or path.exists()
+        here = is_here(entry.name)
         size = "drawn here" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:,.0f} MB"
         print(
             f"{'*' if here else ' '} {entry.name:24} patch {entry.patch_size:2} px {size:>12}  "
             f"{entry.license}\n    {entry.description}"
+            + (f"\n    {entry.terms}" if entry.terms else "")
         )
 
 
@@ -42,6 +43,7 @@ def fetch(
     from dino.weights import ZOO
     from dino.weights import fetch as fetch_weights
 
+    name = name.strip().casefold()
     if name not in ("default", *ZOO):
         raise UserError(f"{name!r} is not in the zoo; expected default or one of {', '.join(ZOO)}")
     try:
@@ -63,6 +65,7 @@ def verify(
     from dino.weights import ZOO
     from dino.weights import verify as verify_file
     from dino.weights.fetching import downloaded_path
+    from dino.weights.hub import sha256_of
 
     folder = checkpoints_folder()
     fetched = [n for n in ZOO if (p := downloaded_path(n, folder)) is not None and p.exists()]
@@ -71,7 +74,8 @@ def verify(
         entry = ZOO.get(name)
         path = (downloaded_path(name, folder) if entry else None) or Path(name)
         try:
-            known = verify_file(path, sha256=entry.sha256 if entry else None)
+            pinned = entry.sha256 if entry else None
+            known = verify_file(path, sha256=pinned or sha256_of(path))
         except (UserError, OSError) as error:
             bad += 1
             run.print_status(f"{name}: {error}")
@@ -83,42 +87,47 @@ def verify(
         raise typer.Exit(1)
 
 
+@run.with_options
 def convert(
     source: Source,
     destination: Annotated[Path, typer.Argument(help="File to write, .safetensors.")],
+    opening: run.Opening = run.Opening(),
     dtype: DtypeOption = Dtype.fp16,
-    key: run.Key = "teacher",
 ) -> None:
     """Write any readable checkpoint's backbone as safetensors in timm's layout."""
     from dino.weights import convert as convert_weights
 
     _check_name(destination)
-    _print_size(convert_weights(source, destination, dtype=dtype.value, key=key))
+    _print_size(convert_weights(source, destination, dtype=dtype.value, **opening.options()))
 
 
+@run.with_options
 def average(
     sources: Annotated[list[str], typer.Argument(help="Two or more, of one shape.")],
     out: Annotated[Path, typer.Option(help="File to write, .safetensors.")],
+    opening: run.Opening = run.Opening(),
     shares: Annotated[
         str | None, typer.Option(help="One a source, such as 1,2. Default: all alike.")
     ] = None,
     dtype: DtypeOption = Dtype.fp16,
-    key: run.Key = "teacher",
 ) -> None:
     """Write the mean of several weights, such as of a run and of one that went on from it."""
     from dino.weights.conversion import average as average_weights
 
     _check_name(out)
     parts = run.numbers(shares, float, "--shares") if shares else None
-    _print_size(average_weights(sources, out, shares=parts, dtype=dtype.value, key=key))
+    options = opening.options()
+    _print_size(average_weights(sources, out, shares=parts, dtype=dtype.value, **options))
 
 
-def info(source: Source, key: run.Key = "teacher") -> None:
+@run.with_options
+def info(source: Source, opening: run.Opening = run.Opening()) -> None:
     """Print architecture, layout and digest of any readable checkpoint."""
     from dino.weights import info as weights_info
 
-    for name, value in weights_info(source, key=key).items():
-        print(f"{name:16} {value}")
+    for name, value in weights_info(source, **opening.options()).items():
+        for line in value if name == "notes" else [value]:
+            print(f"{name:16} {line}")
 
 
 def _check_name(path: Path) -> None:

@@ -11,6 +11,7 @@ from dino.errors import UserError
 from dino.evaluation.retrieval_data import spread
 from dino.media.images import find_images
 from dino.media.photo_folders import PhotoFolder, open_folder
+from dino.system.words import counted
 
 # Copydays names an original 200000.jpg and its copies 200000.jpg, 200001.jpg …: the last two tell.
 _COPY_DIGITS = 2
@@ -118,7 +119,7 @@ def open_photos(
         return _with_others(layout, photos, None, distractors, whitening)
     if len(photos) < 4:
         raise UserError(
-            f"{root} has {len(photos)} photos and no distractors are given; expected 4 or more, half of "
+            f"{root} has {counted(len(photos), 'photo')} and no distractors are given; expected 4 or more, half of "
             "which are held out as distractors, or --distractors FOLDER"
         )
     originals, rest = (photos.subset(range(start, len(photos), 2)) for start in (0, 1))

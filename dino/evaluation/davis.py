@@ -17,6 +17,7 @@ import numpy as np
 from dino.errors import UserError
 from dino.media.images import read
 from dino.media.label_maps import read_label_map
+from dino.system.words import counted
 
 YEARS = (2016, 2017)
 _UNSURE = 255  # of 2017; in 2016 the object
@@ -151,7 +152,7 @@ def _open_sequence(photos: Path, masks: Path, year: int) -> VideoSequence:
     frames = tuple(sorted(photos.glob("*.jpg")) or sorted(photos.glob("*.png")))
     if len(frames) < _FEWEST_FRAMES:
         raise UserError(
-            f"{photos} holds {len(frames)} frames; expected {_FEWEST_FRAMES} or more, as the first "
+            f"{photos} holds {counted(len(frames), 'frame')}; expected {_FEWEST_FRAMES} or more, as the first "
             "and the last do not count"
         )
     found = tuple(masks / f"{frame.stem}.png" for frame in frames)

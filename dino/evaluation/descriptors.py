@@ -19,6 +19,7 @@ from dino.features.data import Viewer
 from dino.features.embedding import embed_paths
 from dino.media.photo_folders import PhotoFolder
 from dino.model.backbone import Backbone
+from dino.system.words import counted
 
 GEM_POWER = 4.0
 _GEM_LEAST = 1e-6
@@ -69,7 +70,7 @@ def fit_whitening(features: Tensor, *, components: int | None = None) -> Whiteni
     """
     if features.ndim != 2 or len(features) < 2:
         raise UserError(
-            f"got {len(features)} photos to learn a whitening from, expected 2 or more; add distractors"
+            f"got {counted(len(features), 'photo')} to learn a whitening from, expected 2 or more; add distractors"
         )
     x = features.double()
     mean = x.mean(dim=0)

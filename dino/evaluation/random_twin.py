@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import torch
 
-from dino.errors import UserError
 from dino.model.backbone import Backbone
 from dino.weights.initial import initial_values
 from dino.weights.saving import digest
@@ -18,15 +17,14 @@ def random_twin(backbone: Backbone, *, seed: int = 0) -> Backbone:
     """Build a ViT of the same shape with the recipe's initial weights, the same for the same seed.
 
     Raises:
-        UserError: not a plain ViT.
+        UserError: not a ViT.
     """
-    if not backbone.has_attention:
-        raise UserError(
-            f"{backbone.name} has no self-attention of a CLS token over patches; choose a ViT"
-        )
+    backbone.check_attention()
     module = copy.deepcopy(backbone.module)
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in module.named_parameters():
+        if name.startswith("rope."):
+            continue  # frequencies of a rotation, drawn by timm when it is made: positions, not knowledge
         values = initial_values(
             name, parameter.shape, patch_size=backbone.patch_size, generator=generator
         )

@@ -40,6 +40,20 @@ class Report:
     date: str
 
 
+def own_names(names: Mapping[str, str]) -> dict[str, str]:
+    """Give the networks of a report the names that tables show, by what they are called in its rows: the
+    weights and their twin by their own names, the same of random weights as it is.
+
+    Args:
+        names: role → name of the network, such as {"weights": "dino_vits16", "random weights": …}.
+    """
+    shown: dict[str, str] = {}
+    for role, name in names.items():
+        own = name if role in ("weights", "twin") else role
+        shown[role] = f"{own} ({role})" if own in shown.values() else own
+    return shown
+
+
 def make_report(
     task: str,
     weights: Backbone | ReportRow,

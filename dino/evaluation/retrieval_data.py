@@ -18,6 +18,7 @@ from dino.evaluation.ground_truth import read_ground_truth
 from dino.evaluation.retrieval import Truth, same_class
 from dino.media.images import find_images
 from dino.media.photo_folders import PhotoFolder, open_folder, require_classes
+from dino.system.words import counted
 
 PhotoBox = tuple[float, float, float, float]
 
@@ -102,7 +103,7 @@ def open_benchmark(root: str | Path, *, crop: bool = True) -> RetrievalData:
     missing = [path for path in (*database, *queries) if not path.is_file()]
     if missing:
         raise UserError(
-            f"{files[0].name} names {len(missing)} photos that are not there, the first {missing[0]}; "
+            f"{files[0].name} names {counted(len(missing), 'photo')} not there, the first {missing[0]}; "
             "add them to jpg/"
         )
     boxes = tuple(query.box if crop else None for query in truth.queries)

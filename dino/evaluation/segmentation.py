@@ -231,7 +231,8 @@ def _attend(
         std=backbone.std,
     )
     if not protocol.discovery:
-        return backbone.attention(image).weights[0, 0, 0], None, geometry
+        maps = backbone.attention(image, queries=(backbone.default_query,))
+        return maps.weights[0, 0, 0], None, geometry
     maps, keys = attention_and_keys(backbone, image)
     return maps.weights[0, 0, 0], keys, geometry
 

@@ -5,17 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from dino.attention.figures import LIT_COLOUR
 from dino.features.joint import JointPca
 from dino.features.projections import Projection
+from dino.media.palettes import CHOSEN_COLOR, OTHERS_COLOR, POINT_COLORS
 
 # Groups that get a colour of their own: the largest ones; the others share grey.
 MAX_GROUPS = 20
-_OTHERS = "#8a8f98"
-# Ten colours told apart by most eyes (Okabe and Ito's eight among them), light and dark.
-_GROUP_COLOURS = (
-    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b8a900", "#7f5af0", "#8c564b", "#e5446d",
-)  # fmt: skip
 # Signs for photos in one plot, so that they are told apart without colour.
 _SIGNS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "pentagon")
 _LEGEND = {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0}
@@ -79,19 +74,19 @@ def _point_groups(
     order = found[np.lexsort((found, -counts))]
     traces = []
     for number, label in enumerate(order[:MAX_GROUPS]):
-        colour = _GROUP_COLOURS[number % len(_GROUP_COLOURS)]
-        symbol = "circle" if number < len(_GROUP_COLOURS) else "diamond"
+        colour = POINT_COLORS[number % len(POINT_COLORS)]
+        symbol = "circle" if number < len(POINT_COLORS) else "diamond"
         rows = np.flatnonzero(labels == label)
         traces.append((str(label) or "no folder", rows, {"color": colour, "symbol": symbol}))
     if len(order) > MAX_GROUPS:
         rows = np.flatnonzero(~np.isin(labels, order[:MAX_GROUPS]))
-        traces.append((f"{len(order) - MAX_GROUPS} others", rows, {"color": _OTHERS}))
+        traces.append((f"{len(order) - MAX_GROUPS} others", rows, {"color": OTHERS_COLOR}))
     return traces
 
 
 def _date_marker(dates: np.ndarray | None) -> dict[str, Any]:
     if dates is None or not len(dates):
-        return {"color": _GROUP_COLOURS[0]}
+        return {"color": POINT_COLORS[0]}
     seconds = dates.astype("datetime64[s]").astype(np.int64)
     low, high = np.percentile(seconds, (1, 99)).astype(np.int64)
     ticks = np.linspace(low, high, 5 if high > low else 1).astype(np.int64)
@@ -177,7 +172,7 @@ def patch_scatter(
     marker = {"color": _css_colours(colours), "size": 3.5 if solid else 8, "line": edge}
     figure = go.Figure(trace(range(len(points)), marker))
     if len(lit):
-        ring = {"symbol": "circle-open", "color": LIT_COLOUR, "size": 7 if solid else 14}
+        ring = {"symbol": "circle-open", "color": CHOSEN_COLOR, "size": 7 if solid else 14}
         figure.add_trace(trace(lit, {**ring, "line": {"width": 3}}))
     if solid:
         scene: dict[str, Any] = {

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dino.errors import UserError
+from dino.system.words import counted
 
 # Test rows compared with all training rows at once: 256 × 100,000 similarities are 100 MB.
 _CHUNK_ROWS = 256
@@ -56,7 +57,7 @@ def leave_one_out_accuracy(
         UserError: as `knn_accuracy`, or fewer than 2 images.
     """
     if len(features) < 2:
-        raise UserError(f"got {len(features)} images; leaving one out needs at least 2")
+        raise UserError(f"got {counted(len(features), 'image')}; leaving one out needs at least 2")
     votes = knn_votes(features, labels, features, k=k, temperature=temperature, same=True)
     return _accuracy(votes, labels)
 

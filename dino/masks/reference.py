@@ -10,14 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dino.errors import UserError
 from dino.media.geometry import Geometry
 from dino.media.images import decode
-
-# Formats that give back the values that were drawn; others blur them, and are cut in the middle.
-_EXACT = ("PNG", "BMP", "GIF", "TIFF")
+from dino.media.label_maps import EXACT_FORMATS, read_values
 
 
 @dataclass(frozen=True)
@@ -109,27 +106,13 @@ def score_heads(
 
 
 def _read_marks(data: bytes) -> NDArray[np.bool_]:
-    """Read what a picture marks, bool [H,W]."""
+    """Read what a picture marks, bool [H,W]: any that a photo may be, not only a file of masks."""
     rgb = decode(data)  # also refuses what is no picture, or too large, in a sentence
     try:
-        picture = Image.open(io.BytesIO(data), formats=_EXACT)
-    except UnidentifiedImageError:
+        found = read_values(io.BytesIO(data), "the reference mask", formats=EXACT_FORMATS)
+    except UserError:  # a format that blurs what was drawn: cut in the middle
         return rgb.max(axis=-1) >= 128
-    with picture:
-        upright = _turn_upright(picture)
-        if upright.mode in ("RGBA", "LA", "PA"):
-            alpha = np.asarray(upright.getchannel("A"))
-            if alpha.min() < 255:
-                return alpha > 0
-            upright = upright.convert("RGB")
-        values = np.asarray(upright)
-    marked: NDArray[np.bool_] = values != 0
-    return np.logical_or.reduce(marked, axis=-1) if marked.ndim == 3 else marked
-
-
-def _turn_upright(picture: Image.Image) -> Image.Image:
-    """Turn a picture as EXIF says; leave it as it is where that cannot be read, as photos are."""
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:  # of about as many types as there are ways to be broken
-        return picture
+    if found.alpha is not None and found.alpha.min() < 255:
+        return found.alpha > 0
+    marked: NDArray[np.bool_] = found.brightest != 0
+    return marked

@@ -18,6 +18,7 @@ from typing import IO
 from dino.errors import UserError
 from dino.media.images import IMAGE_SUFFIXES
 from dino.system.files import make_folder_atomically
+from dino.system.words import counted
 
 MAX_FILES = 20_000
 MAX_BYTES = 8 * 2**30
@@ -92,7 +93,9 @@ def _unpack(
     parts = {entry: _check_entry(entry) for entry in entries}
     photos = {entry: path for entry, path in parts.items() if _is_photo(path)}
     if not photos:
-        raise UserError(f"it holds no photos among {len(entries):,} files; expected PNG, JPEG …")
+        raise UserError(
+            f"it holds no photos among {counted(len(entries), 'file')}; expected PNG, JPEG …"
+        )
     if len(photos) > max_files:
         raise UserError(f"it holds {len(photos):,} photos; at most {max_files:,} are taken")
     places = _without_common_top(photos)

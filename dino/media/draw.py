@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dino.errors import UserError
 from dino.media.geometry import Geometry
+from dino.media.palettes import ABOVE, BELOW, object_color
 
 # Perceptually uniform and readable with every common colour-vision deficiency.
 COLORMAPS = {
@@ -22,39 +23,11 @@ COLORMAPS = {
     "cividis": cv2.COLORMAP_CIVIDIS,
     "magma": cv2.COLORMAP_MAGMA,
 }
-MASK_COLOR = (255, 140, 0)
 _COLOUR = np.dtype("V3")
 _CHECKER_PX = 12
 _PNG_LEVEL = 3  # of zlib, from 0 to 9
 _TINT = 0.55  # the share of colour in what is tinted, and of light in what is darkened
 RANDOM_MARK = "random weights: nothing learned"
-# Apart for every common colour-vision deficiency, and of like lightness.
-ABOVE, BELOW = MASK_COLOR, (40, 120, 255)
-# Of the objects and labels in a picture, wherever one is drawn: as many as the eye keeps apart, the first
-# that of a single mask.
-OBJECT_COLORS = (
-    MASK_COLOR,
-    (86, 180, 233),
-    (0, 179, 134),
-    (240, 228, 66),
-    (204, 121, 167),
-    (182, 140, 255),
-    (255, 90, 79),
-    (155, 229, 100),
-    (255, 255, 255),
-)
-# Of the lines and bars in charts: after Okabe and Ito, of a lightness that stands out (3:1) on white and on
-# near black.
-CHART_COLORS = (
-    "#1f8fd1",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#7f7f7f",
-    "#b8860b",
-    "#d64545",
-    "#7d6fd6",
-)
 
 
 def normalize(
@@ -241,13 +214,3 @@ def objects_outline(photo: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArr
         cv2.drawContours(picture, edges, -1, (0, 0, 0), thickness + 2)
         cv2.drawContours(picture, edges, -1, object_color(number), thickness)
     return picture
-
-
-def object_color(number: int) -> tuple[int, int, int]:
-    """Choose the RGB of object `number`, from 0; the colours come round again."""
-    return OBJECT_COLORS[number % len(OBJECT_COLORS)]
-
-
-def hex_color(color: tuple[int, int, int]) -> str:
-    """Write RGB as "#rrggbb"."""
-    return "#" + bytes(color).hex()

@@ -6,18 +6,22 @@ picture = label_overlay(photo, labels)
 """
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from dino.errors import UserError
-from dino.media.draw import OBJECT_COLORS
 from dino.media.images import MAX_PIXELS
+from dino.media.palettes import OBJECT_COLORS
 
 # Formats masks come in; others, such as PostScript, would start programs.
-_FORMATS = ("PNG", "GIF", "BMP", "TIFF", "JPEG", "WEBP")
+# The exact ones give back the values that were drawn; others blur them.
+EXACT_FORMATS = ("PNG", "GIF", "BMP", "TIFF")
+_FORMATS = (*EXACT_FORMATS, "JPEG", "WEBP")
 _OPACITY = 0.45
 _DIMMED = 0.75  # of the background's light
 
@@ -52,45 +56,77 @@ def read_label_map(path: Path) -> np.ndarray:
     Raises:
         UserError: no readable picture, or one in colours rather than labels.
     """
-    mode, values = _read_values(path)
-    if mode not in ("P", "L", "1"):
+    found = read_values(path, str(path))
+    if found.mode not in ("P", "L", "1"):
         raise UserError(
-            f"{path} is a picture of mode {mode}; expected a mask of indices or grey levels, so "
+            f"{path} is a picture of mode {found.mode}; expected a mask of indices or grey levels, so "
             "export it as an indexed PNG"
         )
-    return values.astype(np.uint8)
+    return found.values.astype(np.uint8)
 
 
 def read_brightest(path: Path) -> np.ndarray:
-    """Read the values of a mask file in any colours [H,W]: a palette's indices, or the brightest channel
-    but transparency.
+    """Read the values of a mask file in any colours [H,W], as `MaskValues.brightest`.
 
     Raises:
         UserError: no readable picture.
     """
-    _, values = _read_values(path)
-    if values.ndim == 3:
-        num_colors = values.shape[2] - (values.shape[2] in (2, 4))  # grey or RGB, and maybe alpha
-        values = values[..., :num_colors].max(axis=-1)
-    return values
+    return read_values(path, str(path)).brightest
 
 
-def _read_values(path: Path) -> tuple[str, np.ndarray]:
-    """Decode a mask file: the picture's mode, and its values [H,W] or [H,W,channels]."""
+@dataclass(frozen=True)
+class MaskValues:
+    """Values of a mask's file as they are stored, upright: [H,W] or [H,W,channels], and Pillow's mode."""
+
+    mode: str
+    values: np.ndarray
+
+    @property
+    def brightest(self) -> np.ndarray:
+        """A palette's indices, or the brightest channel but transparency, [H,W]."""
+        if self.values.ndim == 2:
+            return self.values
+        num_colors = self.values.shape[2] - (self.alpha is not None)
+        return self.values[..., :num_colors].max(axis=-1)
+
+    @property
+    def alpha(self) -> np.ndarray | None:
+        """Opacity, 0 to 255 [H,W]; None where the picture has none."""
+        return self.values[..., -1] if self.mode in ("RGBA", "LA", "PA") else None
+
+
+def read_values(
+    file: Path | BinaryIO, name: str, *, formats: tuple[str, ...] = _FORMATS
+) -> MaskValues:
+    """Read a mask's file, which errors call `name`, in one of some formats, as Pillow calls them.
+
+    Raises:
+        UserError: no readable picture of these formats, or too large a one.
+    """
     try:
-        with Image.open(path, formats=_FORMATS) as picture:
-            _check_size(path, picture)
-            return picture.mode, np.array(picture)
+        with Image.open(file, formats=formats) as picture:
+            _check_size(name, picture)
+            upright = _turn_upright(picture)
+            return MaskValues(upright.mode, np.array(upright))
     except UserError:
         raise
     except Exception as error:  # damaged files make Pillow raise about a dozen types
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(
-            f"{path} is not a readable mask ({reason}); fetch or export it again"
+            f"{name} is not a readable mask ({reason}); fetch or export it again"
         ) from error
 
 
-def _check_size(path: Path, picture: Image.Image) -> None:
+def _turn_upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as EXIF says, as photos are; leave it as it is where that cannot be read."""
+    picture.load()  # what is damaged is an error, unlike EXIF that is
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # of about as many types as there are ways to be broken
+        return picture
+
+
+def _check_size(name: str, picture: Image.Image) -> None:
     """Refuse too large a picture before a pixel is decoded; of a TIFF also a tile, which the decoder holds
     as a whole."""
     sizes = [picture.size]
@@ -99,7 +135,7 @@ def _check_size(path: Path, picture: Image.Image) -> None:
     for width, height in sizes:
         if width * height > MAX_PIXELS:
             raise UserError(
-                f"{path} is a mask of {width}×{height} = {width * height:,} px, and the limit is "
+                f"{name} is a mask of {width}×{height} = {width * height:,} px, and the limit is "
                 f"{MAX_PIXELS:,}; scale it down first"
             )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from dino.errors import UserError
 from dino.media.images import find_images, read
+from dino.system.words import counted
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def require_classes(folder: PhotoFolder, purpose: str) -> None:
     """
     if len(folder.classes) < 2:
         raise UserError(
-            f"{folder.root} has {len(folder.classes)} classes; {purpose} needs the photos of each "
+            f"{folder.root} has {counted(len(folder.classes), 'class', 'classes')}; {purpose} needs the photos of each "
             "class in a sub-folder of its own, two or more"
         )
 

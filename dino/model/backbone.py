@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from dino.errors import UserError
 from dino.model import forward
 from dino.model.device import choose_device, choose_precision, dtype_of
+from dino.model.families import Family, Places, family_of
 from dino.model.pooled import pooled_tokens, reduction
-from dino.model.queries import Query, token_position
+from dino.model.queries import MEAN, Query, token_position
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ class Tokens:
 class AttentionMaps:
     """Rows of softmax(q·k/√d), float32 probabilities.
 
-    `weights` [B,L,Q,A,h,w] to the patches and `prefix` [B,L,Q,A,1+R] to CLS and registers; the two
-    together sum to 1 over the keys. `layers` are block numbers counted from 0. `logits` and
-    `prefix_logits` are the q·k/√d of the same shapes, where they were asked for.
+    `weights` [B,L,Q,A,h,w] to the patches and `prefix` [B,L,Q,A,P] to the tokens before them (CLS and
+    registers; P = 0 where there are none); the two together sum to 1 over the keys. `layers` are block
+    numbers counted from 0. `logits` and `prefix_logits` are what softmax was taken of, q·k/√d and the
+    bias of a network that has one, where they were asked for; of the query "mean" their mean.
     """
 
     weights: Tensor
@@ -61,7 +63,8 @@ class Backbone:
     `patch_size` in px, `embed_dim` D, `num_heads` A (0 where there is no self-attention to read),
     `num_registers` R, `depth` blocks, `mean` and `std` of the input per RGB channel (0..1),
     `precision` "fp32" or "bf16", `weights_sha256` over the canonical float32 tensors, `is_random`
-    where nothing was learned.
+    where nothing was learned. `positions` says how learned positions go to other sizes, "dino" as the
+    originals or "timm"; `notes` are sentences on what was assumed when the weights were opened.
     """
 
     module: Any = field(repr=False)  # a timm model; its parts are found by name
@@ -78,6 +81,9 @@ class Backbone:
     device: torch.device
     weights_sha256: str
     is_random: bool = False
+    positions: str = "dino"
+    notes: tuple[str, ...] = ()
+    family: Family | None = field(default=None, repr=False)
 
     def tokens(self, images: Tensor) -> Tokens:
         """Compute the normalised tokens after the last block.
@@ -129,10 +135,12 @@ class Backbone:
         Args:
             images: [B,3,H,W] as in `tokens`.
             layers: block numbers; negative counts from the end.
-            queries: "cls", "register:N", or a grid position (row, column).
+            queries: "cls", "register:N", "dist" (a distillation token), "mean" (the mean of all
+                patches' rows, after softmax), or a grid position (row, column).
             logits: keep q·k/√d beside its softmax.
         Raises:
-            UserError: a network without self-attention over patches, a layer or query out of range.
+            UserError: a network without self-attention over patches, a layer or query out of range,
+                "cls" where there is no CLS token.
         Source: Caron et al. 2021, section 4.2.2 and Fig. 1.
         """
         self.check_attention()
@@ -149,7 +157,7 @@ class Backbone:
         queries: Sequence[Query] = ("cls",),
         logits: bool = False,
     ) -> AttentionMaps:
-        """Do as `attention`, from block numbers and the tokens [B,1+R+N,D] that enter those blocks.
+        """Do as `attention`, from block numbers and the tokens [B,P+N,D] that enter those blocks.
 
         No more of `states` is taken than the asked layers need.
 
@@ -159,17 +167,22 @@ class Backbone:
         if not layers or not queries:
             raise UserError("attention needs at least one layer and one query")
         wanted = [self.layer_index(layer) for layer in layers]
-        positions = [self.query_position(query, grid) for query in queries]
-        rows: dict[int, Tensor] = {}
+        for query in queries:
+            if query != MEAN:
+                self.query_position(query, grid)  # an error before the forward, where there is none
+        places = self.places(grid)
+        rows: dict[int, tuple[Tensor, Tensor]] = {}
         with torch.no_grad():
             for index, x in states:
                 if index in wanted:
-                    rows[index] = forward.attention_logits(self.module, index, x, positions)
+                    rows[index] = self._rows(index, x, queries, places)
                 if len(rows) == len(set(wanted)):
                     break
-        stacked = torch.stack([rows[layer] for layer in wanted], dim=1)  # [B,L,Q,A,1+R+N]
-        prefix, weights = forward.split_prefix(stacked.softmax(dim=-1), grid)
-        kept = forward.split_prefix(stacked, grid) if logits else (None, None)
+        shares, products = (
+            torch.stack([rows[layer][kind] for layer in wanted], dim=1) for kind in (0, 1)
+        )  # [B,L,Q,A,P+N]
+        prefix, weights = forward.split_prefix(shares, grid)
+        kept = forward.split_prefix(products, grid) if logits else (None, None)
         return AttentionMaps(
             weights=weights,
             prefix=prefix,
@@ -180,35 +193,73 @@ class Backbone:
             prefix_logits=kept[0],
         )
 
+    def _rows(
+        self, index: int, x: Tensor, queries: Sequence[Query], places: Places
+    ) -> tuple[Tensor, Tensor]:
+        """Compute softmax and logits of some queries in one block, each [B,Q,A,P+N] float32."""
+        tokens = [query for query in queries if query != MEAN]
+        shares: dict[Query, Tensor] = {}
+        products: dict[Query, Tensor] = {}
+        if tokens:
+            positions = [self.query_position(query, places.grid) for query in tokens]
+            logits = forward.attention_logits(self.module, index, x, positions, places)
+            products |= zip(tokens, logits.unbind(1), strict=True)
+            shares |= zip(tokens, logits.softmax(dim=-1).unbind(1), strict=True)
+        if len(tokens) < len(queries):
+            shares[MEAN], products[MEAN] = forward.mean_attention(self.module, index, x, places)
+        return (
+            torch.stack([shares[query] for query in queries], dim=1),
+            torch.stack([products[query] for query in queries], dim=1),
+        )
+
     def states(self, images: Tensor, grid: tuple[int, int], *, until: int) -> Iterator[Tensor]:
-        """Yield the tokens [B,1+R+N,D] that enter block 0, 1, … `until`; `depth` gives what leaves the last."""
-        x = forward.embed(self.module, images.to(self.device), grid, torch.float32)
+        """Yield the tokens [B,P+N,D] that enter block 0, 1, … `until`; `depth` gives what leaves the last."""
+        x = forward.embed(
+            self.module, images.to(self.device), grid, torch.float32, positions=self.positions
+        )
         yield x
+        places = self.places(grid)
         for index in range(until):
-            x = forward.block(self.module, index, x)
+            x = forward.block(self.module, index, x, places)
             yield x
+
+    def places(self, grid: tuple[int, int]) -> Places:
+        """Prepare what attention on a grid (h, w) knows of where tokens stand."""
+        assert self.family is not None
+        return self.family.places(self.module, grid)
 
     @property
     def has_attention(self) -> bool:
-        """Whether `attention` works: a ViT with plain self-attention."""
+        """Whether `attention` works: a ViT whose self-attention can be read."""
         return self.num_heads > 0
 
     @property
+    def default_query(self) -> str:
+        """Name the query that is drawn where none is asked for: "cls", or "mean" without a CLS token."""
+        return "cls" if self.num_class else MEAN
+
+    @property
+    def prefix_names(self) -> tuple[str, ...]:
+        """Name the tokens before the patches: "cls", "dist", "register:0", …, as they stand."""
+        return self.family.prefix if self.family is not None else ()
+
+    @property
     def num_prefix(self) -> int:
-        """Count the tokens before the patches, 1 + R: CLS (where there is one) and registers."""
-        return int(self.module.num_prefix_tokens) if self.has_attention else 0
+        """Count the tokens before the patches: CLS (where there is one), distillation, registers."""
+        return len(self.prefix_names)
 
     @property
     def num_class(self) -> int:
         """Count the CLS tokens, 1 or 0."""
-        return self.num_prefix - self.num_registers
+        return int("cls" in self.prefix_names)
 
     def check_attention(self) -> None:
         """Raise a `UserError` unless there is self-attention over patches to read."""
         if not self.has_attention:
             raise UserError(
-                f"{self.name} has no self-attention of a CLS token over patches; choose a ViT "
-                "(its features work: tokens, embed, project)"
+                f"{self.name} is a {type(self.module).__name__}, which has no self-attention of every "
+                "patch over all patches; its features work (tokens, embed, project), and for attention "
+                "choose a ViT"
             )
 
     def check_images(self, images: Tensor) -> tuple[int, int]:
@@ -236,20 +287,15 @@ class Backbone:
         return layer % self.depth
 
     def query_position(self, query: Query, grid: tuple[int, int]) -> int:
-        """Find a query in the token sequence (CLS, registers, patches row by row)."""
-        return token_position(
-            query,
-            grid,
-            num_class=self.num_class,
-            num_registers=self.num_registers,
-            network=self.name,
-        )
+        """Find a query in the token sequence (prefix tokens, then patches row by row)."""
+        return token_position(query, grid, prefix=self.prefix_names, network=self.name)
 
     def split(self, x: Tensor, grid: tuple[int, int]) -> Tokens:
-        """Normalise tokens [B,1+R+N,D] of the stream by the last norm, and tell them apart."""
+        """Normalise tokens [B,P+N,D] of the stream by the last norm, and tell them apart."""
         x = self.module.norm(x).float()
-        sizes = [self.num_class, self.num_registers, grid[0] * grid[1]]
-        cls, registers, patches = x.split(sizes, dim=1)
+        others = self.num_prefix - self.num_class - self.num_registers  # a distillation token
+        sizes = [self.num_class, others, self.num_registers, grid[0] * grid[1]]
+        cls, _, registers, patches = x.split(sizes, dim=1)
         pooled = cls[:, 0] if self.num_class else patches.mean(dim=1)
         return Tokens(pooled, registers, patches, grid)
 
@@ -258,7 +304,8 @@ class Backbone:
         """Hash (sha256) all that decides a result: the tensors, how they are read, the input's scale."""
         grid = getattr(getattr(self.module, "patch_embed", None), "grid_size", None)
         read = (self.weights_sha256, self.num_heads, self.patch_size, grid, self.mean, self.std)
-        return hashlib.sha256(repr((*read, self.precision)).encode()).hexdigest()
+        way = () if self.positions == "dino" else (self.positions,)
+        return hashlib.sha256(repr((*read, self.precision, *way)).encode()).hexdigest()
 
 
 def wrap(
@@ -272,18 +319,26 @@ def wrap(
     precision: str = "auto",
     weights_sha256: str = "",
     is_random: bool = False,
+    positions: str = "dino",
+    notes: tuple[str, ...] = (),
 ) -> Backbone:
     """Wrap a timm model for inference, on `device` and in `precision`.
 
-    ViTs whose blocks timm builds from its plain `Block` and `Attention` give attention; any other
-    network with `forward_features` gives tokens only.
+    ViTs of the kinds that `families` knows give attention; any other network with `forward_features`
+    gives tokens only. The model is frozen and moved: give a copy of one that is still needed.
+
+    Args:
+        positions: "dino" takes learned positions to other sizes as DINO and DINOv2 do, where the
+            network is of their kind; "timm" as timm does.
+        notes: what was assumed when the weights were opened, in sentences.
     """
     chosen = choose_device(device)
     resolved = choose_precision(precision, chosen)
     network: Any = model
-    if forward.is_plain(network):
-        patch_size, heads = network.patch_embed.patch_size[0], network.blocks[0].attn.num_heads
-        registers, depth = network.num_reg_tokens, len(network.blocks)
+    family = family_of(network)
+    if family is not None:
+        patch_size, heads, depth = family.patch_size, family.num_heads, len(network.blocks)
+        registers = sum(name.startswith("register:") for name in family.prefix)
     else:
         patch_size, heads, registers, depth = reduction(network), 0, 0, 1
     frozen = network.eval().requires_grad_(False).to(chosen, torch.float32)
@@ -306,4 +361,7 @@ def wrap(
         device=chosen,
         weights_sha256=weights_sha256,
         is_random=is_random,
+        positions=positions if family is not None and family.original_positions else "timm",
+        notes=notes,
+        family=family,
     )

@@ -1,17 +1,36 @@
-"""Take the forward of a plain timm ViT apart: embedding, one block, attention rows of some queries.
+"""Take the forward of a ViT apart: embedding, one block, attention rows of some queries.
 
 Written out so that nothing has to be hooked, positions are interpolated as the originals do, and only
-the asked rows of an N×N attention map ever exist.
+the asked rows of an N×N attention map ever exist. What differs from one kind of ViT to another is said
+in `families`.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dino.model.kernels import is_bare, linear, linear_gelu, self_attention
+from dino.errors import UserError
+from dino.model.families import (
+    Bias,
+    Branch,
+    Places,
+    attention_branches,
+    head_dim,
+    is_differential,
+    is_side_by_side,
+    mlp_branches,
+    num_heads,
+)
+from dino.model.kernels import (
+    SLICE_ENTRIES,
+    is_bare,
+    linear,
+    linear_gelu,
+    self_attention,
+)
 from dino.model.positions import interpolate_positions
 
 # Query rows of a slice in `attention_slices`.
@@ -19,83 +38,133 @@ _CHUNK_ROWS = 128
 # Tokens at most that go through an MLP together on a CPU. Every operation wakes the threads anew, so few
 # and long ones are quicker: at 3,601 tokens in bfloat16 with AMX 1,024 took 1.1 times as long.
 _MLP_ROWS = 4096
-# Where queries and keys stand in the rows of a block's one projection.
-_Q, _K = 0, 1
+# Where queries, keys and values stand in the rows of a block's one projection.
+_Q, _K, _V = 0, 1, 2
 
 
-def is_plain(model: Any) -> bool:
-    """Tell whether a timm model is a ViT of exactly the parts that are read here.
+def embed(
+    model: Any,
+    images: Tensor,
+    grid: tuple[int, int],
+    dtype: torch.dtype,
+    *,
+    positions: str = "dino",
+) -> Tensor:
+    """Embed images [B,3,H,W]: tokens [B, prefix + N, D] with their positions, in `dtype`.
 
-    Those are timm's plain `Block` and `Attention`, a plain patch convolution, LayerNorm, at most one
-    class token, and a learned position embedding with a row a patch (and maybe a prefix token).
+    Args:
+        positions: how learned positions are taken to another grid: "dino" as DINO and DINOv2 do, or
+            "timm" as timm does.
     """
-    from timm.layers import LayerNorm, PatchEmbed
-    from timm.layers.attention import Attention
-    from timm.models.vision_transformer import Block, VisionTransformer
-
-    if not isinstance(model, VisionTransformer) or hasattr(model, "dist_token"):
-        return False
-    if type(model.patch_embed) is not PatchEmbed or model.pos_embed is None:
-        return False
-    positions = model.patch_embed.num_patches
-    positions += 0 if model.no_embed_class else model.num_prefix_tokens
-    return model.pos_embed.shape[1] == positions and all(
-        type(part) is Block
-        and type(part.attn) is Attention
-        and part.attn.gate is None
-        and isinstance(part.norm1, torch.nn.LayerNorm | LayerNorm)
-        for part in model.blocks
-    )
+    if hasattr(model, "embeds"):  # NaFlexVit, which takes any grid by itself
+        x, _ = model.embeds(images.float())
+        return model.norm_pre(x).to(dtype)
+    x = _patches(model.patch_embed, images, grid, dtype)
+    tokens = (getattr(model, name, None) for name in ("cls_token", "dist_token", "reg_token"))
+    prefix = [token.expand(len(x), -1, -1) for token in tokens if token is not None]
+    norm_pre = getattr(model, "norm_pre", nn.Identity())
+    if getattr(model, "pos_embed", None) is None:
+        return norm_pre(torch.cat([*prefix, x], dim=1))
+    skips_prefix = getattr(model, "no_embed_class", False)
+    learned = _positions(model, grid, positions, 0 if skips_prefix else model.num_prefix_tokens)
+    if skips_prefix:
+        return norm_pre(torch.cat([*prefix, x + learned.to(dtype)], dim=1))
+    return norm_pre(torch.cat([*prefix, x], dim=1) + learned.to(dtype))
 
 
-def embed(model: Any, images: Tensor, grid: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """Embed images [B,3,H,W]: tokens [B, prefix + N, D] with their positions, in `dtype`."""
-    patch = model.patch_embed.patch_size[0]
+def _patches(patch_embed: Any, images: Tensor, grid: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """Project patches to tokens [B,N,D] in `dtype`."""
+    from timm.layers import PatchEmbed
+
+    if not isinstance(patch_embed, PatchEmbed):  # convolutions before the ViT
+        x = patch_embed(images.float())
+        return (x if x.ndim == 3 else x.flatten(1, 2)).to(dtype)
+    patch = patch_embed.patch_size[0]
     # The patch convolution as a product: exact float32 everywhere (cuDNN would take TF32).
     flat = images.float().unflatten(2, (grid[0], patch)).unflatten(4, (grid[1], patch))
     flat = flat.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2).to(dtype)
-    projection = model.patch_embed.proj
-    x = model.patch_embed.norm(F.linear(flat, projection.weight.flatten(1), projection.bias))
-    prefix = [t.expand(len(x), -1, -1) for t in (model.cls_token, model.reg_token) if t is not None]
-    positions = interpolate_positions(
+    projection = patch_embed.proj
+    return patch_embed.norm(F.linear(flat, projection.weight.flatten(1), projection.bias))
+
+
+def _positions(model: Any, grid: tuple[int, int], way: str, num_prefix: int) -> Tensor:
+    """Take learned positions to a grid: [1, prefix + N, D] in float32."""
+    trained = tuple(model.patch_embed.grid_size)
+    if way == "timm":
+        from timm.layers import resample_abs_pos_embed
+
+        if grid == trained:
+            return model.pos_embed.float()
+        return resample_abs_pos_embed(
+            model.pos_embed.float(),
+            new_size=list(grid),
+            old_size=list(trained),
+            num_prefix_tokens=num_prefix,
+        )
+    return interpolate_positions(
         model.pos_embed,
         grid,
-        trained=model.patch_embed.grid_size,
-        num_class=0 if model.no_embed_class else model.num_prefix_tokens,
+        trained=trained,
+        num_class=num_prefix,
         antialias=model.num_reg_tokens > 0,
-    ).to(dtype)
-    if model.no_embed_class:
-        return model.norm_pre(torch.cat([*prefix, x + positions], dim=1))
-    return model.norm_pre(torch.cat([*prefix, x], dim=1) + positions)
+    )
 
 
-def block(model: Any, index: int, x: Tensor, *, silent: int | None = None) -> Tensor:
-    """Run one block on tokens [B,N,D]; the head `silent` adds nothing, as zeros enter the projection."""
+def block(
+    model: Any, index: int, x: Tensor, places: Places, *, silent: int | None = None
+) -> Tensor:
+    """Run one block on tokens [B,N,D]; the head `silent` adds nothing, as zeros enter the projection.
+
+    Raises:
+        UserError: `silent`, where heads cannot be silenced one by one.
+    """
     part = model.blocks[index]
-    products = part.attn.qkv.weight.dtype
-    x = x + part.ls1(_self_attention(part.attn, part.norm1(x).to(products), silent))
-    if x.device.type != "cpu":
-        return x + part.ls2(_mlp(part.mlp, part.norm2(x).to(products)))
+    if is_side_by_side(part):
+        return x + part.drop_path(part.ls(_attention_and_mlp(part, part.in_norm(x), silent)))
+    turns, bias = places.rotations(index), places.bias(index)
+    outputs, first = [], 0
+    for branch in attention_branches(part):
+        heads = num_heads(branch.run)
+        own = silent - first if silent is not None and first <= silent < first + heads else None
+        y = branch.before(x).to(_dtype(branch.run.proj))
+        outputs.append(branch.after(_self_attention(branch.run, y, turns, bias, own)))
+        first += heads
+    x = x + sum(outputs[1:], outputs[0])
+    branches = mlp_branches(part)
+    if x.device.type != "cpu" or len(branches) > 1 or torch.is_grad_enabled():
+        return x + sum(
+            (_mlp_branch(branch, x) for branch in branches[1:]), _mlp_branch(branches[0], x)
+        )
     # Each token by itself: of many, the hidden layer, four times as wide, is never whole in memory.
     tokens = x.view(-1, x.shape[-1])
     for rows in tokens.tensor_split(max(-(-len(tokens) // _MLP_ROWS), 1)):
-        rows.add_(part.ls2(_mlp(part.mlp, part.norm2(rows).to(products))))
+        rows.add_(_mlp_branch(branches[0], rows))
     return x
 
 
 def lower_products(model: Any, dtype: torch.dtype) -> None:
     """Have a float32 model's blocks multiply in `dtype`.
 
-    Embedding, norms and the sums between blocks stay float32: they cost little, and rounding them
-    costs masks more than rounding the products does.
+    Embedding, norms, position biases and the sums between blocks stay float32: they cost little, and
+    rounding them costs masks more than rounding the products does.
     """
     for part in model.blocks:
-        part.attn.to(dtype)
-        part.mlp.to(dtype)
+        if is_side_by_side(part):
+            continue  # norms and products are one module; these few networks stay as they are
+        for branch in attention_branches(part):
+            for name, child in branch.run.named_children():
+                if name != "rel_pos":
+                    child.to(dtype)
+            for name in ("q_bias", "k_bias", "v_bias"):
+                bias = getattr(branch.run, name, None)
+                if bias is not None:
+                    bias.data = bias.data.to(dtype)
+        for branch in mlp_branches(part):
+            branch.run.to(dtype)
 
 
 def last_block_cls(model: Any, x: Tensor) -> Tensor:
-    """Run the last block for the CLS token alone: [B,N,D] → [B,1,D].
+    """Run the last block of a plain ViT for the CLS token alone: [B,N,D] → [B,1,D].
 
     Keys and values of all tokens, everything else of one: exact where only CLS is read afterwards, as
     the DINO loss does, and 7 % less work in a step.
@@ -115,11 +184,16 @@ def last_block_cls(model: Any, x: Tensor) -> Tensor:
     return x + part.drop_path2(part.ls2(part.mlp(part.norm2(x))))
 
 
-def queries_keys_values(model: Any, index: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Project every token to q, k, v of block `index`, as they meet in q·k/√d: float32 [B,A,N,d] each."""
-    attn = model.blocks[index].attn
-    y = _normalised(model, index, x)
-    q, k, v = (_per_head(attn, y, part) for part in range(3))
+def queries_keys_values(
+    model: Any, index: int, x: Tensor, places: Places, *, turned: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Project every token to q, k, v of block `index`, as they meet in q·k/√d: float32 [B,A,N,d] each.
+
+    Args:
+        turned: with their rotation by position, where the network has one; off: what they are before it.
+    """
+    turns = places.rotations(index) if turned else None
+    q, k, v = (_all_heads(model, index, x, part, turns) for part in (_Q, _K, _V))
     return q, k, v
 
 
@@ -129,65 +203,251 @@ def key_bias(model: Any, index: int) -> Tensor:
     Attention does not depend on it: it moves all logits of a query by the same amount. It is 0 where
     there is none, or where keys are normalised after it.
     """
-    attn = model.blocks[index].attn
-    shape = attn.num_heads, attn.head_dim
-    if attn.qkv.bias is None or not isinstance(attn.k_norm, torch.nn.Identity):
-        return torch.zeros(shape)
-    dim = attn.num_heads * attn.head_dim
-    return attn.qkv.bias[dim : 2 * dim].float().reshape(shape)
+    shares = []
+    for branch in attention_branches(model.blocks[index]):
+        attn = branch.run
+        weight, bias = _projection(attn, _K)
+        if bias is None or not isinstance(_norm(attn, _K), nn.Identity):
+            bias = weight.new_zeros(weight.shape[0])
+        shares.append(_repeated(attn, bias.float().reshape(-1, head_dim(attn)), dim=0))
+    return torch.cat(shares)
 
 
-def attention_logits(model: Any, index: int, x: Tensor, positions: Sequence[int]) -> Tensor:
-    """Compute q·k/√d of the tokens at `positions` with all tokens, in block `index`.
+def attention_logits(
+    model: Any, index: int, x: Tensor, positions: Sequence[int], places: Places
+) -> Tensor:
+    """Compute q·k/√d, and the bias of a network that has one, of the tokens at `positions` with all.
 
     Args:
         x: [B,N,D], what enters the block.
     Returns:
         [B,Q,A,N] float32; this step is float32 whatever the precision of the stream.
     """
-    attn = model.blocks[index].attn
-    y = _normalised(model, index, x)
-    q, k = _per_head(attn, y[:, list(positions)], _Q), _per_head(attn, y, _K)
-    return ((q * attn.scale) @ k.transpose(-2, -1)).transpose(1, 2)
+    return next(_logit_slices(model, index, x, [list(positions)], places))
 
 
 def attention_slices(
-    model: Any, index: int, x: Tensor, positions: Sequence[int]
+    model: Any, index: int, x: Tensor, positions: Sequence[int], places: Places
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Give softmax(q·k/√d) of many tokens over all, some at a time: (positions, rows [B,C,A,N])."""
-    attn = model.blocks[index].attn
-    y = _normalised(model, index, x)
-    keys = _per_head(attn, y, _K).transpose(-2, -1)
-    for start in range(0, len(positions), _CHUNK_ROWS):
-        chunk = list(positions[start : start + _CHUNK_ROWS])
-        q = _per_head(attn, y[:, chunk], _Q) * attn.scale
-        yield chunk, (q @ keys).softmax(dim=-1).transpose(1, 2)
+    chunks = [
+        list(positions[start : start + _CHUNK_ROWS])
+        for start in range(0, len(positions), _CHUNK_ROWS)
+    ]
+    for chunk, logits in zip(chunks, _logit_slices(model, index, x, chunks, places), strict=True):
+        yield chunk, logits.softmax(dim=-1)
+
+
+def mean_attention(model: Any, index: int, x: Tensor, places: Places) -> tuple[Tensor, Tensor]:
+    """Average the rows of all patches, some at a time: softmax and q·k/√d, each [B,A,N]."""
+    patches = range(places.num_prefix, x.shape[1])
+    chunks = [
+        list(patches[start : start + _CHUNK_ROWS]) for start in range(0, len(patches), _CHUNK_ROWS)
+    ]
+    weights = logits = torch.zeros(())
+    for rows in _logit_slices(model, index, x, chunks, places):
+        weights = weights + rows.softmax(dim=-1).sum(dim=1)
+        logits = logits + rows.sum(dim=1)
+    return weights / len(patches), logits / len(patches)
 
 
 def split_prefix(values: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Split values [..., 1+R+N] of all tokens into the prefix's [..., 1+R] and the patches' [..., h, w]."""
+    """Split values [..., P+N] of all tokens into the prefix's [..., P] and the patches' [..., h, w]."""
     num_prefix = values.shape[-1] - grid[0] * grid[1]
     return values[..., :num_prefix], values[..., num_prefix:].unflatten(-1, grid)
 
 
-def _normalised(model: Any, index: int, x: Tensor) -> Tensor:
-    """Normalise tokens to what the block's queries, keys and values are made from, float32 [B,N,D]."""
-    norm = model.blocks[index].norm1
-    scale, shift = norm.weight.float(), norm.bias.float()
-    return F.layer_norm(x.float(), norm.normalized_shape, scale, shift, norm.eps)
+def _logit_slices(
+    model: Any, index: int, x: Tensor, chunks: list[list[int]], places: Places
+) -> Iterator[Tensor]:
+    """Compute the logits of tokens chunk by chunk, [B,C,A,N] float32; keys are made once."""
+    turns, bias = places.rotations(index), places.bias(index)
+    made = []
+    for branch in attention_branches(model.blocks[index]):
+        y = branch.before(x.float())
+        made.append((branch.run, y, _per_head(branch.run, y, _K, turns).transpose(-2, -1)))
+    for chunk in chunks:
+        own_turns = None if turns is None else turns[..., chunk, :]
+        logits = torch.cat(
+            [
+                (_per_head(attn, y[:, chunk], _Q, own_turns) * attn.scale) @ keys
+                for attn, y, keys in made
+            ],
+            dim=1,
+        )
+        if bias is not None:
+            logits = logits + bias.rows(chunk)
+        yield logits.transpose(1, 2)
 
 
-def _per_head(attn: Any, y: Tensor, part: int) -> Tensor:
-    """Project tokens [B,N,D] to queries (`part` 0), keys (1) or values (2), normalised as in the block."""
-    dim = attn.num_heads * attn.head_dim
+def _all_heads(model: Any, index: int, x: Tensor, part: int, turns: Tensor | None) -> Tensor:
+    """Project all tokens to the queries, keys or values of all heads of a block, float32 [B,A,N,d]."""
+    return torch.cat(
+        [
+            _per_head(branch.run, branch.before(x.float()), part, turns)
+            for branch in attention_branches(model.blocks[index])
+        ],
+        dim=1,
+    )
+
+
+def _projection(attn: Any, part: int) -> tuple[Tensor, Tensor | None]:
+    """Find weight and bias that make queries (`part` 0), keys (1) or values (2) of an attention."""
+    if is_side_by_side(attn):
+        sizes = attn.in_split
+        own = slice(sum(sizes[: part + 1]), sum(sizes[: part + 2]))
+        bias = attn.in_proj.bias
+        return attn.in_proj.weight[own], None if bias is None else bias[own]
+    if attn.qkv is None:
+        layer = (attn.q_proj, attn.k_proj, attn.v_proj)[part]
+        return layer.weight, layer.bias
+    dim = attn.qkv.weight.shape[0] // 3
     own = slice(part * dim, (part + 1) * dim)
-    bias = None if attn.qkv.bias is None else attn.qkv.bias[own].float()
-    out = F.linear(y, attn.qkv.weight[own].float(), bias)
-    out = out.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
-    norm = (attn.q_norm, attn.k_norm, torch.nn.Identity())[part]
-    if isinstance(norm, torch.nn.Identity):
-        return out
-    return norm(out.to(attn.qkv.weight.dtype)).float()  # its weights are in the stream's precision
+    separate = getattr(attn, ("q_bias", "k_bias", "v_bias")[part], None)
+    bias = separate if separate is not None else attn.qkv.bias
+    if bias is not None and separate is None:
+        bias = bias[own]
+    return attn.qkv.weight[own], bias
+
+
+def _per_head(attn: Any, y: Tensor, part: int, turns: Tensor | None) -> Tensor:
+    """Project tokens [B,N,D] to queries, keys or values as they meet in the block, float32 [B,A,N,d]."""
+    weight, bias = _projection(attn, part)
+    out = F.linear(y, weight.float(), None if bias is None else bias.float())
+    out = out.unflatten(-1, (-1, _widths(attn)[part])).transpose(1, 2)
+    norm = _norm(attn, part)
+    if not isinstance(norm, nn.Identity):
+        out = norm(out.to(weight.dtype)).float()  # its weights are in the stream's precision
+    if turns is not None and part != _V:
+        out = _turned(attn, out, turns)
+    if part == _V and is_differential(attn):
+        return out.repeat_interleave(2, dim=1)
+    return out if part == _Q else _repeated(attn, out, dim=1)
+
+
+def _norm(attn: Any, part: int) -> Any:
+    """Find what normalises a head's queries or keys."""
+    if part == _V:
+        return nn.Identity()
+    return getattr(attn, ("q_norm", "k_norm")[part], None) or nn.Identity()
+
+
+def _turned(attn: Any, x: Tensor, turns: Tensor) -> Tensor:
+    """Turn queries or keys [B,A,N,d] by position; sines and cosines [N,2d] or [A,N,2d] are float32."""
+    from timm.layers import apply_rot_embed_cat
+
+    return apply_rot_embed_cat(x, turns, half=getattr(attn, "rotate_half", False)).to(x.dtype)
+
+
+def _repeated(attn: Any, x: Tensor, *, dim: int) -> Tensor:
+    """Give each query head the keys or values it shares with others, where there are fewer of them."""
+    groups = getattr(attn, "num_kv_groups", 1)
+    return x if groups == 1 else x.repeat_interleave(groups, dim=dim)
+
+
+def _self_attention(
+    attn: Any, x: Tensor, turns: Tensor | None, bias: Bias | None, silent: int | None
+) -> Tensor:
+    """Run self-attention on normalised tokens [B,N,D], the projection included."""
+    q, k, v = _queries_keys_values(attn, x)
+    q, k = _norm(attn, _Q)(q), _norm(attn, _K)(k)
+    if turns is not None:
+        q, k = _turned(attn, q, turns), _turned(attn, k, turns)
+    k, v = _repeated(attn, k, dim=1), _repeated(attn, v, dim=1)
+    if is_differential(attn):
+        mixed = _differential(attn, q, k, v, silent)
+    elif bias is None:
+        mixed = self_attention(q, k, v).transpose(1, 2).flatten(2)
+    else:
+        mixed = _biased_attention(q, k, v, bias).transpose(1, 2).flatten(2)
+    out = getattr(attn, "norm", nn.Identity())(mixed)
+    if getattr(attn, "gate", None) is not None:
+        out = out * attn.gate(x).sigmoid()
+    if silent is not None:
+        out = out.clone()
+        out[..., silent * head_dim(attn) : (silent + 1) * head_dim(attn)] = 0
+    return linear(attn.proj, out)
+
+
+def _queries_keys_values(attn: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Project tokens [B,N,D] in the block's own precision, [B,A,N,d] each, before norms and rotation."""
+    if getattr(attn, "qkv", None) is not None and getattr(attn, "q_bias", None) is None:
+        parts: Sequence[Tensor] = linear(attn.qkv, x).chunk(3, dim=-1)
+    else:
+        parts = [F.linear(x, *_projection(attn, part)) for part in (_Q, _K, _V)]
+    q, k, v = (
+        part.unflatten(-1, (-1, width)).transpose(1, 2)
+        for part, width in zip(parts, _widths(attn), strict=True)
+    )
+    return q, k, v
+
+
+def _widths(attn: Any) -> tuple[int, int, int]:
+    """Measure a head's queries, keys and values; two differential heads share values of twice the width."""
+    width = head_dim(attn)
+    return width, width, width * (2 if is_differential(attn) else 1)
+
+
+def _biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Bias) -> Tensor:
+    """Attend with a bias on the logits, some query rows at a time, so that it is never whole in memory."""
+    tokens = k.shape[2]
+    step = max(SLICE_ENTRIES // (tokens * q.shape[1]), 1)
+    return torch.cat(
+        [
+            F.scaled_dot_product_attention(
+                q[:, :, start : start + step],
+                k,
+                v,
+                attn_mask=bias.rows(range(start, min(start + step, tokens))).to(q.dtype)[None],
+            )
+            for start in range(0, tokens, step)
+        ],
+        dim=2,
+    )
+
+
+def _differential(attn: Any, q: Tensor, k: Tensor, v: Tensor, silent: int | None) -> Tensor:
+    """Subtract the second attention of each pair of heads from the first: [B,N,D], before the projection.
+
+    Source: Ye et al. 2024, "Differential Transformer", section 2.1; timm's `DiffAttention`.
+    """
+    if silent is not None:
+        raise UserError(
+            "heads of differential attention cannot be switched off one by one, since two of them are "
+            "subtracted from each other; choose another network"
+        )
+    first, second = (
+        F.scaled_dot_product_attention(q[:, pair::2], k[:, pair::2], v) for pair in (0, 1)
+    )
+    mixed = attn.sub_norm(first - attn._compute_lambda().type_as(q) * second)
+    return (mixed * (1 - attn.lambda_init)).transpose(1, 2).flatten(2)
+
+
+def _attention_and_mlp(part: Any, y: Tensor, silent: int | None) -> Tensor:
+    """Run attention and MLP of a block that reads normalised tokens for both by one projection."""
+    hidden, *projected = part.in_proj(y).split(part.in_split, dim=-1)
+    if part.mlp_bias is not None:
+        hidden = hidden + part.mlp_bias
+    q, k, v = (
+        x.unflatten(-1, (-1, width)).transpose(1, 2)
+        for x, width in zip(projected, _widths(part), strict=True)
+    )
+    q, k = part.q_norm(q), part.k_norm(k)
+    if is_differential(part):
+        attended = _differential(part, q, k, v, silent)
+    else:
+        attended = self_attention(q, k, v).transpose(1, 2).flatten(2)
+        if silent is not None:
+            attended = attended.clone()
+            attended[..., silent * part.head_dim : (silent + 1) * part.head_dim] = 0
+    hidden = part.mlp_act(hidden)
+    if part.out_proj is not None:
+        return part.out_proj(torch.cat([attended, hidden], dim=-1))
+    return part.attn_out_proj(attended) + part.mlp_out_proj(hidden)
+
+
+def _mlp_branch(branch: Branch, x: Tensor) -> Tensor:
+    return branch.after(_mlp(branch.run, branch.before(x).to(_dtype(branch.run))))
 
 
 def _mlp(mlp: Any, x: Tensor) -> Tensor:
@@ -195,18 +455,11 @@ def _mlp(mlp: Any, x: Tensor) -> Tensor:
     from timm.layers import Mlp
 
     usual = is_bare(mlp, Mlp) and is_bare(mlp.act, torch.nn.GELU)
-    if not usual or mlp.training or not isinstance(mlp.norm, torch.nn.Identity):
+    if not usual or mlp.training or not isinstance(mlp.norm, nn.Identity):
         return mlp(x)
     return linear(mlp.fc2, linear_gelu(mlp.fc1, x, mlp.act.approximate))
 
 
-def _self_attention(attn: Any, x: Tensor, silent: int | None) -> Tensor:
-    """Run self-attention on normalised tokens [B,N,D], the projection included."""
-    qkv = linear(attn.qkv, x).unflatten(-1, (3, attn.num_heads, attn.head_dim))
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)
-    q, k = attn.q_norm(q), attn.k_norm(k)
-    out = attn.norm(self_attention(q, k, v).transpose(1, 2).flatten(2))
-    if silent is not None:
-        out = out.clone()
-        out[..., silent * attn.head_dim : (silent + 1) * attn.head_dim] = 0
-    return linear(attn.proj, out)
+def _dtype(module: Any) -> torch.dtype:
+    """Read the precision of a module's products."""
+    return next(module.parameters()).dtype

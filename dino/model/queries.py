@@ -1,4 +1,4 @@
-"""Name the token whose row of attention is asked for: the CLS token, a register, or a patch.
+"""Name whose row of attention is asked for: the CLS token, a register, a patch, or the mean patch.
 
 parse_query("12:7")                # (12, 7): row 12, column 7 of the grid
 query_name((12, 7))                # "12:7", as links, file names and commands have it
@@ -7,22 +7,24 @@ query_name((12, 7))                # "12:7", as links, file names and commands h
 from dino.errors import UserError
 
 Query = str | tuple[int, int]
+# The mean of the rows of all patches, which networks without a CLS token are looked at by.
+MEAN = "mean"
 
 
 def parse_query(text: str) -> Query:
-    """Read "cls", "register:0" or "12:7" (row:column) as a query.
+    """Read "cls", "mean", "register:0", "dist" or "12:7" (row:column) as a query.
 
     Raises:
         UserError: anything else.
     """
     plain = text.strip().lower()
     kind, _, number = plain.partition(":")
-    if plain == "cls" or (kind == "register" and _is_number(number)):
+    if plain in ("cls", "dist", MEAN) or (kind == "register" and _is_number(number)):
         return plain
     if _is_number(kind) and _is_number(number):
         return int(kind), int(number)
     raise UserError(
-        f"query is {text[:40]!r}; expected cls, register:N, or row:column of a patch such as 12:7"
+        f"query is {text[:40]!r}; expected cls, mean, register:N, or row:column of a patch such as 12:7"
     )
 
 
@@ -32,15 +34,15 @@ def query_name(query: Query) -> str:
 
 
 def token_position(
-    query: Query, grid: tuple[int, int], *, num_class: int, num_registers: int, network: str
+    query: Query, grid: tuple[int, int], *, prefix: tuple[str, ...], network: str
 ) -> int:
-    """Find a query in the token sequence: CLS, registers, patches row by row.
+    """Find a query in the token sequence: prefix tokens, then patches row by row.
 
     Args:
         grid: (h, w).
-        num_class, num_registers: how many of each `network` has.
+        prefix: names of the tokens before the patches that `network` has.
     Raises:
-        UserError: a patch outside the grid, or a token the network does not have.
+        UserError: a patch outside the grid, a token the network does not have, or "mean", which is none.
     """
     if isinstance(query, tuple):
         row, column = query
@@ -48,22 +50,18 @@ def token_position(
             raise UserError(
                 f"query patch {row}:{column} is outside the grid of {grid[0]}×{grid[1]} patches"
             )
-        return num_class + num_registers + row * grid[1] + column
-    if query == "cls" and num_class:
-        return 0
-    kind, _, number = query.partition(":")
-    if kind == "register" and _is_number(number) and int(number) < num_registers:
-        return num_class + int(number)
+        return len(prefix) + row * grid[1] + column
+    if query in prefix:
+        return prefix.index(query)
+    if query == "cls":
+        raise UserError(
+            f"query 'cls' is not available, since {network} has no CLS token; ask for 'mean' (the mean "
+            f"of all patches' rows){', a register' if prefix else ''} or a patch (row, column)"
+        )
+    names = ", ".join(repr(name) for name in (*prefix, MEAN))
     raise UserError(
-        f"query {query!r} is not available; {network} has "
-        f"{'a CLS token' if num_class else 'no CLS token'} and {num_registers} registers; "
-        "expected 'cls', 'register:N' or a (row, column)"
+        f"query {query!r} is not available; {network} has {names}, and patches as (row, column)"
     )
-
-
-def prefix_queries(*, num_class: int, num_registers: int) -> list[str]:
-    """List the queries that are no patches."""
-    return ["cls"] * num_class + [f"register:{number}" for number in range(num_registers)]
 
 
 def _is_number(text: str) -> bool:

@@ -24,7 +24,7 @@ from dino.model.queries import Query
 
 @dataclass(frozen=True)
 class Stream:
-    """Tokens between the blocks: `states[i]` [B,1+R+N,D] enters block i, `states[-1]` leaves the last.
+    """Tokens between the blocks: `states[i]` [B,P+N,D] enters block i, `states[-1]` leaves the last.
 
     In float32 and on the network's device; before the final norm. `grid` is (h, w). `geometry` tells
     how the patches lie in the photo, where the stream is of one photo.
@@ -37,7 +37,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class TokenNorms:
-    """L2 norms of the stream's tokens: `prefix` [B,1+R] (CLS, registers), `patches` [B,h,w]."""
+    """L2 norms of the stream's tokens: `prefix` [B,P] (CLS, registers), `patches` [B,h,w]."""
 
     prefix: Tensor
     patches: Tensor
@@ -58,17 +58,17 @@ def stream_of(backbone: Backbone, images: Tensor) -> Stream:
 
 
 def last_block(backbone: Backbone, images: Tensor) -> tuple[AttentionMaps, Tokens]:
-    """Read the last block's CLS attention and the tokens that leave it from one forward.
+    """Read the last block's attention of the default query and the tokens that leave it from one forward.
 
     The same as `Backbone.attention` and `Backbone.tokens`; arguments and errors as in `stream_of`.
     """
     backbone.check_attention()
     grid = backbone.check_images(images)
-    backbone.query_position("cls", grid)  # an error before the forward, where there is none
     with torch.no_grad():
         entering, leaving = deque(backbone.states(images, grid, until=backbone.depth), maxlen=2)
         tokens = backbone.split(leaving, grid)
-    return backbone.attention_from([(backbone.depth - 1, entering)], grid), tokens
+    last, query = backbone.depth - 1, backbone.default_query
+    return backbone.attention_from([(last, entering)], grid, queries=(query,)), tokens
 
 
 def stream_bytes(backbone: Backbone, grid: tuple[int, int]) -> int:
@@ -97,7 +97,7 @@ def queries_keys_values(
     """Project all tokens to q, k and v in the asked blocks, as they meet in q·k/√d.
 
     Returns:
-        q, k, v: each [B,L,A,1+R+N,d] float32.
+        q, k, v: each [B,L,A,P+N,d] float32.
     Raises:
         UserError: no layer, or one out of range.
     """
@@ -106,7 +106,9 @@ def queries_keys_values(
     wanted = [backbone.layer_index(layer) for layer in layers]
     with torch.no_grad():
         parts = [
-            forward.queries_keys_values(backbone.module, layer, stream.states[layer])
+            forward.queries_keys_values(
+                backbone.module, layer, stream.states[layer], backbone.places(stream.grid)
+            )
             for layer in wanted
         ]
     q, k, v = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))

@@ -11,6 +11,8 @@ _ABSOLUTE = re.compile(
     r"(?<![\w.~/\\])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:,;()<>\"']+[/\\])+[^\s/\\:,;()<>\"']*"
 )
 _KEPT_PARTS = 2
+# The values of runs and reports that are in nats.
+NATS = ("teacher_entropy", "batch_mean_entropy", "kl", "max_entropy")
 
 
 def duration(seconds: float, digits: int = 0) -> str:
@@ -24,6 +26,16 @@ def duration(seconds: float, digits: int = 0) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.{digits}f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def bits(nats: float) -> float:
+    """Turn an entropy or a KL in nats, as files of runs and reports hold them, into bits, as people read them."""
+    return nats / math.log(2)
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Put a count before its noun: "1 photo", "1,200 photos"; `plural` where that is more than an s."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def is_number(value: Any) -> bool:

@@ -8,10 +8,9 @@ from dino.evaluation.summary.contents import Bar, Bars, Chart, Lines
 from dino.evaluation.summary.sections import ablation_curves
 from dino.evaluation.summary.svg import svg_file
 from dino.evaluation.summary.tasks import final_rows
+from dino.media.palettes import CHART_COLORS, OURS
 from dino.system.words import number
 
-# After Okabe and Ito, dark enough for white; one a variant.
-COLOURS = ("#0b6e69", "#D55E00", "#0072B2", "#CC79A7", "#7f7f7f", "#b8860b", "#b3261e", "#5b4bb5")
 _TITLE = "Ablation of DINO"
 _HEIGHT_PX = 330
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -56,12 +55,12 @@ def ablation_figure(charts: Sequence[Chart]) -> Any:
         if isinstance(chart, Bars):
             labels = [bar.label for bar in chart.bars]
             values = [bar.value for bar in chart.bars]
-            marker = {"color": COLOURS[0]}
+            marker = {"color": CHART_COLORS[OURS]}
             figure.add_bar(x=labels, y=values, marker=marker, showlegend=False, row=row, col=1)
             continue
         for series in chart.series:
             first = series.name not in colours
-            colours.setdefault(series.name, COLOURS[series.colour % len(COLOURS)])
+            colours.setdefault(series.name, CHART_COLORS[series.colour % len(CHART_COLORS)])
             xs, ys = zip(*series.points, strict=True)
             figure.add_scatter(
                 x=xs,

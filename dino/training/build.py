@@ -10,8 +10,8 @@ from torch import nn
 
 from dino.errors import UserError
 from dino.media.crops import MultiCrop
-from dino.model import forward
 from dino.system.schedules import cosine_schedule, teacher_temperatures
+from dino.system.words import counted
 from dino.training.config import TrainConfig
 from dino.training.groups import parameter_groups
 from dino.training.head import DINOHead
@@ -19,6 +19,7 @@ from dino.training.loss import DINOLoss
 from dino.training.network import Network
 from dino.training.runs.exports import read_head
 from dino.training.step import StepValues
+from dino.weights.architecture import LoadedModel
 from dino.weights.hints import Triple
 from dino.weights.initial import initial_values
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
@@ -59,7 +60,8 @@ def build_schedules(config: TrainConfig, num_photos: int) -> Schedules:
     steps = num_photos // config.batch_size
     if not steps:
         raise UserError(
-            f"{num_photos} photos do not fill one batch of {config.batch_size}; choose a smaller batch"
+            f"{counted(num_photos, 'photo')} cannot fill one batch of {config.batch_size}; choose a "
+            "smaller batch"
         )
     momenta = (config.momentum, config.momentum_end) if config.momentum_teacher else (0.0, 0.0)
     return Schedules(
@@ -90,10 +92,19 @@ def input_scale(config: TrainConfig) -> tuple[Triple, Triple]:
     """Find mean and std of the input per RGB channel (0..1): those of the weights to start from."""
     if config.init is None:
         return IMAGENET_MEAN, IMAGENET_STD
+    loaded = load_init(config)
+    return loaded.mean, loaded.std
+
+
+def load_init(config: TrainConfig) -> LoadedModel:
+    """Load the weights to start from, as the settings say they are to be read."""
     from dino.weights import load_model
 
-    loaded = load_model(config.init)
-    return loaded.mean, loaded.std
+    assert config.init is not None
+    channels: Any = config.init_channels  # `load_model` checks which
+    return load_model(
+        config.init, arch=config.init_arch, num_heads=config.init_heads, channels=channels
+    )
 
 
 def build_head(config: TrainConfig, in_dim: int, *, predictor: bool) -> DINOHead:
@@ -168,9 +179,7 @@ def build_optimizer(config: TrainConfig, student: Network) -> torch.optim.Optimi
 def build_backbone(config: TrainConfig, *, drop_path: float) -> Any:
     """Make the named ViT with the recipe's initial weights, or load the weights to start from."""
     if config.init is not None:
-        from dino.weights import load_model
-
-        model: Any = load_model(config.init).model
+        model: Any = load_init(config).model
         _check_patch(model, config, config.init)
         set_drop_path(model, drop_path)
         return model.train().requires_grad_(True)
@@ -209,8 +218,6 @@ def _check_patch(model: Any, config: TrainConfig, name: str) -> None:
             f"{name} has patches of {patch} px and the settings say {config.patch_size}; "
             f"set patch_size={patch}, and global_size and local_size to multiples of it"
         )
-    if forward.is_plain(model) and model.cls_token is None:
-        raise UserError(f"{name} has no CLS token, which DINO trains; choose another network")
 
 
 def set_drop_path(model: Any, rate: float) -> None:

@@ -51,7 +51,16 @@ class TrainConfig:
     )
     patch_size: int = _network(16, help="Side of a patch in px")
     init: str | None = _network(
-        None, help="Weights to start from: a zoo name or a path; none: random"
+        None, help="Weights to start from: a name, an address or a path; none: random"
+    )
+    init_heads: int | None = _network(
+        None, help="Heads of the weights to start from; none: as they say"
+    )
+    init_arch: str | None = _network(
+        None, help="timm architecture of the weights to start from; none: as tensors show"
+    )
+    init_channels: str | None = _network(
+        None, help="RGB out of weights for other channels: mean or first; none: not needed"
     )
     init_head: str | None = _network(
         None, help="Head to start from: a checkpoint of a run; none: fresh"

@@ -66,5 +66,7 @@ def _layer(name: str, depth: int) -> int:
     """Number a parameter's block from 1; 0 is what comes before the blocks, the last norm as the last."""
     if found := _BLOCK.match(name):
         return int(found[1]) + 1
-    before = ("cls_token", "pos_embed", "reg_token", "patch_embed", "norm_pre")
+    tokens = ("cls_token", "dist_token", "reg_token", "patch_embed", "embeds", "norm_pre")
+    positions = ("pos_embed", "rope", "rel_pos_bias", "shared_rel_pos")
+    before = (*tokens, *positions)
     return 0 if name.removeprefix("backbone.").startswith(before) else depth

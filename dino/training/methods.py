@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dino.errors import UserError
 from dino.system.distributed import World
+from dino.system.words import counted
 from dino.training import metrics
 from dino.training.build import (
     build_backbone,
@@ -130,7 +131,7 @@ class Supervised:
     ) -> None:
         if num_classes < 2:
             raise UserError(
-                f"supervised training found {num_classes} classes; put the photos of each class in "
+                f"supervised training found {counted(num_classes, 'class', 'classes')}; put the photos of each class in "
                 "a sub-folder of its own, two or more"
             )
         torch.manual_seed(config.seed)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dino.system.distributed import mean_over_processes
+from dino.system.words import bits
 from dino.training.loss import DINOLoss
 from dino.training.step import StepResult
 
@@ -65,18 +66,18 @@ def _spread_and_norm(result: StepResult) -> dict[str, Tensor]:
 
 def collapse(values: dict[str, float], out_dim: int) -> str | None:
     """Name in a sentence a collapse and the usual remedies, or return None."""
-    most = math.log(out_dim)
-    if values["teacher_entropy"] >= _UNIFORM * most:
+    most = math.log2(out_dim)
+    together, single = bits(values["batch_mean_entropy"]), bits(values["teacher_entropy"])
+    if single >= _UNIFORM * most:
         return (
-            f"uniform collapse: the teacher's outputs are flat (entropy {values['teacher_entropy']:.2f} "
-            f"of ln K = {most:.2f} nats); lower the learning rate or the teacher temperature, raise the "
-            "momentum, or use fewer prototypes"
+            f"uniform collapse: the teacher's outputs are flat (entropy {single:.2f} of log₂ K = "
+            f"{most:.2f} bits); lower the learning rate or the teacher temperature, raise the momentum, "
+            "or use fewer prototypes"
         )
-    together, single = values["batch_mean_entropy"], values["teacher_entropy"]
     if together <= _CONSTANT * most or together - single <= _ALIKE * most:
         return (
             "one-dimensional collapse: all images get the same output (entropy of the batch mean "
-            f"{together:.3f} nats, of single outputs {single:.3f}); check that centring is on, raise the "
+            f"{together:.3f} bits, of single outputs {single:.3f}); check that centring is on, raise the "
             "teacher temperature, or lower the learning rate"
         )
     return None

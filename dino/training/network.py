@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dino.model.forward import embed, is_plain, last_block_cls
+from dino.model.families import Family, family_of
+from dino.model.forward import block, embed, last_block_cls
 
 
 class Network(nn.Module):
@@ -34,18 +35,33 @@ class Network(nn.Module):
 
 
 def embed_images(backbone: Any, images: Tensor) -> Tensor:
-    """Compute the CLS token after the last norm of a ViT, pooled features of another network: [B,D].
+    """Compute what is trained of a network, [B,D]: CLS after the last norm, the mean patch of a ViT that
+    has no CLS token, pooled features of another network.
 
-    A ViT's positions are interpolated as the original does, whatever the size of the crop.
+    Positions are interpolated as the original does, whatever the size of the crop; relative ones as timm
+    does, whose table learns from crops of the trained size.
     """
-    if not is_plain(backbone):
+    family = family_of(backbone)
+    if family is None:
         return backbone(images)
-    patch = backbone.patch_embed.patch_size[0]
+    patch = family.patch_size
     grid = (images.shape[-2] // patch, images.shape[-1] // patch)
+    if not family.original_positions:
+        return _embed_by_parts(backbone, family, images, grid)
     x = embed(backbone, images, grid, backbone.cls_token.dtype)
-    for block in backbone.blocks[:-1]:
-        x = block(x)
+    for part in backbone.blocks[:-1]:
+        x = part(x)
     return backbone.norm(last_block_cls(backbone, x)[:, 0])
+
+
+def _embed_by_parts(backbone: Any, family: Family, images: Tensor, grid: tuple[int, int]) -> Tensor:
+    x = embed(backbone, images, grid, torch.float32, positions="timm")
+    places = family.places(backbone, grid)
+    for index in range(len(backbone.blocks)):
+        x = block(backbone, index, x, places)
+    x = backbone.norm(x)
+    pooled = x[:, 0] if "cls" in family.prefix else x[:, len(family.prefix) :].mean(dim=1)
+    return getattr(backbone, "fc_norm", nn.Identity())(pooled)
 
 
 def prefer_plain_attention(network: nn.Module) -> None:

@@ -72,6 +72,10 @@ _MEMORY_OF_RUN = {"small": 1 / 20, "finetune": 1 / 12}
 _PROBES = 20
 
 
+# What says how the weights to start from are read.
+_OF_INIT = ("init", "init_heads", "init_arch", "init_channels")
+
+
 def preset_config(name: str, *, num_photos: int, **settings: Any) -> TrainConfig:
     """Fit a preset, with single settings changed, to the photos and to `init`.
 
@@ -86,7 +90,7 @@ def preset_config(name: str, *, num_photos: int, **settings: Any) -> TrainConfig
     """
     values = {**PRESETS[name], **settings}
     if name == "finetune" and values.get("init") is not None:
-        values = {**_sizes_for(str(values["init"]), settings.get("patch_size")), **values}
+        values = {**_sizes_for(values), **values}
     if name in _STEPS:
         values = {**values, **_fitted(name, values, settings, num_photos)}
     config = TrainConfig.from_dict(values)
@@ -120,12 +124,14 @@ def _fitted(
     return {key: value for key, value in fitted.items() if key not in settings}
 
 
-def _sizes_for(init: str, patch: Any) -> dict[str, Any]:
+def _sizes_for(values: dict[str, Any]) -> dict[str, Any]:
     """Take the patch of the weights to start from, and crops of about 96 and 42 px in whole patches."""
+    patch = values.get("patch_size")
     if not isinstance(patch, int) or patch < 1:
-        from dino.weights import load_model
+        from dino.training.build import load_init
 
-        embed: Any = getattr(load_model(init).model, "patch_embed", None)
+        named = {k: v for k, v in values.items() if k in _OF_INIT}
+        embed: Any = getattr(load_init(TrainConfig.from_dict(named)).model, "patch_embed", None)
         found = getattr(embed, "patch_size", 16)
         patch = int(found[0] if isinstance(found, tuple | list) else found)
     return {

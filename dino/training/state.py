@@ -8,7 +8,7 @@ import torch
 from dino.errors import UserError
 from dino.media.preprocessing import channel_tensor
 from dino.model.device import choose_device, dtype_of
-from dino.model.forward import is_plain
+from dino.model.families import family_of
 from dino.system.distributed import World
 from dino.training.build import Schedules, build_schedules
 from dino.training.config import TrainConfig
@@ -77,11 +77,16 @@ class Training:
 
 
 def _heads_and_grid(backbone: Any) -> dict[str, Any]:
-    """Read off a ViT what its tensors do not always show: heads, and rows and columns of its positions."""
-    if not is_plain(backbone):
+    """Read off a ViT what its tensors do not always show: heads, rows and columns of its positions, and
+    timm's name for its architecture where it was made by name."""
+    family = family_of(backbone)
+    if family is None or family.trained is None:
         return {}
-    heads, grid = backbone.blocks[0].attn.num_heads, backbone.patch_embed.grid_size
-    return {"num_heads": heads, "grid": list(grid)}
+    shown: dict[str, Any] = {"num_heads": family.num_heads, "grid": list(family.trained)}
+    named = getattr(backbone, "pretrained_cfg", None) or {}
+    if named.get("architecture"):
+        shown["arch"] = named["architecture"]
+    return shown
 
 
 def prepare(

@@ -2,7 +2,7 @@
 
     model = build(canonical, num_heads=None)     # timm VisionTransformer, strict
 
-A ViT is built from the dimensions its tensors show, or from timm's own by name (`named.py`); nothing is
+A ViT is built from the dimensions its tensors show, or from timm's own by name (`networks/named.py`); nothing is
 loaded that does not fit key by key and shape by shape.
 """
 
@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from dino.errors import WeightsError
-from dino.weights.heads import check_heads
 from dino.weights.hints import Triple
 from dino.weights.layouts import Canonical
 from dino.weights.locate import first_three
 from dino.weights.naming.kinds import fits_grid
 from dino.weights.naming.others import seems
-from dino.weights.structure import activation, construct, create, empty, exact_ratio
+from dino.weights.networks.heads import check_heads
+from dino.weights.networks.structure import activation, construct, create, empty, exact_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

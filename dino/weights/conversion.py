@@ -11,6 +11,7 @@ Source: Wortsman et al. 2022, "Model soups"; Izmailov et al. 2018, "Averaging We
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,27 +19,30 @@ from typing import TYPE_CHECKING, Any
 
 from dino.errors import UserError, WeightsError
 from dino.weights.architecture import dimensions
+from dino.weights.connections import shown
 from dino.weights.loading import Loadable, load_model
 from dino.weights.saving import save_model
+from dino.weights.sources import resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def info(source: Loadable, *, key: str = "teacher", **options: Any) -> dict[str, Any]:
-    """Describe weights: name, layout, dimensions, number of parameters, digest, mean, std."""
+    """Describe weights: name, layout, dimensions, number of parameters, digest, mean, std, and a list of
+    notes on what was assumed."""
     loaded = load_model(source, key=key, **options)
     return {
         "name": loaded.name,
         "description": loaded.description,
         "layout": loaded.layout,
-        "notes": list(loaded.notes),
         "architecture": type(loaded.model).__name__,
         **dimensions(loaded.model),
         "parameters": sum(p.numel() for p in loaded.model.parameters()),
         "mean": loaded.mean,
         "std": loaded.std,
         "weights_sha256": loaded.weights_sha256,
+        "notes": list(loaded.notes),
     }
 
 
@@ -117,9 +121,13 @@ def average(
 
 def _source_name(source: Loadable) -> str:
     """Name a source: by its zoo name, or by its file's name without the folders of this machine."""
-    if not isinstance(source, str | Path):
+    if isinstance(source, Mapping):
         return "state dict"
-    return Path(source).name if Path(source).exists() else str(source)
+    if not isinstance(source, str | os.PathLike):
+        return type(source).__name__
+    if isinstance(source, str) and (named := resolve(source)).kind != "file":
+        return shown(named.name) if named.kind == "url" else source.strip()
+    return Path(source).name
 
 
 def _check_alike(

@@ -6,9 +6,6 @@ While it runs the bytes are in `FILE.part`, and `FILE.part.json` keeps the serve
 version of the file (ETag or Last-Modified), so that a later run goes on where this one stopped and
 never joins two versions. Where no hash is known beforehand, the hash of the first download is kept
 in `FILE.sha256`, in the format of sha256sum, and `verify` checks against it.
-
-The standard library does the HTTP, with the environment's proxies and certificates; requests takes
-certificates of its own, urllib3 no proxies by itself, and both need the bounded name lookup too.
 """
 
 from __future__ import annotations
@@ -20,24 +17,21 @@ import http.client
 import json
 import os
 import re
-import socket
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from dino.errors import DownloadError, WeightsError
 from dino.system.files import hash_file, parse_json
+from dino.weights.connections import open_url, shown
 
 # Called with (bytes so far, total bytes or None where the server does not say).
 DownloadProgress = Callable[[int, int | None], None]
+# Opens the address with these headers.
+_Ask = Callable[[dict[str, str]], Any]
 
-_USER_AGENT = "dino-explorer"
 _CHUNK_BYTES = 1 << 20
 _MAX_RETRIES = 3
 _RETRY_PAUSE_S = 0.5
@@ -51,6 +45,8 @@ def download(
     progress: DownloadProgress | None = None,
     connect_timeout_s: float = 3.0,
     read_timeout_s: float = 30,
+    max_bytes: int | None = None,
+    allow_private: bool = True,
 ) -> Path:
     """Fetch `url` into `destination`, going on from an earlier unfinished download.
 
@@ -59,22 +55,42 @@ def download(
         destination: file to be; its folder is made.
         sha256: expected hash, all digits or the leading ones (8 or more); None records it.
         connect_timeout_s, read_timeout_s: to connect, and to wait for more bytes.
+        max_bytes: the largest file that is taken; None: any.
+        allow_private: False refuses this machine and private networks, of every redirect too.
     Raises:
         DownloadError: one sentence, also for a wrong hash, a full disk, or a cut that outlasted
             the retries; what arrived is kept where it can be resumed.
     """
     if not url.lower().startswith(("http://", "https://")):
-        raise DownloadError(f"{url}: only http and https addresses are downloaded")
+        raise DownloadError(f"{shown(url)}: only http and https addresses are downloaded")
     part = _Part(
         destination.with_name(f"{destination.name}.part"),
         destination.with_name(f"{destination.name}.part.json"),
     )
-    timeouts = {"connect_timeout_s": connect_timeout_s, "read_timeout_s": read_timeout_s}
+    ask = functools.partial(
+        open_url,
+        url,
+        connect_timeout_s=connect_timeout_s,
+        read_timeout_s=read_timeout_s,
+        allow_private=allow_private,
+    )
+    say = progress or (lambda done, total: None)
+
+    def bounded(done: int, total: int | None) -> None:
+        """Stop at too many bytes, announced or arrived."""
+        if max_bytes is not None and max(done, total or 0) > max_bytes:
+            part.drop()
+            raise DownloadError(
+                f"{shown(url)}: larger than the {max_bytes / 1e9:,.0f} GB that are taken; fetch it by "
+                "other means and give the file"
+            )
+        say(done, total)
+
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with _locked(part.path) as file:
             try:
-                _fetch_all(url, file, part, progress or (lambda done, total: None), timeouts)
+                _fetch_all(url, file, part, bounded, ask)
                 file.flush()
                 os.fsync(file.fileno())
             finally:
@@ -185,12 +201,12 @@ def _locked(path: Path) -> IO[bytes]:
 
 
 def _fetch_all(
-    url: str, file: IO[bytes], part: _Part, progress: DownloadProgress, timeouts: dict[str, float]
+    url: str, file: IO[bytes], part: _Part, progress: DownloadProgress, ask: _Ask
 ) -> None:
     """Fill `file`, asking again for the rest after a cut."""
     for attempt in range(_MAX_RETRIES + 1):
         try:
-            _fetch_rest(url, file, part, progress, timeouts)
+            _fetch_rest(url, file, part, progress, ask)
             return
         except _CutError as cut:
             if attempt == _MAX_RETRIES:
@@ -199,21 +215,21 @@ def _fetch_all(
                 if not kept:
                     part.drop()
                 raise DownloadError(
-                    f"{url}: the connection was cut {attempt + 1} times ({cut}), {done:,} bytes "
+                    f"{shown(url)}: the connection was cut {attempt + 1} times ({cut}), {done:,} bytes "
                     f"have arrived; run again to {'go on from there' if kept else 'start afresh'}"
                 ) from cut
             time.sleep(_RETRY_PAUSE_S * 2**attempt)
 
 
 def _fetch_rest(
-    url: str, file: IO[bytes], part: _Part, progress: DownloadProgress, timeouts: dict[str, float]
+    url: str, file: IO[bytes], part: _Part, progress: DownloadProgress, ask: _Ask
 ) -> None:
     """Ask once for what is missing; `file` holds the whole at return."""
     start, validator = part.size(), part.validator(url)
     headers = {"Accept-Encoding": "identity"}
     if start and validator:
         headers |= {"Range": f"bytes={start}-", "If-Range": validator}
-    with _open_url(url, headers, **timeouts) as response:
+    with ask(headers) as response:
         if response.status == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             if _content_range(response)[1] == start:
                 return  # it was all there already
@@ -222,7 +238,7 @@ def _fetch_rest(
         if "text/html" in response.headers.get("Content-Type", ""):
             part.drop()
             raise DownloadError(
-                f"{url}: a web page came instead of the file, perhaps a login page of this "
+                f"{shown(url)}: a web page came instead of the file, perhaps a login page of this "
                 "network; open it in a browser first"
             )
         if response.status == http.HTTPStatus.PARTIAL_CONTENT and start:
@@ -278,123 +294,10 @@ def _finish(url: str, part: _Part, destination: Path, sha256: str | None) -> Non
     if sha256 is not None and not found.startswith(sha256.lower()):
         part.drop()
         raise DownloadError(
-            f"{url}: the file that came has sha256 {found[:16]}…, expected {sha256[:16]}…; it was "
+            f"{shown(url)}: the file that came has sha256 {found[:16]}…, expected {sha256[:16]}…; it was "
             "removed, so try again or tell the maintainers"
         )
     if sha256 is None:
         record(destination, found)
     part.path.replace(destination)
     part.note.unlink(missing_ok=True)
-
-
-class _TimedConnection(http.client.HTTPConnection):
-    """Connects within `timeout`, then waits up to `read_timeout_s` for each answer."""
-
-    def __init__(self, *address: Any, read_timeout_s: float, **options: Any) -> None:
-        super().__init__(*address, **options)
-        self._read_timeout_s = read_timeout_s
-
-    def connect(self) -> None:
-        _look_up(self.host, self.port, self.timeout)
-        super().connect()
-        self.sock.settimeout(self._read_timeout_s)
-
-
-class _TimedSecureConnection(_TimedConnection, http.client.HTTPSConnection):
-    """The same over TLS."""
-
-
-class _TimedHandler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    """Opens both schemes through the timed connections."""
-
-    def __init__(self, read_timeout_s: float) -> None:
-        urllib.request.HTTPSHandler.__init__(self)
-        self._read_timeout_s = read_timeout_s
-
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(self._timed(_TimedConnection), req)
-
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(self._timed(_TimedSecureConnection), req)
-
-    def _timed(self, kind: type[_TimedConnection]) -> Any:
-        return functools.partial(kind, read_timeout_s=self._read_timeout_s)
-
-
-def _look_up(host: str, port: int, timeout_s: float | None) -> None:
-    """Look a name up within `timeout_s`: the system's own resolver may take half a minute.
-
-    Raises:
-        OSError: no such name, or no answer in time.
-    """
-    failures: list[OSError] = []
-
-    def resolve() -> None:
-        try:
-            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=resolve, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if thread.is_alive():
-        raise TimeoutError("the name lookup did not answer")
-    if failures:
-        raise failures[0]
-
-
-def _open_url(
-    url: str, headers: dict[str, str], *, connect_timeout_s: float, read_timeout_s: float
-) -> Any:
-    """Open `url` with GET; redirects are followed, but only to http and https.
-
-    Returns:
-        The response, also one of status 416.
-    Raises:
-        DownloadError: one sentence for a refused, unknown or silent host and for any other status.
-    """
-    host = urlsplit(url).netloc
-    # Not `build_opener`: it would also follow a redirect to ftp: and open file: addresses.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _TimedHandler(read_timeout_s),
-    ):
-        opener.add_handler(handler)
-    # `download` has checked the scheme
-    request = urllib.request.Request(url, headers={"User-Agent": _USER_AGENT, **headers})  # noqa: S310
-    try:
-        return opener.open(request, timeout=connect_timeout_s)
-    except urllib.error.HTTPError as error:
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return error
-        error.close()
-        raise DownloadError(f"{url}: {_status_sentence(error.code, host)}") from error
-    except (OSError, http.client.HTTPException) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise DownloadError(f"{url}: {_reason_sentence(reason, host)}") from error
-
-
-def _status_sentence(status: int, host: str) -> str:
-    if status in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE):
-        return f"{host} has no such file ({status}); it may have moved, so look for it on its page"
-    if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        return f"{host} has a fault of its own just now ({status}); try again later"
-    if status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
-        return f"{host} does not give this file without a login or from here ({status})"
-    return f"{host} answered with status {status} instead of the file"
-
-
-def _reason_sentence(reason: object, host: str) -> str:
-    if isinstance(reason, socket.gaierror):
-        return f"{host} cannot be found; this machine seems to be offline, so connect and run again"
-    if isinstance(reason, ConnectionRefusedError):
-        return f"{host} refused the connection; check the address or try again later"
-    if isinstance(reason, TimeoutError):
-        return f"{host} did not answer in time; check the network and run again"
-    return f"{host} could not be reached ({reason}); check the network and run again"

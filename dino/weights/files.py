@@ -8,26 +8,26 @@ knows what they mean.
 
 from __future__ import annotations
 
-import argparse
-import pickle
-import re
-import threading
-import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dino.errors import WeightsError
 from dino.system.files import parse_json
-from dino.weights.hints import Hints, from_checkpoint, from_metadata, with_folder
+from dino.weights.configs import from_config, with_folder
+from dino.weights.folders import FoundWeights, find_beside, find_weights
+from dino.weights.hints import Hints, from_checkpoint, from_metadata
 
-_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+# Files that are given for weights, by their first bytes, with what to do.
+_OTHER_KINDS = {
+    b"\x89HDF": "an HDF5 file (Keras); save the network for PyTorch, as safetensors",
+    b"GGUF": "a GGUF file, of a language model; give the weights of a vision network, as safetensors",
+    b"\x93NUMPY": "one NumPy array; save all tensors with their names, as safetensors",
+    b"\x1f\x8b": "a gzip archive; unpack it and give the weights inside",
+}
 _SAFETENSORS_HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
-# torch keeps the allowed types in one set for the process, and leaving the context takes ours out:
-# two threads loading at once would disturb each other.
-_safe_globals_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ def read(path: str | Path) -> RawWeights:
     """Read a weights file, or a Hugging Face folder.
 
     Args:
-        path: safetensors, torch (zip or older pickle), ONNX, or a folder with model.safetensors or
-            pytorch_model.bin and config.json.
+        path: safetensors, torch (zip or older pickle), TorchScript, ONNX, or a folder: with
+            model.safetensors or pytorch_model.bin (or their shards) and config.json, of the hub's cache,
+            or with one file of weights. What lies beside a file of these names counts too.
     Raises:
         WeightsError: nothing there, no weights in it, cut short, or a pickle that would run code.
     """
@@ -54,16 +55,22 @@ def read(path: str | Path) -> RawWeights:
             return _read_folder(path)
         if not path.exists():
             raise WeightsError(f"{path}: no such file; expected a weights file or a zoo name")
-        kind = sniff(path)
-        if kind == "safetensors":
-            return _read_safetensors(path)
-        if kind == "onnx":
-            from dino.weights.onnx_graph import read_onnx
-
-            return RawWeights(read_onnx(path), kind)
-        return _read_torch(path, kind)
+        found = find_beside(path)
+        return _read_file(path) if found is None else _read_found(found)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _read_file(path: Path) -> RawWeights:
+    """Read one file, without what lies beside it."""
+    kind = sniff(path)
+    if kind == "safetensors":
+        return _read_safetensors(path)
+    if kind == "onnx":
+        from dino.weights.onnx_graph import read_onnx
+
+        return RawWeights(read_onnx(path), kind)
+    return _read_torch(path, kind)
 
 
 def sniff(path: Path) -> str:
@@ -84,6 +91,9 @@ def sniff(path: Path) -> str:
         )
     if head.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path}: this is a Git LFS pointer, not weights; run `git lfs pull`")
+    for start, what in _OTHER_KINDS.items():
+        if head.startswith(start):
+            raise WeightsError(f"{path}: this is {what}")
     if head[8:9] == b"{":
         return "safetensors"
     if head.startswith(b"PK"):
@@ -134,70 +144,31 @@ def read_safetensors_metadata(path: Path) -> dict[str, str]:
 
 
 def _read_torch(path: Path, kind: str) -> RawWeights:
-    """Read a torch file through the restricted unpickler, plus `argparse.Namespace`.
+    """Read a torch file into plain values and tensors (`pickles`): no code of it is ever run."""
+    from dino.weights.pickles.torch_files import read_older, read_zip
+    from dino.weights.pickles.values import RefusedPickleError
 
-    The original's full checkpoints carry their arguments as a Namespace, which holds plain values
-    and has no code of its own.
-    """
-    import torch
-
-    if kind == "torch":
-        _check_torch_zip(path)
-    with (
-        _safe_globals_lock,
-        torch.serialization.safe_globals([argparse.Namespace]),
-        warnings.catch_warnings(action="ignore", category=UserWarning),  # on odd pickle protocols
-    ):
-        try:
-            loaded = _torch_load(path, kind)
-        except pickle.UnpicklingError as error:
-            raise WeightsError(f"{path}: {_refusal(str(error))}") from error
-        except Exception as error:  # damaged bytes surface as any type, AssertionError included
-            raise WeightsError(
-                f"{path}: damaged or cut short ({_first_line(error)}); copy or download it again"
-            ) from error
+    try:
+        loaded, kind = read_zip(path) if kind == "torch" else (read_older(path), kind)
+    except RefusedPickleError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    except (WeightsError, OSError):
+        raise
+    except zipfile.BadZipFile as error:
+        raise WeightsError(f"{path}: cut short; copy or download it again") from error
+    except Exception as error:  # damaged bytes surface as any type
+        raise WeightsError(
+            f"{path}: damaged or cut short ({_first_line(error)}); copy or download it again"
+        ) from error
     if not isinstance(loaded, Mapping):
         raise WeightsError(
             f"{path}: holds a {type(loaded).__name__}, expected a dict of tensors; save "
             "model.state_dict() instead"
         )
-    return RawWeights(loaded, kind, from_checkpoint(loaded))
-
-
-def _torch_load(path: Path, kind: str) -> Any:
-    """Map the file into memory where that works: a full checkpoint's optimizer state is then never read."""
-    import torch
-
-    if path.suffix == ".safetensors":  # by its name torch would call safetensors, whatever is in it
-        with path.open("rb") as file:
-            return torch.load(file, map_location="cpu", weights_only=True)
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=kind == "torch")
-
-
-def _check_torch_zip(path: Path) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise WeightsError(f"{path}: cut short; copy or download it again") from error
-    if not any(name.endswith("data.pkl") for name in names):
-        raise WeightsError(
-            f"{path}: a zip archive, but not a torch file; unpack it and give the weights inside"
-        )
-
-
-def _refusal(message: str) -> str:
-    """Say what torch's restricted unpickler would not read, naming the type where its message does."""
-    found = re.search(r"GLOBAL (\S+)", message) or re.search(r"class (\S+)", message)
-    why = (
-        f"this pickle asks to import and call {found[1]}"
-        if found
-        else "it is a pickle torch's safe reader does not understand"
-    )
-    return (
-        f"refused, because {why}, which could run any code; re-save only the tensors (safetensors, "
-        "or torch.save of a state_dict) where you trust it"
-    )
+        return RawWeights(loaded, kind, _with_config_inside(from_checkpoint(loaded)))
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -206,12 +177,29 @@ def _first_line(error: Exception) -> str:
 
 
 def _read_folder(folder: Path) -> RawWeights:
-    """Read a Hugging Face model folder: weights, config.json and maybe preprocessor_config.json."""
-    found = [folder / name for name in _FOLDER_FILES if (folder / name).is_file()]
-    if not found:
+    """Read the weights of a folder with what its JSON files say of them."""
+    found = find_weights(folder)
+    raw = _read_found(found)
+    return replace(raw, kind=f"{found.what} {raw.kind}")
+
+
+def _read_found(found: FoundWeights) -> RawWeights:
+    """Read one file, or all shards as one dict, with what lies beside."""
+    parts = [_read_file(path) for path in found.files]
+    tree: dict[str, Any] = {}
+    for part in parts:
+        tree.update(part.tree)
+    missing = [name for name in found.weight_map or () if name not in tree]
+    if missing:
         raise WeightsError(
-            f"{folder}: a folder without weights; expected model.safetensors or pytorch_model.bin "
-            "with config.json in it"
+            f"{found.home}: its index names {missing[0]!r} and {len(missing) - 1} more tensors that no "
+            "shard holds; download the shards again"
         )
-    raw = read(found[0])
-    return RawWeights(raw.tree, f"folder with {raw.kind}", with_folder(raw.hints, folder))
+    hints = replace(parts[0].hints, name=parts[0].hints.name or found.name)
+    return RawWeights(tree, parts[0].kind, with_folder(hints, found.home))
+
+
+def _with_config_inside(hints: Hints) -> Hints:
+    """Read a Hugging Face config that a checkpoint holds as the config that it is."""
+    is_config = isinstance(hints.config.get("model_type"), str) and "hidden_size" in hints.config
+    return from_config(hints, hints.config, "the config in it") if is_config else hints

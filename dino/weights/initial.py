@@ -42,7 +42,7 @@ def initial_values(
     import torch
 
     values = torch.empty(*shape)
-    if name.endswith(".gamma"):
+    if name.endswith((".gamma", ".gamma_1", ".gamma_2")):
         return values.fill_(_LAYER_SCALE)
     if "norm" in name:
         return values.fill_(float(name.endswith("weight")))

@@ -11,13 +11,13 @@ from dino.errors import WeightsError
 from dino.system.files import parse_json
 from dino.weights.architecture import LoadedModel, build, dimensions, filled, set_periods
 from dino.weights.files import read
-from dino.weights.heads import assumed_note, choose_heads
 from dino.weights.hints import Hints, Triple
 from dino.weights.layouts import Canonical, Channels, as_float32, to_canonical
 from dino.weights.locate import locate
-from dino.weights.named import build_named, build_other, search
+from dino.weights.networks.heads import assumed_note, choose_heads
+from dino.weights.networks.named import build_named, build_other, search
+from dino.weights.networks.structure import construct, create, empty, recipe
 from dino.weights.saving import network_digest
-from dino.weights.structure import construct, create, empty, recipe
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:

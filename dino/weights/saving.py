@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dino.errors import WeightsError
 from dino.system.files import write_atomically
 from dino.weights.architecture import LoadedModel, dimensions, own_periods
-from dino.weights.structure import recipe
+from dino.weights.networks.structure import recipe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -175,8 +175,8 @@ def test_the_last_layer_and_cls_are_what_is_meant_by_nothing(cli, photo_file, tm
     [
         (("--layers", "one"), 2, "--layers is 'one'; expected all, or numbers"),
         (("--layers", "0,2"), 2, "layer 2 does not exist; small has 2 blocks"),
-        (("--queries", "cls,middle"), 2, "query is 'middle'; expected cls, register:N"),
-        (("--queries", "register:0"), 1, "0 registers"),
+        (("--queries", "cls,middle"), 2, "query is 'middle'; expected cls, mean, register:N"),
+        (("--queries", "register:0"), 1, "small has 'cls', 'mean'"),
         (("--queries", "99:0"), 1, "outside the grid of 6×8 patches"),
     ],
 )

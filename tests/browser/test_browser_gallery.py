@@ -51,7 +51,7 @@ def test_a_folder_is_embedded_lassoed_and_looked_at(tab, photos):
     check_frame(page)
     page.get_by_role("button", name="Embed the photos").click()
     page.get_by_text("The axes hold").wait_for(timeout=120_000)
-    page.get_by_text("24 photos as small sees them").wait_for()
+    page.get_by_text("24 photos as seen by small").wait_for()
 
     drag(page, CHART, *ALL_ROUND)
     page.get_by_text("24 photos chosen").wait_for(timeout=30_000)

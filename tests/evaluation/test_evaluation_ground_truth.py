@@ -179,7 +179,7 @@ def test_a_missing_photo_or_truth_is_named(document, tmp_path):
         open_benchmark(tmp_path)
     (tmp_path / "gnd_small.json").write_text(json.dumps(document))
     (tmp_path / "jpg" / "image_3.png").unlink()
-    with pytest.raises(UserError, match=r"names 1 photos .* the first \S+image_3.jpg"):
+    with pytest.raises(UserError, match=r"names 1 photo not there, the first \S+image_3.jpg"):
         open_benchmark(tmp_path)
     (tmp_path / "gnd_other.pkl").write_bytes(b"")
     with pytest.raises(UserError, match="expected exactly one"):

@@ -1,5 +1,6 @@
 """A report of measurements: published figures beside ours, and pages that need nothing else."""
 
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,8 +14,8 @@ from dino.evaluation.summary import build_sections, html_page, markdown
 from dino.evaluation.summary.contents import Bar, Bars, Lines, Series, Table
 from dino.evaluation.summary.page import literal, table
 from dino.evaluation.summary.sections import NOT_THE_SAME
-from dino.evaluation.summary.svg import svg_chart, svg_file, ticks
-from dino.system.words import number, place, without_folders
+from dino.evaluation.summary.svg import svg_chart, svg_file, ticks, wrap_label
+from dino.system.words import counted, number, place, without_folders
 
 IMAGENETTE = {"path": "val", "num_images": 3925, "num_train": 9469, "num_classes": 10}
 HOSTILE = '<script src="http://evil.example/x.js">|`*_[a](http://evil.example)&'
@@ -151,7 +152,15 @@ def test_an_ablation_shows_ends_in_the_table_and_curves_as_lines():
     assert all("not the same training" in row[3] for row in group.comparison.rows[2:])
     lines = {chart.title: chart for chart in group.charts if isinstance(chart, Lines)}
     assert [s.name for s in lines["KL of student and teacher"].series] == ["full", "no-centering"]
-    assert lines["Entropy of the teacher's outputs"].levels == (("ln K", 3.47),)
+    assert lines["Entropy of the teacher's outputs"].levels == (
+        ("log₂ K", pytest.approx(3.47 / math.log(2))),
+    )
+    # Files hold nats, people read bits.
+    assert lines["KL of student and teacher"].y == "bits"
+    assert lines["KL of student and teacher"].series[0].points[0] == (1, 0.5 / math.log(2))
+    listed = group.measured[0].table
+    assert listed.columns[:3] == ("variant", "knn", "max entropy, bits")
+    assert listed.rows[0][2] == "5.01"
     assert len(group.measured[0].table.rows) == 2
 
 
@@ -351,6 +360,62 @@ def test_bars_are_as_long_as_their_values():
     texts = ["".join(e.itertext()) for e in first.findall(f"{space}text")]
     assert "<a><a>" in texts  # its title and itself
     assert "b" * 80 in first.findall(f"{space}text")[3].find(f"{space}title").text
+
+
+def test_long_labels_take_as_many_lines_as_they_need_and_shift_the_bars_below():
+    label = "k = 200, T = 0.07, supervised_vitti16_imagenette"
+    chart = Bars("T", "words", "%", 1, (Bar(label, 20, 0), Bar("short", 40, 0)))
+    root = ElementTree.fromstring(svg_chart(chart))
+    title, *lines = [
+        e for e in root.iter("text") if e.get("text-anchor") == "end" or e.get("class")
+    ]
+    assert title.text == "T"
+    written = [line.find("title").tail for line in lines]
+    assert written == ["k = 200, T = 0.07,", "supervised_vitti16_", "imagenette", "short"]
+    assert all(len(line) < 28 for line in written)
+    heights = [float(line.get("y")) for line in lines]
+    assert heights == sorted(set(heights))
+    first, second = (float(e.get("y")) for e in root.iter("rect"))
+    assert first + 24 < second
+    assert wrap_label("b" * 100, 30) == ["b" * 30, "b" * 30, "b" * 29 + "…"]
+    assert wrap_label("", 30) == [""]
+
+
+def test_many_figures_of_ours_leave_room_for_published_ones():
+    def corloc(count: int) -> Bars:
+        rows = [
+            {"network": f"weights {n}", "method": "lost", "mass": None, "corloc": n / 100}
+            for n in range(count)
+        ]
+        (section,) = build_sections([masks_report(rows=rows)])
+        return next(chart for chart in section.groups[0].charts if "CorLoc" in chart.title)
+
+    few, many = corloc(3), corloc(20)
+    assert [bar.colour for bar in few.bars] == [0] * 3 + [1] * 6
+    assert few.title == "CorLoc, %, published ones on other data"
+    assert [bar.colour for bar in many.bars] == [0] * 10 + [1] * 6
+    assert many.title == "CorLoc, %, the first 10 of our 20, published ones on other data"
+
+
+def test_measurements_of_the_same_weights_and_data_are_told_apart_by_their_titles():
+    warm = knn_report(settings={"size": 224, "resize": None, "temperature": 0.1})
+    (section,) = build_sections([knn_report(), warm])
+    titles = [measured.title for measured in section.groups[0].measured]
+    assert titles == [
+        f"mine on imagenette/val: temperature {value}, 2026-01-02 03:04" for value in (0.07, 0.1)
+    ]
+    (alone,) = build_sections([warm])
+    assert alone.groups[0].measured[0].title == "mine on imagenette/val"
+
+
+def test_a_count_of_one_is_singular():
+    data = {"path": "a/b/c", "num_images": 1, "num_classes": 1, "num_train": 1}
+    (section,) = build_sections([knn_report(data=data)])
+    assert section.groups[0].data == "b/c: 1 image, 1 class, 1 train"
+    assert [counted(n, "photo") for n in (0, 1, 2, 1200)] == [
+        *("0 photos", "1 photo", "2 photos", "1,200 photos")
+    ]
+    assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
 
 
 def test_lines_with_one_point_or_one_height_are_drawn():

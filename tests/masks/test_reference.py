@@ -11,6 +11,7 @@ from PIL import Image
 
 from dino.errors import ImageError, UserError
 from dino.masks.reference import read_reference, score_heads
+from dino.media.label_maps import read_brightest, read_label_map
 from dino.media.preprocessing import preprocess
 from dino.media.regions import jaccard
 
@@ -43,6 +44,22 @@ def files() -> dict[str, bytes]:
         "bmp": saved(Image.fromarray(full), "BMP"),
         "tiff": saved(Image.fromarray(full), "TIFF"),
     }
+
+
+def test_masks_of_a_folder_and_masks_uploaded_are_read_alike(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned a quarter clockwise
+    stored = np.rot90(OBJECT.astype(np.uint8) * 255)
+    data = saved(Image.fromarray(np.ascontiguousarray(stored)), exif=turned)
+    path = tmp_path / "mask.png"
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_label_map(path) > 0, OBJECT)
+    np.testing.assert_array_equal(read_brightest(path) > 0, OBJECT)
+    np.testing.assert_array_equal(read_reference(data, shape=OBJECT.shape).pixels, OBJECT)
+    path.write_bytes(files()["opaque RGBA"])
+    np.testing.assert_array_equal(read_brightest(path) > 0, OBJECT)
+    path.write_bytes(saved(Image.fromarray(np.dstack([OBJECT * np.uint8(9)] * 4), "CMYK"), "TIFF"))
+    np.testing.assert_array_equal(read_brightest(path) == 9, OBJECT)
 
 
 @pytest.mark.parametrize("kind", list(files()))

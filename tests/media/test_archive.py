@@ -160,7 +160,7 @@ def test_damaged_encrypted_and_foreign_files_are_refused(tmp_path):
 
 
 def test_an_archive_without_photos_is_refused(tmp_path):
-    refused(packed(("notes.txt", b"x")), tmp_path, "holds no photos among 1 files")
+    refused(packed(("notes.txt", b"x")), tmp_path, "holds no photos among 1 file;")
     refused(packed(), tmp_path, "holds no photos")
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from dino.attention.figures import norm_lines
-from dino.media.draw import ABOVE, BELOW, diverging_heat
+from dino.media.draw import diverging_heat
 from dino.media.geometry import Geometry
+from dino.media.palettes import ABOVE, BELOW
 
 GEOMETRY = Geometry(original=(4, 6), resized=(4, 6), crop=(0, 0, 4, 6), patch_size=2)
 

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from dino.errors import UserError
-from dino.media.draw import OBJECT_COLORS
 from dino.media.label_maps import (
     indexed_png,
     label_overlay,
@@ -15,6 +14,7 @@ from dino.media.label_maps import (
     read_label_map,
     resized_labels,
 )
+from dino.media.palettes import OBJECT_COLORS
 
 
 def test_the_palette_is_voc_s_and_davis_s():

@@ -112,7 +112,7 @@ def test_chunked_bfloat16_attention_equals_plain_attention():
         (torch.zeros(3, 32, 32), (-1,), ("cls",), "expected [B, 3, H, W]"),
         (torch.zeros(1, 3, 30, 32), (-1,), ("cls",), "multiples of the patch, 8 px"),
         (torch.zeros(1, 3, 32, 32), (2,), ("cls",), "has 2 blocks, 0 to 1"),
-        (torch.zeros(1, 3, 32, 32), (-1,), ("register:0",), "0 registers"),
+        (torch.zeros(1, 3, 32, 32), (-1,), ("register:0",), "small has 'cls', 'mean'"),
         (torch.zeros(1, 3, 32, 32), (-1,), ((4, 0),), "outside the grid of 4×4"),
         (torch.zeros(1, 3, 32, 32), (), ("cls",), "at least one layer"),
     ],
@@ -199,12 +199,8 @@ def test_positions_of_registers_are_interpolated_with_anti_aliasing():
     torch.testing.assert_close(x, expected, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["deit_tiny_distilled_patch16_224", "swin_tiny_patch4_window7_224"],
-)
-def test_networks_that_only_look_like_a_vit_are_not_read_as_one(name):
-    backbone = wrapped(timm.create_model(name, num_classes=0))
+def test_a_network_that_is_no_vit_is_not_read_as_one():
+    backbone = wrapped(timm.create_model("swin_tiny_patch4_window7_224", num_classes=0))
     assert not backbone.has_attention
     images = torch.randn(1, 3, 224, 224)
     tokens = backbone.tokens(images)
@@ -214,11 +210,10 @@ def test_networks_that_only_look_like_a_vit_are_not_read_as_one(name):
         backbone.attention(images)
 
 
-@pytest.mark.parametrize(("name", "side"), [("mixer_s32_224", 256), ("vit_tiny_r_s16_p8_224", 224)])
-def test_what_cannot_be_read_rightly_is_refused(name, side):
-    backbone = wrapped(timm.create_model(name, num_classes=0))
-    with pytest.raises(UserError, match=r"one input size only|not supported"):
-        backbone.tokens(torch.zeros(1, 3, side, side))
+def test_another_size_than_the_only_one_is_refused():
+    backbone = wrapped(timm.create_model("mixer_s32_224", num_classes=0))
+    with pytest.raises(UserError, match="one input size only"):
+        backbone.tokens(torch.zeros(1, 3, 256, 256))
 
 
 def test_the_fingerprint_changes_with_whatever_changes_a_result():

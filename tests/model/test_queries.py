@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dino.errors import UserError
-from dino.model.queries import parse_query, prefix_queries, query_name, token_position
+from dino.model.queries import parse_query, query_name, token_position
 
-KNOWN = {"num_class": 1, "num_registers": 4, "network": "small"}
+REGISTERS = tuple(f"register:{number}" for number in range(4))
+KNOWN = {"prefix": ("cls", *REGISTERS), "network": "small"}
 
 
 @given(st.integers(0, 999), st.integers(0, 999))
@@ -15,7 +16,7 @@ def test_a_patch_is_read_as_it_is_written(row, column):
     assert parse_query(query_name((row, column))) == (row, column)
 
 
-@pytest.mark.parametrize("text", ["cls", "register:3", " CLS ", "12:7"])
+@pytest.mark.parametrize("text", ["cls", "mean", "dist", "register:3", " CLS ", "12:7"])
 def test_what_is_read_is_written_the_same(text):
     assert query_name(parse_query(text)) == text.strip().lower()
 
@@ -24,7 +25,7 @@ def test_what_is_read_is_written_the_same(text):
     "text", ["", "12", "12:", ":7", "-1:2", "register:", "register:x", "²:1", "1:2:3"]
 )
 def test_anything_else_is_one_sentence(text):
-    with pytest.raises(UserError, match="expected cls, register:N, or row:column"):
+    with pytest.raises(UserError, match="expected cls, mean, register:N, or row:column"):
         parse_query(text)
 
 
@@ -34,9 +35,20 @@ def test_positions_count_cls_then_registers_then_rows():
     assert token_position("register:3", grid, **KNOWN) == 4
     assert token_position((0, 0), grid, **KNOWN) == 5
     assert token_position((2, 4), grid, **KNOWN) == 5 + 14
-    assert token_position((1, 2), grid, num_class=0, num_registers=0, network="") == 7
+    assert token_position((1, 2), grid, prefix=(), network="") == 7
 
 
-def test_the_queries_that_are_no_patches():
-    assert prefix_queries(num_class=1, num_registers=2) == ["cls", "register:0", "register:1"]
-    assert prefix_queries(num_class=0, num_registers=0) == []
+def test_a_distillation_token_stands_between_cls_and_the_patches():
+    prefix = ("cls", "dist")
+    assert token_position("dist", (3, 5), prefix=prefix, network="") == 1
+    assert token_position((0, 0), (3, 5), prefix=prefix, network="") == 2
+
+
+def test_cls_of_a_network_without_one_names_the_mean_as_the_remedy():
+    with pytest.raises(UserError, match=r"siglip has no CLS token; ask for 'mean'"):
+        token_position("cls", (3, 5), prefix=(), network="siglip")
+
+
+def test_a_token_that_is_not_there_is_answered_with_those_that_are():
+    with pytest.raises(UserError, match=r"small has 'cls', 'register:0', .* 'mean', and patches"):
+        token_position("register:4", (3, 5), **KNOWN)

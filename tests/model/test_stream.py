@@ -12,6 +12,7 @@ from helpers.backbone_cases import wrapped
 
 from dino.errors import UserError
 from dino.model import forward
+from dino.model.families import family_of
 from dino.model.stream import (
     queries_keys_values,
     stream_attention,
@@ -85,7 +86,8 @@ def test_slices_of_rows_are_the_rows(monkeypatch, images):
     model = small_vit()
     x = plain_states(model, images)[1]
     with torch.no_grad():
-        slices = list(forward.attention_slices(model, 1, x, range(1, 19)))
+        places = family_of(model).places(model, (4, 4))
+        slices = list(forward.attention_slices(model, 1, x, range(1, 19), places))
     assert [len(chunk) for chunk, _ in slices] == [4, 4, 4, 4, 2]
     rows = torch.cat([rows for _, rows in slices], dim=1)
     expected = plain_logits(model, 1, x).softmax(-1)[:, :, 1:].transpose(1, 2)
@@ -135,7 +137,7 @@ def test_rows_from_a_bfloat16_stream_are_those_of_a_forward(images):
     ("layers", "queries", "words"),
     [
         ((3,), ("cls",), "has 3 blocks"),
-        ((0,), ("register:2",), "2 registers"),
+        ((0,), ("register:2",), "'register:0', 'register:1', 'mean'"),
         ((0,), ((4, 0),), "outside the grid of 4×4"),
         ((), ("cls",), "at least one layer"),
         ((0,), (), "at least one layer and one query"),

@@ -198,6 +198,9 @@ def test_two_variants_on_the_command_line(cli, photos, tmp_path):
     assert found["settings"]["variants"] == ["full", "sinkhorn"]
     assert found["settings"]["max_steps"] == 3
     assert [line.split()[0] for line in out.splitlines()[:3]] == ["variant", "full", "sinkhorn"]
+    # Shown in bits; files hold nats.
+    assert "entropy, bits" in out
+    assert f" {ends[0]['kl'] / math.log(2):.3f}" in out.splitlines()[1]
     svg = ElementTree.parse(tmp_path / "results" / "ablation.svg").getroot()
     assert "sinkhorn" in svg.get("aria-label")
     html = (tmp_path / "results" / "ablation.html").read_text()
@@ -217,7 +220,7 @@ def test_two_variants_on_the_command_line(cli, photos, tmp_path):
         (("--steps", 3, "--epochs", 1), "--steps and --epochs"),
         (("--set", "colour=red"), "--set colour=red"),
         (("--preset", "supervised", "--epochs", 1), "needs 'dino'"),
-        (("--set", "batch_size=64"), "10 photos do not fill one batch of 64"),
+        (("--set", "batch_size=64"), "10 photos cannot fill one batch of 64"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_code_2(cli, photos, words, said):

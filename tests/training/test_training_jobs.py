@@ -345,6 +345,6 @@ def test_check_reads_what_a_dry_run_prints(tmp_path, photos, monkeypatch):
     script.write_text('print("photos   6\\nsteps    30")\nprint("{\\n \\"seed\\": 0\\n}")')
     monkeypatch.setattr("dino.system.jobs.COMMAND", (sys.executable, str(script)))
     assert jobs.check(CONFIG, photos, place=tmp_path) == ["photos   6", "steps    30"]
-    script.write_text('import sys; sys.exit("error: 6 photos do not fill one batch of 64")')
-    with pytest.raises(UserError, match=r"^6 photos do not fill one batch of 64$"):
+    script.write_text('import sys; sys.exit("error: 6 photos cannot fill one batch of 64")')
+    with pytest.raises(UserError, match=r"^6 photos cannot fill one batch of 64$"):
         jobs.check(CONFIG, photos, place=tmp_path)

@@ -26,6 +26,7 @@ from dino.training.metrics import collapse
 from dino.training.runs import checkpoint
 from dino.training.runs.exports import export_weights
 from dino.training.runs.folder import METRICS, Lines, read_lines, read_run
+from dino.training.runs.reporter import progress_line
 from dino.weights import info
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,7 +152,7 @@ def test_a_run_is_never_overwritten_and_nothing_is_resumed_from_nothing(photos, 
         fit(SMALL, photos, tmp_path / "nowhere", resume=True, workers=0)
     with pytest.raises(UserError, match="cannot be made"):
         fit(SMALL, photos, tmp_path / "run" / "config.json" / "x", workers=0)
-    with pytest.raises(UserError, match="do not fill one batch"):
+    with pytest.raises(UserError, match="cannot fill one batch"):
         fit(replace(SMALL, batch_size=64), photos, tmp_path / "other", workers=0)
 
 
@@ -174,6 +175,18 @@ def test_both_collapses_are_named():
     # Not sharp, and yet the same for all: the mean of equal outputs is as sharp as each.
     assert "one-dimensional" in (collapse({**healthy, "batch_mean_entropy": 1.0001}, 64) or "")
     assert collapse({**healthy, "batch_mean_entropy": 1.01}, 64) is None
+
+
+def test_people_read_entropies_in_bits():
+    flat = {"teacher_entropy": np.log(64), "batch_mean_entropy": np.log(64)}
+    assert "(entropy 6.00 of log₂ K = 6.00 bits)" in (collapse(flat, 64) or "")
+    alike = {"teacher_entropy": np.log(2), "batch_mean_entropy": np.log(2)}
+    assert "mean 1.000 bits, of single outputs 1.000)" in (collapse(alike, 64) or "")
+    step = {"step": 5, "loss": 2.5, "batch_size": 4, "images_per_s": 2.0, "kl": np.log(2)}
+    assert progress_line({**step, **flat}, 65) == (
+        "step 5/65  loss 2.500  entropy 6.00 bits (batch mean 6.00)  kl 1.000 bits  2.0 images/s  "
+        "2 min left"
+    )
 
 
 @pytest.mark.parametrize(

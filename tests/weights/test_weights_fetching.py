@@ -135,11 +135,37 @@ def test_the_zoo_has_the_published_addresses() -> None:
         expected[f"dinov2_vit{size}14"] = f"{base}_pretrain.pth"
         expected[f"dinov2_vit{size}14_reg"] = f"{base}_reg4_pretrain.pth"
     assert {name: ZOO[name].url for name in expected} == expected
-    others = ZOO.keys() - expected.keys()
+    others = {name for name, entry in ZOO.items() if entry.origin != "hub"} - expected.keys()
     assert others == {
         *("deit_small", "vits14_saliency"),
         *("random_vits16", "random_vits8", "random_vits14", "random_vitt16"),
     }
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.origin == "hub"])
+def test_an_entry_of_the_hub_is_as_timm_s_table_has_it(name: str) -> None:
+    import timm
+
+    entry = ZOO[name]
+    tag = str(entry.repository).removeprefix("timm/")
+    cfg = timm.get_pretrained_cfg(tag)
+    assert cfg.hf_hub_id == entry.repository
+    assert (cfg.mean, cfg.std) == (entry.mean, entry.std)
+    assert cfg.license == entry.license.lower().replace(" ", "-")
+    assert entry.arch == tag.partition(".")[0]
+    with torch.device("meta"):
+        model = timm.create_model(entry.arch, num_classes=cfg.num_classes)
+    num_bytes = 4 * sum(tensor.numel() for tensor in model.state_dict().values())
+    assert entry.size_bytes == pytest.approx(num_bytes, rel=0.001)
+
+
+@pytest.mark.parametrize("size", ["s16", "s16plus", "b16", "l16", "h16plus", "l16_sat"])
+def test_dinov3_says_its_licence_and_its_gate(size: str) -> None:
+    entry = ZOO[f"dinov3_vit{size}"]
+    assert entry.license == "DINOv3 License"
+    assert "without labels" in entry.description
+    for words in ("dinov3-license", "huggingface.co/facebook", "accepted"):
+        assert words in entry.terms
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -281,7 +281,7 @@ def zipped(name: str) -> bytes:
         (b"hello, I am a text file", "not a kind of weights known here"),
         (zipped("readme.txt"), "a zip archive, but not a torch file"),
         (b"PK\x03\x04 and then nothing", "cut short"),
-        (b"\x80\x02}q\x00.", "damaged or cut short|refused"),
+        (b"\x80\x02}q\x00.", "holds no tensors"),
         (b"\x08\x07" + b"\x00" * 40, "not ONNX, or cut short|without weights"),
         (b"\xff\xff\xff\xff\xff\xff\xff\x7f{", "header is cut short"),
         ((9).to_bytes(8, "little") + b"{nonsense", "header is cut short"),

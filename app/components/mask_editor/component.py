@@ -17,7 +17,7 @@ from dino.annotation.editing import Painted
 from dino.annotation.session import MAX_OBJECTS
 from dino.canvas import scripts
 from dino.errors import UserError
-from dino.media.draw import OBJECT_COLORS, hex_color
+from dino.media.palettes import OBJECT_COLORS, hex_color
 from dino.media.regions import from_row_runs
 
 ACTIONS = ("save", "accept", "reject", "next", "previous")

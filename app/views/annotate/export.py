@@ -9,6 +9,7 @@ from app.ui import command, layout
 from dino.annotation.exports import FORMATS, export_files
 from dino.annotation.session import ACCEPTED, Session
 from dino.system.files import zip_files
+from dino.system.words import counted
 
 # Cut-outs have the photo's size; a ZIP of more is not built in the server's memory.
 MAX_CUTOUT_PHOTOS = 200
@@ -40,7 +41,7 @@ def show(opened: Opened) -> None:
         if accepted > MAX_CUTOUT_PHOTOS:
             st.caption(f"Cut-outs of more than {MAX_CUTOUT_PHOTOS} photos: by the command below.")
         st.caption(
-            f"{accepted:,} accepted photos. Holes are kept as run lengths in COCO, in label PNGs and "
+            f"{counted(accepted, 'accepted photo')}. Holes are kept as run lengths in COCO, in label PNGs and "
             "cut-outs, and lost in YOLO."
         )
     _command(session, tolerance)

@@ -20,6 +20,7 @@ from dino.errors import UserError
 from dino.masks.settings import MaskSettings
 from dino.media import regions
 from dino.model.backbone import Backbone
+from dino.system.words import counted
 
 EDITOR, NUMBER = "annotate_editor", "annotate_number"
 _AT, _PROBLEM, _VERSION = "annotate_at", "annotate_problem", "annotate_version"
@@ -134,7 +135,9 @@ def _problems(opened: Opened) -> None:
     known.update(opened.overview.problems)
     lines = [*known.values(), *opened.missing.values()]
     if lines:
-        with st.expander(f"{len(lines)} photos with a problem", icon=":material/warning:"):
+        with st.expander(
+            f"{counted(len(lines), 'photo')} with a problem", icon=":material/warning:"
+        ):
             for line in lines[:50]:
                 st.markdown(f"- {plain_text(line)}")
 

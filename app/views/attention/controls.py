@@ -19,7 +19,7 @@ from dino.attention import files
 from dino.attention.photo import PROBABILITIES, ROLLOUT, VALUES
 from dino.media import draw
 from dino.model.backbone import Backbone
-from dino.model.queries import prefix_queries, query_name
+from dino.model.queries import MEAN, query_name
 
 TEACHER, STUDENT = "teacher", "student"
 
@@ -126,6 +126,4 @@ def style() -> tuple[files.Style, str]:
 
 def _named(backbone: Backbone) -> str:
     """Name the queries that are no patches."""
-    num_class = backbone.num_prefix - backbone.num_registers
-    names = prefix_queries(num_class=num_class, num_registers=backbone.num_registers)
-    return "".join(f"{plain_text(name)}, " for name in names)
+    return "".join(f"{plain_text(name)}, " for name in (*backbone.prefix_names, MEAN))

@@ -6,13 +6,13 @@ import plotly.graph_objects as go
 
 from app.ui.charts import TitledChart, empty_figure, show_in_pairs
 from dino.evaluation.summary.contents import Bars, Chart, Lines
-from dino.media.draw import CHART_COLORS
+from dino.evaluation.summary.svg import wrap_label
+from dino.media.palettes import CHART_COLORS, OURS, PUBLISHED
 
-_OURS, _PUBLISHED = "#14938a", "#8a9699"
 _LINES_PX, _BAR_PX, _AROUND_PX = 300, 26, 70
 _LEVEL = {"color": "rgba(128,128,128,0.9)", "width": 1, "dash": "dot"}
-# Longer names are cut on the axis and whole on hover.
-_MAX_LABEL = 34
+# Longer names take several lines.
+_MAX_LABEL, _LINE_PX = 34, 14
 
 
 def show(charts: Sequence[Chart], *, key: str) -> None:
@@ -59,13 +59,15 @@ def lines(chart: Lines) -> go.Figure:
 
 def bars(chart: Bars) -> go.Figure:
     """Draw bars from the top in their order, ours in a colour of their own."""
+    labels = [wrap_label(bar.label, _MAX_LABEL) for bar in chart.bars]
+    bar_px = _BAR_PX + _LINE_PX * (max(map(len, labels), default=1) - 1)
     most = max((bar.value for bar in chart.bars if bar.value > 0), default=1.0)
     figure = empty_figure(
-        _BAR_PX * len(chart.bars) + _AROUND_PX,
+        bar_px * len(chart.bars) + _AROUND_PX,
         xaxis={"title": chart.unit, "range": [0, 1.18 * most]},  # room for the last number
         yaxis={
             "tickvals": list(range(len(chart.bars))),
-            "ticktext": [_literal(_cut(bar.label)) for bar in chart.bars],
+            "ticktext": ["<br>".join(map(_literal, lines)) for lines in labels],
             "autorange": "reversed",
             "automargin": True,
         },
@@ -74,7 +76,7 @@ def bars(chart: Bars) -> go.Figure:
         bargap=0.25,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
     )
-    for number, name, colour in ((0, "ours", _OURS), (1, "published", _PUBLISHED)):
+    for number, name, colour in ((0, "ours", OURS), (1, "published", PUBLISHED)):
         rows = [row for row, bar in enumerate(chart.bars) if bar.colour == number]
         shown = [chart.bars[row] for row in rows]
         figure.add_bar(
@@ -84,17 +86,13 @@ def bars(chart: Bars) -> go.Figure:
             customdata=[_literal(bar.label) for bar in shown],
             name=name,
             orientation="h",
-            marker={"color": colour},
+            marker={"color": CHART_COLORS[colour]},
             textposition="outside",
             textfont={"size": 12},
             cliponaxis=False,
             hovertemplate="%{customdata}<br>%{text}<extra></extra>",
         )
     return figure
-
-
-def _cut(label: str) -> str:
-    return label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 1]}…"
 
 
 def _literal(text: str) -> str:

@@ -13,9 +13,9 @@ from app.components.canvas.component import Brush, Picked, Prompts, canvas
 from app.state.problems import show_error
 from app.state.selection import Choice
 from app.ui import layout
-from dino.attention.figures import LIT_COLOUR
 from dino.attention.photo import PatchFeatures
 from dino.features.files import pca_picture
+from dino.media.palettes import CHOSEN_COLOR
 from dino.media.regions import from_label_runs, label_runs
 from dino.model.backbone import Backbone
 
@@ -70,7 +70,7 @@ def photo(scene: Linked) -> None:
         help_text=_HELP,
         wipe=True,
         tools=("pick", "fill"),
-        brushes=(Brush("Brush", LIT_COLOUR, "Paint over patches to choose them (B)"),),
+        brushes=(Brush("Brush", CHOSEN_COLOR, "Paint over patches to choose them (B)"),),
         prompts=Prompts(painted=label_runs(lit)),
         follow_picks=False,
         on_pick=lambda picked: _take_patch(scene, picked),

@@ -11,6 +11,7 @@ from app.ui import layout
 from app.views.gallery import pictures
 from dino.features.neighbours import DuplicateGroup, nearest
 from dino.model.backbone import Backbone
+from dino.system.words import counted
 
 LIKE, COUNT, ALIKE = "like", "count", "alike"
 BESIDE, GROUP = "gallery_beside", "gallery_opened_group"
@@ -66,8 +67,7 @@ def show_near_duplicates(gallery: Gallery, choice: Choice, backbone: Backbone) -
         st.info("No two photos are as alike as that.", icon=":material/check:")
         return
     num_photos = sum(len(group.rows) for group in groups)
-    noun = "group" if len(groups) == 1 else "groups"
-    st.markdown(f"**{len(groups):,} {noun}, {num_photos:,} photos**")
+    st.markdown(f"**{counted(len(groups), 'group')}, {num_photos:,} photos**")
     layout.downloads(
         ("Groups (CSV)", "near-duplicates.csv", "table", partial(_csv, gallery, groups))
     )

@@ -10,7 +10,7 @@ from app.ui.jobs import default_threads, progress_bar, watch
 from dino.features.folder import jobs
 from dino.features.folder.jobs import EmbeddingProgress
 from dino.system.jobs import Job
-from dino.system.words import duration
+from dino.system.words import counted, duration
 
 _PROBLEM = "gallery_problem"
 # What a forward of a batch of photos may hold at once, in photos at 224 px.
@@ -44,15 +44,15 @@ def _state(job: Job[EmbeddingProgress], gallery: Gallery, num_photos: int) -> No
         )
     elif not gallery.stamp:
         st.info(
-            f"The features of these {num_photos:,} photos are not there yet for {plain_text(gallery.weights)} "
+            f"The features of {counted(num_photos, 'photo')} are not there yet for {plain_text(gallery.weights)} "
             f"at {gallery.size} px.",
             icon=":material/database_off:",
         )
     else:
         unreadable = progress.unreadable if progress else 0
-        left_out = f", {unreadable:,} could not be read and are left out" if unreadable else ""
+        left_out = f", {unreadable:,} left out that could not be read" if unreadable else ""
         st.caption(
-            f"{len(gallery.photos):,} photos as {plain_text(gallery.weights)} sees them{left_out}."
+            f"{counted(len(gallery.photos), 'photo')} as seen by {plain_text(gallery.weights)}{left_out}."
         )
 
 

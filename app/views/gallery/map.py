@@ -20,6 +20,7 @@ from dino.features.folder.files import FEATURES
 from dino.features.projections import Projection, has_umap
 from dino.media import draw
 from dino.model.backbone import Backbone
+from dino.system.words import counted
 
 METHODS = {"PCA": "pca", "t-SNE": "tsne", "UMAP": "umap"}
 TINTS = ("sub-folder", "cluster", "date")
@@ -158,7 +159,7 @@ def _chart(drawn: Map) -> None:
 
 def _chosen(drawn: Map, rows: list[int]) -> None:
     """Show one of the chosen photos large, beside all of them."""
-    st.markdown(f"**{len(rows):,} photos chosen**")
+    st.markdown(f"**{counted(len(rows), 'photo')} chosen**")
     large, small = st.columns([3, 2], gap="medium")
     with large:
         paths = drawn.gallery.photos.paths

@@ -24,7 +24,6 @@ _CSS = """<style>
 .dx-thumbs figure { margin: 0; min-width: 0; }
 .dx-thumbs img { width: 100%; max-width: 128px; aspect-ratio: 1; display: block; border-radius: 0.35rem; }
 .dx-thumbs figcaption { font-size: 0.78rem; line-height: 1.25; padding-top: 0.2rem; overflow-wrap: anywhere; }
-.dx-thumbs figure.chosen img { outline: 3px solid #ff8c00; outline-offset: 1px; }
 </style>"""
 
 

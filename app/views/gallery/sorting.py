@@ -12,6 +12,7 @@ from app.text import plain_text, sentence
 from app.ui import layout
 from dino.errors import UserError
 from dino.features.folder.sorting import MAX_ZIP_BYTES, choose_places, copy_sorted, zip_sorted
+from dino.system.words import counted
 
 _TARGET, _OUTCOME = "gallery_target", "gallery_sorted"
 
@@ -22,7 +23,7 @@ def show(gallery: Gallery, rows: Sequence[int], groups: Sequence[str]) -> None:
         wanted = choose_places([gallery.photos.paths[r] for r in rows], [groups[r] for r in rows])
         num_groups = len({groups[row] for row in rows})
         st.caption(
-            f"{len(wanted):,} photos into {num_groups:,} folders; the originals stay as they are."
+            f"{counted(len(wanted), 'photo')} into {counted(num_groups, 'folder')}; the originals stay as they are."
         )
         num_bytes = sum(_size(gallery.folder / path) for path in wanted)
         if num_bytes <= MAX_ZIP_BYTES:
@@ -52,7 +53,7 @@ def _copy(folder: Path, wanted: Mapping[str, str]) -> None:
     except UserError as error:
         st.session_state[_OUTCOME] = ("error", str(error))
         return
-    st.session_state[_OUTCOME] = ("success", f"{copied:,} photos copied to {target}")
+    st.session_state[_OUTCOME] = ("success", f"{counted(copied, 'photo')} copied to {target}")
 
 
 def target_below(root: Path, text: str) -> Path:

@@ -1,14 +1,15 @@
 """Charts of runs over each other: the numbers a run writes down, by step or epoch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
 from app.ui.charts import TitledChart, empty_figure, show_in_pairs
-from dino.media.draw import CHART_COLORS
+from dino.media.palettes import CHART_COLORS
+from dino.system.words import bits
 
 COLOURS = CHART_COLORS[:6]
 MAX_RUNS = len(COLOURS)
@@ -19,8 +20,6 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 # More points than a chart is wide only cost time.
 _MAX_POINTS = 600
 _HEIGHT_PX = 250
-# Runs write entropies in nats.
-_NATS_A_BIT = math.log(2)
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,17 @@ _SPEED_HELP = "How many photos are learned from in a second, all their crops inc
 
 
 def _lines(
-    curves: Sequence[Curve], columns: Mapping[str, str], *, x: str = "step", unit: float = 1.0
+    curves: Sequence[Curve],
+    columns: Mapping[str, str],
+    *,
+    x: str = "step",
+    value: Callable[[float], float] = float,
 ) -> go.Figure:
-    """Draw a line for each run and column that has values, in multiples of a unit.
+    """Draw a line for each run and column that has values.
 
     Args:
         columns: of metrics by step, or of probes by epoch, with the names they have on hover.
+        value: turns what a run wrote into what is drawn.
     """
     figure = empty_figure(
         _HEIGHT_PX,
@@ -105,7 +109,7 @@ def _lines(
     for curve in curves:
         rows = curve.metrics if x == "step" else curve.probes
         for (column, label), dash in zip(columns.items(), _DASHES, strict=False):
-            points = [(row[x], row[column] / unit) for row in rows if row.get(column) is not None]
+            points = [(row[x], value(row[column])) for row in rows if row.get(column) is not None]
             if not points:
                 continue
             xs, ys = zip(*_thinned(points), strict=True)
@@ -139,7 +143,7 @@ def _entropy(curves: Sequence[Curve]) -> go.Figure:
     figure = _lines(
         curves,
         {"teacher_entropy": "entropy", "batch_mean_entropy": "batch mean", "kl": "KL"},
-        unit=_NATS_A_BIT,
+        value=bits,
     )
     if figure.data:
         for count in sorted({curve.out_dim for curve in curves}):

@@ -17,6 +17,7 @@ from app.views.training import settings
 from dino.errors import UserError
 from dino.system.files import read_json
 from dino.system.jobs import MAX_NAME, check_name
+from dino.system.words import counted
 from dino.training.config import TrainConfig
 from dino.training.presets import PRESETS
 from dino.training.runs import jobs
@@ -182,7 +183,7 @@ def _make_config(preset: str, weights: str | None, data: ChosenFolder) -> TrainC
     )
     if facts and config.method == "supervised" and facts.num_classes < 2:
         raise UserError(
-            f"these photos have {facts.num_classes} classes; to learn with labels, put the photos of "
+            f"these photos have {counted(facts.num_classes, 'class', 'classes')}; to learn with labels, put the photos of "
             "each class in a sub-folder of its own"
         )
     return config
@@ -203,7 +204,7 @@ def _actions(
     """Offer Check and Start, and show what came of them."""
     steps = num_photos // request.config.batch_size
     total = min(steps * request.config.epochs, request.config.max_steps or sys.maxsize)
-    st.caption(f"{steps:,} steps an epoch, {total:,} in all.")
+    st.caption(f"{counted(steps, 'step')} an epoch, {total:,} in all.")
     with st.container(horizontal=True):
         check = st.button(
             "Check",

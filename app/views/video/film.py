@@ -13,7 +13,7 @@ from app.ui import layout
 from app.ui.jobs import default_threads, progress_bar, watch
 from dino.model.backbone import Backbone
 from dino.system.jobs import Job
-from dino.system.words import duration
+from dino.system.words import counted, duration
 from dino.video.film import AttentionStyle, jobs, making
 from dino.video.film.jobs import PREVIEW, FilmProgress
 from dino.video.film.making import FILM, MASKS, read_result
@@ -73,7 +73,7 @@ def show_facts(order: Order, backbone: Backbone) -> None:
             f"film, up to the value that 0.5 % of all patches exceed{own_scales}."
         )
     st.caption(
-        f"{result.num_frames} frames, made in {duration(result.seconds)} on {backbone.device}."
+        f"{counted(result.num_frames, 'frame')}, made in {duration(result.seconds)} on {backbone.device}."
     )
     stem = f"{Path(order.clip.name.replace(' ', '-')).stem}-{order.out.name[:8]}"
     files = [

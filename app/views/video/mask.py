@@ -10,10 +10,11 @@ from app.components.canvas.component import Brush, Prompts, canvas
 from app.state.selection import MAX_PHOTO_BYTES, Choice
 from app.ui import layout, pointing
 from dino.attention.mass import DEFAULT_MASS
-from dino.media.draw import OBJECT_COLORS, hex_color
 from dino.media.label_maps import label_overlay, resized_labels
+from dino.media.palettes import OBJECT_COLORS, hex_color
 from dino.media.regions import from_label_runs
 from dino.model.backbone import Backbone
+from dino.system.words import counted
 
 WAYS = ("by pointing", "by drawing", "from attention", "a picture of the mask")
 POINTING, DRAWING, ATTENTION, _ = WAYS
@@ -79,7 +80,7 @@ def _uploaded(frame: Choice) -> np.ndarray | None:
 
 def _show(frame: Choice, labels: np.ndarray) -> None:
     share, count = (labels > 0).mean(), len(np.unique(labels[labels > 0]))
-    objects = "1 object" if count == 1 else f"{count} objects"
+    objects = counted(count, "object")
     layout.picture(
         label_overlay(photos.pixels(frame.photo), labels),
         alt=f"The first frame with its mask, {share:.0%} of the picture",

@@ -10,6 +10,7 @@ import typer
 from dino.cli import run
 from dino.cli.evaluate import shared
 from dino.cli.train import Preset, parse_settings
+from dino.system.words import NATS, bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,16 +25,16 @@ _COLUMNS = {
     "variant": ("variant", ""),
     "k-NN %": ("knn", ".1f"),
     "at the start": ("knn_start", ".1f"),
-    "entropy": ("teacher_entropy", ".2f"),
+    "entropy, bits": ("teacher_entropy", ".2f"),
     "of the batch mean": ("batch_mean_entropy", ".2f"),
-    "ln K": ("max_entropy", ".2f"),
-    "KL": ("kl", ".3f"),
+    "log₂ K": ("max_entropy", ".2f"),
+    "KL, bits": ("kl", ".3f"),
     "steps": ("steps", ""),
 }
 _NOTE = (
     "k-NN: k = 20 at the end, by the run's own probe (4,000 photos to compare with, 1,000 to tell, at "
-    "most); entropies and KL in nats, means over the last tenth of the run; ln K is the most an entropy "
-    "can be. Short runs on few photos: an idea of the paper's Table 7, no repetition of it."
+    "most); entropies and KL in bits, means over the last tenth of the run; log₂ K is the most an "
+    "entropy can be. Short runs on few photos: an idea of the paper's Table 7, no repetition of it."
 )
 
 
@@ -224,7 +225,8 @@ def _finish(
 
 
 def _line(row: run.Row) -> dict[str, str]:
-    (line,) = shared.as_text([row], _COLUMNS)
+    in_bits = {key: bits(row[key]) for key in NATS if row[key] is not None}
+    (line,) = shared.as_text([{**row, **in_bits}], _COLUMNS)
     since = f" from step {row['collapse_step']}" if row["collapse"] else ""
     state = f"{row['collapse'] or ''}{since}" if row["state"] == "finished" else row["state"]
     return {**line, "": state}

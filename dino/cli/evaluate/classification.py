@@ -15,6 +15,7 @@ import typer
 
 from dino.cli import run
 from dino.cli.evaluate import shared
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from dino.evaluation.linear import LinearResult
@@ -34,10 +35,11 @@ _ACCURACIES = {"val top-1 %": ("top1", ".2f"), "val top-5 %": ("top5", ".2f")}
 _RATE_COLUMNS = {"rate": ("rate", "g"), "held-out top-1 %": ("held_out_top1", ".2f"), **_ACCURACIES}
 
 
+@run.with_options
 def knn(
     train: Train,
     val: Val,
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: Size = 224,
     resize: Resize = None,
     k: Annotated[str, typer.Option(help="Numbers of neighbours.")] = "10,20,100,200",
@@ -49,9 +51,6 @@ def knn(
     no_cache: shared.NoCache = False,
     workers: run.Workers = 2,
     threads: run.Threads = None,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Classify by weighted nearest neighbours of CLS tokens: nothing to train, nothing to tune."""
     from dino.errors import UserError
@@ -64,8 +63,9 @@ def knn(
             f"got --k {k} and --temperature {temperature}; expected 1 or more, and above 0"
         )
     folders = shared.open_two_folders(train, val, "k-NN")
-    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with shared.begin(weights, **loading, out=out, cache=cache, no_cache=no_cache) as evaluation:
+    with shared.begin(
+        loading, threads=threads, out=out, cache=cache, no_cache=no_cache
+    ) as evaluation:
         crop: run.Row = {
             "size": whole_patches(size, evaluation.backbone.patch_size),
             "resize": resize,
@@ -74,6 +74,11 @@ def knn(
             evaluation.cache.cls(evaluation.backbone, folder, **crop, **_reading(folder, workers))
             for folder in folders
         )
+        if too_many := [number for number in neighbours if number > len(a.labels)]:
+            run.print_status(
+                f"--k {','.join(map(str, too_many))} is more than the {counted(len(a.labels), 'photo')} of "
+                f"{train}: all of them vote"
+            )
         rows: list[run.Row] = []
         for number in neighbours:
             found = knn_accuracy(
@@ -90,10 +95,11 @@ def knn(
         )
 
 
+@run.with_options
 def linear(
     train: Train,
     val: Val,
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     frozen_features: Annotated[
         bool,
         typer.Option(
@@ -122,9 +128,6 @@ def linear(
     no_cache: shared.NoCache = False,
     workers: run.Workers = 2,
     threads: run.Threads = None,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Train a linear classifier on frozen features; val has no part in choosing its rate."""
     from dino.errors import UserError
@@ -137,8 +140,9 @@ def linear(
     chosen = tuple(run.distinct_numbers(rates, float, "--rates")) if rates else RATES
     settings = ProbeSettings(chosen, epochs, batch_size, held_out, seed)
     folders = shared.open_two_folders(train, val, "a linear probe")
-    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with shared.begin(weights, **loading, out=out, cache=cache, no_cache=no_cache) as evaluation:
+    with shared.begin(
+        loading, threads=threads, out=out, cache=cache, no_cache=no_cache
+    ) as evaluation:
         crop = CenterCrop(whole_patches(size, evaluation.backbone.patch_size), resize, flip)
         result = _probe(evaluation, folders, crop, settings, workers, frozen=frozen_features)
         rows: list[run.Row] = [

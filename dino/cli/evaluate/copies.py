@@ -7,16 +7,19 @@ import typer
 
 from dino.cli import run
 from dino.cli.evaluate import shared
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dino.evaluation.copies import CopyResult
     from dino.evaluation.copies_data import CopyData
+    from dino.model.backbone import Backbone
 
 _SHEET_COLUMNS = 7
 
 
+@run.with_options
 def copies(
     data: Annotated[
         Path,
@@ -24,7 +27,7 @@ def copies(
             help="INRIA Copydays (original/, strong/, …), or any folder of photos, of which copies are made."
         ),
     ],
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     distractors: Annotated[
         Path | None,
         typer.Option(
@@ -58,9 +61,6 @@ def copies(
     no_cache: shared.NoCache = False,
     workers: run.Workers = 2,
     threads: run.Threads = None,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Measure copy detection by whitened CLS and GeM-pooled patches, as in the paper's Table 4."""
     from dino.evaluation.copies import copy_detection
@@ -69,8 +69,9 @@ def copies(
 
     opened = open_copydays if is_copydays(data) else open_photos
     found = opened(data, distractors=distractors, whitening=whitening, limit=limit)
-    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with shared.begin(weights, **loading, out=out, cache=cache, no_cache=no_cache) as evaluation:
+    with shared.begin(
+        loading, threads=threads, out=out, cache=cache, no_cache=no_cache
+    ) as evaluation:
         if pages and evaluation.world.leads:
             _write_sheet(found, pages, seed, out)
         options: run.Row = {
@@ -109,7 +110,7 @@ def copies(
                 "networks": shared.identities(networks),
             },
             rows=[row for role, result in results.items() for row in _rows(role, result)],
-            table=_table(results),
+            table=_table(results, networks),
             note=_note(found, first),
             unreadable=first.unreadable,
         )
@@ -138,13 +139,21 @@ def _rows(role: str, result: "CopyResult") -> list[run.Row]:
     ]
 
 
-def _table(results: "dict[str, CopyResult]") -> list[dict[str, str]]:
+def _table(
+    results: "dict[str, CopyResult]", networks: "dict[str, Backbone]"
+) -> list[dict[str, str]]:
     """Write a line a distortion, the networks side by side."""
+    from dino.evaluation.report import own_names
+
+    names = own_names({role: network.name for role, network in networks.items()})
     return [
         {
             "distortion": name,
             "queries": str(score.num_queries),
-            **{f"mAP % ({role})": f"{100 * r.scores[name].map:.2f}" for role, r in results.items()},
+            **{
+                f"mAP % ({names[role]})": f"{100 * r.scores[name].map:.2f}"
+                for role, r in results.items()
+            },
             "original first %": f"{100 * score.first:.2f}",
         }
         for name, score in results["weights"].scores.items()
@@ -168,7 +177,7 @@ def _write_sheet(data: "CopyData", num: int, seed: int, out: Path) -> None:
         title = f"originals and their copies: {data.originals.root}"
         picture = picture_sheet(rows, title=title, columns=_SHEET_COLUMNS)
         run.write_files([("copies.png", encode_png(picture))], out)
-        run.print_status(f"{out / 'copies.png'}: copies of {len(rows)} photos")
+        run.print_status(f"{out / 'copies.png'}: copies of {counted(len(rows), 'photo')}")
 
 
 def _pictures(data: "CopyData", row: int, seed: int) -> "list[tuple[str, np.ndarray]]":

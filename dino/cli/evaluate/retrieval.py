@@ -8,6 +8,7 @@ import typer
 
 from dino.cli import run
 from dino.cli.evaluate import shared
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +28,7 @@ _COLUMNS = {
 }
 
 
+@run.with_options
 def retrieval(
     data: Annotated[
         Path | None,
@@ -42,7 +44,7 @@ def retrieval(
         Path | None,
         typer.Option(help="With --database: folder of the photos that ask, of the same classes."),
     ] = None,
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: Annotated[
         int, typer.Option(help="Longer side in px; shorter photos keep theirs.", min=1)
     ] = 224,
@@ -71,17 +73,15 @@ def retrieval(
     no_cache: shared.NoCache = False,
     workers: run.Workers = 2,
     threads: run.Threads = None,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Measure the mean average precision of image retrieval by cosine of CLS tokens, as in the paper's Table 3."""
     from dino.evaluation.scales import SCALES, SINGLE_SCALE
 
     found = _open(data, database, queries, boxes=boxes, limit=limit)
     options: run.Row = {"size": size, "scales": SCALES if multiscale else SINGLE_SCALE}
-    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with shared.begin(weights, **loading, out=out, cache=cache, no_cache=no_cache) as evaluation:
+    with shared.begin(
+        loading, threads=threads, out=out, cache=cache, no_cache=no_cache
+    ) as evaluation:
         networks = evaluation.networks(random=random)
         searches = {
             role: _search(evaluation, network, found, workers=workers, **options)
@@ -91,7 +91,7 @@ def retrieval(
         first = searches["weights"]
         if found.lonely:
             run.print_status(
-                f"{len(found.lonely)} photos have none of their class to find and count nowhere: "
+                f"without another of their class to find, counted nowhere: {counted(len(found.lonely), 'photo')}, "
                 f"{run.list_some(found.lonely)}"
             )
         if pages and evaluation.world.leads:
@@ -113,7 +113,7 @@ def retrieval(
                 "networks": shared.identities(networks),
             },
             rows=rows,
-            table=shared.as_text(rows, _COLUMNS),
+            table=shared.as_text(shared.name_networks(rows, networks), _COLUMNS),
             unreadable=first.unreadable,
         )
         if found.lonely:

@@ -45,11 +45,12 @@ _FOUND_COLUMNS = {
 }
 
 
+@run.with_options
 def segmentation(
     data: Annotated[
         Path, typer.Option(help="Folder with images/ and masks/, a VOC2012 folder, or a COCO JSON.")
     ],
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: shared.SquareSize = 480,
     masses: Annotated[
         str, typer.Option(help="Shares of a head's attention that masks hold.")
@@ -69,9 +70,6 @@ def segmentation(
     resample: Annotated[Resample, typer.Option(help="How photos are resized.")] = Resample.bicubic,
     out: run.Out = Path("results"),
     threads: run.Threads = None,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Measure the Jaccard index of last-block attention with outlined objects, as in the paper's Fig. 4.
 
@@ -88,8 +86,7 @@ def segmentation(
         check_mass(mass)
     methods = _methods(discovery)
     found = open_masks(data, photos=photos, split=split)
-    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with shared.begin(weights, **loading, out=out) as evaluation:
+    with shared.begin(loading, threads=threads, out=out) as evaluation:
         networks = evaluation.networks(random=random, twin=twin, vit_only=True)
         options: run.Row = {"resample": resample.value, "discovery": methods, "keys": keys.value}
         measured = {
@@ -123,8 +120,8 @@ def segmentation(
                 "best_mask": "oracle: the best mask found for each object",
             },
             rows=rows,
-            table=_table(rows, named),
-            note=_note(rows),
+            table=_table(shared.name_networks(rows, networks), named),
+            note=_note(shared.name_networks(rows, networks)),
             unreadable=first.unreadable,
         )
 

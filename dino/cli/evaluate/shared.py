@@ -3,13 +3,14 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dino.cli import run
+from dino.system.words import counted
 
 if TYPE_CHECKING:
     from dino.evaluation.report import Report
@@ -45,7 +46,7 @@ class Evaluation:
     cache: "FeatureCache"
     world: "World"
     out: Path
-    loading: run.Row
+    loading: run.Loading
     started: float
 
     def networks(
@@ -63,7 +64,7 @@ class Evaluation:
 
         networks = {"weights": self.backbone}
         if twin:
-            networks["twin"] = run.load_weights(twin, **self.loading)
+            networks["twin"] = self.loading.of_other(twin).load()
         if random and (vit_only or self.backbone.has_attention):
             networks["random weights"] = random_twin(self.backbone)
         elif random:
@@ -92,18 +93,15 @@ class Evaluation:
             finish_report(report, self.out, table, note)
         if unreadable:
             run.fail(
-                f"{len(unreadable)} photos could not be read and were left out: "
+                f"{counted(len(unreadable), 'photo')} could not be read, left out: "
                 f"{run.list_some(unreadable)}"
             )
 
 
 @contextmanager
 def begin(
-    weights: str | None,
+    loading: run.Loading,
     *,
-    key: str,
-    device: str,
-    precision: str,
     threads: int | None,
     out: Path,
     cache: Path | None = None,
@@ -125,12 +123,11 @@ def begin(
     started = time.perf_counter()
     run.make_folder(out)
     run.limit_resources(threads)
-    loading: run.Row = {"key": key, "device": device, "precision": precision}
-    with joined(device, exchange_on="cpu") as world:
-        backbone = run.load_weights(weights, **loading)
-        loading["precision"] = from_first_process(backbone.precision)
-        if backbone.precision != loading["precision"]:
-            backbone = run.load_weights(weights, **loading)
+    with joined(loading.device, exchange_on="cpu") as world:
+        backbone = loading.load()
+        loading = replace(loading, precision=run.Precision(from_first_process(backbone.precision)))
+        if backbone.precision != loading.precision:
+            backbone = loading.load()
         folder = None if no_cache else cache or checkpoints_folder() / "cache"
         kept = FeatureCache(folder, run.print_status, world)
         yield Evaluation(backbone, kept, world, out, loading, started)
@@ -139,6 +136,14 @@ def begin(
 def identities(networks: "dict[str, Backbone]") -> dict[str, list[str]]:
     """Name the networks of a report by their weights' digests."""
     return {role: [n.name, n.weights_sha256] for role, n in networks.items()}
+
+
+def name_networks(rows: Sequence[run.Row], networks: "dict[str, Backbone]") -> list[run.Row]:
+    """Copy rows for a table, with the own name of each network in place of what reports call it."""
+    from dino.evaluation.report import own_names
+
+    names = own_names({role: network.name for role, network in networks.items()})
+    return [{**row, "network": names.get(row["network"], row["network"])} for row in rows]
 
 
 def as_text(rows: Sequence[run.Row], columns: dict[str, tuple[str, str]]) -> list[dict[str, str]]:
@@ -168,9 +173,14 @@ def finish_report(
 
 
 def open_two_folders(train: Path, val: Path, purpose: str) -> "tuple[PhotoFolder, PhotoFolder]":
-    """Open two folders with the same classes, numbered alike."""
+    """Open two folders with the same classes, numbered alike, and warn where both are one."""
     from dino.media.photo_folders import open_folder, require_classes
 
     first = open_folder(train)
     require_classes(first, purpose)
+    if train.resolve() == val.resolve():
+        run.print_status(
+            f"--train and --val are both {train}: photos are told by themselves, so these figures say "
+            "nothing of new ones"
+        )
     return first, open_folder(val, classes=first.classes)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dino.evaluation.davis import VideoSequence
     from dino.evaluation.video import SequenceResult, VideoResult, VideoScores
+    from dino.model.backbone import Backbone
 
 # DAVIS's own rate; its files do not say.
 _FPS = 24
@@ -35,9 +36,10 @@ _COLUMNS = {
 }
 
 
+@run.with_options
 def video(
     data: Annotated[Path, typer.Option(help="DAVIS folder with JPEGImages/ and Annotations/.")],
-    weights: run.Weights = None,
+    loading: run.Loading = run.Loading(),
     size: Annotated[
         int,
         typer.Option(
@@ -66,9 +68,6 @@ def video(
     ] = False,
     out: run.Out = Path("results"),
     threads: run.Threads = None,
-    key: run.Key = "teacher",
-    device: run.Device = "auto",
-    precision: run.PrecisionOption = run.Precision.auto,
 ) -> None:
     """Carry first masks through videos: J and F as official DAVIS evaluators count them (Table 5).
 
@@ -81,8 +80,7 @@ def video(
 
     settings = PropagationSettings(topk, window, context, temperature)
     found = open_davis(data, year=year, sequences=run.words(sequences or ""))
-    loading: run.Row = {"key": key, "device": device, "precision": precision, "threads": threads}
-    with shared.begin(weights, **loading, out=out) as evaluation:
+    with shared.begin(loading, threads=threads, out=out) as evaluation:
         patch = evaluation.backbone.patch_size
         network_size((size, size), short_side=size, patch_size=patch)  # refuses one too small
         networks = evaluation.networks(random=random, vit_only=True)
@@ -116,7 +114,7 @@ def video(
                 "networks": shared.identities(networks),
             },
             rows=rows,
-            table=_table(rows),
+            table=_table(rows, networks),
             note=f"masks/ and the videos are of {evaluation.backbone.name}, below {out}",
             unreadable=(),
         )
@@ -169,11 +167,11 @@ def _row(
     }
 
 
-def _table(rows: list[run.Row]) -> list[dict[str, str]]:
+def _table(rows: list[run.Row], networks: "dict[str, Backbone]") -> list[dict[str, str]]:
     """Write the objects of the weights, and every mean, in percent."""
     shown = [row for row in rows if row["network"] == "weights" or row["sequence"] == _MEAN]
     percents = [
         {key: 100 * value if key.startswith(("j_", "f_")) else value for key, value in row.items()}
-        for row in shown
+        for row in shared.name_networks(shown, networks)
     ]
     return shared.as_text(percents, _COLUMNS)

@@ -9,6 +9,7 @@ from typing import Any, get_origin, get_type_hints
 
 from dino.errors import UserError
 from dino.evaluation.report import Report
+from dino.system.words import counted
 
 HISTORY = "history.jsonl"
 _SOURCES = (
@@ -152,8 +153,3 @@ def describe_history(history: History) -> tuple[str, ...]:
     if history.damaged:
         lines.append(f"{counted(len(history.damaged), 'damaged line')} of the histories left out.")
     return tuple(lines)
-
-
-def counted(number: int, noun: str) -> str:
-    """Put a count before its noun, in the plural unless it is 1."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

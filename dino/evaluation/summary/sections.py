@@ -1,10 +1,12 @@
 """Reports → sections: our figures beside published ones, what differs said in words, and charts."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from dino.evaluation.published import Published, published_figures, same_data
-from dino.evaluation.report import Report, ReportRow
+from dino.evaluation.report import Report, ReportRow, own_names
 from dino.evaluation.summary.contents import (
     Bar,
     Bars,
@@ -16,7 +18,7 @@ from dino.evaluation.summary.contents import (
     Series,
     Table,
 )
-from dino.evaluation.summary.tasks import TASKS, Figure, Metric, Task, final_rows, task_of
+from dino.evaluation.summary.tasks import TASKS, Figure, Metric, Task, in_bits, is_final, task_of
 from dino.system.words import (
     NOTHING,
     day,
@@ -37,10 +39,21 @@ _MAX_COLUMNS = 12
 _WIDE_RANGE = 1000
 # Bars beyond these are a table's.
 _MAX_BARS = 16
+# Settings in a title, and the letters of one; more are in the facts below it.
+_MAX_APART, _MAX_FACT = 3, 40
+# What is counted in data, where it is one.
+_SINGULAR = {
+    "images": "image",
+    "classes": "class",
+    "objects": "object",
+    "queries": "query",
+    "distractors": "distractor",
+    "sequences": "sequence",
+}
 _CURVES = (
-    ("teacher_entropy", "Entropy of the teacher's outputs", "nats"),
-    ("batch_mean_entropy", "Entropy of the batch's mean output", "nats"),
-    ("kl", "KL of student and teacher", "nats"),
+    ("teacher_entropy", "Entropy of the teacher's outputs", "bits"),
+    ("batch_mean_entropy", "Entropy of the batch's mean output", "bits"),
+    ("kl", "KL of student and teacher", "bits"),
     ("knn", "k-NN on the way", "%"),
 )
 
@@ -57,18 +70,46 @@ def _section(name: str, reports: list[Report]) -> Section:
     by_data: dict[str, list[Report]] = {}
     for report in reports:
         by_data.setdefault(json.dumps(report.data, sort_keys=True, default=str), []).append(report)
-    groups = tuple(_group(name, task, same) for same in by_data.values())
+    titles = _titles(reports)
+    groups = tuple(_group(name, task, same, titles) for same in by_data.values())
     return Section(name, task.title, task.summary, groups)
 
 
-def _group(name: str, task: Task, reports: list[Report]) -> Group:
+def _titles(reports: Sequence[Report]) -> dict[int, str]:
+    """Title reports, by `id`: weights and data, and where several share these, what tells them apart."""
+    titles = {id(r): f"{plain(r.weights['name'])} on {data_name(r)}" for r in reports}
+    for title, count in Counter(titles.values()).items():
+        alike = [r for r in reports if titles[id(r)] == title] if count > 1 else []
+        shown = [
+            {
+                "sha256": short_digest(r.weights.get("sha256")),
+                **_facts_of(r.data),
+                **_facts_of(r.settings),
+            }
+            for r in alike
+        ]
+        keys = dict.fromkeys(key for facts in shown for key in facts)
+        apart = [key for key in keys if len({facts.get(key) for facts in shown}) > 1]
+        for report, facts in zip(alike, shown, strict=True):
+            words = [f"{label(key)} {facts.get(key, NOTHING)}" for key in apart[:_MAX_APART]]
+            titles[id(report)] = f"{title}: {', '.join([*words, day(report.date)])}"
+    return titles
+
+
+def _facts_of(values: Mapping[str, Any]) -> dict[str, str]:
+    """Write those values of a report as text that fit into a title."""
+    texts = {key: place(v) if key.endswith("path") else plain(v) for key, v in values.items()}
+    return {key: text for key, text in texts.items() if len(text) <= _MAX_FACT}
+
+
+def _group(name: str, task: Task, reports: list[Report], titles: Mapping[int, str]) -> Group:
     figures = [(report, figure) for report in reports for figure in task.figures(report)]
     published = pivoted(published_figures(name))
     return Group(
         data=data_words(reports[0]),
         comparison=_comparison(task, figures, published, reports[0]),
         charts=charts_of(name, task, reports, figures, published),
-        measured=tuple(_measured(task, report) for report in reports),
+        measured=tuple(_measured(task, report, titles[id(report)]) for report in reports),
     )
 
 
@@ -154,13 +195,14 @@ def data_words(report: Report) -> str:
 def _fact(name: str, value: object) -> str:
     """Write one fact: "num_images", 150 → "150 images"; "train_path" → "train: imagenette/train"."""
     if name.startswith("num_"):
-        return f"{plain(value)} {label(name.removeprefix('num_'))}"
+        noun = label(name.removeprefix("num_"))
+        return f"{plain(value)} {_SINGULAR.get(noun, noun) if value == 1 else noun}"
     if name.endswith("path"):
         return f"{label(name.removesuffix('_path'))}: {place(value)}"
     return f"{label(name)} {plain(str(value))}"  # a year is no count
 
 
-def _measured(task: Task, report: Report) -> Measured:
+def _measured(task: Task, report: Report, title: str) -> Measured:
     weights = report.weights
     facts = {
         "weights": plain(weights["name"]),
@@ -173,11 +215,29 @@ def _measured(task: Task, report: Report) -> Measured:
         "machine": f"{plain(report.device)}, {report.threads} threads, {duration(report.seconds, digits=1)}",
     }
     return Measured(
-        title=f"{plain(weights['name'])} on {data_name(report)}",
+        title=title,
         facts=tuple((name, value) for name, value in facts.items() if value != NOTHING),
-        table=rows_table(list(task.listed(report))),
+        table=rows_table(_named_rows(report, task.listed(report))),
         report=report,
     )
+
+
+def _named_rows(report: Report, rows: Iterable[ReportRow]) -> list[ReportRow]:
+    """Copy rows with each network's own name in place of what the report calls it."""
+    known = report.settings.get("networks")
+    listed = known if isinstance(known, dict) else {}
+    names = own_names(
+        {
+            "weights": str(report.weights["name"]),
+            **{role: str(of[0]) for role, of in listed.items() if isinstance(of, list) and of},
+        }
+    )
+    return [
+        {**row, "network": names.get(str(row["network"]), row["network"])}
+        if "network" in row
+        else row
+        for row in rows
+    ]
 
 
 def rows_table(rows: Sequence[ReportRow]) -> Table:
@@ -236,10 +296,15 @@ def _bars(
         if (value := figure.values.get(metric.name)) is not None
     ]
     same = [bar for source, bar in theirs if same_data(data.data, source.data)]
-    bars = [*mine, *(same or [bar for _, bar in theirs])][:_MAX_BARS]
+    # Of many, ours leave room for published ones, up to half of it.
+    others = (same or [bar for _, bar in theirs])[: max(_MAX_BARS - len(mine), _MAX_BARS // 2)]
+    drawn = mine[: _MAX_BARS - len(others)]
+    bars = (*drawn, *others)
     alt_text = "; ".join(f"{bar.label} {number(bar.value, metric.digits)}" for bar in bars)
+    left_out = "" if drawn == mine else f", the first {len(drawn)} of our {len(mine)}"
     apart = "" if same or not theirs else ", published ones on other data"
-    return Bars(f"{metric.label}{apart}", alt_text, metric.unit, metric.digits, tuple(bars))
+    title = f"{metric.label}{left_out}{apart}"
+    return Bars(title, alt_text, metric.unit, metric.digits, bars)
 
 
 def _label(*words: str) -> str:
@@ -271,14 +336,15 @@ def mass_curves(report: Report) -> list[Chart]:
 
 def ablation_curves(report: Report) -> list[Chart]:
     """Draw entropies, KL and k-NN by step, a colour a variant."""
-    most = {row.get("max_entropy") for row in final_rows(report)}
+    rows = [in_bits(row) for row in report.rows]
+    most = {row.get("max_entropy") for row in rows if is_final(row)}
     level = most.pop() if len(most) == 1 else None
     charts: list[Chart] = []
     for key, title, unit in _CURVES:
-        series = _by_variant(report.rows, key)
+        series = _by_variant(rows, key)
         if series:
             alt_text = "; ".join(f"{s.name} ends at {s.points[-1][1]:.3g}" for s in series)
-            shown = (("ln K", level),) if level and key.endswith("entropy") else ()
+            shown = (("log₂ K", level),) if level and key.endswith("entropy") else ()
             charts.append(Lines(title, alt_text, "step", unit, series, shown))
     return charts
 

@@ -5,10 +5,13 @@ svg_file(charts)                    # a file that stands alone
 """
 
 import math
+import re
+import textwrap
 from collections.abc import Sequence
 from html import escape
 
 from dino.evaluation.summary.contents import Bars, Chart, Lines, Series
+from dino.media.palettes import CHART_COLORS, OURS, PUBLISHED
 from dino.system.words import number
 
 # Made for a phone's width: there letters are about 10 px high, on a desk larger.
@@ -16,17 +19,17 @@ _WIDTH, _PLOT_H = 440, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 36
 _LETTER = 6.6  # mean width of a letter of 11 px
 _ROW = 24
+# Where a label may be broken: at spaces, and after the signs that join a name.
+_BREAKS = re.compile(r"(\s+|(?<=[_/-])(?=\w))")
+_LINE, _MAX_LINES = 13, 3  # of a label: px from one to the next, and how many
 _LEGEND_ROW = 17
 _LABEL_W = 190
 
-# After Okabe and Ito, with grounds of their own in light and dark.
+# The palette stands out on white and on black; ink and grid have a colour for each.
 CHART_CSS = """
-.chart { --c0: #0b6e69; --c1: #b45309; --c2: #2563a8; --c3: #a2467f; --c4: #5f6b6d; --c5: #7a6a00;
-  --c6: #b3261e; --c7: #5b4bb5; --ink: #17252a; --line: #d5dfdf; font: 11px system-ui, sans-serif; }
-@media (prefers-color-scheme: dark) { .chart { --c0: #3cc8bd; --c1: #f0a35e; --c2: #7db8f0; --c3: #e49ac5;
-  --c4: #aab6b8; --c5: #d8c94a; --c6: #f28b82; --c7: #b3a7f5; --ink: #e8f0ef; --line: #2f4043; } }
-@media print { .chart { --c0: #0b6e69; --c1: #b45309; --c2: #2563a8; --c3: #a2467f; --c4: #5f6b6d;
-  --c5: #7a6a00; --c6: #b3261e; --c7: #5b4bb5; --ink: #17252a; --line: #d5dfdf; } }
+.chart { --ink: #17252a; --line: #d5dfdf; font: 11px system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { .chart { --ink: #e8f0ef; --line: #2f4043; } }
+@media print { .chart { --ink: #17252a; --line: #d5dfdf; } }
 .chart text { fill: var(--ink); }
 .chart .title { font-weight: 600; font-size: 12px; }
 .chart .grid { stroke: var(--line); stroke-width: 1; }
@@ -34,7 +37,6 @@ CHART_CSS = """
 .chart .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .chart .dashed { stroke-dasharray: 5 3; }
 """
-_NUM_COLOURS = 8
 
 
 class Scale:
@@ -128,7 +130,7 @@ def _legend(chart: Lines, y: float) -> tuple[list[str], float]:
 
 def _curve(series: Series, path: str) -> str:
     dashed = " dashed" if series.dashed else ""
-    return f'<path class="curve{dashed}" style="stroke:var({_css_colour(series.colour)})" d="M{path}"/>'
+    return f'<path class="curve{dashed}" style="stroke:{_chart_color(series.colour)}" d="M{path}"/>'
 
 
 def _grid(
@@ -148,28 +150,39 @@ def _bars(chart: Bars) -> tuple[list[str], float]:
     most = max([bar.value for bar in chart.bars if bar.value > 0], default=1.0)
     room = _WIDTH - _LABEL_W - 52
     body = [_text(6, 14, chart.title, "title")]
-    for row, bar in enumerate(chart.bars):
-        y = _TOP + row * _ROW
+    y = float(_TOP)
+    for bar in chart.bars:
+        lines = wrap_label(bar.label, int((_LABEL_W - 10) / _LETTER))
+        # The lines of a label are written around the middle of its bar.
+        below = (len(lines) - 1) * _LINE
+        body += [
+            _text(_LABEL_W - 6, y + 14 + number * _LINE, line, anchor="end", whole=bar.label)
+            for number, line in enumerate(lines)
+        ]
+        y += below / 2
         width = max(bar.value, 0.0) / most * room
-        body.append(_text(_LABEL_W - 6, y + 14, _cut(bar.label), anchor="end", whole=bar.label))
         body.append(
-            f'<rect x="{_LABEL_W}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 8}" rx="2" '
-            f"{_fill(0 if bar.colour == 0 else 4)}/>"
+            f'<rect x="{_LABEL_W}" y="{y + 3:g}" width="{width:.1f}" height="{_ROW - 8}" rx="2" '
+            f"{_fill(OURS if bar.colour == 0 else PUBLISHED)}/>"
         )
         body.append(_text(_LABEL_W + width + 5, y + 14, number(bar.value, chart.digits)))
-    y = _TOP + len(chart.bars) * _ROW
+        y += below / 2 + _ROW
     if len({bar.colour for bar in chart.bars}) > 1:
         y += 14
-        for x, colour, name in ((_LABEL_W, 0, "ours"), (_LABEL_W + 70, 4, "published")):
-            body.append(f'<rect x="{x}" y="{y - 9}" width="10" height="10" {_fill(colour)}/>')
+        for x, colour, name in ((_LABEL_W, OURS, "ours"), (_LABEL_W + 70, PUBLISHED, "published")):
+            body.append(f'<rect x="{x}" y="{y - 9:g}" width="10" height="10" {_fill(colour)}/>')
             body.append(_text(x + 15, y, name))
     return body, y + 8.0
 
 
-def _cut(label: str) -> str:
-    """Cut a label to what fits beside its bar."""
-    most = int((_LABEL_W - 10) / _LETTER)
-    return label if len(label) <= most else f"{label[: most - 1]}…"
+def wrap_label(label: str, most: int) -> list[str]:
+    """Break a label into lines of `most` letters; what three of them do not hold is cut, and ends in "…"."""
+    wrapper = textwrap.TextWrapper(most)
+    wrapper.wordsep_re = _BREAKS
+    lines = wrapper.wrap(label) or [""]
+    if len(lines) > _MAX_LINES:
+        lines[_MAX_LINES - 1 :] = [f"{lines[_MAX_LINES - 1][: most - 1]}…"]
+    return lines
 
 
 def _text(
@@ -183,11 +196,11 @@ def _text(
 
 
 def _fill(colour: int) -> str:
-    return f'style="fill:var({_css_colour(colour)})"'
+    return f'style="fill:{_chart_color(colour)}"'
 
 
-def _css_colour(colour: int) -> str:
-    return f"--c{colour % _NUM_COLOURS}"
+def _chart_color(colour: int) -> str:
+    return CHART_COLORS[colour % len(CHART_COLORS)]
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dino.evaluation.report import Report, ReportRow
-from dino.system.words import is_number, label
+from dino.system.words import NATS, bits, is_number, label
 
 _GB = 2**30
 _KS = (20, 200)
@@ -109,15 +109,24 @@ def _asked_masses(report: Report) -> list[ReportRow]:
 
 def final_rows(report: Report) -> list[ReportRow]:
     """List the rows of an ablation that say what came of a variant; the others are its curves."""
-    return [row for row in report.rows if _is_final(row)]
+    return [row for row in report.rows if is_final(row)]
 
 
-def _is_final(row: ReportRow) -> bool:
+def is_final(row: ReportRow) -> bool:
+    """Tell a row that says what came of a variant from one of its curve."""
     return row.get("part") != "curve"
 
 
+def in_bits(row: ReportRow) -> ReportRow:
+    """Turn the entropies and KL of a row, which files hold in nats, into bits."""
+    return {k: bits(v) if k in NATS and is_number(v) else v for k, v in row.items()}
+
+
 def _without_curves(report: Report) -> list[ReportRow]:
-    return [{k: v for k, v in row.items() if k != "part"} for row in final_rows(report)]
+    return [
+        {f"{k}, bits" if k in NATS else k: v for k, v in in_bits(row).items() if k != "part"}
+        for row in final_rows(report)
+    ]
 
 
 def _cost(report: Report) -> list[Figure]:
@@ -216,7 +225,7 @@ TASKS: dict[str, Task] = {
         "What is left of the features when one part of DINO is taken away, all else equal: k-NN after "
         "short runs, and whether the teacher's outputs collapse.",
         (Metric("knn", "k-NN, %", "%"),),
-        _figures_by_row("knn", what=lambda row: str(row.get("variant")), keep=_is_final),
+        _figures_by_row("knn", what=lambda row: str(row.get("variant")), keep=is_final),
         _without_curves,
         caveat="not the same training",
     ),

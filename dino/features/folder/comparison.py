@@ -15,6 +15,7 @@ from dino.errors import UserError
 from dino.features.folder.files import FolderFeatures, is_split
 from dino.features.knn import Accuracy, knn_accuracy, leave_one_out_accuracy
 from dino.features.neighbours import neighbour_rows
+from dino.system.words import counted
 
 
 class FolderAccuracy(NamedTuple):
@@ -48,8 +49,9 @@ def folder_accuracy(
     """
     classes = sorted(set(photos.labels))
     if len(classes) < 2:
+        count = len(classes) if classes != [""] else 0
         raise UserError(
-            f"the photos have {len(classes) if classes != [''] else 0} classes; k-NN needs the photos "
+            f"the photos have {counted(count, 'class', 'classes')}; k-NN needs the photos "
             "of each class in a sub-folder of its own, two or more"
         )
     features = torch.from_numpy(np.ascontiguousarray(photos.features))

@@ -35,6 +35,7 @@ from dino.features.folder.store import (
 from dino.model.backbone import Backbone
 from dino.model.limits import check_fits
 from dino.system.signals import stop_on_signal
+from dino.system.words import counted
 
 PARTS = "parts"
 
@@ -180,4 +181,4 @@ def _say_plan(plan: Plan, say: Callable[[str], None]) -> None:
         "gone": len(plan.removed),
     }
     words = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    say(f"{len(plan.names):,} photos: {words}")
+    say(f"{counted(len(plan.names), 'photo')}: {words}")

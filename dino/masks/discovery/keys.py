@@ -119,14 +119,15 @@ def photo_keys(
 def last_keys(backbone: Backbone, image: Tensor) -> tuple[LastKeys, tuple[int, int]]:
     """Compute the last block's keys and the grid (h, w), of one forward on [1,3,H,W]."""
     entering, grid = _entering_last(backbone, image)
-    return _keys(backbone, entering), grid
+    return _keys(backbone, entering, grid), grid
 
 
 def attention_and_keys(backbone: Backbone, image: Tensor) -> tuple[AttentionMaps, LastKeys]:
-    """Compute what `Backbone.attention` and `last_keys` give, of one forward."""
+    """Compute the attention of the default query and what `last_keys` gives, of one forward."""
     entering, grid = _entering_last(backbone, image)
-    maps = backbone.attention_from([(backbone.depth - 1, entering)], grid)
-    return maps, _keys(backbone, entering)
+    last, query = backbone.depth - 1, backbone.default_query
+    maps = backbone.attention_from([(last, entering)], grid, queries=(query,))
+    return maps, _keys(backbone, entering, grid)
 
 
 def _entering_last(backbone: Backbone, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -138,9 +139,12 @@ def _entering_last(backbone: Backbone, image: Tensor) -> tuple[Tensor, tuple[int
         return deque(states, maxlen=1).pop(), grid
 
 
-def _keys(backbone: Backbone, entering: Tensor) -> LastKeys:
+def _keys(backbone: Backbone, entering: Tensor, grid: tuple[int, int]) -> LastKeys:
+    """Take the last block's keys before they are turned by position: what a patch holds, not where it is."""
     last = backbone.depth - 1
     with torch.no_grad():
-        _, keys, _ = forward.queries_keys_values(backbone.module, last, entering)
+        _, keys, _ = forward.queries_keys_values(
+            backbone.module, last, entering, backbone.places(grid), turned=False
+        )
     patches = keys[0, :, backbone.num_prefix :].cpu().numpy()
     return LastKeys(patches, forward.key_bias(backbone.module, last).cpu().numpy())

@@ -93,7 +93,8 @@ class Probe:
             crop = center_crop(rgb, size=side, resize=side)
             image = torch.from_numpy(crop).permute(2, 0, 1)[None]
             images = normalize_images(image, backbone.mean, backbone.std)
-            weights = backbone.attention(images).weights[0, 0, 0].numpy()
+            looked = backbone.attention(images, queries=(backbone.default_query,))
+            weights = looked.weights[0, 0, 0].numpy()
             Image.fromarray(crop).save(folder / "filmstrip" / f"photo-{number}.png")
             heads = np.hstack([colorize(head) for head in normalize(weights)[0]])
             drawn = heads.repeat(backbone.patch_size, axis=0).repeat(backbone.patch_size, axis=1)

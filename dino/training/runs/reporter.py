@@ -10,6 +10,7 @@ import torch
 from dino.errors import UserError
 from dino.system import processes
 from dino.system.distributed import World, wait_for_all
+from dino.system.words import bits
 from dino.training.config import TrainConfig
 from dino.training.data import Batch, Photos
 from dino.training.methods import Method, frozen_copy
@@ -186,10 +187,11 @@ def progress_line(values: dict[str, Any], end: int) -> str:
     words = [f"step {values['step']}/{end}", f"loss {values['loss']:.3f}"]
     if "teacher_entropy" in values:
         words.append(
-            f"entropy {values['teacher_entropy']:.2f} (batch mean {values['batch_mean_entropy']:.2f})"
+            f"entropy {bits(values['teacher_entropy']):.2f} bits "
+            f"(batch mean {bits(values['batch_mean_entropy']):.2f})"
         )
     if "kl" in values:
-        words.append(f"kl {values['kl']:.3f}")
+        words.append(f"kl {bits(values['kl']):.3f} bits")
     words += [f"{values['images_per_s']:.1f} images/s", f"{left / 60:.0f} min left"]
     return "  ".join(words)
 

@@ -1,4 +1,4 @@
-"""Attention of the last block's CLS query over a video, drawn in colours that mean the same all
+"""Attention of the last block over a video, of CLS or of the mean patch, drawn in colours that mean the same all
 along.
 
 A frame's map holds multiples of even attention (1 is a patch that gets what each would, were it
@@ -111,7 +111,7 @@ def check_style(backbone: Backbone, style: AttentionStyle) -> None:
 def attention_maps(
     backbone: Backbone, rgb: np.ndarray, *, size: int, head: str
 ) -> tuple[np.ndarray, Geometry]:
-    """Compute CLS attention of one frame in multiples of even attention, float32 [A,h,w]; A is 1
+    """Compute attention of one frame in multiples of even attention, float32 [A,h,w]; A is 1
     unless `head` is "each".
 
     Args:

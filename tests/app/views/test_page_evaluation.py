@@ -169,6 +169,12 @@ def test_charts_hold_the_figures_they_are_given():
     assert (list(ours.x), list(published.x)) == ([20.04], [40])
     assert list(ours.text) == ["20.0"]
     assert list(figure.layout.yaxis.ticktext) == ["&lt;b>mine", "theirs"]
+    long = "k = 200, T = 0.07, supervised_vitti16_imagenette"
+    tall = bars(Bars("t", "words", "%", 1, (Bar(long, 20, 0),)))
+    assert list(tall.layout.yaxis.ticktext) == [
+        "k = 200, T = 0.07, supervised_<br>vitti16_imagenette"
+    ]
+    assert tall.layout.height > bars(Bars("t", "words", "%", 1, (Bar("a", 20, 0),))).layout.height
     points = ((0.0, 1.0), (1.0, 3.0))
     figure = lines(
         Lines("t", "words", "x", "y", (Series("one", points, 0, True),), (("ln K", 2.0),))

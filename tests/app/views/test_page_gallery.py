@@ -77,14 +77,14 @@ def wait_for(out: Path, *statuses: str) -> None:
 
 def test_photos_are_embedded_by_a_process_and_shown(paint, small_weights):
     at = opened(folder="paint", crop="96")
-    assert "The features of these 18 photos are not there yet" in text(at)
+    assert "The features of 18 photos are not there yet" in text(at)
     at.button(key="embed_start").click().run()
     assert not at.exception
     gallery = find_gallery(paint, "small", dino.load(small_weights), 96)
     assert jobs.read_job(gallery.out).status in ("starting", "running", "finished")
     wait_for(gallery.out, "finished")
     at.run()
-    assert "18 photos as small sees them" in text(at)
+    assert "18 photos as seen by small" in text(at)
     assert "The axes hold" in text(at)
     assert len(read_features(gallery.out)) == 18
 

@@ -19,7 +19,7 @@ from dino.masks.discovery import keys, methods
 from dino.masks.discovery.methods import MAX_PATCHES, METHODS
 from dino.masks.proposals import propose, propose_objects
 from dino.masks.settings import MaskSettings
-from dino.media.draw import object_color
+from dino.media.palettes import object_color
 from dino.media.regions import jaccard
 from dino.system.files import results_name
 

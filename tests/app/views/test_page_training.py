@@ -395,7 +395,7 @@ def test_photos_and_labels_are_found_and_counted(photos):
     assert not at.error
     assert not button(at, "Start").disabled
     at.number_input(key="train_set_batch_size").set_value(64).run()
-    assert "12 photos do not fill one batch of 64" in text(at)
+    assert "12 photos cannot fill one batch of 64" in text(at)
     assert button(at, "Start").disabled
 
 
@@ -459,7 +459,7 @@ def test_an_uploaded_zip_becomes_the_photos(photos, tmp_path, photo_file):
     assert at.text_input(key="train_zip_name").value == "My-Photos"
     button(at, "Unpack").click().run()
     assert not at.exception
-    assert "3 photos unpacked; 1 other files left out." in text(at)
+    assert "3 photos unpacked; 1 other file left out." in text(at)
     assert at.selectbox(key="train_data").value == "upload:My-Photos"
     assert "3 photos in 2 classes" in text(at)
     button(at, "Unpack").click().run()
@@ -584,4 +584,4 @@ def test_what_cannot_be_fine_tuned_is_one_sentence(photos):
     at.sidebar.button(key="tune_start").click().run()
     assert not at.exception
     (error,) = at.sidebar.error
-    assert "do not fill one batch" in error.value
+    assert "cannot fill one batch" in error.value

@@ -140,6 +140,19 @@ def test_a_damaged_file_is_computed_again(cli, photos, tmp_path, damage):
     assert err.count("computed before") == 2
 
 
+def test_figures_that_mislead_are_said_to(cli, photos):
+    _, _, err = cli("knn", *photos, *QUICK, "--k", "1,12")
+    assert "all of them vote" not in err
+    assert "are both" not in err
+    code, _, err = cli("knn", *photos, *QUICK, "--k", "1,13,20")
+    assert code == 0, err
+    assert "--k 13,20 is more than the 12 photos of " in err
+    for task in (("knn", "--k", 1), ("linear", "--frozen-features", "--epochs", 1)):
+        code, _, err = cli(*task, *photos[:2], "--val", photos[1] / ".", *QUICK)
+        assert code == 0, err
+        assert f"--train and --val are both {photos[1]}: photos are told by themselves" in err
+
+
 def test_without_a_cache_nothing_is_kept(cli, photos, tmp_path):
     cli("knn", *photos, *QUICK, "--k", 1, "--no-cache")
     assert not (tmp_path / "checkpoints").exists()
@@ -229,7 +242,7 @@ def test_an_unreadable_photo_is_named_and_the_rest_is_reported(cli, photos, tmp_
     for _ in range(2):  # the second time from the cache
         code, out, err = cli("knn", *photos, *QUICK, "--k", 1)
         assert code == 1
-        assert "1 photos could not be read" in err
+        assert "1 photo could not be read, left out: " in err
         assert "0.png" in err
         assert results(tmp_path / "results")["data"]["num_images"] == 5
         assert len(out.splitlines()) == 2

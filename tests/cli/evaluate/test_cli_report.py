@@ -1,5 +1,7 @@
 """`eval report` on the command line: two files, what it says, and exit codes."""
 
+import errno
+import os
 from functools import partial
 
 import pytest
@@ -39,6 +41,24 @@ def test_damaged_lines_are_named_and_the_rest_is_reported(cli, tmp_path):
     assert "results/history.jsonl: damaged and left out: line 1, 3" in err
     assert "2 damaged lines " in out
     assert (tmp_path / "report" / "report.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(errno.ENOSPC, 1), (errno.EROFS, 1), (errno.EACCES, 2)]
+)
+def test_a_full_disk_is_code_1_and_a_folder_of_others_wrong_use(
+    cli, tmp_path, monkeypatch, number, expected
+):
+    write_history(tmp_path / "results", knn_report())
+
+    def refuse(file: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    code, _, err = cli("results")
+    assert code == expected
+    assert f"cannot be written ({os.strerror(number)})" in err
+    assert list((tmp_path / "report").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from PIL import Image
 import dino
 from dino.evaluation.copies import copy_detection
 from dino.evaluation.copies_data import open_photos
+from dino.evaluation.report import own_names
 from dino.evaluation.retrieval import mean_average_precision
 from dino.evaluation.retrieval_data import open_benchmark
 from dino.evaluation.scales import multiscale_features
@@ -95,13 +96,13 @@ def test_left_out_photos_are_named_and_end_in_code_1(cli, classes, oxford):
     save(pattern(9), classes / "alone" / "single.png")
     code, out, err = cli("retrieval", "--data", classes, *QUICK, "--no-random")
     assert code == 1
-    assert "1 photos have none of their class to find" in err
+    assert "without another of their class to find, counted nowhere: 1 photo, " in err
     assert "single.png" in err
     assert out
     (classes / "class-0" / "0-1.png").write_bytes(b"no photo")
     code, out, err = cli("retrieval", "--data", classes, *QUICK, "--no-random")
     assert code == 1
-    assert "1 photos could not be read" in err
+    assert "1 photo could not be read, left out: " in err
     assert "0-1.png" in err
     assert "single.png" in err
     (oxford / "jpg" / "image_0.png").write_bytes(b"no photo")
@@ -203,6 +204,24 @@ def test_two_processes_report_what_one_does(words, classes, small_weights, tmp_p
             env=env,
         )
         assert done.returncode != 0, done.stderr[-3000:]
-        assert "1 photos could not be read" in done.stderr
+        assert "1 photo could not be read, left out: " in done.stderr
     compare(results(tmp_path / "out-1")["rows"], results(tmp_path / "out-2")["rows"])
     assert len((tmp_path / "out-2" / "history.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_table_names_networks_by_their_own_names(cli, classes):
+    code, out, _ = cli("retrieval", "--data", classes, *QUICK)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].split()[0] == "network"
+    named = [line.partition("  ")[0] for line in lines[1:] if line.strip("- |")]
+    assert named == ["small", "random weights"]
+
+
+def test_a_twin_of_the_same_name_is_told_apart():
+    names = {"weights": "vit", "twin": "vit", "random weights": "vit"}
+    assert own_names(names) == {
+        "weights": "vit",
+        "twin": "vit (twin)",
+        "random weights": "random weights",
+    }

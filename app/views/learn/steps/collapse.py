@@ -18,7 +18,8 @@ from app.views.learn.frame import (
     predict,
     seed_control,
 )
-from dino.media.draw import CHART_COLORS
+from dino.media.palettes import CHART_COLORS
+from dino.system.words import bits
 from dino.training.teaching.demonstration import KINDS, OUT_DIM, Demonstration, Outcome, Point
 
 _ONE, _BATCH = CHART_COLORS[:2]
@@ -134,8 +135,7 @@ def _curves(lesson: Lesson, points: Sequence[Point], settings: Demonstration) ->
 
 
 def _bits(point: Point, key: str) -> float:
-    """Turn an entropy, which the engine measures in nats, into bits."""
-    return point.values[key] / math.log(2)
+    return bits(point.values[key])
 
 
 def _verdict(outcome: Outcome) -> None:

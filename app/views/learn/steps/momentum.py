@@ -4,12 +4,13 @@ import numpy as np
 import streamlit as st
 
 from app.views.learn.frame import Lesson, Question, Step, chart, control, explain, figure, predict
+from dino.media.palettes import CHOSEN_COLOR, OTHERS_COLOR
 from dino.training.teaching.lag import example_path, memory_steps, teacher_path
 
 _STEPS = 2000
 _MOMENTA = (0.0, 0.5, 0.9, 0.98, 0.99, 0.996, 0.999)
 _FORMULA = r"\theta_{\mathrm{teacher}} \leftarrow m\,\theta_{\mathrm{teacher}} + (1-m)\,\theta_{\mathrm{student}}"
-_STUDENT, _TEACHER = "#8a8f98", "#ff8c00"
+_STUDENT, _TEACHER = OTHERS_COLOR, CHOSEN_COLOR
 
 
 def show(lesson: Lesson) -> None:

@@ -91,7 +91,8 @@ def recipe(model: nn.Module) -> dict[str, Any] | None:
     if name in readers and type(model) is _classes()[name]:
         with suppress(AttributeError, TypeError, IndexError):  # parts of another kind inside
             candidates.append({"class": name, "options": readers[name](model)})
-    cfg = getattr(model, "pretrained_cfg", None)
+    own: Any = getattr(model, "pretrained_cfg", None)
+    cfg = own.to_dict() if hasattr(own, "to_dict") else own  # an object in some versions of timm
     if isinstance(cfg, Mapping) and cfg.get("architecture"):
         sized = getattr(getattr(model, "patch_embed", None), "img_size", None)
         size = {"img_size": list(sized)} if sized else {}

@@ -12,7 +12,7 @@ from dino.errors import WeightsError
 from dino.weights.architecture import filled, set_periods, vit_shape
 from dino.weights.layouts import Canonical, as_float32
 from dino.weights.locate import first_three, locate_keys
-from dino.weights.structure import create, empty, signature
+from dino.weights.networks.structure import create, empty, signature
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
