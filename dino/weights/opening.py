@@ -56,6 +56,7 @@ def model_of_file(
     """
     raw = read(path)
     hints = raw.hints if raw.hints.name else replace(raw.hints, name=path.stem)
+    hints = replace(hints, config={**hints.config, **_adapter_settings(path)})
     return model_of_tree(
         raw.tree,
         hints,
@@ -66,6 +67,17 @@ def model_of_file(
         channels=channels,
         kind=raw.kind,
     )
+
+
+def _adapter_settings(path: Path) -> dict[str, Any]:
+    """Read what PEFT writes beside weights with adapters in them; {} where there is none."""
+    try:
+        settings = parse_json(
+            ((path if path.is_dir() else path.parent) / "adapter_config.json").read_bytes()
+        )
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def model_of_tree(

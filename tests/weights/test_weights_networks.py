@@ -336,6 +336,17 @@ def test_lora_is_merged_with_the_recorded_scale(rslora: bool, scale: float) -> N
     assert torch.equal(found["blocks.0.mlp.fc1.weight"], ONE["blocks.0.mlp.fc1.weight"])
 
 
+def test_the_scale_of_lora_is_read_from_the_adapters_config_beside_the_file(tmp_path: Any) -> None:
+    state, changes = nets.lora(ONE)
+    torch.save(state, tmp_path / "tuned.pth")
+    with pytest.raises(WeightsError, match="scale is not recorded"):
+        load_model(tmp_path / "tuned.pth")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 8, "r": 4}))
+    found = load_model(tmp_path / "tuned.pth").model.state_dict()
+    for name, change in changes.items():
+        torch.testing.assert_close(found[name], ONE[name] + 2 * change, rtol=0, atol=1e-5)
+
+
 def test_lora_of_unknown_scale_and_kinds_are_refused() -> None:
     state, _ = nets.lora(ONE)
     with pytest.raises(WeightsError, match=r"scale is not recorded.*merge_and_unload"):
