@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 def film(
     video: Annotated[Path, typer.Argument(help="An MP4, MOV or GIF file.")],
     attention: Annotated[
-        bool, typer.Option("--attention", help="Draw the last block's attention over it: of CLS, or of the mean patch.")
+        bool,
+        typer.Option(
+            "--attention",
+            help="Draw the last block's attention over it: of CLS, or of the mean patch.",
+        ),
     ] = False,
     mask: Annotated[
         Path | None,
