@@ -8,6 +8,7 @@ Source: He, Sun & Tang 2013, "Guided Image Filtering"; He & Sun 2015, "Fast Guid
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -67,10 +68,10 @@ class Guide:
     """A photo that maps are filtered along: colours [H,W,3] in 0..1, reduced ones, and what the filter
     needs of their windows: means and the inverse of their covariance, whose six entries are kept."""
 
-    colours: NDArray[np.float32]
-    reduced: NDArray[np.float32]
-    means: NDArray[np.float32]
-    inverse: tuple[NDArray[np.float32], ...]
+    colours: NDArray[Any]
+    reduced: NDArray[Any]
+    means: NDArray[Any]
+    inverse: tuple[NDArray[Any], ...]
     radius: int
 
     @classmethod
@@ -93,7 +94,7 @@ class Guide:
         """Measure the reduced photo, (H, W)."""
         return self.reduced.shape[0], self.reduced.shape[1]
 
-    def filter(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def filter(self, values: NDArray[Any]) -> NDArray[Any]:
         """Filter a map of the reduced photo's size along the photo: float32 [H,W] of its full size."""
         mean = _window_mean(values, self.radius)
         shared = (
@@ -117,14 +118,14 @@ class Guide:
         return (line[..., :3] * self.colours).sum(axis=2) + line[..., 3]
 
 
-def _window_mean(values: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
+def _window_mean(values: NDArray[Any], radius: int) -> NDArray[Any]:
     side = 2 * radius + 1
     return cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT)
 
 
 def _inverse_covariance(
-    colours: NDArray[np.float32], means: NDArray[np.float32], radius: int
-) -> tuple[NDArray[np.float32], ...]:
+    colours: NDArray[Any], means: NDArray[Any], radius: int
+) -> tuple[NDArray[Any], ...]:
     """Invert the covariance of the colours of each window, a symmetric 3×3 matrix, by its cofactors."""
     pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
     products = np.dstack([colours[..., i] * colours[..., j] for i, j in pairs[:3]])
