@@ -16,6 +16,7 @@ from dino.system.faces import lazy_names
 
 if TYPE_CHECKING:
     from dino.attention.mass import attention_mask, mass_mask
+    from dino.attention.pixels import attention_map
     from dino.errors import UserError
     from dino.features.projections import Projection, pca_rgb, project
     from dino.masks.discovery.keys import discover
@@ -34,6 +35,7 @@ _HOME = {
     "preprocess": "dino.media.preprocessing",
     "mass_mask": "dino.attention.mass",
     "attention_mask": "dino.attention.mass",
+    "attention_map": "dino.attention.pixels",
     "jaccard": "dino.media.regions",
     "Mask": "dino.masks.settings",
     "discover": "dino.masks.discovery.keys",
@@ -59,6 +61,7 @@ __all__ = [
     "Projection",
     "Tokens",
     "UserError",
+    "attention_map",
     "attention_mask",
     "decode",
     "discover",

@@ -91,9 +91,9 @@ class Geometry:
         Args:
             array: values [..., h, w].
             interpolation: "nearest" gives each photo pixel its patch's value and keeps the dtype;
-                "bilinear" interpolates between patch centres, in float32 at least (bool: the
-                interpolated 0 and 1 are cut at one half). Beyond the outermost patches and patch
-                centres the nearest value holds.
+                "bilinear" and "bicubic" interpolate between patch centres, in float32 at least (bool:
+                the interpolated 0 and 1 are cut at one half), and stay within the range of each
+                [h,w]. Beyond the outermost patches and patch centres the nearest value holds.
         Returns:
             values [..., H, W].
         """
@@ -109,12 +109,25 @@ class Geometry:
             )
             # Columns first: the array is still h rows tall, and whole rows are copied after that.
             return np.take(np.take(values, cols, axis=-1), rows, axis=-2)
-        if interpolation == "bilinear":
-            if values.dtype == bool:
-                return self._bilinear(values.astype(np.float32)) >= 0.5
-            return self._bilinear(values.astype(np.result_type(values.dtype, np.float32)))
-        raise UserError(
-            f"got interpolation {interpolation!r}, expected 'nearest' or 'bilinear'; choose one"
+        smooth = {"bilinear": self._bilinear, "bicubic": self._bicubic}.get(interpolation)
+        if smooth is None:
+            raise UserError(
+                f"got interpolation {interpolation!r}, expected 'nearest', 'bilinear' or 'bicubic'; "
+                "choose one"
+            )
+        if values.dtype == bool:
+            return smooth(values.astype(np.float32)) >= 0.5
+        return smooth(values.astype(np.result_type(values.dtype, np.float32)))
+
+    def finer(self, parts: int) -> Geometry:
+        """Cut each patch into `parts` × `parts` cells: the same way, with a grid so many times as fine."""
+        height, width = self.resized
+        top, left, *sides = (value * parts for value in self.crop)
+        return Geometry(
+            original=self.original,
+            resized=(height * parts, width * parts),
+            crop=(top, left, sides[0], sides[1]),
+            patch_size=self.patch_size,
         )
 
     def to_grid(self, mask: ArrayLike) -> NDArray[np.float64]:
@@ -195,6 +208,27 @@ class Geometry:
             np.multiply(below - above, part[band], out=out[..., band, :])
             out[..., band, :] += above
         return out
+
+    def _bicubic(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Interpolate floats by Keys' cubic convolution (a = −0.5), cut to the range of each map."""
+        rows, columns = (self._cubic_weights(axis).astype(values.dtype) for axis in (0, 1))
+        smooth = rows @ values @ columns.T
+        low, high = (edge(values, axis=(-2, -1), keepdims=True) for edge in (np.min, np.max))
+        return np.clip(smooth, low, high, out=smooth)
+
+    def _cubic_weights(self, axis: int) -> NDArray[np.float64]:
+        """Weigh the patches along an axis for each pixel, [pixels, patches], rows summing to 1."""
+        lower, part = self._taps(axis)
+        weights = np.zeros((len(lower), self.grid[axis]))
+        pixels = np.arange(len(lower))
+        for step in (-1, 0, 1, 2):
+            far = np.abs(part - step)
+            near = (1.5 * far - 2.5) * far**2 + 1
+            outer = ((-0.5 * far + 2.5) * far - 4) * far + 2
+            weight = np.where(far <= 1, near, outer)
+            patches = np.clip(lower + step, 0, self.grid[axis] - 1)
+            np.add.at(weights, (pixels, patches), weight)
+        return weights
 
     def _taps(self, axis: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Find for each pixel the patch whose centre is at or before its own, and how far past it."""
