@@ -33,7 +33,7 @@ def build_named(
     Raises:
         WeightsError: `arch` is no ViT, or the weights have other dimensions: each one named.
     """
-    model = empty(lambda: create(arch))
+    model: Any = empty(lambda: create(arch))
     if not hasattr(model, "blocks"):
         raise WeightsError(f"arch={arch!r} is no ViT, but the weights are; leave arch= out")
     tensors = dict(canonical.tensors)
