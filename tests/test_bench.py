@@ -21,7 +21,7 @@ from bench.timing import Times, forget_peak, in_turns, peak
 
 TINY = Settings(torch.device("cpu"), tiny=True, repeats=1, shared=None)
 # These start processes of their own, or a browser: `python -m bench --tiny` runs them.
-IN_PROCESSES = {5, 16}
+IN_PROCESSES = {5, 16, 18}
 NEED = {11: "no GPU", 17: "shared"}
 
 
