@@ -65,6 +65,7 @@ def attend(
     Writes maps, masks, a contact sheet and attention.npz, a folder a photo; with --layers,
     --queries, --rollout, --qkv or --logits a sheet of layers by heads a query and layers.npz.
     """
+    run.import_torch()
     from dino.attention import files, photo
     from dino.attention import layers as deep
     from dino.attention.mass import check_mass
