@@ -91,6 +91,7 @@ def project(
                 scale=printing.figure_scale,
                 caption=printing.caption,
                 made_by=[*run.small_print(backbone), upsample.value],
+                shifts=shifts,
             )
             yield printing.figure, content
 

@@ -229,18 +229,21 @@ def projection_figure(
     scale: int = 2,
     caption: str = "",
     made_by: Sequence[str] = (),
+    shifts: int = 1,
 ) -> bytes:
     """Print a photo beside its features' first three components as colours.
 
     Args:
         picture: uint8 [H,W,3], as in `projection_files`.
+        shifts: grids along each side that `features` were put together from.
         kind, scale, caption, made_by: as in `dino.media.printing.print_figure`.
     """
     rows, columns = features.geometry.grid
     settings = [
         *made_by,
         f"weights {features.weights_sha256[:8]}",
-        f"{columns}×{rows} patches",
+        f"{columns // shifts}×{rows // shifts} patches"
+        + (f", {shifts}×{shifts} grids" if shifts > 1 else ""),
         "components 1 to 3 of PCA as red, green and blue, 1st to 99th percentile",
         features.precision,
     ]
