@@ -3,6 +3,7 @@
 import base64
 import html
 import mimetypes
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from dino.media import draw
 from dino.media.geometry import Geometry
 from dino.model.backbone import Backbone
 
+# What a note says to users of the command line, and to those of the app.
+_OPTION, _IN_THE_APP = re.compile(r"pass --[a-z-]+"), "say so under Details in the sidebar"
 # Width in px of the pictures sent to the browser; exports are made at the photo's own size.
 SHOWN_PX = 960
 TILE_PX = 420
@@ -75,13 +78,23 @@ def header(title: str, choice: Choice, backbone: Backbone) -> Geometry:
 
 def heading_with_weights(title: str, line: str, backbone: Backbone, *, if_random: str) -> None:
     """Show a page's title, a line of HTML and what the weights are; of random ones what that means."""
-    described = f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}"
+    described = f"<b>{html.escape(backbone.name)}</b>: {html.escape(_without_notes(backbone))}"
     heading(title, line, described)
+    for note in backbone.notes:
+        st.caption(f":material/rule: {plain_text(_OPTION.sub(_IN_THE_APP, note))}")
     if backbone.is_random:
         st.warning(
             f"These are random weights: nothing was learned, so {if_random}.",
             icon=":material/casino:",
         )
+
+
+def _without_notes(backbone: Backbone) -> str:
+    """Take from a description what was assumed, which stands below it by itself."""
+    described = backbone.description
+    for note in backbone.notes:
+        described = described.replace(note, "")
+    return " ".join(described.split())
 
 
 def heading(title: str, *lines: str) -> None:

@@ -18,7 +18,7 @@ from dino.errors import UserError
 from dino.media import draw
 from dino.media.geometry import Geometry
 from dino.media.upsampling import Guide, to_pixels
-from dino.model.queries import Query, query_name
+from dino.model.queries import Query, query_name, query_words
 from dino.system.files import File, npz
 
 # Width of a picture on the contact sheet.
@@ -194,9 +194,8 @@ def attention_files(
     for name, mask, small_mask in _masks(attention, photo, mass, mask_upsample):
         yield f"{name}.png", draw.encode_png(mask)
         tiles.append((name, draw.objects_overlay(small, small_mask[None])))
-    title = (
-        f"Last-block attention, {style.scale_words}; masks hold {mass:.0%} of each head's attention"
-    )
+    of = "" if attention.queries == ("cls",) else f" of {query_words(attention.queries[0])}"
+    title = f"Last-block attention{of}, {style.scale_words}; masks hold {mass:.0%} of each head's attention"
     yield "sheet.png", draw.encode_png(finish(draw.sheet(tiles, title=title)))
     yield "attention.npz", attention_npz(attention)
 

@@ -228,7 +228,12 @@ def test_a_figure_has_the_photo_its_heads_and_what_made_them(attention, rgb):
         assert f"{100 * head.min():.2g}" in texts
     small = " ".join(texts)
     assert "Three heads." in texts
-    for words in ("a network", "attention of cls, block 2", "64×48 px, 8×6 patches", "bicubic"):
+    for words in (
+        "a network",
+        "attention of the CLS token, block 2",
+        "64×48 px, 8×6 patches",
+        "bicubic",
+    ):
         assert words in small
 
 
