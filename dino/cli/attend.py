@@ -72,6 +72,7 @@ def attend(
     --queries, --rollout, --qkv or --logits a sheet of layers by heads a query, layers.npz, and maps and
     masks of each block and query.
     """
+    run.import_torch()
     from dino.attention.mass import check_mass
     from dino.errors import UserError
     from dino.model.parallel import photos_at_once
@@ -112,10 +113,11 @@ def attend(
 
 def _check_walk(printing: MapPrinting) -> None:
     """Refuse what cannot be animated or printed before anything slow is done."""
-    from dino.attention.printed import walk_name
     from dino.errors import UserError
 
     if printing.animate is not None:
+        from dino.attention.printed import walk_name
+
         walk_name(printing.animate)
     if printing.figure_alone and printing.figure is None:
         raise UserError("--figure-alone says what a figure shows; name one with --figure")
@@ -224,10 +226,10 @@ class _Work:
         self, attention: "PhotoAttention", rgb: "np.ndarray", kind: str
     ) -> "Iterator[File]":
         """Print the maps of one block and query, if a figure is asked for."""
-        from dino.attention.printed import Figure, attention_figure
-
         if self.printing.figure is None or self.figure_kind is None:
             return
+        from dino.attention.printed import Figure, attention_figure
+
         figure = Figure(
             kind=self.figure_kind,
             scale=self.printing.figure_scale,
@@ -241,10 +243,10 @@ class _Work:
 
     def _walk(self, attention: "PhotoAttention", rgb: "np.ndarray") -> "Iterator[File]":
         """Make a film through heads or blocks, if one is asked for."""
-        from dino.attention.printed import walk_file, walk_name
-
         if self.printing.animate is None:
             return
+        from dino.attention.printed import walk_file, walk_name
+
         through, kind = walk_name(self.printing.animate)
         if through == "blocks" and len(attention.layers) == 1:
             every = _Rows(
