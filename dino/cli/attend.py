@@ -88,7 +88,7 @@ def attend(
     if look.num_shifts > 1 and (rollout or qkv):
         raise UserError("--rollout and --qkv are of one grid; leave --shifts and --sharp out")
     style, figure_kind = look.style(), printing.kind()
-    _check_walk(printing)
+    _check_printing(printing)
     found = run.find_photos(photos)
     backbone = loading.load()
     work = _Work(backbone, size, fit.value, mass, style, look, printing, figure_kind)
@@ -111,7 +111,7 @@ def attend(
     run.write_each_photo(found, out, lambda rgb, _: work.any_block(rgb, rows), at_once=1)
 
 
-def _check_walk(printing: MapPrinting) -> None:
+def _check_printing(printing: MapPrinting) -> None:
     """Refuse what cannot be animated or printed before anything slow is done."""
     from dino.errors import UserError
 
@@ -121,6 +121,10 @@ def _check_walk(printing: MapPrinting) -> None:
         walk_name(printing.animate)
     if printing.figure_alone and printing.figure is None:
         raise UserError("--figure-alone says what a figure shows; name one with --figure")
+    if printing.figure_alone and printing.caption:
+        raise UserError("--figure-alone is a map without text; leave --caption out")
+    if printing.figure_head is not None and not (printing.figure or printing.animate):
+        raise UserError("--figure-head says what a figure shows; name one with --figure")
 
 
 @dataclass(frozen=True)

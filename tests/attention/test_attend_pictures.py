@@ -200,6 +200,8 @@ def test_sharp_maps_and_masks_are_those_of_the_library(attend, small_weights, ph
         (("--figure", "x.jpg"), "ends in .png, .pdf or .svg"),
         (("--figure-alone",), "name one with --figure"),
         (("--caption", "x"), "name one with --figure"),
+        (("--figure-head", "1"), "name one with --figure"),
+        (("--figure", "x.png", "--figure-alone", "--caption", "x"), "leave --caption out"),
         (("--animate", "heads.avi"), "such as heads.gif"),
         (("--look", "3"), "--look"),
         (("--shifts", "5"), "--shifts"),
