@@ -93,7 +93,8 @@ def attend(
     backbone = loading.load()
     work = _Work(backbone, size, fit.value, mass, style, look, printing, figure_kind)
     # Of maps at the pixels of a photo one at a time: they take far more memory than a forward.
-    at_once = 1 if look.num_shifts > 1 or look.sharp else photos_at_once(backbone, size)
+    is_large = look.num_shifts > 1 or look.mask_upsample() is not None
+    at_once = 1 if is_large else photos_at_once(backbone, size)
     if not is_layered:
         run.write_each_photo(found, out, work.last_block, at_once=at_once)
         return
