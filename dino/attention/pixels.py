@@ -11,6 +11,7 @@ is interpolated along the photo's edges.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -37,6 +38,7 @@ def attention_map(
     layer: int = -1,
     query: Query | None = None,
     fit: str = "floor",
+    flip: bool = False,
 ) -> np.ndarray:
     """Compute the attention of each head at the photo's pixels.
 
@@ -48,6 +50,8 @@ def attention_map(
         layer: block number; negative counts from the end.
         query: as in `Backbone.attention`; None: `Backbone.default_query`. With `shifts` a patch
             (row, column) is one of the grid that is not moved, and each other grid's at the same place.
+        flip: average with the maps of the mirrored photo, at twice the time: steadier, and closer to
+            outlines. A network that tells left from right by itself loses that.
     Returns:
         float32 [A,H,W]: a pixel has the attention of the patch it lies in, or what is interpolated
         between patches, never less than 0.
@@ -56,9 +60,14 @@ def attention_map(
     """
     if upsample not in UPSAMPLINGS:
         raise UserError(f"upsample is {upsample!r}; expected one of {', '.join(UPSAMPLINGS)}")
-    maps, geometry = fine_attention(
-        backbone, rgb, size=size, shifts=shifts, layer=layer, query=query, fit=fit
-    )
+    options: dict[str, Any] = {"size": size, "shifts": shifts, "layer": layer, "fit": fit}
+    maps, geometry = fine_attention(backbone, rgb, query=query, **options)
+    if flip:
+        columns = geometry.grid[1] // shifts
+        asked = (query[0], columns - 1 - query[1]) if isinstance(query, tuple) else query
+        mirrored = np.ascontiguousarray(rgb[:, ::-1])
+        others, _ = fine_attention(backbone, mirrored, query=asked, **options)
+        maps = (maps + others[..., ::-1]) / 2
     return to_pixels(maps, geometry, rgb, how=upsample)
 
 

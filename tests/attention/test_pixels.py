@@ -78,6 +78,16 @@ def test_settings_out_of_range_are_one_sentence(backbone, rgb, options, words):
         dino.attention_map(backbone, rgb, size=64, **options)
 
 
+def test_a_flip_averages_with_the_mirrored_photo_s_maps(backbone, rgb):
+    options = {"size": 64, "shifts": 2, "upsample": "nearest"}
+    mirrored = np.ascontiguousarray(rgb[:, ::-1])
+    for query, other in ((None, None), ((1, 2), (1, 5))):
+        one = dino.attention_map(backbone, rgb, query=query, **options)
+        two = dino.attention_map(backbone, mirrored, query=other, **options)[..., ::-1]
+        both = dino.attention_map(backbone, rgb, query=query, flip=True, **options)
+        np.testing.assert_allclose(both, (one + two) / 2, atol=1e-7)
+
+
 def test_pixels_find_objects_better_than_patches(shared):
     """J of the best head against 36 outlined photos, at 280 px (the reference: 0.451 / 0.614 by patches)."""
     backbone = dino.load(
