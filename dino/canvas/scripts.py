@@ -1,17 +1,49 @@
 """The picture in the browser: scripts, styles and markup of the canvas, read from this package.
 
-They are joined without a build step. `0_painting.js` is the brush, which the app's mask editor builds on too.
+They are joined without a build step, in the order of their names: `0_painting.js` is the brush, which the app's
+mask editor builds on too. The app and notebooks have the same ones, and an entry each (`entry_*.js`).
 """
 
+import base64
+import json
 from importlib.resources import files
 
+import numpy as np
+
+from dino.media.draw import COLORMAPS, colorize
+
 _PARTS = files(__package__)
-BRUSH = (_PARTS / "0_painting.js").read_text(encoding="utf-8")
-MARKUP = (_PARTS / "canvas.html").read_text(encoding="utf-8")
-STYLE = (_PARTS / "canvas.css").read_text(encoding="utf-8")
-# In the order of the files' names, each of which builds on those before.
-SCRIPT = "\n".join(
-    part.read_text(encoding="utf-8")
-    for part in sorted(_PARTS.iterdir(), key=lambda part: part.name)
-    if part.name.endswith(".js")
+
+
+def _part(name: str) -> str:
+    return (_PARTS / name).read_text(encoding="utf-8")
+
+
+def _palettes() -> str:
+    """Write the tables of all colour maps, 256 colours of three bytes each, as a script."""
+    tables = {
+        name: base64.b64encode(colorize(np.linspace(0, 1, 256)[None], name).tobytes()).decode()
+        for name in COLORMAPS
+    }
+    return f"const PALETTES = {json.dumps(tables)};"
+
+
+BRUSH = _part("0_painting.js")
+# What keeps bytes that came, by the hash of their content, for components that bring them.
+ARRIVALS = _part("0_arrivals.js")
+MARKUP = _part("canvas.html")
+STYLE = _part("canvas.css")
+# All but the entries; these are plain functions and classes.
+CANVAS = "\n".join(
+    [
+        _palettes(),
+        *(
+            part.read_text(encoding="utf-8")
+            for part in sorted(_PARTS.iterdir(), key=lambda part: part.name)
+            if part.name.endswith(".js") and part.name[0].isdigit()
+        ),
+    ]
 )
+BRINGING = f"{ARRIVALS}\n{_part('entry_arrivals.js')}"
+SCRIPT = f"{CANVAS}\n{_part('entry_app.js')}"
+NOTEBOOK = f"{CANVAS}\n{_part('entry_notebook.js')}"

@@ -1,22 +1,22 @@
 """Draw the canvas: one or several photos whose patches are compared in the browser under the pointer.
 
-Patch features travel once, as half precision at an address; what a pointer, finger or key asks of them
-is answered where they lie, without the server. Python hears of picks, points and boxes only.
+Photos, patch features (half precision) and maps travel once, as bytes; what a pointer, finger or key asks of
+them is answered where they lie, without the server. Python hears of picks, points, boxes, and of how maps look
+once the hand rests.
 """
 
-import base64
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
+from app.components.arrivals.component import bring
 from app.state.problems import attempt, show_kept
 from dino.canvas import scripts
+from dino.canvas.look import Blob, Look, MapSet, read_look
 from dino.errors import UserError
-from dino.media.draw import colorize
 from dino.media.regions import LabelRuns, check_label_runs
 
 MAX_POINTS = 64
@@ -35,20 +35,25 @@ _PICK = re.compile(r"([0-9]):(\d{1,4}):(\d{1,4})")
 class Panel:
     """One photo on the canvas, covered by its patches from edge to edge.
 
-    `photo` and `map` (what is shown over it until a patch is pointed at) are addresses, `features` the
-    address of float16 [N,D] of unit length, row by row of the grid (`rows`, `columns`); None compares
+    `photo` is a JPEG, `map` (what is shown over it until a patch is pointed at) an address or a data URL,
+    `features` float16 [N,D] of unit length, row by row of the grid (`rows`, `columns`); None compares
     nothing. `width` and `height` in px give the shape.
     """
 
-    photo: str
+    photo: Blob
     alt: str
     rows: int
     columns: int
     width: int
     height: int
-    features: str | None = None
+    features: Blob | None = None
     map: str | None = None
     caption: str = ""
+
+    def message(self) -> dict[str, Any]:
+        """Write what the script reads, which finds the bytes by their hashes."""
+        features = self.features.id if self.features else None
+        return vars(self) | {"photo": self.photo.id, "features": features}
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,10 @@ def canvas(
     brushes: Sequence[Brush] = (),
     paint_size: tuple[int, int] | None = None,
     prompts: Prompts | None = None,
+    maps: MapSet | None = None,
+    look: Look | None = None,
     follow_picks: bool = True,
+    on_look: Callable[[Look], None] | None = None,
     on_pick: Callable[[Picked | None], None] | None = None,
     on_prompts: Callable[[Prompts], None] | None = None,
 ) -> None:
@@ -114,10 +122,12 @@ def canvas(
         paint_size: (rows, columns) of the cells that are painted; None paints patches.
         follow_picks: arrow keys pick as they go, and what a pick brings to the map stays in view
             until the pointer leaves; else only a click and Enter pick, and similarity stays in view.
-        on_pick, on_prompts: called before the run that follows; a pick of None clears.
+        maps: of the first panel, drawn in the browser as `look` says; then `colormap`, `opacity` and
+            `wipe` are not used.
+        on_pick, on_prompts, on_look: called before the run that follows; a pick of None clears.
     """
     size = paint_size or (panels[0].rows, panels[0].columns)
-    heard, problem = f"{key}_heard", f"{key}_problem"
+    heard, look_heard, problem = f"{key}_heard", f"{key}_look_heard", f"{key}_problem"
 
     def picked() -> None:
         found = st.session_state[key].picked
@@ -131,10 +141,17 @@ def canvas(
         st.session_state[heard] = _number(found)
         attempt(problem, lambda: on_prompts(read_prompts(found, panels[0], size, len(brushes))))
 
-    palette = colorize(np.linspace(0, 1, 256)[None], colormap)[0]
+    def looked() -> None:
+        found = st.session_state[key].look
+        if found is None or on_look is None or maps is None:
+            return
+        st.session_state[look_heard] = _number(found)
+        attempt(problem, lambda: on_look(read_look(found, maps.names)))
+
     data = {
-        "panels": [asdict(panel) for panel in panels],
-        "palette": base64.b64encode(palette.tobytes()).decode(),
+        "panels": [panel.message() for panel in panels],
+        "maps": maps.message(look or Look(), st.session_state.get(look_heard, 0)) if maps else None,
+        "colormap": colormap,
         "opacity": opacity,
         "link": link,
         "chosen": asdict(chosen) if chosen else None,
@@ -142,7 +159,9 @@ def canvas(
         "wipe": wipe,
         "picks": on_pick is not None,
         "follow_picks": follow_picks,
-        "map_on_pick": follow_picks and on_pick is not None and any(one.map for one in panels),
+        "map_on_pick": follow_picks
+        and on_pick is not None
+        and (maps is not None or any(one.map for one in panels)),
         "tools": list(tools),
         "brushes": [asdict(brush) for brush in brushes],
         "paint_rows": size[0],
@@ -153,8 +172,24 @@ def canvas(
         "hint": hint,
         "help": help_text,
     }
-    _component(key=key, data=data, on_picked_change=picked, on_prompts_change=prompted)
+    with st.container(gap=None):
+        _component(
+            key=key,
+            data=data,
+            on_picked_change=picked,
+            on_prompts_change=prompted,
+            on_look_change=looked,
+        )
+        bring(f"{key}_bytes", _bytes_of(panels, maps))
     show_kept(problem)
+
+
+def _bytes_of(panels: Sequence[Panel], maps: MapSet | None) -> Iterator[Blob]:
+    """List what a canvas draws from, the photos first."""
+    yield from (panel.photo for panel in panels)
+    yield from (panel.features for panel in panels if panel.features)
+    if maps:
+        yield maps.values
 
 
 def _number(sent: Any) -> int:

@@ -125,7 +125,6 @@ def _large(scene: Scene, index: int, beside: str) -> None:
     panel = cached_canvas.panel(
         scene.choice,
         backbone,
-        "attention",
         map_picture=scene.draw(scaled[index], SHOWN_PX),
         alt=f"{_title(name)} of {_block(scene)}, query {asked.token}, over: {photo.alt}",
     )

@@ -95,7 +95,7 @@ def _explore(sides: list[Side]) -> None:
     with place:
         canvas(
             "compare",
-            [_panel(side, number, shown) for number, side in enumerate(sides)],
+            [_panel(side, shown) for side in sides],
             hint="Point at a place: each network shows which patches it takes for alike to the one there.",
             help_text="Arrow keys move over the patches, plus and minus zoom, Escape ends.",
             link="position",
@@ -112,14 +112,13 @@ def _scored(side: Side, truth: np.ndarray, mass: float) -> Side:
     return replace(side, best_head=best, best_j=heads[best])
 
 
-def _panel(side: Side, number: int, shown: str) -> Panel:
+def _panel(side: Side, shown: str) -> Panel:
     name = side.backbone.name
     drawn, words = _drawn(side, shown)
     score = "" if side.best_j is None else f" · J {side.best_j:.3f}"
     return cached_canvas.panel(
         side.choice,
         side.backbone,
-        f"compare-{number}",
         map_picture=None if drawn is None else layout.marked(drawn, side.backbone),
         caption=f"{name}: {words}{score}",
         alt=f"{words} of {name} over: {side.choice.photo.alt}",

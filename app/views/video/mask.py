@@ -114,7 +114,7 @@ def _drawn(frame: Choice, backbone: Backbone) -> np.ndarray | None:
             "drawing",
             [
                 cached_canvas.panel(
-                    frame, backbone, "video-drawing", alt=frame.photo.alt, compares=False
+                    frame, backbone, alt=frame.photo.alt, compares=False
                 )
             ],
             hint=_HINT,
