@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -10,7 +11,16 @@ from app.state import weights_menu
 from app.state.selection import Session, plain_stem
 from app.state.uploads import temporary_file
 from app.state.weights_fetch import WeightsFetch
-from app.state.weights_menu import OPENED, RUN, stamp, weights_location
+from app.state.weights_menu import (
+    NAMED,
+    OPENED,
+    RUN,
+    Reading,
+    reading_of,
+    set_reading,
+    stamp,
+    weights_location,
+)
 from dino.errors import WeightsError
 from dino.model.backbone import Backbone
 from dino.system.files import content_id
@@ -23,25 +33,27 @@ RANDOM_WEIGHTS = "random_vits16"
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the weights …")
-def _backbone(source: str, stamp: str) -> Backbone:
+def _backbone(source: str, stamp: str, reading: tuple[tuple[str, Any], ...] = ()) -> Backbone:
     from dino.weights import load
 
-    return load(source)
+    return load(source, **dict(reading))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading your weights …")
-def _uploaded_backbone(file_name: str, sha256: str, _data: bytes) -> Backbone:
+def _uploaded_backbone(
+    file_name: str, sha256: str, reading: tuple[tuple[str, Any], ...], _data: bytes
+) -> Backbone:
     """Read weights from a browser; errors and the name speak of the file that was uploaded."""
     from dino.weights import load
 
     with temporary_file(_data, file_name) as path:
-        backbone = load(path)
+        backbone = load(path, **dict(reading))
     return replace(backbone, name=Path(file_name).stem) if backbone.name == path.stem else backbone
 
 
 @st.cache_resource(show_spinner=False)
 def weights_fetch() -> WeightsFetch:
-    """Give the one fetch of default weights of this server."""
+    """Give the one fetch of weights of this server."""
     return WeightsFetch(checkpoints_folder() / "downloads" / "fetch.log")
 
 
@@ -49,13 +61,32 @@ def open_weights(name: str, session: Session) -> Backbone:
     """Open the backbone of a name from `weights_options`.
 
     Raises:
-        WeightsError: the file is gone, damaged, or not weights.
+        WeightsError: the file is gone, damaged, or not weights; or they would have to be fetched first.
     """
+    return _open(name, reading_of(name, session), session)
+
+
+def open_as(name: str, reading: Reading, session: Session) -> None:
+    """Open weights as a user says they are to be read, and have them read so from now on.
+
+    Raises:
+        WeightsError: they cannot be; then they are read as before.
+    """
+    _open(name, reading, session)
+    set_reading(name, reading, session)
+
+
+def _open(name: str, reading: Reading, session: Session) -> Backbone:
     opened = session.get(OPENED, {})
     if name in opened:
-        return _uploaded_backbone(*opened[name])
+        file_name, sha256, data = opened[name]
+        return _uploaded_backbone(file_name, sha256, reading.key, data)
     location = weights_location(name, session)
-    return _backbone(location, stamp(location))
+    if weights_menu.is_to_fetch(location):
+        raise WeightsError(
+            f"{name} is not on this machine; whoever runs it can fetch it (`python -m dino weights fetch`)"
+        )
+    return _backbone(location, stamp(location), reading.key)
 
 
 def start_sizes(init: str) -> dict[str, int]:
@@ -85,15 +116,19 @@ def add_weights(session: Session, file_name: str, data: bytes) -> str:
             f"{file_name} has {len(data) / 2**20:,.0f} MB; at most {limits.weights_mb} MB are taken, so "
             "keep only the backbone (`python -m dino weights convert`)"
         )
-    digest = content_id(data)
-    _uploaded_backbone(file_name, digest, data)
-    name = f"{plain_stem(file_name, 40) or 'weights'}-{digest[:8]}"
+    digest, name = content_id(data), upload_name(file_name, data)
+    _uploaded_backbone(file_name, digest, reading_of(name, session).key, data)
     others = {k: v for k, v in session.get(OPENED, {}).items() if k != name}
     session[OPENED] = {
         name: (file_name, digest, data),
         **dict(list(others.items())[: limits.opened_weights - 1]),
     }
     return name
+
+
+def upload_name(file_name: str, data: bytes) -> str:
+    """Name uploaded weights as the menu does."""
+    return f"{plain_stem(file_name, 40) or 'weights'}-{content_id(data)[:8]}"
 
 
 def checkpoint_of(name: str, session: Session) -> str | None:
@@ -105,6 +140,8 @@ def checkpoint_of(name: str, session: Session) -> str | None:
     if name in session.get(OPENED, {}):
         file_name, sha256, data = session[OPENED][name]
         return file_name if _upload_holds_both(sha256, data) else None
+    if name in session.get(NAMED, ()):
+        return name if _path_holds_both(name) else None
     path = weights_menu.run_weights().get(name) if name.startswith(RUN) else None
     found = list_checkpoints(path.parents[1] / "checkpoints") if path is not None else []
     newest = str(found[0]) if found else ""
@@ -117,29 +154,38 @@ def open_network(name: str, key: str, session: Session) -> Backbone:
     Raises:
         WeightsError: the file is gone or damaged.
     """
+    reading = reading_of(name, session)
     if name in session.get(OPENED, {}):
         file_name, sha256, data = session[OPENED][name]
-        return _uploaded_network(sha256, key, file_name, data)
+        return _uploaded_network(sha256, key, reading.key, file_name, data)
     path = checkpoint_of(name, session)
     if path is None:
         raise WeightsError(f"{name} holds one network only; there is no {key} to choose")
-    return _network(path, stamp(path), key)
+    return _network(path, stamp(path), key, reading.key)
+
+
+def _path_holds_both(text: str) -> bool:
+    path = Path(text).expanduser()
+    return path.is_file() and _file_holds_both(str(path), stamp(str(path)))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the network …")
-def _network(path: str, stamp: str, key: str) -> Backbone:
+def _network(path: str, stamp: str, key: str, reading: tuple[tuple[str, Any], ...]) -> Backbone:
     from dino.weights import load
 
-    backbone = load(path, key=key)
+    backbone = load(Path(path).expanduser(), key=key, **dict(reading))
     return replace(backbone, name=f"{backbone.name} ({key})")
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the network …")
-def _uploaded_network(sha256: str, key: str, _file_name: str, _data: bytes) -> Backbone:
+def _uploaded_network(
+    sha256: str, key: str, reading: tuple[tuple[str, Any], ...], _file_name: str, _data: bytes
+) -> Backbone:
     from dino.weights import load
 
     with temporary_file(_data, _file_name) as path:
-        return replace(load(path, key=key), name=f"{Path(_file_name).stem} ({key})")
+        opened = load(path, key=key, **dict(reading))
+        return replace(opened, name=f"{Path(_file_name).stem} ({key})")
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

@@ -9,7 +9,7 @@ from app.text import plain_text, sentence
 from dino.attention.photo import PROBABILITIES, VALUES
 from dino.errors import UserError
 from dino.model.backbone import Backbone
-from dino.model.queries import Query, parse_query, query_name
+from dino.model.queries import MEAN, Query, parse_query, query_name, query_words
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,19 @@ class Asked:
     method: str
 
     def is_default(self, backbone: Backbone) -> bool:
-        """Whether this is the last block's CLS row, which needs no tokens of other blocks."""
-        return self == Asked(backbone.depth - 1, "cls", PROBABILITIES)
+        """Whether this is what the last block's default query sees, which needs no tokens of other
+        blocks."""
+        return self == first_view(backbone)
 
     @property
     def token(self) -> str:
         """Put the query in words."""
-        if isinstance(self.query, tuple):
-            return f"patch {query_name(self.query)}"
-        return "the CLS token" if self.query == "cls" else self.query.replace(":", " ")
+        return query_words(self.query)
+
+
+def first_view(backbone: Backbone) -> Asked:
+    """Say what is drawn where nothing is asked for: the last block's default query."""
+    return Asked(backbone.depth - 1, backbone.default_query, PROBABILITIES)
 
 
 def read_asked(backbone: Backbone, grid: tuple[int, int]) -> Asked:
@@ -49,22 +53,18 @@ def set_asked(**values: str) -> None:
     st.session_state.update(values)
 
 
-def default_query(backbone: Backbone) -> str:
-    """Name the query to begin with: CLS, or the first patch where a network has none."""
-    return "cls" if backbone.num_prefix > backbone.num_registers else "0:0"
-
-
 def _query(backbone: Backbone, grid: tuple[int, int]) -> Query:
     """Read the query asked for, checked against the network and the grid."""
-    text = seeded("query", default_query(backbone))
+    text = seeded("query", backbone.default_query)
     try:
         query = parse_query(text)
-        backbone.query_position(query, grid)
+        if query != MEAN:  # which is no token
+            backbone.query_position(query, grid)
     except UserError as error:
-        default = st.session_state["query"] = default_query(backbone)
+        default = st.session_state["query"] = backbone.default_query
         problem = plain_text(sentence(str(error)))
-        st.warning(f"{problem} Shown instead: {default}.", icon=":material/grid_on:")
-        return parse_query(default)
+        st.warning(f"{problem} Shown instead: {query_words(default)}.", icon=":material/grid_on:")
+        return default
     if query_name(query) != text:  # typed with blanks or capitals
         st.session_state["query"] = query_name(query)
     return query

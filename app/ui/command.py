@@ -48,6 +48,7 @@ def line(
     words = ["python", "-m", "dino", *verb.split(), *subjects]
     if weights is not None:
         words += ["--weights", weights_menu.weights_location(weights, st.session_state)]
+        words += flags(**weights_menu.reading_of(weights, st.session_state).said)
     return shlex.join([*words, *options, "--out", out])
 
 

@@ -75,13 +75,23 @@ def header(title: str, choice: Choice, backbone: Backbone) -> Geometry:
 
 def heading_with_weights(title: str, line: str, backbone: Backbone, *, if_random: str) -> None:
     """Show a page's title, a line of HTML and what the weights are; of random ones what that means."""
-    described = f"<b>{html.escape(backbone.name)}</b>: {html.escape(backbone.description)}"
+    described = f"<b>{html.escape(backbone.name)}</b>: {html.escape(_without_notes(backbone))}"
     heading(title, line, described)
+    for note in backbone.notes:
+        st.info(plain_text(note), icon=":material/rule:")
     if backbone.is_random:
         st.warning(
             f"These are random weights: nothing was learned, so {if_random}.",
             icon=":material/casino:",
         )
+
+
+def _without_notes(backbone: Backbone) -> str:
+    """Take from a description what was assumed, which stands below it by itself."""
+    described = backbone.description
+    for note in backbone.notes:
+        described = described.replace(note, "")
+    return " ".join(described.split())
 
 
 def heading(title: str, *lines: str) -> None:

@@ -22,12 +22,14 @@ from app.state.selection import (
     bundled_photos,
 )
 from app.state.uploads import take_upload, uploaded
-from app.text import sentence
-from app.ui import training_sidebar
-from dino.errors import ImageError
+from app.text import plain_text, sentence
+from app.ui import training_sidebar, weights_field
+from dino.errors import ImageError, UserError
 from dino.media.images import IMAGE_SUFFIXES
 
 _WANTED = "weights_wanted"
+# The weights that are shown, what came of the text in the field, and an upload that was not opened.
+_CHOSEN, _FOUND, _PENDING = "weights_chosen", "weights_found", "weights_pending"
 # Parameters of pages that name places of a photo, which mean nothing on another.
 _ON_THE_PHOTO = ("points", "query", "patch")
 
@@ -67,8 +69,20 @@ def _photo() -> str:
     st.subheader("Photo", anchor=False)
     photos = all_photos(st.session_state)
     _explain_foreign_link(photos)
-    name = _select("photo", list(photos), next(iter(bundled_photos())))
-    assert name is not None
+    name = url.linked(
+        "photo",
+        list(photos),
+        next(iter(bundled_photos())),
+        lambda: st.selectbox(
+            "Photo",
+            list(photos),
+            key="photo",
+            label_visibility="collapsed",
+            persist_state="session",
+            on_change=lambda: st.session_state.pop("photo_problem", None),
+        ),
+        keeps_default=True,
+    )
     photo = photos[name]
     st.image(pictures.thumbnail(photo), alt=photo.alt, width="stretch")
     st.file_uploader(
@@ -93,32 +107,13 @@ def _photo() -> str:
     return name
 
 
-def _select(
-    key: str, options: list[str], default: str | None, placeholder: str | None = None
-) -> str | None:
-    """Draw a select box whose choice is in the link, also where it was made by an upload."""
-    return url.linked(
-        key,
-        options,
-        default,
-        lambda: st.selectbox(
-            key.title(),
-            options,
-            key=key,
-            label_visibility="collapsed",
-            persist_state="session",
-            placeholder=placeholder,
-            on_change=lambda: st.session_state.pop(f"{key}_problem", None),
-        ),
-        keeps_default=True,
-    )
-
-
 def show_problems() -> None:
     """Show what went wrong in the sidebar on the page, where a phone has it too."""
     for key, icon in (("photo_problem", "broken_image"), ("weights_problem", "error")):
         if problem := st.session_state.get(key):
             show_error(problem, icon)
+    if (found := st.session_state.get(_FOUND)) is not None:
+        weights_field.show(found, "weights")
 
 
 def _explain_foreign_link(photos: Mapping[str, Photo]) -> None:
@@ -152,22 +147,76 @@ def _take(file_name: str, data: bytes) -> None:
 
 
 def _weights() -> str | None:
+    """Draw what weights are chosen by; what is typed and cannot be opened leaves those of before."""
     st.subheader("Weights", anchor=False)
-    options = weights_menu.weights_options(st.session_state)
-    default = weights_menu.default_weights()
-    if wanted := st.session_state.pop(_WANTED, None):
-        st.session_state["weights"] = wanted
+    session = st.session_state
+    weights_field.take_link()
     asked = st.query_params.get("weights")
-    if asked and asked not in options:
-        st.session_state["weights_problem"] = (
-            f"The link names the weights “{asked}”, which are not on this machine; fetch them with "
-            "`python -m dino weights fetch` if they are from the zoo, or open them in the sidebar."
-        )
-    name = _select("weights", options, default if default in options else None, "No weights yet")
+    if wanted := session.pop(_WANTED, None):
+        session["weights"] = wanted
+    text = session.get("weights") or asked or weights_menu.default_weights()
+    if text == session.get(_CHOSEN) and text not in weights_menu.weights_options(session):
+        text = weights_menu.default_weights()  # weights of a run that was deleted
+    found = weights_field.look_up(text) if text else weights_field.Found()
+    options = weights_menu.weights_options(session)
+    before = session.get(_CHOSEN)
+    name = found.name or (before if before in options else _usable_default(options, text))
+    session["weights"], session[_CHOSEN], session[_FOUND] = text, name, found
+    st.selectbox(
+        "Weights",
+        options if text in (None, *options) else [*options, text],
+        key="weights",
+        label_visibility="collapsed",
+        accept_new_options=access.may_work(),
+        persist_state="session",
+        placeholder="No weights yet",
+        help=weights_field.HELP if access.may_work() else None,
+        on_change=_forget_problems,
+    )
+    if found.name is None and name:
+        st.caption(f"Not opened; still shown: {plain_text(name)}.")
+    url.link("weights", name, None if asked else weights_menu.default_weights())
+    pending = session.get(_PENDING)
+    if subject := (pending[0] if pending else text if found.offer is None else None):
+        weights_field.details(subject, open_as=_open_as)
+    weights_field.link_reading(name)
     with st.expander("Open other weights", icon=":material/folder_open:"):
         weights_uploader()
-        st.caption("More by name: `python -m dino weights list` and `weights fetch NAME`.")
+        if access.may_work():
+            weights_field.show_zoo(choose_weights)
     return name
+
+
+def _usable_default(options: list[str], text: str | None) -> str | None:
+    """Name the weights to begin with, where those that were asked for cannot be opened."""
+    default = weights_menu.default_weights()
+    return default if default in options and default != text else None
+
+
+def _forget_problems() -> None:
+    for key in ("weights_problem", _PENDING):
+        st.session_state.pop(key, None)
+
+
+def _open_as(name: str, reading: weights_menu.Reading) -> None:
+    """Read weights as a user says; an upload that could not be opened is tried again.
+
+    Raises:
+        UserError: they cannot be read so.
+    """
+    session = st.session_state
+    pending = session.get(_PENDING)
+    if pending is None or pending[0] != name:
+        backbones.open_as(name, reading, session)
+        return
+    before = weights_menu.reading_of(name, session)
+    weights_menu.set_reading(name, reading, session)
+    try:
+        session["weights"] = backbones.add_weights(session, *pending[1:])
+    except UserError:
+        weights_menu.set_reading(name, before, session)
+        raise
+    _forget_problems()
 
 
 def weights_uploader(key: str = "weights_file") -> None:
@@ -179,9 +228,17 @@ def weights_uploader(key: str = "weights_file") -> None:
         max_upload_size=access.session_limits().weights_mb,
         on_change=take_upload,
         args=(key, "weights_problem", _add_weights),
-        help="DINO, DINOv2, timm, Hugging Face, ONNX or a training checkpoint; the layout is recognised.",
+        help="DINO, DINOv2, DINOv3, timm, Hugging Face, ONNX or a training checkpoint; the layout is recognised.",
     )
 
 
 def _add_weights(file_name: str, data: bytes) -> None:
-    st.session_state["weights"] = backbones.add_weights(st.session_state, file_name, data)
+    """Open uploaded weights; those that cannot be are kept, until Details say how they are to be read."""
+    session = st.session_state
+    session.pop(_PENDING, None)
+    try:
+        session["weights"] = backbones.add_weights(session, file_name, data)
+    except UserError:
+        if len(data) <= access.session_limits().weights_mb * 2**20:
+            session[_PENDING] = (backbones.upload_name(file_name, data), file_name, data)
+        raise

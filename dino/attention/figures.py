@@ -1,5 +1,6 @@
 """Draw Plotly figures for the app's pages and for HTML files that stand alone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,19 @@ def attention_histogram(shares: np.ndarray, kept: np.ndarray) -> Any:
     return figure
 
 
-def norm_lines(prefix: np.ndarray, patches: np.ndarray, *, has_cls: bool, layer: int) -> Any:
-    """Draw token norms over the blocks: CLS, the registers' mean, the median and the largest patch.
+def norm_lines(
+    prefix: np.ndarray,
+    patches: np.ndarray,
+    *,
+    groups: Sequence[tuple[str, Sequence[int]]],
+    layer: int,
+) -> Any:
+    """Draw token norms over the blocks: of the tokens before the patches, the median and the largest patch.
 
     Args:
-        prefix: [L,P] norms of CLS (where `has_cls`) and registers.
+        prefix: [L,P] norms of the tokens before the patches.
         patches: [L,h,w].
+        groups: which of those tokens share a line, their mean, and its name: "CLS", "registers" …
         layer: the block to mark.
     """
     import plotly.graph_objects as go
@@ -58,11 +66,11 @@ def norm_lines(prefix: np.ndarray, patches: np.ndarray, *, has_cls: bool, layer:
         ("largest patch", patches.max(axis=(1, 2)), CHOSEN_COLOR),
         ("median patch", np.median(patches, axis=(1, 2)), OTHERS_COLOR),
     ]
-    registers = prefix[:, int(has_cls) :]
-    if registers.shape[1]:
-        lines.append(("registers, mean", registers.mean(axis=1), CHART_COLORS[2]))
-    if has_cls:
-        lines.append(("CLS", prefix[:, 0], hex_color(BELOW)))
+    others = iter(CHART_COLORS[2:])
+    for name, indices in reversed(groups):
+        values = prefix[:, list(indices)].mean(axis=1)
+        colour = hex_color(BELOW) if name == "CLS" else next(others)
+        lines.append((name if len(indices) == 1 else f"{name}, mean", values, colour))
     figure = go.Figure()
     blocks = np.arange(len(patches))
     for name, values, colour in lines:

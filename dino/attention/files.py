@@ -14,7 +14,7 @@ from dino.attention.mass import mass_mask
 from dino.attention.photo import LOGITS, PROBABILITIES, ROLLOUT, PhotoAttention
 from dino.media import draw
 from dino.media.geometry import Geometry
-from dino.model.queries import query_name
+from dino.model.queries import query_name, query_words
 from dino.system.files import File, npz
 
 # Width of a picture on the contact sheet.
@@ -117,7 +117,8 @@ def attention_files(
         small_mask = draw.scaled(attention.geometry, _TILE_PX).to_photo(mask)
         tiles.append((f"mask-{index}", draw.objects_overlay(small, small_mask[None])))
     scale = "one scale" if style.shared_scale else "each map on its own scale"
-    title = f"Last-block attention, {scale}; masks hold {mass:.0%} of each head's attention"
+    of = "" if attention.queries == ("cls",) else f" of {query_words(attention.queries[0])}"
+    title = f"Last-block attention{of}, {scale}; masks hold {mass:.0%} of each head's attention"
     yield "sheet.png", draw.encode_png(finish(draw.sheet(tiles, title=title)))
     yield "attention.npz", attention_npz(attention)
 

@@ -10,6 +10,7 @@ Nothing here keeps an N×N map: only the asked query rows are computed, and no h
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,6 +22,10 @@ from dino.model.device import choose_device, choose_precision, dtype_of
 from dino.model.families import Family, Places, family_of
 from dino.model.pooled import pooled_tokens, reduction
 from dino.model.queries import MEAN, Query, token_position
+
+# What DINO's and DINOv2's networks have; caches of theirs from before are found by it.
+_USUAL_EPS, _USUAL_GELU = 1e-6, "approximate='none'"
+_ACTIVATIONS = ("QuickGELU", "ReLU", "Hardswish", "Mish")
 
 
 @dataclass(frozen=True)
@@ -299,13 +304,29 @@ class Backbone:
         pooled = cls[:, 0] if self.num_class else patches.mean(dim=1)
         return Tokens(pooled, registers, patches, grid)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash (sha256) all that decides a result: the tensors, how they are read, the input's scale."""
         grid = getattr(getattr(self.module, "patch_embed", None), "grid_size", None)
         read = (self.weights_sha256, self.num_heads, self.patch_size, grid, self.mean, self.std)
         way = () if self.positions == "dino" else (self.positions,)
+        way += self._arithmetic()
         return hashlib.sha256(repr((*read, self.precision, *way)).encode()).hexdigest()
+
+    def _arithmetic(self) -> tuple[str, ...]:
+        """List what is computed otherwise than in DINO's networks, though tensors are the same: activations,
+        the norms' epsilon, how far positions turn."""
+        found = set()
+        for part in self.module.modules() if self.has_attention else ():
+            name, said = type(part).__name__, part.extra_repr()
+            if (eps := getattr(part, "eps", None)) is not None and eps != _USUAL_EPS:
+                found.add(f"{name} eps={eps}")
+            elif ("gelu" in name.lower() or name in _ACTIVATIONS) and said != _USUAL_GELU:
+                found.add(f"{name}({said})")
+            elif "rot" in name.lower() and "embed" in name.lower():
+                plain = {k: v for k, v in vars(part).items() if isinstance(v, int | float | str)}
+                found.add(f"{name}{sorted(plain.items())}")
+        return tuple(sorted(found))
 
 
 def wrap(

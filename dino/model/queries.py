@@ -33,6 +33,18 @@ def query_name(query: Query) -> str:
     return f"{query[0]}:{query[1]}" if isinstance(query, tuple) else query
 
 
+def query_words(query: Query) -> str:
+    """Put a query in words: "the CLS token", "the mean of all patches", "patch 12:7"."""
+    if isinstance(query, tuple):
+        return f"patch {query_name(query)}"
+    known = {
+        "cls": "the CLS token",
+        "dist": "the distillation token",
+        MEAN: "the mean of all patches",
+    }
+    return known.get(query, query.replace(":", " "))
+
+
 def token_position(
     query: Query, grid: tuple[int, int], *, prefix: tuple[str, ...], network: str
 ) -> int:

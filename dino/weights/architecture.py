@@ -2,31 +2,32 @@
 
     model = build(canonical, num_heads=None)     # timm VisionTransformer, strict
 
-A ViT is built from the dimensions its tensors show, or from timm's own by name; nothing is loaded
-that does not fit key by key and shape by shape.
+A ViT is built from the dimensions its tensors show, or from timm's own by name (`networks/named.py`); nothing is
+loaded that does not fit key by key and shape by shape.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from dino.errors import WeightsError
 from dino.weights.hints import Triple
 from dino.weights.layouts import Canonical
 from dino.weights.locate import first_three
+from dino.weights.naming.kinds import fits_grid
+from dino.weights.naming.others import seems
+from dino.weights.networks.heads import check_heads
+from dino.weights.networks.structure import activation, construct, create, empty, exact_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_HEAD_DIM = 64
-# Published ViTs of these widths (so400m, H, g, G) have 16 heads, though 64 divides the width.
-_OTHER_HEAD_DIM = frozenset({1152, 1280, 1408, 1664})
 _XCIT_SIZES = {128: "nano", 192: "tiny", 384: "small", 512: "medium", 768: "large"}
+_DEFAULT_EPS = 1e-6
+_ROPE_BASE = 100.0  # of every published DINOv3
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,8 @@ class LoadedModel:
     """A timm model and what belongs to its weights.
 
     `mean` and `std` per RGB channel (0..1), `weights_sha256` over the canonical float32 tensors,
-    `layout` in words, `is_random` where nothing was learned, `notes` what was assumed when it was opened,
-    in whole sentences. `positions`: a position embedding goes to other sizes as the originals of DINO
-    do it ("dino") or as timm's own forward does ("timm").
+    `layout` in words, `is_random` where nothing was learned, `notes` whole sentences on what was
+    assumed, `positions` how learned positions go to other sizes: as timm or as the originals do it.
     """
 
     model: nn.Module
@@ -72,36 +72,47 @@ class VitShape:
 def build(
     canonical: Canonical,
     *,
-    arch: str | None = None,
     num_heads: int | None = None,
     grid: tuple[int, int] | None = None,
+    norm_eps: float | None = None,
+    act: str | None = None,
+    rope_theta: float | None = None,
 ) -> nn.Module:
     """Build the network of `canonical` in timm and load every tensor, strictly.
 
     Args:
-        arch: timm name to use instead of what the tensors show.
         num_heads: heads of a ViT, where they do not follow from the width (64 per head is assumed).
         grid: (rows, columns) of the position embedding where known; else it must be square.
+        norm_eps, act, rope_theta: what stands beside the weights; else what the project uses.
     Returns:
         Model in eval mode on the CPU, float32, without a classifier.
     Raises:
-        WeightsError: heads or grid do not show, `arch` unknown or of another shape.
+        WeightsError: heads or grid do not show, or parts that timm's network does not have.
     """
-    if canonical.family == "vit":
-        if arch is not None:
-            return _filled(_named_vit(arch, canonical, num_heads, grid), canonical.tensors)
-        shape = vit_shape(canonical.tensors, num_heads=num_heads, grid=grid)
-        return _filled(partial(_build_vit, shape), canonical.tensors)
+    tensors = canonical.tensors
+    if canonical.family in ("vit", "dinov3", "beit"):
+        shape = vit_shape(tensors, num_heads=num_heads, grid=grid)
+        eps = norm_eps or canonical.norm_eps or _DEFAULT_EPS
+        chosen = act or canonical.act or "gelu"
+        activation(chosen)
+        make = {"vit": _vit, "dinov3": _dinov3, "beit": _beit}[canonical.family]
+        written = make(shape, tensors, eps, chosen)
+        if canonical.family == "dinov3" and rope_theta is not None:
+            written["options"]["rope_temperature"] = float(rope_theta)
+        # positions that are computed, not loaded, need a real device
+        model = filled(lambda: construct(written), tensors, meta=canonical.family == "vit")
+        if canonical.periods is not None:
+            set_periods(model, canonical.periods)
+        return model
     if num_heads is not None:
         raise WeightsError(f"num_heads={num_heads} fits only a ViT; this is {canonical.layout}")
     if canonical.family == "resnet":
-        return _filled(lambda: _create(arch or "resnet50"), canonical.tensors, meta=False)
+        _check_resnet_50(tensors)
+        return filled(lambda: create("resnet50"), tensors, meta=False)
     from timm.models.xcit import checkpoint_filter_fn
 
-    name = arch or _xcit_name(canonical.tensors)
-    model = _create(name)
-    tensors = checkpoint_filter_fn(dict(canonical.tensors), model)
-    return _filled(lambda: model, tensors, meta=False)
+    xcit = create(_xcit_name(tensors))
+    return filled(lambda: xcit, checkpoint_filter_fn(dict(tensors), xcit), meta=False)
 
 
 def vit_shape(
@@ -116,8 +127,10 @@ def vit_shape(
         WeightsError: a tensor of the wrong rank, heads or grid that do not show.
     """
     _check_ranks(tensors)
-    projection, positions = tensors["patch_embed.proj.weight"], tensors["pos_embed"]
-    fc1, fc2 = tensors["blocks.0.mlp.fc1.weight"], tensors["blocks.0.mlp.fc2.weight"]
+    projection = tensors["patch_embed.proj.weight"]
+    gate = "blocks.0.mlp.fc1_g.weight"
+    fc1 = tensors[gate if gate in tensors else "blocks.0.mlp.fc1.weight"]
+    fc2 = tensors["blocks.0.mlp.fc2.weight"]
     embed_dim, channels, height, width = projection.shape
     if channels != 3 or height != width:
         raise WeightsError(
@@ -125,103 +138,155 @@ def vit_shape(
             "3 channels (RGB) and square patches"
         )
     registers = tensors["reg_token"].shape[1] if "reg_token" in tensors else 0
-    grid, prefix = _grid(positions.shape[1], registers, grid)
+    grid, prefix = _grid_of(tensors, registers, grid)
     return VitShape(
         embed_dim=embed_dim,
         depth=1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("blocks.")),
-        num_heads=_num_heads(embed_dim, num_heads),
+        num_heads=check_heads(embed_dim, num_heads),
         patch_size=height,
         grid=grid,
         num_registers=registers,
-        layer_scale="blocks.0.ls1.gamma" in tensors,
+        layer_scale="blocks.0.ls1.gamma" in tensors or "blocks.0.gamma_1" in tensors,
         mlp_hidden=fc1.shape[0],
-        swiglu=fc1.shape[0] == 2 * fc2.shape[1],
-        qkv_bias="blocks.0.attn.qkv.bias" in tensors,
+        swiglu=gate in tensors or fc1.shape[0] == 2 * fc2.shape[1],
+        qkv_bias="blocks.0.attn.qkv.bias" in tensors or "blocks.0.attn.q_bias" in tensors,
         prefix_in_positions=prefix,
     )
 
 
 def dimensions(model: nn.Module) -> dict[str, Any]:
     """List the sizes of a model as plain values: every field of `VitShape` for a ViT, less for others."""
-    from timm.models.vision_transformer import VisionTransformer
-
-    if not isinstance(model, VisionTransformer):
+    state = model.state_dict()
+    network: Any = model
+    try:
+        block, patches = network.blocks[0], network.patch_embed
+        heads, grid = block.attn.num_heads, tuple(patches.grid_size)
+        shape = vit_shape(state, num_heads=heads, grid=grid)
+    except (AttributeError, KeyError, TypeError, IndexError, WeightsError):
         return {"embed_dim": int(getattr(model, "num_features", 0))}
-    heads, grid = model.blocks[0].attn.num_heads, model.patch_embed.grid_size
-    shape = vit_shape(model.state_dict(), num_heads=heads, grid=tuple(grid))
     return asdict(shape)
 
 
-def _build_vit(shape: VitShape) -> nn.Module:
-    from timm.layers import SwiGLUPacked
-    from timm.models.vision_transformer import VisionTransformer
-    from torch import nn
+def _vit(shape: VitShape, tensors: Mapping[str, Tensor], eps: float, act: str) -> dict[str, Any]:
+    """Write the recipe of a plain ViT, with or without CLS and distillation token."""
+    distilled = "dist_token" in tensors
+    gated = "swiglu" if "blocks.0.mlp.fc1_g.weight" in tensors else "swiglu packed"
+    fc_norm = "norm.weight" not in tensors
+    has_cls = "cls_token" in tensors
+    options = {
+        **_common(shape),
+        "mlp_ratio": exact_ratio(shape.mlp_hidden, shape.embed_dim),
+        "qk_norm": "blocks.0.attn.q_norm.weight" in tensors,
+        "no_embed_class": shape.prefix_in_positions == 0,
+        "reg_tokens": shape.num_registers,
+        "pre_norm": "norm_pre.weight" in tensors,
+        "fc_norm": fc_norm,
+        "global_pool": "token" if has_cls and not fc_norm else "avg",
+        "norm_eps": eps,
+        "mlp": gated if shape.swiglu else "plain",
+        "act": act,
+    }
+    if not distilled:
+        options["class_token"] = has_cls
+    kind = "VisionTransformerDistilled" if distilled else "VisionTransformer"
+    return {"class": kind, "options": options}
 
-    ratio = shape.mlp_hidden / shape.embed_dim
-    if int(shape.embed_dim * ratio) != shape.mlp_hidden:  # rounding down lost one
-        ratio = (shape.mlp_hidden + 0.5) / shape.embed_dim
-    mlp = {"mlp_layer": SwiGLUPacked, "act_layer": nn.SiLU} if shape.swiglu else {}
-    return VisionTransformer(
-        img_size=(shape.grid[0] * shape.patch_size, shape.grid[1] * shape.patch_size),
-        patch_size=shape.patch_size,
-        num_classes=0,
-        embed_dim=shape.embed_dim,
-        depth=shape.depth,
-        num_heads=shape.num_heads,
-        mlp_ratio=ratio,
-        qkv_bias=shape.qkv_bias,
-        init_values=1e-5 if shape.layer_scale else None,
-        no_embed_class=shape.prefix_in_positions == 0,
-        reg_tokens=shape.num_registers,
-        norm_layer=partial(nn.LayerNorm, eps=1e-6),
-        **mlp,
-    )
 
-
-def _named_vit(
-    arch: str, canonical: Canonical, num_heads: int | None, grid: tuple[int, int] | None
-) -> Callable[[], nn.Module]:
-    """Choose how to make timm's own `arch` at the size of these weights.
+def _dinov3(shape: VitShape, tensors: Mapping[str, Tensor], eps: float, act: str) -> dict[str, Any]:
+    """Write the recipe of a DINOv3, timm's Eva with its kind of rotary positions.
 
     Raises:
-        WeightsError: `arch` is no ViT, or the weights have other dimensions: each one named.
+        WeightsError: an activation that timm's Eva has not.
     """
-    from timm.models.vision_transformer import VisionTransformer
-
-    model = _empty(lambda: _create(arch))
-    if not isinstance(model, VisionTransformer):
-        raise WeightsError(f"arch={arch!r} is no ViT, but the weights are; leave arch= out")
-    heads = num_heads or model.blocks[0].attn.num_heads
-    shape = vit_shape(canonical.tensors, num_heads=heads, grid=grid)
-    block = model.blocks[0]
-    wanted = {
-        "embed_dim": model.embed_dim,
-        "depth": len(model.blocks),
-        "patch_size": model.patch_embed.patch_size[0],
-        "num_registers": model.num_reg_tokens,
-        "layer_scale": hasattr(block.ls1, "gamma"),
-        "mlp_hidden": block.mlp.fc1.out_features,
-    }
-    shown = asdict(shape)
-    differing = [f"{k} {shown[k]} instead of {v}" for k, v in wanted.items() if shown[k] != v]
-    if differing:
+    split = "blocks.0.mlp.fc1_g.weight" in tensors
+    if act != "gelu" and not (shape.swiglu and act == "silu"):
         raise WeightsError(
-            f"the weights are not a {arch}: they have {', '.join(differing)}; leave arch= out or "
-            "name another"
+            f"a DINOv3 with the activation {act!r}, expected gelu, or silu with a gate"
         )
-    size = (shape.grid[0] * shape.patch_size, shape.grid[1] * shape.patch_size)
-    return lambda: _create(arch, img_size=size, num_heads=heads)
+    hidden = shape.mlp_hidden // 2 if shape.swiglu and not split else shape.mlp_hidden
+    options = {
+        **_common(shape),
+        "mlp_ratio": exact_ratio(hidden, shape.embed_dim),
+        "swiglu_mlp": shape.swiglu,
+        "swiglu_align_to": 1 if split else 0,
+        "num_reg_tokens": shape.num_registers,
+        "dynamic_img_size": True,
+        "use_abs_pos_emb": False,
+        "use_rot_pos_emb": True,
+        "rope_type": "dinov3",
+        "rope_temperature": _ROPE_BASE,
+        "rope_rotate_half": True,
+        "use_fc_norm": "norm.weight" not in tensors,
+        "global_pool": "token",
+        "norm_eps": eps,
+    }
+    return {"class": "Eva", "options": options}
 
 
-def _create(arch: str, **options: object) -> nn.Module:
-    import timm
+def _beit(shape: VitShape, tensors: Mapping[str, Tensor], eps: float, act: str) -> dict[str, Any]:
+    """Write the recipe of a BEiT.
 
-    if not timm.is_model(arch):
-        near = difflib.get_close_matches(arch, timm.list_models(), n=1, cutoff=0.4)
-        hint = f"; nearest: {near[0]}" if near else ""
-        raise WeightsError(f"arch={arch!r} is not a model timm knows{hint}")
-    model: nn.Module = timm.create_model(arch, pretrained=False, num_classes=0, **options)
-    return model
+    Raises:
+        WeightsError: an activation that timm's Beit has not.
+    """
+    if act != "gelu":
+        raise WeightsError(f"a BEiT with the activation {act!r}, expected gelu")
+    options = {
+        **_common(shape),
+        "mlp_ratio": exact_ratio(shape.mlp_hidden, shape.embed_dim),
+        "use_abs_pos_emb": "pos_embed" in tensors,
+        "use_rel_pos_bias": "blocks.0.attn.relative_position_bias_table" in tensors,
+        "use_shared_rel_pos_bias": "rel_pos_bias.relative_position_bias_table" in tensors,
+        "use_fc_norm": "norm.weight" not in tensors,
+        "norm_eps": eps,
+    }
+    return {"class": "Beit", "options": options}
+
+
+def _common(shape: VitShape) -> dict[str, Any]:
+    """List the options that timm's ViT, Eva and Beit share."""
+    return {
+        "img_size": [side * shape.patch_size for side in shape.grid],
+        "patch_size": shape.patch_size,
+        "embed_dim": shape.embed_dim,
+        "depth": shape.depth,
+        "num_heads": shape.num_heads,
+        "qkv_bias": shape.qkv_bias,
+        "init_values": 1e-5 if shape.layer_scale else None,
+    }
+
+
+def set_periods(model: nn.Module, periods: Tensor) -> None:
+    """Give a DINOv3 the periods its file records, in place: they may be rounded, or of another base.
+
+    Raises:
+        WeightsError: not one for each frequency.
+    """
+    rope: Any = model.rope
+    if periods.shape != rope.periods.shape or not (periods > 0).all():
+        raise WeightsError(
+            f"rope_embed.periods has shape {tuple(periods.shape)}, expected "
+            f"{tuple(rope.periods.shape)} positive numbers"
+        )
+    rope.periods.copy_(periods)
+
+
+def own_periods(model: nn.Module) -> Tensor | None:
+    """Return the periods of a DINOv3's rotary positions where timm would compute others; else None."""
+    import torch
+
+    rope: Any = getattr(model, "rope", None)
+    if rope is None or not hasattr(rope, "_compute_periods"):
+        return None
+    held: Tensor = rope.periods.detach().cpu().float()
+    return None if torch.equal(held, rope._compute_periods().float()) else held
+
+
+def _check_resnet_50(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a ResNet of another depth, which opens by its name alone."""
+    deep = "layer1.0.conv3.weight" in tensors and "layer3.5.conv1.weight" in tensors
+    if not deep or "layer3.6.conv1.weight" in tensors:
+        raise WeightsError(f"a ResNet, but not ResNet-50: {seems(tensors)}")
 
 
 def _xcit_name(tensors: Mapping[str, Tensor]) -> str:
@@ -236,26 +301,14 @@ def _xcit_name(tensors: Mapping[str, Tensor]) -> str:
     return f"xcit_{_XCIT_SIZES[width]}_{depth}_p{patch}_224"
 
 
-def _empty(make: Callable[[], nn.Module]) -> nn.Module:
-    """Call `make` without allocating or drawing weights, where timm's version allows that."""
-    import timm  # noqa: F401 (here, since torch 2.6 cannot be loaded further on the meta device)
-    import torch
-
-    try:
-        with torch.device("meta"):
-            return make()
-    except (RuntimeError, NotImplementedError):  # older timm calls .item() while building
-        return make()
-
-
-def _filled(
+def filled(
     make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], *, meta: bool = True
 ) -> nn.Module:
     """Call `make` and put exactly `tensors` into the model, in eval mode.
 
     `meta=False` for networks with buffers that are computed, not loaded.
     """
-    model = _empty(make) if meta else make()
+    model = empty(make) if meta else make()
     expected = model.state_dict()
     counters = {name for name in expected if name.endswith("num_batches_tracked")}
     missing = sorted(expected.keys() - tensors.keys() - counters)
@@ -263,7 +316,9 @@ def _filled(
     if missing or extra:
         lists = {"missing": missing, "not known": extra}
         odd = "; ".join(f"{word} {first_three(names)}" for word, names in lists.items() if names)
-        raise WeightsError(f"the weights do not fit a {type(model).__name__} of their size: {odd}")
+        raise WeightsError(
+            f"the weights do not fit timm's {type(model).__name__} of their size: {odd}"
+        )
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise WeightsError(
@@ -276,41 +331,66 @@ def _filled(
 
 def _check_ranks(tensors: Mapping[str, Tensor]) -> None:
     ranks = {"patch_embed.proj.weight": 4, "pos_embed": 3, "cls_token": 3, "reg_token": 3}
-    ranks |= {"blocks.0.mlp.fc1.weight": 2, "blocks.0.mlp.fc2.weight": 2}
+    ranks |= {"blocks.0.mlp.fc1.weight": 2, "blocks.0.mlp.fc2.weight": 2, "dist_token": 3}
+    ranks |= {"blocks.0.mlp.fc1_g.weight": 2}
     for name, rank in ranks.items():
         if name in tensors and tensors[name].ndim != rank:
             shown = tuple(tensors[name].shape)
             raise WeightsError(f"{name!r} has shape {shown}, expected {rank} dimensions")
 
 
-def _num_heads(embed_dim: int, num_heads: int | None) -> int:
-    if num_heads is None:
-        if embed_dim % _HEAD_DIM or embed_dim in _OTHER_HEAD_DIM:
+def _grid_of(
+    tensors: Mapping[str, Tensor], registers: int, known: tuple[int, int] | None
+) -> tuple[tuple[int, int], int]:
+    """Find the grid that the positions of a network are for, and how many of them are not patches."""
+    if "pos_embed" in tensors:
+        prefixes = _prefixes(tensors, registers)
+        return _grid(tensors["pos_embed"].shape[1], prefixes, known)
+    table = next(
+        (t for n, t in tensors.items() if n.endswith("relative_position_bias_table")), None
+    )
+    if table is not None:  # (2 rows - 1) · (2 columns - 1) distances, and 3 to and from CLS
+        count = table.shape[0] - 3
+        if known is not None and (2 * known[0] - 1) * (2 * known[1] - 1) == count:
+            return known, 0
+        side = math.isqrt(max(count, 0))
+        if side * side != count or side % 2 == 0:
             raise WeightsError(
-                f"the number of heads does not show in weights of width {embed_dim}; pass "
-                "num_heads= (or arch= with a timm name)"
+                f"a table of {table.shape[0]} relative positions is not one of a square grid; "
+                f"{_GRID_REMEDY}"
             )
-        return embed_dim // _HEAD_DIM
-    if num_heads < 1 or embed_dim % num_heads:
-        raise WeightsError(f"num_heads={num_heads} does not divide the width {embed_dim}")
-    return num_heads
+        return ((side + 1) // 2, (side + 1) // 2), 0
+    return known or (14, 14), 0  # rotary positions fit any size; 14 rows as at 224 px
 
 
-def _grid(count: int, registers: int, known: tuple[int, int] | None) -> tuple[tuple[int, int], int]:
-    """Find the grid of a position embedding of `count` rows, and how many rows are CLS and registers.
+_GRID_REMEDY = "give it in a folder with a config.json whose image_size is [height, width]"
+
+
+def _prefixes(tensors: Mapping[str, Tensor], registers: int) -> tuple[int, ...]:
+    """List how many positions may be of CLS, distillation and register tokens, the likeliest first.
 
     Without registers the CLS row is there (original, timm); with them it has been folded into the
     token, or timm keeps a row for every prefix token.
     """
-    candidates = (1, 0) if registers == 0 else (0, 1 + registers)
-    for prefix in candidates:
+    if "dist_token" in tensors:
+        return (2,)
+    if "cls_token" in tensors or not tensors.keys() & {"norm.weight", "fc_norm.weight"}:
+        return (1, 0) if registers == 0 else (0, 1 + registers)
+    return (0, registers) if registers else (0,)
+
+
+def _grid(
+    count: int, prefixes: tuple[int, ...], known: tuple[int, int] | None
+) -> tuple[tuple[int, int], int]:
+    """Find the grid of a position embedding of `count` rows, and how many rows are no patches."""
+    for prefix in prefixes:
         if known is not None and known[0] * known[1] == count - prefix:
             return known, prefix
-    for prefix in candidates:
-        side = math.isqrt(max(count - prefix, 0))
-        if side and side * side == count - prefix:
+    for prefix in prefixes:
+        if fits_grid(count - prefix, None):
+            side = math.isqrt(count - prefix)
             return (side, side), prefix
     raise WeightsError(
         f"a position embedding of {count} rows is not a square grid, so its shape does not show; "
-        "load it from a folder whose config.json gives image_size"
+        f"{_GRID_REMEDY}"
     )

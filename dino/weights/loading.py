@@ -150,7 +150,13 @@ def _refuse_options(what: str, options: Mapping[str, Any]) -> None:
 
 
 def _from_zoo(entry: ZooEntry, options: Mapping[str, Any]) -> LoadedModel:
-    hints = Hints(name=entry.name, description=entry.description, mean=entry.mean, std=entry.std)
+    hints = Hints(
+        name=entry.name,
+        description=entry.description,
+        mean=entry.mean,
+        std=entry.std,
+        arch_label=entry.arch,
+    )
     chosen = {**options, "key": entry.key}
     if entry.origin == "random":
         hints = replace(hints, is_random=True)

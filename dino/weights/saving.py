@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from dino.errors import WeightsError
 from dino.system.files import write_atomically
-from dino.weights.architecture import LoadedModel, dimensions
+from dino.weights.architecture import LoadedModel, dimensions, own_periods
+from dino.weights.networks.structure import recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 DTYPES = ("fp16", "bf16", "fp32")
 
@@ -84,7 +85,37 @@ def save_model(
         "mean": loaded.mean,
         "std": loaded.std,
         "is_random": loaded.is_random,
-        **dimensions(loaded.model),
+        **describe_network(loaded.model),
         **metadata,
     }
     return save(loaded.model.state_dict(), destination, dtype=dtype, metadata=description)
+
+
+def describe_network(model: nn.Module, *, required: bool = True) -> dict[str, object]:
+    """Describe a network as metadata: its sizes, and all that is needed to build it again.
+
+    Args:
+        required: whether a network that cannot be built again is an error.
+    Raises:
+        WeightsError: such a network.
+    """
+    written = recipe(model)
+    if required and written is None and type(model).__name__ not in ("ResNet", "Xcit"):
+        raise WeightsError(
+            f"a {type(model).__name__} of this form cannot be built again from a file; expected a network "
+            "that timm knows by name"
+        )
+    facts: dict[str, object] = dict(dimensions(model))
+    if written is not None:
+        facts["network"] = written
+    periods = own_periods(model)
+    if periods is not None:
+        facts["rope_periods"] = periods.tolist()
+    return facts
+
+
+def network_digest(model: nn.Module) -> str:
+    """Hash what a network holds: its tensors, and rotary positions that its file brought along."""
+    periods = own_periods(model)
+    extra = {} if periods is None else {"rope.periods": periods}
+    return digest({**model.state_dict(), **extra})

@@ -31,7 +31,7 @@ def test_no_change_is_the_darkened_photo():
 def test_lines_are_cls_registers_median_and_largest():
     prefix = np.array([[5.0, 1.0, 3.0], [6.0, 2.0, 2.0]])
     patches = np.array([[[1.0, 2.0, 9.0]], [[4.0, 4.0, 8.0]]])
-    figure = norm_lines(prefix, patches, has_cls=True, layer=1)
+    figure = norm_lines(prefix, patches, groups=[("CLS", [0]), ("registers", [1, 2])], layer=1)
     drawn = {trace.name: list(trace.y) for trace in figure.data}
     assert drawn == {
         "largest patch": [9.0, 8.0],
@@ -40,5 +40,5 @@ def test_lines_are_cls_registers_median_and_largest():
         "CLS": [5.0, 6.0],
     }
     assert figure.layout.shapes[0].x0 == 1
-    without = norm_lines(prefix[:, :0], patches, has_cls=False, layer=0)
+    without = norm_lines(prefix[:, :0], patches, groups=[], layer=0)
     assert {trace.name for trace in without.data} == {"largest patch", "median patch"}

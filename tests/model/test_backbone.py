@@ -1,5 +1,8 @@
 """The wrapped ViT against the original implementation's arrays, and what attention must satisfy."""
 
+import hashlib
+from functools import partial
+
 import numpy as np
 import pytest
 import timm
@@ -232,3 +235,18 @@ def test_a_device_that_is_not_here_is_one_sentence(device):
 
     with pytest.raises(UserError, match="device"):
         choose_device(device)
+
+
+def test_the_fingerprint_tells_networks_of_the_same_tensors_by_what_they_compute():
+    options = {"name": "a", "description": "", "weights_sha256": "1" * 64, "device": "cpu"}
+    scale = {"mean": ZEROS, "std": ONES, "precision": "fp32"}
+
+    def fingerprint(**shape) -> str:
+        return wrap(small_vit(**shape), **options, **scale).fingerprint
+
+    quick = timm.layers.QuickGELU
+    loose = partial(torch.nn.LayerNorm, eps=1e-5)
+    assert len({fingerprint(), fingerprint(act_layer=quick), fingerprint(norm_layer=loose)}) == 3
+    # The plain one is that of before, by which folders that were embedded are found.
+    read = ("1" * 64, 3, 8, (4, 4), ZEROS, ONES, "fp32")
+    assert fingerprint() == hashlib.sha256(repr(read).encode()).hexdigest()

@@ -297,16 +297,19 @@ def test_a_misspelt_key_is_reported_with_the_right_one() -> None:
         to_canonical(state)
 
 
-def test_a_misspelt_prefix_is_reported_with_the_nearest_known() -> None:
-    with pytest.raises(WeightsError, match=r"unknown prefix 'bakbone'.*'backbone'"):
-        to_canonical(cases.prefixed(PLAIN, "bakbone."))
-    with pytest.raises(WeightsError, match=r"unknown prefix 'modul.backbone'.*'module'"):
-        to_canonical({"teacher": cases.prefixed(PLAIN, "modul.backbone.")}["teacher"])
+@pytest.mark.parametrize("prefix", ["bakbone.", "pretrained.", "my.own.feature_extractor."])
+def test_the_only_network_of_a_file_is_opened_under_any_prefix_and_named(prefix: str) -> None:
+    found = to_canonical(cases.prefixed(PLAIN, prefix) | {"depth_head.conv.weight": torch.ones(2)})
+    assert_same(found.tensors, PLAIN)
+    assert prefix.rstrip(".") in found.layout
+    container = to_canonical({"teachr": cases.prefixed(PLAIN, "backbone."), "epoch": 3})
+    assert "teachr.backbone" in container.layout
 
 
-def test_a_misspelt_container_is_reported() -> None:
-    with pytest.raises(WeightsError, match=r"unknown prefix 'teachr.backbone'.*'teacher'"):
-        to_canonical({"teachr": cases.prefixed(PLAIN, "backbone."), "epoch": 3})
+def test_a_part_beside_the_backbone_that_no_name_explains_is_left_out_with_a_note() -> None:
+    found = to_canonical(cases.prefixed(PLAIN, "backbone.") | {"adaptor.weight": torch.ones(2)})
+    assert_same(found.tensors, PLAIN)
+    assert "'adaptor'" in found.notes[0]
 
 
 def test_a_stray_tensor_beside_a_prefixed_backbone_is_reported() -> None:

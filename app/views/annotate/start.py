@@ -10,6 +10,7 @@ from app.state.problems import show_error
 from app.state.selection import Choice
 from app.ui import photo_folders
 from app.ui.masks import METHODS, REFINEMENTS
+from app.ui.networks import instead_of_attention
 from dino.annotation.creation import create
 from dino.annotation.session import annotations_folder
 from dino.attention.mass import DEFAULT_MASS
@@ -36,6 +37,10 @@ def form(choice: Choice, backbone: Backbone) -> str | None:
         help="With commas between. They can be renamed, and more added, at any time.",
     )
     settings = _settings(choice)
+    if not backbone.has_attention:
+        instead_of_attention(
+            backbone, "It proposes no masks; draw them, or begin with other weights"
+        )
     begun = st.button(
         "Begin", type="primary", icon=":material/play_arrow:", disabled=photos is None
     )

@@ -1,10 +1,11 @@
-"""Switch one head off, and show what that changes in CLS, the patches and the last block."""
+"""Switch one head off, and show what that changes in the photo's description, the patches and the last block."""
 
 import streamlit as st
 
 from app.cache import attention
 from app.state import url
 from app.ui import layout
+from app.ui.networks import summary_words
 from app.views.attention.scene import Scene
 from dino.attention.head_ablation import HeadAblation
 from dino.media import draw
@@ -30,7 +31,11 @@ def show(scene: Scene) -> None:
     )
     change = found.patch_change[0].numpy()
     with st.container(horizontal=True):
-        st.metric("CLS, cosine before and after", f"{found.cls_cosine[0]:.3f}")
+        summary = summary_words(scene.backbone).removeprefix("the ").removesuffix(" token")
+        st.metric(
+            f"{summary[0].upper()}{summary[1:]}, cosine before and after",
+            f"{found.cls_cosine[0]:.3f}",
+        )
         st.metric("Patches, mean change", f"{change.mean():.3f}")
         st.metric("Patches, largest change", f"{change.max():.3f}")
     left, right = st.columns(2, gap="small")

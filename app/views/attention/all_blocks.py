@@ -47,7 +47,7 @@ def show(scene: Scene, head: int) -> None:
     rows = "rows are the blocks it goes up to" if asked.method == ROLLOUT else "rows are blocks"
     across = ", columns heads" if scene.has_heads else ""
     st.caption(
-        f"{asked.token.capitalize()}; {rows}, the last on top{across}. Choose one to enlarge it."
+        f"{asked.token[0].upper()}{asked.token[1:]}; {rows}, the last on top{across}. Choose one to enlarge it."
     )
 
 

@@ -10,18 +10,21 @@ from dataclasses import replace
 import streamlit as st
 
 from app.cache import backbones
-from app.state.asked import Asked, default_query
+from app.state import weights_menu
+from app.state.asked import Asked, set_asked
 from app.state.selection import Choice
 from app.state.url import link, linked
 from app.text import plain_text
+from app.ui import command
 from app.ui.widgets import choose_one
 from dino.attention import files
 from dino.attention.photo import PROBABILITIES, ROLLOUT, VALUES
 from dino.media import draw
 from dino.model.backbone import Backbone
-from dino.model.queries import MEAN, query_name
+from dino.model.queries import MEAN, query_name, query_words
 
 TEACHER, STUDENT = "teacher", "student"
+_ASKED_OF = "query_asked_of"
 
 
 def network(choice: Choice, backbone: Backbone) -> tuple[Choice, Backbone, list[str]]:
@@ -41,7 +44,11 @@ def network(choice: Choice, backbone: Backbone) -> tuple[Choice, Backbone, list[
         "a run hands on as weights.",
     )
     opened = backbones.open_network(choice.weights, key, st.session_state)
-    return replace(choice, weights=path), opened, ["--key", key] if key != TEACHER else []
+    said = weights_menu.reading_of(choice.weights, st.session_state).said
+    flags = ["--key", key] if key != TEACHER else []
+    if path != choice.weights:  # else the command says so by itself
+        flags += command.flags(**said)
+    return replace(choice, weights=path), opened, flags
 
 
 def head(labels: Sequence[str]) -> str:
@@ -61,6 +68,7 @@ def rows(backbone: Backbone, now: Asked) -> None:
     with st.expander(
         f"Query: {now.token} · {block} {now.layer} of 0 to {last} · {now.method}", key="rows"
     ):
+        _named_queries(backbone, query_name(now.query))
         st.text_input(
             "Query",
             key="query",
@@ -68,7 +76,7 @@ def rows(backbone: Backbone, now: Asked) -> None:
             help="Whose attention is drawn. Click the picture, or type: "
             f"{_named(backbone)}row:column of a patch, such as 12:7, counted from 0 at the top left.",
         )
-        link("query", query_name(now.query), default_query(backbone))
+        link("query", query_name(now.query), backbone.default_query)
         if last:
             layer = st.select_slider(
                 "Block",
@@ -122,6 +130,25 @@ def style() -> tuple[files.Style, str]:
         shared_scale=scale == "shared",
     )
     return drawn, "wipe" if wipe else "side" if side else ""
+
+
+def _named_queries(backbone: Backbone, now: str) -> None:
+    """Offer the queries that are no patches: tokens before them, and the mean of all patches."""
+    names = [*backbone.prefix_names, MEAN]
+    # A patch is none of them, and is asked for by a click.
+    st.session_state[_ASKED_OF] = now if now in names else None
+
+    def ask() -> None:
+        set_asked(query=st.session_state[_ASKED_OF] or now)
+
+    st.pills(
+        "Asked of",
+        names,
+        format_func=lambda name: query_words(name).removeprefix("the "),
+        key=_ASKED_OF,
+        on_change=ask,
+        label_visibility="collapsed",
+    )
 
 
 def _named(backbone: Backbone) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from app.cache import attention
+from app.ui.networks import prefix_groups
 from app.views.attention.scene import Scene
 from dino.attention.figures import norm_lines
 
@@ -19,13 +20,14 @@ def show(scene: Scene) -> None:
     norms = patches[layer]
     scene.show_values(norms, _WIDTH_PX, alt=f"Norm of each patch token after block {layer}.")
     st.caption(_caption(scene, prefix[layer], norms))
-    has_cls = scene.backbone.num_prefix > scene.backbone.num_registers
     st.plotly_chart(
-        norm_lines(prefix, patches, has_cls=has_cls, layer=layer),
+        norm_lines(prefix, patches, groups=prefix_groups(scene.backbone), layer=layer),
         width="stretch",
         key="norm_lines",
         config={"displayModeBar": False},
-        alt="Norms of CLS, registers, and the median and largest patch after each block.",
+        alt="Norms of "
+        + "".join(f"{name}, " for name, _ in prefix_groups(scene.backbone))
+        + "and the median and largest patch after each block.",
     )
 
 
@@ -33,11 +35,9 @@ def _caption(scene: Scene, prefix: np.ndarray, norms: np.ndarray) -> str:
     middle = float(np.median(norms))
     count = int(np.count_nonzero(norms > _TOWERS * middle))
     parts = [f"median patch {middle:.1f}", f"largest {norms.max():.1f}"]
-    registers = scene.backbone.num_registers
-    if len(prefix) > registers:
-        parts.insert(0, f"CLS {prefix[0]:.1f}")
-    if registers:
-        parts.append(f"registers {', '.join(f'{norm:.1f}' for norm in prefix[-registers:])}")
+    for name, indices in prefix_groups(scene.backbone):
+        of_group = f"{name} {', '.join(f'{prefix[index]:.1f}' for index in indices)}"
+        parts.insert(0 if name == "CLS" else len(parts), of_group)
     return (
         f"L2 norm of each token after block {scene.asked.layer}, before the final norm: "
         f"{'; '.join(parts)}. {count} of {norms.size} patches above twice the median: such patches "

@@ -12,25 +12,24 @@ from app.cache import attention
 from app.cache import canvas as cached_canvas
 from app.components.canvas.component import Picked, canvas
 from app.state.asked import read_asked, set_asked
+from app.state.problems import show_error
 from app.state.selection import Choice
 from app.state.url import linked
 from app.ui import layout
 from app.ui.layout import SHOWN_PX, TILE_PX, Tile
+from app.ui.networks import instead_of_attention, prefix_groups, say_whose_attention
 from app.views.attention import ablation, all_blocks, controls, downloads, norms, preview, ranking
 from app.views.attention.scene import Scene
 from dino.attention import files
 from dino.attention.mass import entropy
 from dino.attention.photo import LOGITS, PROBABILITIES, ROLLOUT
+from dino.errors import UserError
 from dino.model.backbone import Backbone
-from dino.model.queries import Query, query_name
+from dino.model.queries import Query, query_name, query_words
 
 # Panels as links have them, and as they are shown.
 HEADS, BLOCKS, RANKING, ABLATION, NORMS = "heads", "layers", "ranking", "head off", "norms"
 PANELS = {HEADS: HEADS, BLOCKS: "blocks", RANKING: RANKING, ABLATION: ABLATION, NORMS: NORMS}
-_HELP = (
-    "Arrow keys move over the patches and ask what the one reached looks at, Escape returns to the CLS "
-    "token, plus and minus zoom."
-)
 
 
 def show(choice: Choice, backbone: Backbone, *, lessons: Page | None = None) -> None:
@@ -44,7 +43,10 @@ def show(choice: Choice, backbone: Backbone, *, lessons: Page | None = None) -> 
     with head:
         grid = layout.header("Attention", choice, backbone).grid
         _welcome(lessons)
-    backbone.check_attention()
+        if not backbone.has_attention:
+            instead_of_attention(backbone)
+            return
+        say_whose_attention(backbone)
     asked = read_asked(backbone, grid)
     with preview.until_ready(choice, backbone, grid):
         seconds = attention.asked_rows(choice, backbone, asked)[1]
@@ -101,6 +103,14 @@ def _panel(scene: Scene, index: int) -> str:
             label_visibility="collapsed",
         ),
     )
+    try:
+        _draw_panel(shown, scene, index)
+    except UserError as error:  # of a closer look, such as at heads that cannot be switched off
+        show_error(error)
+    return shown
+
+
+def _draw_panel(shown: str, scene: Scene, index: int) -> None:
     if shown == BLOCKS:
         all_blocks.show(scene, index)
     elif shown == RANKING:
@@ -111,7 +121,6 @@ def _panel(scene: Scene, index: int) -> str:
         norms.show(scene)
     else:
         _gallery(scene, index)
-    return shown
 
 
 def _large(scene: Scene, index: int, beside: str) -> None:
@@ -132,8 +141,9 @@ def _large(scene: Scene, index: int, beside: str) -> None:
         canvas(
             "picker",
             [panel],
-            hint=_hint(asked.query),
-            help_text=_HELP,
+            hint=_hint(backbone, asked.query),
+            help_text="Arrow keys move over the patches and ask what the one reached looks at, Escape "
+            f"returns to {query_words(backbone.default_query)}, plus and minus zoom.",
             colormap=scene.style.colormap,
             chosen=Picked(0, *asked.query) if isinstance(asked.query, tuple) else None,
             wipe=beside == "wipe",
@@ -145,18 +155,15 @@ def _large(scene: Scene, index: int, beside: str) -> None:
 
 
 def _pick(backbone: Backbone, picked: Picked | None) -> None:
-    """Ask for the picked patch, or for CLS again where there is one."""
-    if picked:
-        set_asked(query=f"{picked.row}:{picked.column}")
-    elif backbone.num_prefix > backbone.num_registers:
-        set_asked(query="cls")
+    """Ask for the picked patch, or for the default query again."""
+    set_asked(query=f"{picked.row}:{picked.column}" if picked else backbone.default_query)
 
 
-def _hint(query: Query) -> str:
+def _hint(backbone: Backbone, query: Query) -> str:
     if isinstance(query, tuple):
         return (
-            f"What patch {query_name(query)} looks at: arrow keys move it, Esc goes back to CLS. Leave the "
-            "picture and come back to compare patches."
+            f"What patch {query_name(query)} looks at: arrow keys move it, Esc goes back to "
+            f"{query_words(backbone.default_query)}. Leave the picture and come back to compare patches."
         )
     return "Point at a patch to see which are like it; click it to see what it looks at."
 
@@ -172,9 +179,15 @@ def _caption(scene: Scene, name: str) -> str:
     if asked.method == LOGITS:
         return f"{_title(name)}, {scale}; q·k/√d before the softmax. {_explain(name, scene)}"
     return (
-        f"{_title(name)}, {scale}; each patch in % of all the attention a head gives, CLS included. "
-        f"{_explain(name, scene)}"
+        f"{_title(name)}, {scale}; each patch in % of all the attention a head gives"
+        f"{_included(scene.backbone)}. {_explain(name, scene)}"
     )
+
+
+def _included(backbone: Backbone) -> str:
+    """Say which tokens beside the patches a head's attention goes to."""
+    names = [name for name, _ in prefix_groups(backbone)]
+    return f", {' and '.join(names)} included" if names else ""
 
 
 def _gallery(scene: Scene, chosen: int) -> None:
@@ -186,7 +199,8 @@ def _gallery(scene: Scene, chosen: int) -> None:
     for index, (name, picture) in enumerate(zip(names, pictures, strict=True)):
         note = "over all heads"
         if index < len(bits) and scene.has_heads:
-            note = f"{_prefix_note(scene, index)} · entropy {bits[index]:.1f} bits"
+            given = _prefix_note(scene, index)
+            note = f"{given} · " * bool(given) + f"entropy {bits[index]:.1f} bits"
         tiles.append(
             Tile(
                 picture=picture,
@@ -200,28 +214,35 @@ def _gallery(scene: Scene, chosen: int) -> None:
     if scene.has_heads:
         most = np.log2(shares[0].size)
         st.caption(
-            f"Below each head: {_prefix_meaning(scene)}, and its entropy over the patches; {most:.1f} bits would be "
+            f"Below each head: {_prefix_meaning(scene)}its entropy over the patches; {most:.1f} bits would be "
             "attention spread evenly."
         )
 
 
 def _prefix_meaning(scene: Scene) -> str:
     """Say what the numbers of `_prefix_note` are."""
+    names = [f"the {name}" if name != "CLS" else "CLS" for name, _ in _given(scene)]
+    if not names:
+        return ""
     if scene.asked.method == LOGITS:
-        return "the logit of the CLS token"
-    registers = " and the registers" if scene.attention.prefix.shape[-1] > 1 else ""
-    return f"the share of its attention that goes to the CLS token{registers}"
+        return f"the logit of {' and of '.join(names)}, and "
+    return f"the share of its attention that goes to {' and '.join(names)}, and "
 
 
 def _prefix_note(scene: Scene, head: int) -> str:
-    """Say what a head gives CLS and the registers."""
+    """Say what a head gives the tokens before the patches; nothing where there are none."""
     values = scene.attention.values(scene.asked.method)[1][0, 0, head]
-    if not len(values):
-        return "no CLS token"
     if scene.asked.method != PROBABILITIES:
-        return f"CLS {values[0]:.1f}"
-    text = f"CLS {values[0]:.0%}"
-    return text + (f", registers {values[1:].sum():.0%}" if len(values) > 1 else "")
+        return ", ".join(f"{name} {values[indices].sum():.1f}" for name, indices in _given(scene))
+    return ", ".join(f"{name} {values[indices].sum():.0%}" for name, indices in _given(scene))
+
+
+def _given(scene: Scene) -> list[tuple[str, list[int]]]:
+    """Group the tokens before the patches that a head's figures name; logits of several do not add up."""
+    groups = prefix_groups(scene.backbone)
+    if scene.asked.method == PROBABILITIES:
+        return groups
+    return [(name, indices) for name, indices in groups if len(indices) == 1]
 
 
 def _block(scene: Scene) -> str:
@@ -242,7 +263,7 @@ def _explain(name: str, scene: Scene) -> str:
     if asked.is_default(scene.backbone):
         if name == "mean":
             return "The mean of all heads: where the network looks altogether."
-        return "Where the CLS token looks in this head."
+        return f"Where {asked.token} looks in this head."
     if name == "mean":
         return f"The mean of all heads: where {asked.token} looks in block {asked.layer}."
     return f"Where {asked.token} looks in this head of block {asked.layer}."

@@ -7,12 +7,11 @@ from dataclasses import replace
 import streamlit as st
 
 from app.cache import pictures
-from app.state.asked import Asked
+from app.state.asked import first_view
 from app.state.selection import Choice
 from app.ui import layout
 from app.views.attention.scene import Scene
 from dino.attention import files
-from dino.attention.photo import PROBABILITIES
 from dino.model.backbone import Backbone
 
 # Fewer patches are looked at about as quickly as a preview is drawn.
@@ -42,9 +41,8 @@ def until_ready(choice: Choice, backbone: Backbone, grid: tuple[int, int]) -> It
 
 
 def _draw(small: Choice, backbone: Backbone, size: int) -> None:
-    first_view = Asked(backbone.depth - 1, "cls", PROBABILITIES)
     attention, _ = pictures.attention(small, backbone)
-    scene = Scene(small, backbone, first_view, attention, files.Style(opacity=0.8))
+    scene = Scene(small, backbone, first_view(backbone), attention, files.Style(opacity=0.8))
     names, scaled, _ = scene.maps()
     left, _ = st.columns([5, 6], gap="medium")
     with left:

@@ -6,13 +6,14 @@ import numpy as np
 import streamlit as st
 import torch
 
+from app import access
 from app.cache import backbones, pictures
 from app.cache import canvas as cached_canvas
 from app.components.canvas.component import Panel, canvas
 from app.state import url, weights_menu
 from app.state.selection import Choice
 from app.text import plain_text
-from app.ui import layout, reference
+from app.ui import layout, reference, weights_field
 from app.ui.widgets import choose_one
 from dino.attention import files
 from dino.attention.mass import entropy, mass_mask
@@ -54,16 +55,27 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 def _names(choice: Choice) -> list[str]:
     options = [n for n in weights_menu.weights_options(st.session_state) if n != choice.weights]
-    url.forget_unknown("with", options)
-    return st.multiselect(
+    typed = access.may_work()
+    if not typed:
+        url.forget_unknown("with", options)
+    names = st.multiselect(
         "Beside it",
-        options,
+        list(dict.fromkeys([*options, *(st.session_state.get("with", ()) if typed else ())])),
         default=[name for name in _FIRST if name in options],
         key="with",
         bind="query-params",
         max_selections=MOST - 1,
-        help="Weights from the sidebar's menu: bundled, downloaded, of a run, random, or opened.",
+        accept_new_options=typed,
+        help=weights_field.HELP
+        if typed
+        else "Weights from the sidebar's menu: bundled, downloaded, of a run, random, or opened.",
     )
+    known = []
+    for number, name in enumerate(name for name in names if name != choice.weights):
+        found = weights_field.look_up(name)
+        weights_field.show(found, f"compare_{number}")
+        known += [found.name] if found.name else []
+    return known
 
 
 def _side(choice: Choice, backbone: Backbone) -> Side:
@@ -129,14 +141,17 @@ def _drawn(side: Side, shown: str) -> tuple[np.ndarray | None, str]:
     """Draw the picture over the photo; return it, and what it is in words."""
     if shown == COLOURS:
         return pca_picture(side.features, width=layout.SHOWN_PX), "patch colours"
-    if shown == PHOTO or side.attention is None:
-        return None, "photo" if side.attention is not None else "no attention to show"
+    if side.attention is None and shown != PHOTO:
+        return None, f"a {type(side.backbone.module).__name__}, no attention to show"
+    if side.attention is None or shown == PHOTO:
+        return None, "photo"
     weights, best = side.attention.heads, side.best_head
     scaled, _ = draw.normalize(weights.mean(axis=0)[None] if best is None else weights[best][None])
     photo = pictures.shown(side.choice.photo, layout.SHOWN_PX)
     geometry, style = side.attention.geometry, files.Style(opacity=0.8)
     picture = files.head_picture(scaled[0], geometry, photo, style, width=layout.SHOWN_PX)
-    return picture, "mean of heads" if best is None else f"head {best}"
+    of = "" if side.backbone.num_class else ", of the mean of all patches"
+    return picture, ("mean of heads" if best is None else f"head {best}") + of
 
 
 def _table(sides: list[Side], mass: int) -> None:

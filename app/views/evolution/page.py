@@ -15,8 +15,8 @@ def show() -> None:
     """Draw the page: whose training, which photo, and the film."""
     layout.heading(
         "Evolution",
-        "How attention came about: the CLS token's attention in the last block, head by head, from random "
-        "weights to the last epoch. The photo is the one the training filmed; what the sidebar has chosen "
+        "How attention came about: that of the CLS token in the last block (of all patches on average where a "
+        "network has none), head by head, from random weights to the last epoch. The photo is the one the training filmed; what the sidebar has chosen "
         "plays no part here.",
     )
     strips = evolution.filmstrips()

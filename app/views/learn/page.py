@@ -78,7 +78,7 @@ def show(
         if open_attention and st.button(
             "Open this in Attention", key="learn_open", icon=":material/visibility:"
         ):
-            open_attention(**_attention_link(choice, step))
+            open_attention(**_attention_link(choice, backbone, step))
     step_keys("learn_keys", _turn, page=number)
     _footer(choice, backbone)
 
@@ -165,14 +165,15 @@ def _reset(step: Step, backbone: Backbone) -> None:
         st.query_params.pop(key, None)
 
 
-def _attention_link(choice: Choice, step: Step) -> dict[str, str]:
+def _attention_link(choice: Choice, backbone: Backbone, step: Step) -> dict[str, str]:
     """Collect photo, weights, and what this step looks at; the size goes along by itself."""
     handed = {
         name: str(st.session_state[key])
         for name, key in step.handed.items()
         if key in st.session_state
     }
-    return {"photo": choice.photo.name, "weights": choice.weights, **step.link, **handed}
+    link = {k: v for k, v in step.link.items() if (k, v) != ("query", "cls") or backbone.num_class}
+    return {"photo": choice.photo.name, "weights": choice.weights, **link, **handed}
 
 
 def _footer(choice: Choice, backbone: Backbone) -> None:

@@ -13,6 +13,7 @@ from app.state.selection import Choice
 from app.ui import layout, pointing, reference
 from app.ui.layout import SHOWN_PX, TILE_PX, Tile
 from app.ui.masks import REFINEMENTS
+from app.ui.networks import instead_of_attention, say_whose_attention
 from app.ui.widgets import choose_one
 from app.views.masks import controls, downloads
 from app.views.masks.scene import VIEWS, Scene
@@ -36,7 +37,11 @@ def show(choice: Choice, backbone: Backbone) -> None:
     if by == POINTING:
         _, seconds = pictures.features(choice, backbone)
         _point(choice, backbone)
+    elif not backbone.has_attention:
+        instead_of_attention(backbone, f"*{POINTING.capitalize()}*, above, works with it")
+        return
     else:
+        say_whose_attention(backbone)
         attention, seconds = pictures.attention(choice, backbone)
         _explore(choice, backbone, attention)
     layout.footer(choice, backbone, seconds)

@@ -9,10 +9,11 @@ import streamlit as st
 
 from app.state import data_root, weights_menu
 from app.state.problems import show_error
-from app.ui import photo_folders, training_request
+from app.ui import photo_folders, training_request, weights_field
 from app.ui.photo_folders import ChosenFolder
 from app.ui.sidebar import Selection
 from app.ui.training_request import SCRATCH, Request
+from app.ui.weights_field import Found
 from app.views.training import settings
 from dino.errors import UserError
 from dino.system.files import read_json
@@ -40,8 +41,9 @@ def show(selection: Selection, started: Callable[[str], None]) -> None:
     """Draw the form; `started` is called with the name of a run that was started."""
     data, knn, masks = _choose_photos()
     preset, weights, name = _choose_recipe(data)
+    weights, missing = _find_weights(weights)
     try:
-        config, problem = _make_config(preset, weights, data), ""
+        config, problem = _make_config(preset, weights, data), missing
     except UserError as error:
         config, problem = TrainConfig.from_dict(PRESETS[preset]), str(error)
     threads, nice = settings.draw_settings(config, from_scratch=weights is None)
@@ -152,7 +154,7 @@ def _choose_recipe(data: ChosenFolder) -> tuple[str, str | None, str]:
         key=WEIGHTS,
         accept_new_options=True,
         persist_state="session",
-        help="Weights to go on from, also those of a run; or type the path of a checkpoint.",
+        help=f"Weights to go on from, also those of a run. {weights_field.HELP}",
     )
     suggested = training_request.free_name(preset, data.folder.name if data.folder else "run")
     if session.get(NAME) in (None, "", session.get(_SUGGESTED)):
@@ -166,6 +168,17 @@ def _choose_recipe(data: ChosenFolder) -> tuple[str, str | None, str]:
         help=f"Its folder in `{runs_folder()}`: letters, digits, - and _, dots inside.",
     )
     return preset, None if weights in (SCRATCH, None) else weights, name
+
+
+def _find_weights(text: str | None) -> tuple[str | None, str]:
+    """Find the weights to start from; why there are none, after drawing what can be done, else nothing."""
+    if text is None:
+        return None, ""
+    found = weights_field.look_up(text)
+    weights_field.show(Found(offer=found.offer), "train_weights")
+    if found.offer is not None:
+        return None, f"{text} has to be fetched before a run can start from it"
+    return found.name, found.problem
 
 
 def _make_config(preset: str, weights: str | None, data: ChosenFolder) -> TrainConfig:

@@ -9,6 +9,7 @@ from app.cache import video as cached_video
 from app.components.canvas.component import Brush, Prompts, canvas
 from app.state.selection import MAX_PHOTO_BYTES, Choice
 from app.ui import layout, pointing
+from app.ui.networks import instead_of_attention
 from dino.attention.mass import DEFAULT_MASS
 from dino.media.label_maps import label_overlay, resized_labels
 from dino.media.palettes import OBJECT_COLORS, hex_color
@@ -56,7 +57,10 @@ def number_masks(masks: np.ndarray) -> np.ndarray:
     return (masks * numbers[:, None, None]).max(axis=0)
 
 
-def _attended(frame: Choice, backbone: Backbone) -> np.ndarray:
+def _attended(frame: Choice, backbone: Backbone) -> np.ndarray | None:
+    if not backbone.has_attention:
+        instead_of_attention(backbone, "The other ways to a first mask work with it")
+        return None
     mass = st.slider(
         "Share of the attention", 0.05, 1.0, DEFAULT_MASS, 0.05, key="film_mass",
         bind="query-params", help="The fewest patches that hold this share of the heads' mean.",

@@ -9,6 +9,7 @@ from app.cache.video import Clip
 from app.state import url
 from app.state.selection import Choice
 from app.ui import command, layout
+from app.ui.networks import instead_of_attention, say_whose_attention
 from app.views.video import film, mask, source
 from app.views.video.film import Order
 from dino.model.backbone import Backbone
@@ -34,6 +35,9 @@ def show(choice: Choice, backbone: Backbone) -> None:
         "Make", KINDS, default=KINDS[0], required=True, key="make", bind="query-params",
         label_visibility="collapsed",
     )  # fmt: skip
+    if kind != FOLLOW and not backbone.has_attention:
+        instead_of_attention(backbone, f"*{FOLLOW}*, above, works with it")
+        return
     order = _follow(choice, backbone, clip) if kind == FOLLOW else _attend(choice, backbone, clip)
     if order is not None:
         _command(order)
@@ -42,7 +46,7 @@ def show(choice: Choice, backbone: Backbone) -> None:
 
 def _attend(choice: Choice, backbone: Backbone, clip: Clip) -> Order:
     """Draw the controls of an attention film beside the film."""
-    backbone.check_attention()
+    say_whose_attention(backbone)
     large, side = st.columns([6, 5], gap="medium")
     with side:
         style = _style(backbone.num_heads)

@@ -20,10 +20,9 @@ def export_weights(backbone: Any, path: Path, **description: Any) -> Path:
     Raises:
         UserError: the file cannot be written.
     """
-    from dino.weights.architecture import dimensions
-    from dino.weights.saving import save
+    from dino.weights.saving import describe_network, save
 
-    metadata = {**description, **dimensions(backbone)}
+    metadata = {**description, **describe_network(backbone, required=False)}
     try:
         return save(backbone.state_dict(), path, dtype="fp16", metadata=metadata)
     except WeightsError:  # a value too large for fp16; a full disk is another error

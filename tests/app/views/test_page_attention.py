@@ -101,8 +101,8 @@ def test_a_query_can_be_typed():
     ("query", "says"),
     [
         ("40:1", "query patch 40:1 is outside the grid"),
-        ("register:0", "0 registers"),
-        ("[x](http://y)", "expected cls, register:N"),
+        ("register:0", "is not available; small has"),
+        ("[x](http://y)", "expected cls, mean, register:N"),
     ],
 )
 def test_a_query_that_does_not_exist_is_one_sentence_and_cls(query, says):

@@ -240,7 +240,13 @@ def test_file_names_and_descriptions_are_never_html(photo_file):
 
 def test_a_link_to_weights_that_are_not_here_says_so():
     at = open_page("attention", weights="dino_vitb8")
-    assert "dino_vitb8”, which are not on this machine" in text(at)
+    said = text(at)
+    assert (
+        "dino_vitb8 is not on this machine. It would come from dl.fbaipublicfiles.com, about 343 MB"
+        in said
+    )
+    assert "licence: Apache-2.0" in said
+    assert "small: a small network for tests" in said.replace("<b>", "").replace("</b>", "")
     at.sidebar.selectbox(key="weights").set_value("random_vitt16").run()
     assert "not on this machine" not in text(at)
 

@@ -5,7 +5,9 @@ import streamlit as st
 import torch
 
 from app.cache import attention
+from app.text import plain_text
 from app.ui import layout
+from app.ui.networks import what_it_is
 from app.views.learn.frame import (
     Lesson,
     Question,
@@ -18,15 +20,15 @@ from app.views.learn.frame import (
     predict,
 )
 from dino.attention.mass import entropy
-from dino.errors import UserError
 from dino.model.backbone import Backbone
 
 
 def show(lesson: Lesson) -> None:
     """Show where CLS looks in each block, and how widely."""
     choice, backbone = lesson.choice, lesson.backbone
-    if backbone.num_prefix == backbone.num_registers:
-        raise UserError(f"{backbone.name} has no CLS token; choose other weights for this step")
+    if not backbone.num_class:
+        st.info(_without_cls(backbone), icon=":material/info:")
+        return
     every = tuple(range(backbone.depth))
     looked, _ = attention.rows(choice, backbone, blocks=every, query="cls", rolled=False)
     maps = looked.weights[:, 0]  # [L,A,h,w]
@@ -45,6 +47,21 @@ def show(lesson: Lesson) -> None:
             _curve(lesson, bits, block)
     with left:
         _picture(lesson, maps[block if shown else 0].mean(axis=0), block if shown else 0)
+
+
+def _without_cls(backbone: Backbone) -> str:
+    """Say what a network without a CLS token does in its place, and how to see this step; in Markdown."""
+    name = plain_text(backbone.name)
+    if not backbone.has_attention:
+        return (
+            f"{what_it_is(backbone)}, and no CLS token: it describes a photo by its pooled features. For "
+            "this step choose a ViT in the sidebar, or go on with step 5."
+        )
+    return (
+        f"{name} has no CLS token. It describes a photo by all its patches together, so the other pages draw "
+        "the mean of all patches' rows. For this step choose weights that have one in the sidebar, such as "
+        "DINO's, or go on with step 5."
+    )
 
 
 def _question(bits: np.ndarray) -> Question:

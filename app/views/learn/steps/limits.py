@@ -5,6 +5,7 @@ import streamlit as st
 
 from app.cache import attention
 from app.ui import layout
+from app.ui.networks import instead_of_attention
 from app.views.learn.frame import Lesson, Question, Step, explain, map_over_photo, predict
 
 # As the norms panel of the Attention page counts them.
@@ -24,7 +25,9 @@ def show(lesson: Lesson) -> None:
         "- Some networks keep notes in **artefact tokens**: patches of no interest with a very large norm, which draw "
         "attention though nothing is there (Darcet et al. 2024). The map shows the norms of these weights."
     )
-    backbone.check_attention()
+    if not backbone.has_attention:
+        instead_of_attention(backbone, "So there are no norms of tokens to show")
+        return
     _, patches = attention.norms(choice, backbone)
     norms = patches[-1]
     left, right = st.columns(2, gap="medium")

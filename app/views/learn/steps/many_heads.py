@@ -6,6 +6,7 @@ import torch
 from app.cache import pictures
 from app.ui import layout
 from app.ui.layout import Tile
+from app.ui.networks import instead_of_attention, say_whose_attention
 from app.views.learn.frame import TILE_PX, Lesson, Question, Step, explain, map_over_photo, predict
 from dino.attention.mass import entropy
 
@@ -13,6 +14,9 @@ from dino.attention.mass import entropy
 def show(lesson: Lesson) -> None:
     """Show all heads of the last block; after the prediction, how widely each spreads."""
     choice, backbone = lesson.choice, lesson.backbone
+    if not backbone.has_attention:
+        instead_of_attention(backbone, "So it has no heads to show; steps 5 to 9 work with it")
+        return
     attention, _ = pictures.attention(choice, backbone)
     bits = entropy(torch.from_numpy(attention.heads)).tolist()
     explain(
@@ -22,6 +26,7 @@ def show(lesson: Lesson) -> None:
         f"0 bits is all on one patch, {np.log2(attention.heads[0].size):.1f} bits the same for every "
         "patch here."
     )
+    say_whose_attention(backbone)
     sharpest = int(np.argmin(bits))
     shown = predict(
         lesson,

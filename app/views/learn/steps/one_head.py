@@ -7,6 +7,7 @@ from app.cache import learn, pictures
 from app.components.canvas.component import Picked, canvas
 from app.state import asked as state_asked
 from app.state import url
+from app.ui.networks import instead_of_attention
 from app.views.learn.frame import (
     Lesson,
     Question,
@@ -17,36 +18,67 @@ from app.views.learn.frame import (
     predict,
 )
 from dino.attention.arithmetic import AttentionRow, strongest, token_name, weakest
-from dino.model.queries import Query, query_name
+from dino.model.backbone import Backbone
+from dino.model.queries import MEAN, Query, query_name, query_words
 
 _KEYS_SHOWN = 4
+_ASKED = "learn_asked"
 
 
 def show(lesson: Lesson) -> None:
     """Show the formula, a table of a few keys, and the map that all of them make."""
     choice, backbone = lesson.choice, lesson.backbone
-    backbone.check_attention()
-    asked = state_asked.read_asked(backbone, pictures.geometry(choice, backbone).grid)
-    url.link("query", query_name(asked.query), state_asked.default_query(backbone))
-    width = learn.last_row(choice, backbone, query=asked.query, head=0).width
+    if not backbone.has_attention:
+        instead_of_attention(backbone, _WITHOUT_HEADS)
+        return
+    query = _token(lesson)
+    row = learn.last_row(choice, backbone, query=query, head=0)
+    width = row.width
     explain(
         f"The network is a pile of **blocks**, and each compares all tokens with each other in several **heads**, "
         f"side by side. In a head every token makes three vectors of d = {width} numbers: a **query** q (what it looks "
         "for), a **key** k (what it offers) and a **value** v (what it hands over). How well they fit is the "
         "product q·k; a softmax turns the products of one query into shares that sum to 1. The map shows the "
-        f"shares of {asked.token} in the last block, the numbers behind it come with the answer; click a patch "
-        "to ask for another. (CLS is a token without a patch: step 4.)"
+        f"shares of {query_words(query)} in the last block, the numbers behind it come with the answer; click a "
+        f"patch to ask for another. {_what_asks(backbone)}"
     )
-    st.latex(r"\mathrm{share}_j = \frac{e^{\,q\cdot k_j/\sqrt d}}{\sum_i e^{\,q\cdot k_i/\sqrt d}}")
+    plus = r" + b_{}" if row.bias.any() else r""
+    st.latex(
+        rf"\mathrm{{share}}_j = \frac{{e^{{\,q\cdot k_j/\sqrt d{plus.format('j')}}}}}"
+        rf"{{\sum_i e^{{\,q\cdot k_i/\sqrt d{plus.format('i')}}}}}"
+    )
+    if row.bias.any():
+        st.caption("b is what this network adds for how far, and where, a key lies from the query.")
     left, right = st.columns(2, gap="medium")
     with right:
         heads = range(backbone.num_heads)
         head = control("one_head", heads, 0, st.pills, "Head", heads, required=True)
-        row = learn.last_row(choice, backbone, query=asked.query, head=head)
+        row = learn.last_row(choice, backbone, query=query, head=head)
         if predict(lesson, _question(row)):
             _table(row)
     with left:
-        _map(lesson, asked.query, row, head)
+        _map(lesson, query, row, head)
+
+
+def _token(lesson: Lesson) -> Query:
+    """Read which token asks; where the mean of all patches would, which is no token, the middle patch does."""
+    choice, backbone = lesson.choice, lesson.backbone
+    grid = pictures.geometry(choice, backbone).grid
+    asked = state_asked.read_asked(backbone, grid)
+    url.link("query", query_name(asked.query), backbone.default_query)
+    query = (grid[0] // 2, grid[1] // 2) if asked.query == MEAN else asked.query
+    st.session_state[_ASKED] = query_name(query)
+    return query
+
+
+def _what_asks(backbone: Backbone) -> str:
+    """Say what a token without a patch is, or which patch asks where there is none."""
+    if backbone.num_class:
+        return "(CLS is a token without a patch: step 4.)"
+    return "(These weights have no CLS token, so the patch in the middle asks first.)"
+
+
+_WITHOUT_HEADS = "So it has no queries and keys to show; step 1 and steps 5 to 9 work with it"
 
 
 def _question(row: AttentionRow) -> Question:
@@ -60,22 +92,24 @@ def _question(row: AttentionRow) -> Question:
 
 
 def _table(row: AttentionRow) -> None:
-    """Show few keys of many: CLS and registers, the best patches, the query itself, the worst."""
+    """Show few keys of many: the tokens before the patches, the best, the query itself, the worst."""
     indices = [*range(row.num_prefix), *strongest(row, _KEYS_SHOWN), row.position, weakest(row)]
     kept = list(dict.fromkeys(indices))
+    scaled = f"q·k/√{row.width}"
+    columns = {
+        "q·k": (row.dots, "%.2f"),
+        scaled: (row.logits - row.bias, "%.3f"),
+        **({f"{scaled} + b": (row.logits, "%.3f")} if row.bias.any() else {}),
+        "share, %": (100 * row.shares, "%.4f"),
+    }
+    names = [token_name(row, i) + (" (itself)" if i == row.position else "") for i in kept]
     st.dataframe(
-        {
-            "Key": [token_name(row, i) + (" (itself)" if i == row.position else "") for i in kept],
-            "q·k": [row.dots[i] for i in kept],
-            f"q·k/√{row.width}": [row.logits[i] for i in kept],
-            "share, %": [100 * row.shares[i] for i in kept],
-        },
+        {"Key": names, **{name: values[kept] for name, (values, _) in columns.items()}},
         hide_index=True,
         key="learn_row",
         column_config={
-            "q·k": st.column_config.NumberColumn(format="%.2f"),
-            f"q·k/√{row.width}": st.column_config.NumberColumn(format="%.3f"),
-            "share, %": st.column_config.NumberColumn(format="%.4f"),
+            name: st.column_config.NumberColumn(format=digits)
+            for name, (_, digits) in columns.items()
         },
     )
     st.caption(
@@ -88,6 +122,7 @@ def _map(lesson: Lesson, query: Query, row: AttentionRow, head: int) -> None:
     """Show all shares over the photo; a click asks for another query."""
     choice, backbone = lesson.choice, lesson.backbone
     shares = row.shares[row.num_prefix :].reshape(row.grid)
+    first = "CLS" if backbone.num_class else "the patch in the middle"
     canvas(
         "learn_row_map",
         [
@@ -98,11 +133,11 @@ def _map(lesson: Lesson, query: Query, row: AttentionRow, head: int) -> None:
                 alt=f"Shares of head {head} of the last block, query {query_name(query)}",
             )
         ],
-        hint="Click a patch to make it the query; Esc goes back to CLS.",
-        help_text="Arrow keys move over the patches, Enter chooses one, Escape goes back to CLS.",
+        hint=f"Click a patch to make it the query; Esc goes back to {first}.",
+        help_text=f"Arrow keys move over the patches, Enter chooses one, Escape goes back to {first}.",
         chosen=Picked(0, *query) if isinstance(query, tuple) else None,
         on_pick=lambda picked: state_asked.set_asked(
-            query=f"{picked.row}:{picked.column}" if picked else state_asked.default_query(backbone)
+            query=f"{picked.row}:{picked.column}" if picked else backbone.default_query
         ),
     )
 
@@ -110,6 +145,6 @@ def _map(lesson: Lesson, query: Query, row: AttentionRow, head: int) -> None:
 STEP = Step(
     "Query, key, softmax: one head",
     show,
-    controls={"one_head": 0, "query": state_asked.default_query},
-    handed={"head": "one_head", "query": "query"},
+    controls={"one_head": 0, "query": lambda backbone: backbone.default_query},
+    handed={"head": "one_head", "query": _ASKED},
 )

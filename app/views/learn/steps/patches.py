@@ -11,6 +11,7 @@ from app.cache import learn, pictures
 from app.components.canvas.component import Picked, canvas
 from app.state import asked, url
 from app.ui import layout
+from app.ui.networks import what_it_is
 from app.views.learn.frame import SHOWN_PX, Lesson, Question, Step, control, explain, predict
 from dino.media.geometry import Geometry
 from dino.media.preprocessing import plan
@@ -26,10 +27,12 @@ def show(lesson: Lesson) -> None:
     rows, columns = geometry.grid
     patch, count = backbone.patch_size, rows * columns
     explain(
-        f"A vision transformer does not see pixels one by one. Your photo is cut into squares of "
+        _without_patches(lesson, rows, columns)
+        if not backbone.has_attention
+        else f"A vision transformer does not see pixels one by one. Your photo is cut into squares of "
         f"{patch}×{patch} px, here {rows} rows of {columns}: **{count:,} patches**. The {3 * patch**2:,} "
         f"numbers of each are multiplied by one learned matrix and become a **token**, {backbone.embed_dim} "
-        "numbers long; where the patch lay is added. Click a patch to see what the network is given of it."
+        "numbers long; where the patch lay is told to it, too. Click a patch to see what the network is given of it."
     )
     left, right = st.columns([3, 2], gap="medium")
     place = _chosen(geometry)
@@ -67,6 +70,17 @@ def show(lesson: Lesson) -> None:
         )
         if predict(lesson, _QUESTION):
             _other_size(lesson)
+
+
+def _without_patches(lesson: Lesson, rows: int, columns: int) -> str:
+    backbone = lesson.backbone
+    return (
+        f"{what_it_is(backbone)}. Its last map of features has a cell for each square of "
+        f"{backbone.patch_size}×{backbone.patch_size} px, here {rows} rows of {columns}: **{rows * columns:,} "
+        f"cells** of {backbone.embed_dim} numbers, and each has seen more of the photo than its square. A vision "
+        "transformer cuts a photo into such squares at once, and each becomes a **token**. Click a cell to see "
+        "the pixels below it."
+    )
 
 
 _QUESTION = Question(
