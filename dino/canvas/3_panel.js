@@ -15,10 +15,10 @@ class Panel {
           <canvas class="heat" hidden></canvas><svg class="mask" preserveAspectRatio="none" hidden><path class="area"/>
           <path class="edge halo"/><path class="edge"/></svg>
           <canvas class="paint"></canvas><div class="marks"></div></div>
-        <div class="ring" hidden></div>
+        <div class="stamp" hidden></div><div class="ring" hidden></div>
       </div><figcaption></figcaption>`;
     this.find = (name) => this.root.querySelector(`.${name}`);
-    for (const name of ["frame", "stage", "photo", "over", "greys", "field", "map", "heat", "mask", "marks", "ring"]) {
+    for (const name of ["frame", "stage", "photo", "over", "greys", "field", "map", "heat", "mask", "marks", "stamp", "ring"]) {
       this[name] = this.find(name);
     }
     this.caption = this.root.querySelector("figcaption");

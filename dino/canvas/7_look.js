@@ -8,6 +8,7 @@ const REST_MS = 400;
 const FIELD_PX = 720, TILE_PX = 176; // longer sides that maps are drawn at
 const TILES_MS = 4; // of a frame for tiles that are drawn anew
 const MOST_FIELDS = 24;
+const FEW_TILES = 9; // which may be larger
 
 class Look {
   constructor(canvas) {
@@ -37,8 +38,13 @@ class Look {
   // What Python sends; null where a page draws its pictures itself.
   update(data) {
     this.data = data;
-    for (const id of ["bar", "looks", "tiles"]) this.find(id).hidden = !data;
+    for (const id of ["bar", "side"]) this.find(id).hidden = !data;
+    for (const panel of this.canvas.panels) {
+      panel.stamp.hidden = !data?.mark;
+      panel.stamp.textContent = data?.mark ?? "";
+    }
     if (!data) return;
+    this.find("tiles").hidden = data.names.length < 2;
     this.number ??= data.heard;
     if (!this.value || (data.heard === this.number && !this.timer)) this.value = { ...data.look };
     const { rows, columns } = this.panel.data;
@@ -258,6 +264,7 @@ class Look {
       words.className = "words";
       words.append(Object.assign(document.createElement("b"), { textContent: title }), ` ${notes[index] ?? ""}`);
       view.append(canvas);
+      if (this.data.mark) view.append(Object.assign(document.createElement("span"), { className: "stamp", textContent: this.data.mark }));
       button.append(view, words);
       button.className = "tile";
       button.setAttribute("aria-label", [title, notes[index]].filter(Boolean).join(": "));
@@ -265,6 +272,7 @@ class Look {
       return { button, canvas };
     });
     this.find("tiles").setAttribute("aria-label", group);
+    this.find("tiles").classList.toggle("few", titles.length <= FEW_TILES);
     this.find("tiles").replaceChildren(...this.tiles.map(({ button }) => button));
     this.drawn = {};
   }

@@ -113,6 +113,7 @@ class MapSet:
         group: what the small pictures are together.
         shares: the values are no less than 0, so that a mask of a share of them can be drawn.
         beside: the small pictures stand at the right of the large one, where there is room.
+        mark: written across each picture, where no such picture may pass for a result.
     """
 
     values: Blob
@@ -126,6 +127,7 @@ class MapSet:
     unit: str = ""
     shares: bool = True
     beside: bool = True
+    mark: str = ""
 
     def message(self, look: Look, heard: int) -> dict[str, Any]:
         """Write what the script reads; a head that is not among the maps becomes the first one's."""
@@ -142,6 +144,7 @@ class MapSet:
             "factor": self.factor,
             "unit": self.unit,
             "shares": self.shares,
+            "mark": self.mark,
             "tiles": "beside" if self.beside else "below",
             "look": asdict(look),
             "heard": heard,

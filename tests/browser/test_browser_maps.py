@@ -159,7 +159,8 @@ def test_window_means_mirror_the_edge(page):
     rng = np.random.default_rng(2)
     values = rng.random((7, 11)).astype(np.float32)
     found = page.evaluate(
-        "([v]) => Array.from(windowMeans(Float32Array.from(v), 11, 7, 2))", [values.ravel().tolist()]
+        "([v]) => Array.from(windowMeans(Float32Array.from(v), 11, 7, 2))",
+        [values.ravel().tolist()],
     )
     padded = np.pad(values, 2, mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5))
