@@ -3,6 +3,7 @@
 import base64
 import html
 import mimetypes
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from dino.media import draw
 from dino.media.geometry import Geometry
 from dino.model.backbone import Backbone
 
+# What a note says to users of the command line, and to those of the app.
+_OPTION, _IN_THE_APP = re.compile(r"pass --[a-z-]+"), "say so under Details in the sidebar"
 # Width in px of the pictures sent to the browser; exports are made at the photo's own size.
 SHOWN_PX = 960
 TILE_PX = 420
@@ -78,7 +81,7 @@ def heading_with_weights(title: str, line: str, backbone: Backbone, *, if_random
     described = f"<b>{html.escape(backbone.name)}</b>: {html.escape(_without_notes(backbone))}"
     heading(title, line, described)
     for note in backbone.notes:
-        st.info(plain_text(note), icon=":material/rule:")
+        st.caption(f":material/rule: {plain_text(_OPTION.sub(_IN_THE_APP, note))}")
     if backbone.is_random:
         st.warning(
             f"These are random weights: nothing was learned, so {if_random}.",

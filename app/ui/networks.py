@@ -13,10 +13,14 @@ _WITHOUT_ATTENTION = (
 
 def what_it_is(backbone: Backbone) -> str:
     """Say that a network has no attention, and which kind it is; for Markdown."""
-    return (
-        f"{plain_text(backbone.name)} is a {plain_text(type(backbone.module).__name__)}, which has no "
-        "self-attention of every patch over all patches"
-    )
+    kind = plain_text(kind_words(backbone))
+    return f"{plain_text(backbone.name)} is {kind}, which has no self-attention of every patch over all patches"
+
+
+def kind_words(backbone: Backbone) -> str:
+    """Name the kind of a network with its article."""
+    kind = type(backbone.module).__name__
+    return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"
 
 
 def instead_of_attention(backbone: Backbone, works: str = _WITHOUT_ATTENTION) -> None:
@@ -32,7 +36,7 @@ def say_whose_attention(backbone: Backbone) -> None:
     if backbone.has_attention and backbone.default_query == MEAN:
         st.caption(
             f"{plain_text(backbone.name)} has no CLS token: the attention is the mean of all patches' rows, "
-            "where not a patch is asked for."
+            "unless a patch is asked for."
         )
 
 

@@ -309,7 +309,7 @@ class Backbone:
         """Hash (sha256) all that decides a result: the tensors, how they are read, the input's scale."""
         grid = getattr(getattr(self.module, "patch_embed", None), "grid_size", None)
         read = (self.weights_sha256, self.num_heads, self.patch_size, grid, self.mean, self.std)
-        way = () if self.positions == "dino" else (self.positions,)
+        way: tuple[str, ...] = () if self.positions == "dino" else (self.positions,)
         way += self._arithmetic()
         return hashlib.sha256(repr((*read, self.precision, *way)).encode()).hexdigest()
 

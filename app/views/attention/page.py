@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from app.cache import attention
+from app.cache import attention, pictures
 from app.cache import canvas as cached_canvas
 from app.components.canvas.component import Picked, canvas
 from app.state import look
@@ -29,6 +29,7 @@ from app.views.attention.scene import Scene
 from dino.attention.photo import LOGITS, ROLLOUT
 from dino.canvas.look import Look
 from dino.errors import UserError
+from dino.features.files import pca_picture
 from dino.model.backbone import Backbone
 from dino.model.queries import Query, query_name, query_words
 
@@ -47,15 +48,32 @@ def show(choice: Choice, backbone: Backbone, *, lessons: Page | None = None) -> 
     choice, backbone, flags = controls.network(choice, backbone)
     with head:
         grid = layout.header("Attention", choice, backbone).grid
-        _welcome(lessons)
         if not backbone.has_attention:
-            instead_of_attention(backbone)
+            _features_instead(choice, backbone)
             return
+        _welcome(lessons)
         say_whose_attention(backbone)
     asked = read_asked(backbone, grid)
     with preview.until_ready(choice, backbone, grid):
         seconds = attention.asked_rows(choice, backbone, asked)[1]
     _explore(choice, backbone, grid, flags)
+    layout.footer(choice, backbone, seconds)
+
+
+def _features_instead(choice: Choice, backbone: Backbone) -> None:
+    """Say what a network without attention is, and show what there is of it: its features as colours."""
+    instead_of_attention(backbone)
+    features, seconds = pictures.features(choice, backbone)
+    place, _ = st.columns([5, 6], gap="medium")
+    with place:
+        layout.picture(
+            layout.marked(pca_picture(features, width=SHOWN_PX), backbone),
+            alt=f"Features as colours over: {choice.photo.alt}",
+        )
+        st.caption(
+            "The first three principal components of its features as red, green and blue: squares of one colour "
+            "look alike to the network. More of them on the page Features."
+        )
     layout.footer(choice, backbone, seconds)
 
 

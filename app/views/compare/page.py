@@ -14,6 +14,7 @@ from app.state import url, weights_menu
 from app.state.selection import Choice
 from app.text import plain_text
 from app.ui import layout, reference, weights_field
+from app.ui.networks import kind_words
 from app.ui.widgets import choose_one
 from dino.attention import files
 from dino.attention.mass import entropy, mass_mask
@@ -142,7 +143,7 @@ def _drawn(side: Side, shown: str) -> tuple[np.ndarray | None, str]:
     if shown == COLOURS:
         return pca_picture(side.features, width=layout.SHOWN_PX), "patch colours"
     if side.attention is None and shown != PHOTO:
-        return None, f"a {type(side.backbone.module).__name__}, no attention to show"
+        return None, f"{kind_words(side.backbone)}, no attention to show"
     if side.attention is None or shown == PHOTO:
         return None, "photo"
     weights, best = side.attention.heads, side.best_head

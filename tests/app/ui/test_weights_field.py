@@ -338,10 +338,12 @@ def test_a_run_can_start_from_a_typed_path_and_offers_what_is_not_here(hub: Hub,
 def test_notes_stand_beside_the_description(monkeypatch, small_weights):
     from dataclasses import replace
 
-    note = "The number of heads is not recorded; 3 heads of 16 are assumed."
+    note = "The number of heads is not recorded; 3 heads of 16 are assumed, pass --num-heads where that is wrong."
     found = dino.load(small_weights)
     noted = replace(found, notes=(note,), description=f"{found.description} {note}")
     monkeypatch.setattr(backbones, "_backbone", lambda *_: noted)
     at = open_page("attention", size=SIZE)
-    assert note in text(at)
+    assert "3 heads of 16 are assumed, say so under Details in the sidebar where that is" in text(
+        at
+    )
     assert note not in shown(at)

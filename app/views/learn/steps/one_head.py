@@ -73,9 +73,12 @@ def _token(lesson: Lesson) -> Query:
 
 def _what_asks(backbone: Backbone) -> str:
     """Say what a token without a patch is, or which patch asks where there is none."""
+    turned = ""
+    if backbone.places((1, 1)).rotations(backbone.depth - 1) is not None:
+        turned = "Before that, these weights turn q and k by where their patch lies. "
     if backbone.num_class:
-        return "(CLS is a token without a patch: step 4.)"
-    return "(These weights have no CLS token, so the patch in the middle asks first.)"
+        return f"{turned}(CLS is a token without a patch: step 4.)"
+    return f"{turned}(These weights have no CLS token, so the patch in the middle asks first.)"
 
 
 _WITHOUT_HEADS = "So it has no queries and keys to show; step 1 and steps 5 to 9 work with it"
