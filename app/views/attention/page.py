@@ -67,7 +67,7 @@ def _features_instead(choice: Choice, backbone: Backbone) -> None:
     place, _ = st.columns([5, 6], gap="medium")
     with place:
         layout.picture(
-            layout.marked(pca_picture(features, width=SHOWN_PX), backbone),
+            layout.marked(pca_picture(features, width=layout.SHOWN_PX), backbone),
             alt=f"Features as colours over: {choice.photo.alt}",
         )
         st.caption(
