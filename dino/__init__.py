@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dino.attention.mass import attention_mask, mass_mask
     from dino.attention.pixels import attention_map
     from dino.errors import UserError
+    from dino.features.notebook import show
     from dino.features.projections import Projection, pca_rgb, project
     from dino.masks.discovery.keys import discover
     from dino.masks.settings import Mask
@@ -41,6 +42,7 @@ _HOME = {
     "discover": "dino.masks.discovery.keys",
     "project": "dino.features.projections",
     "fit": "dino.training.loop",
+    "show": "dino.features.notebook",
     "pca_rgb": "dino.features.projections",
     "Projection": "dino.features.projections",
     "Backbone": "dino.model.backbone",
@@ -72,6 +74,7 @@ __all__ = [
     "pca_rgb",
     "preprocess",
     "project",
+    "show",
 ]
 
 

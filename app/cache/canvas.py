@@ -12,7 +12,7 @@ from app.cache.pictures import KEYS
 from app.components.canvas.component import Panel
 from app.state.selection import Choice, Photo
 from dino.attention.photo import PatchFeatures
-from dino.canvas.look import Blob
+from dino.canvas.content import Blob
 from dino.features.correspondence import Matches, mutual_neighbours
 from dino.features.files import JointPhoto
 from dino.features.neighbours import normalized

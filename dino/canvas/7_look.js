@@ -92,7 +92,7 @@ class Look {
     }, { signal });
     // Keys of a page on which nothing else has the focus.
     document.addEventListener("keydown", (event) => {
-      if (!this.on || event.defaultPrevented || event.target !== document.body) return;
+      if (!this.on || !this.canvas.data.page_keys || event.defaultPrevented || event.target !== document.body) return;
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (step && !event.ctrlKey && !event.altKey && !event.metaKey) this.step(step);
       else if (!this.digit(event)) return;

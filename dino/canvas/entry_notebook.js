@@ -6,7 +6,7 @@ function render({ model, el }) {
   const canvas = new Canvas(root);
   const trigger = (name, value) => model.send({ [name]: value });
   const update = () => {
-    for (const [id, bytes] of Object.entries(model.get("blobs"))) {
+    for (const [id, bytes] of Object.entries({ ...model.get("still"), ...model.get("maps") })) {
       takeIn(id, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     }
     canvas.update({ data: model.get("data"), setTriggerValue: trigger });

@@ -1,4 +1,4 @@
-"""How maps look in the browser, and what goes there to be drawn: the numbers of all maps, once.
+"""How maps look in the browser.
 
 A `Look` is all that the canvas draws by itself: it changes while a hand moves, and Python hears of it when the
 hand rests. `read_look` takes nothing for granted of what a browser, or a link, says.
@@ -6,11 +6,8 @@ hand rests. `read_look` takes nothing for granted of what a browser, or a link, 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from hashlib import sha256
+from dataclasses import dataclass, fields, replace
 from typing import Any
-
-import numpy as np
 
 from dino.errors import UserError
 from dino.media.draw import COLORMAPS
@@ -85,72 +82,3 @@ def _is_offered(name: str, value: Any, heads: Sequence[str]) -> bool:
     if name == "outline":
         return type(value) is int and 0 <= value <= 100
     return type(value) is bool
-
-
-@dataclass(frozen=True)
-class Blob:
-    """Bytes that a browser keeps by the hash of their content."""
-
-    id: str
-    data: bytes
-
-    @classmethod
-    def of(cls, data: bytes) -> "Blob":
-        """Hash bytes."""
-        return cls(sha256(data).hexdigest(), data)
-
-
-@dataclass(frozen=True)
-class MapSet:
-    """All maps that a canvas may show large, and their words.
-
-    Args:
-        values: float32 [K,h,w] row by row, of the first panel's grid.
-        names: K names, as `Look.head` has them.
-        titles: K titles; `notes` a short line for each, or fewer.
-        of: what follows a title in words for a screen reader ("of the last block's attention, …").
-        what: what the bar's values are; they are shown times `factor`, with `unit` behind.
-        group: what the small pictures are together.
-        shares: the values are no less than 0, so that a mask of a share of them can be drawn.
-        beside: the small pictures stand at the right of the large one, where there is room.
-        mark: written across each picture, where no such picture may pass for a result.
-    """
-
-    values: Blob
-    names: tuple[str, ...]
-    titles: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    of: str = ""
-    what: str = ""
-    group: str = "Heads"
-    factor: float = 1.0
-    unit: str = ""
-    shares: bool = True
-    beside: bool = True
-    mark: str = ""
-
-    def message(self, look: Look, heard: int) -> dict[str, Any]:
-        """Write what the script reads; a head that is not among the maps becomes the first one's."""
-        if look.head not in self.names:
-            look = replace(look, head=self.names[0])
-        return {
-            "id": self.values.id,
-            "names": list(self.names),
-            "titles": list(self.titles),
-            "notes": list(self.notes),
-            "of": self.of,
-            "what": self.what,
-            "group": self.group,
-            "factor": self.factor,
-            "unit": self.unit,
-            "shares": self.shares,
-            "mark": self.mark,
-            "tiles": "beside" if self.beside else "below",
-            "look": asdict(look),
-            "heard": heard,
-        }
-
-
-def map_values(maps: np.ndarray) -> Blob:
-    """Pack maps [K,h,w] as a canvas takes them."""
-    return Blob.of(np.ascontiguousarray(maps, dtype="<f4").tobytes())

@@ -47,3 +47,11 @@ CANVAS = "\n".join(
 BRINGING = f"{ARRIVALS}\n{_part('entry_arrivals.js')}"
 SCRIPT = f"{CANVAS}\n{_part('entry_app.js')}"
 NOTEBOOK = f"{CANVAS}\n{_part('entry_notebook.js')}"
+# The canvas has the colours of the page around it: those of Jupyter, VS Code or, elsewhere, of the system.
+NOTEBOOK_STYLE = (
+    ":host { display: block; color-scheme: light dark; --st-font: var(--jp-ui-font-family, system-ui, sans-serif);"
+    " --st-text-color: var(--jp-ui-font-color1, var(--vscode-editor-foreground, CanvasText));"
+    " --st-background-color: var(--jp-layout-color0, var(--vscode-editor-background, Canvas));"
+    " --st-secondary-background-color: var(--jp-layout-color2, var(--vscode-input-background, ButtonFace));"
+    " --st-border-color: rgba(128, 128, 128, 0.5); --st-primary-color: #0a7d74; }\n" + STYLE
+)

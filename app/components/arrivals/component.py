@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import streamlit as st
 
 from dino.canvas import scripts
-from dino.canvas.look import Blob
+from dino.canvas.content import Blob
 
 _component = st.components.v2.component("dino_arrivals", js=scripts.BRINGING)
 

@@ -5,7 +5,6 @@ them is answered where they lie, without the server. Python hears of picks, poin
 once the hand rests.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,7 +14,8 @@ import streamlit as st
 from app.components.arrivals.component import bring
 from app.state.problems import attempt, show_kept
 from dino.canvas import scripts
-from dino.canvas.look import Blob, Look, MapSet, read_look
+from dino.canvas.content import Blob, MapSet, Panel, Picked, content, read_pick
+from dino.canvas.look import Look, read_look
 from dino.errors import UserError
 from dino.media.regions import LabelRuns, check_label_runs
 
@@ -28,41 +28,6 @@ _component = st.components.v2.component(
     css=scripts.STYLE,
     js=scripts.SCRIPT,
 )
-_PICK = re.compile(r"([0-9]):(\d{1,4}):(\d{1,4})")
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One photo on the canvas, covered by its patches from edge to edge.
-
-    `photo` is a JPEG, `map` (what is shown over it until a patch is pointed at) an address or a data URL,
-    `features` float16 [N,D] of unit length, row by row of the grid (`rows`, `columns`); None compares
-    nothing. `width` and `height` in px give the shape.
-    """
-
-    photo: Blob
-    alt: str
-    rows: int
-    columns: int
-    width: int
-    height: int
-    features: Blob | None = None
-    map: str | None = None
-    caption: str = ""
-
-    def message(self) -> dict[str, Any]:
-        """Write what the script reads, which finds the bytes by their hashes."""
-        features = self.features.id if self.features else None
-        return vars(self) | {"photo": self.photo.id, "features": features}
-
-
-@dataclass(frozen=True)
-class Picked:
-    """A patch of a panel, both from 0."""
-
-    panel: int
-    row: int
-    column: int
 
 
 @dataclass(frozen=True)
@@ -148,30 +113,32 @@ def canvas(
         st.session_state[look_heard] = _number(found)
         attempt(problem, lambda: on_look(read_look(found, maps.names)))
 
-    data = {
-        "panels": [panel.message() for panel in panels],
-        "maps": maps.message(look or Look(), st.session_state.get(look_heard, 0)) if maps else None,
-        "colormap": colormap,
-        "opacity": opacity,
-        "link": link,
-        "chosen": asdict(chosen) if chosen else None,
-        "lines": [list(line) for line in lines],
-        "wipe": wipe,
-        "picks": on_pick is not None,
-        "follow_picks": follow_picks,
-        "map_on_pick": follow_picks
+    look_number = st.session_state.get(look_heard, 0)
+    data = content(
+        panels,
+        hint=hint,
+        help_text=help_text,
+        maps=maps.message(look or Look(), look_number) if maps else None,
+        colormap=colormap,
+        opacity=opacity,
+        link=link,
+        chosen=asdict(chosen) if chosen else None,
+        lines=[list(line) for line in lines],
+        wipe=wipe,
+        picks=on_pick is not None,
+        follow_picks=follow_picks,
+        map_on_pick=follow_picks
         and on_pick is not None
         and (maps is not None or any(one.map for one in panels)),
-        "tools": list(tools),
-        "brushes": [asdict(brush) for brush in brushes],
-        "paint_rows": size[0],
-        "paint_columns": size[1],
+        tools=list(tools),
+        brushes=[asdict(brush) for brush in brushes],
+        paint_rows=size[0],
+        paint_columns=size[1],
         **asdict(prompts or Prompts()),
-        "most_points": MAX_POINTS,
-        "heard": st.session_state.get(heard, 0),
-        "hint": hint,
-        "help": help_text,
-    }
+        most_points=MAX_POINTS,
+        heard=st.session_state.get(heard, 0),
+        page_keys=True,
+    )
     with st.container(gap=None):
         _component(
             key=key,
@@ -196,22 +163,6 @@ def _number(sent: Any) -> int:
     """Read the number of a message: the browser waits for the answer to its last."""
     number = sent.get("number") if isinstance(sent, Mapping) else None
     return number if type(number) is int else 0
-
-
-def read_pick(sent: Any, panels: Sequence[Panel]) -> Picked | None:
-    """Check what a browser sent as a pick, of which nothing is taken for granted; None clears.
-
-    Raises:
-        UserError: it is no patch of these panels.
-    """
-    if sent == "clear":
-        return None
-    match = _PICK.fullmatch(sent) if isinstance(sent, str) else None
-    if match:
-        number, row, column = map(int, match.groups())
-        if number < len(panels) and row < panels[number].rows and column < panels[number].columns:
-            return Picked(number, row, column)
-    raise UserError("the browser picked a patch that is not there; reload the page")
 
 
 def read_prompts(

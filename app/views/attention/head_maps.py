@@ -7,7 +7,7 @@ from app.ui.networks import prefix_groups
 from app.views.attention.scene import Scene
 from dino.attention.mass import entropy
 from dino.attention.photo import LOGITS, PROBABILITIES, ROLLOUT
-from dino.canvas.look import MapSet, map_values
+from dino.canvas.content import MapSet, map_values
 from dino.media.draw import RANDOM_MARK
 
 

@@ -11,7 +11,7 @@ from app.components.canvas.component import (
     read_pick,
     read_prompts,
 )
-from dino.canvas.look import Blob
+from dino.canvas.content import Blob
 from dino.errors import UserError
 from dino.media.regions import from_label_runs, label_runs
 
