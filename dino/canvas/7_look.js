@@ -7,7 +7,7 @@
 const REST_MS = 400;
 const FIELD_PX = 720, TILE_PX = 176; // longer sides that maps are drawn at
 const TILES_MS = 4; // of a frame for tiles that are drawn anew
-const MOST_FIELDS = 24;
+const MOST_FIELDS = 32; // that are kept, a megabyte and a half each
 const FEW_TILES = 9; // which may be larger
 
 class Look {
@@ -158,6 +158,7 @@ class Look {
     if (!was("chosen") || !was("field")) this.tellChosen();
     if (!was("tiles")) this.tiles.forEach((_, tile) => this.stale.add(tile));
     this.paintTiles();
+    this.warm();
     this.showControls();
     panel.over.dataset.painted = Number(panel.over.dataset.painted ?? 0) + 1;
   }
@@ -191,6 +192,20 @@ class Look {
     return fields.get(key);
   }
 
+  // Works out the sharp maps of the other heads while the browser has nothing else to do.
+  warm() {
+    const { maps, value, data } = this;
+    if (this.warming || value.smooth !== "sharp" || data.names.length > MOST_FIELDS) return;
+    const next = data.names.findIndex((_, index) => !this.fields.has(`${index} sharp`));
+    if (next < 0) return;
+    const idle = window.requestIdleCallback ?? ((call) => setTimeout(call, 100));
+    this.warming = true;
+    idle(() => {
+      this.warming = false;
+      if (this.maps === maps && this.value.smooth === "sharp" && this.fieldOf(next)) this.warm();
+    });
+  }
+
   // Values of patches that are not among the maps, such as cosines, drawn as the maps are.
   paintHeat(canvas, values, range) {
     const { rows, columns } = this.maps ?? this.panel.data, [width, height] = this.sizeOf(FIELD_PX);
@@ -217,6 +232,7 @@ class Look {
     canvas.wipe = beside === "wipe" ? Number(this.find("slider").value) : null;
     this.find("wipe").hidden = beside !== "wipe";
     this.find("before").hidden = beside !== "side";
+    this.find("before").firstChild.style.aspectRatio = `${panel.data.width} / ${panel.data.height}`;
     this.find("panels").style.setProperty("--columns", beside === "side" ? 2 : canvas.columns);
     panel.clip();
     panel.fit();
