@@ -80,13 +80,13 @@ def _open(name: str, reading: Reading, session: Session) -> Backbone:
     opened = session.get(OPENED, {})
     if name in opened:
         file_name, sha256, data = opened[name]
-        return _uploaded_backbone(file_name, sha256, reading.key, data)
+        return _uploaded_backbone(file_name, sha256, reading.frozen, data)
     location = weights_location(name, session)
     if weights_menu.is_to_fetch(location):
         raise WeightsError(
             f"{name} is not on this machine; whoever runs it can fetch it (`python -m dino weights fetch`)"
         )
-    return _backbone(location, stamp(location), reading.key)
+    return _backbone(location, stamp(location), reading.frozen)
 
 
 def start_sizes(init: str) -> dict[str, int]:
@@ -117,7 +117,7 @@ def add_weights(session: Session, file_name: str, data: bytes) -> str:
             "keep only the backbone (`python -m dino weights convert`)"
         )
     digest, name = content_id(data), upload_name(file_name, data)
-    _uploaded_backbone(file_name, digest, reading_of(name, session).key, data)
+    _uploaded_backbone(file_name, digest, reading_of(name, session).frozen, data)
     others = {k: v for k, v in session.get(OPENED, {}).items() if k != name}
     session[OPENED] = {
         name: (file_name, digest, data),
@@ -137,6 +137,8 @@ def checkpoint_of(name: str, session: Session) -> str | None:
     Returns:
         The newest of a run's, or the uploaded file's own name; None where there is one network only.
     """
+    if reading_of(name, session).key is not None:
+        return None  # one of its networks was asked for
     if name in session.get(OPENED, {}):
         file_name, sha256, data = session[OPENED][name]
         return file_name if _upload_holds_both(sha256, data) else None
@@ -157,11 +159,11 @@ def open_network(name: str, key: str, session: Session) -> Backbone:
     reading = reading_of(name, session)
     if name in session.get(OPENED, {}):
         file_name, sha256, data = session[OPENED][name]
-        return _uploaded_network(sha256, key, reading.key, file_name, data)
+        return _uploaded_network(sha256, key, reading.frozen, file_name, data)
     path = checkpoint_of(name, session)
     if path is None:
         raise WeightsError(f"{name} holds one network only; there is no {key} to choose")
-    return _network(path, stamp(path), key, reading.key)
+    return _network(path, stamp(path), key, reading.frozen)
 
 
 def _path_holds_both(text: str) -> bool:

@@ -33,6 +33,7 @@ class Reading:
     num_heads: int | None = None
     arch: str | None = None
     channels: str | None = None
+    key: str | None = None  # which network, of a checkpoint that holds several
 
     @property
     def said(self) -> dict[str, Any]:
@@ -40,7 +41,7 @@ class Reading:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     @property
-    def key(self) -> tuple[tuple[str, Any], ...]:
+    def frozen(self) -> tuple[tuple[str, Any], ...]:
         """Give what was said, for caches."""
         return tuple(self.said.items())
 
@@ -151,7 +152,7 @@ def _as_read(location: str, reading: Reading) -> str:
     """Write weights as they are read into a file that says so itself, for processes that take no options."""
     from dino.weights import convert
 
-    key = repr((location, stamp(location), reading.key))
+    key = repr((location, stamp(location), reading.frozen))
     name = f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     path = (checkpoints_folder() / "downloads" / "opened" / name).absolute()
     if not path.exists():

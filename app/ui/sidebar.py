@@ -223,7 +223,7 @@ def weights_uploader(key: str = "weights_file") -> None:
     """Draw a widget that takes a checkpoint from the browser and selects it."""
     st.file_uploader(
         "Open a checkpoint",
-        type=["pth", "pt", "bin", "ckpt", "safetensors", "onnx"],
+        type=["pth", "pt", "bin", "ckpt", "tar", "safetensors", "onnx"],
         key=key,
         max_upload_size=access.session_limits().weights_mb,
         on_change=take_upload,

@@ -7,6 +7,7 @@ can reach nothing is fetched, and no path, address or name of the hub is followe
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -23,7 +24,7 @@ from dino.weights.fetching import is_here
 from dino.weights.hub import Repository, hub_host, licence_words
 from dino.weights.pretrained import pretrained_repository
 from dino.weights.sources import Reference, nearest, resolve
-from dino.weights.zoo import ZooEntry
+from dino.weights.zoo import DINOV3_LICENSE_URL, ZooEntry
 
 HELP = (
     "Choose, or type: a name of the zoo, timm:NAME, ORG/NAME of the Hugging Face hub, an https:// address, or "
@@ -37,17 +38,24 @@ _OFF = (
 _GROUPS = {"DINO": "dino_", "DINOv2": "dinov2_", "DINOv3": "dinov3_"}
 _OTHERS = "Others"
 _CHANNELS = {"mean": "one: R, G and B get its mean", "first": "four or more: the first three"}
-_FIELDS = {"num_heads": "weights_heads", "arch": "weights_arch", "channels": "weights_channels"}
+_FIELDS = {
+    "num_heads": "weights_heads",
+    "arch": "weights_arch",
+    "channels": "weights_channels",
+    "key": "weights_key",
+}
 _FIELDS_OF, _PROBLEM = "weights_details_of", "weights_details_problem"
 _LINK_TAKEN = "weights_link_taken"
 
 
 @dataclass(frozen=True)
 class Offer:
-    """Weights that can be fetched: the `text` that names them, and what would come from where."""
+    """Weights that can be fetched: the `text` that names them, what would come from where, and the same in
+    a few words for the button."""
 
     text: str
     about: str
+    press: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,17 @@ def look_up(text: str) -> Found:
 def _offered(text: str) -> Found:
     if not access.may_work():
         return Found(problem=f"{text} is not on this machine. {_OFF}")
-    return Found(offer=Offer(text, _describe(resolve(text), text)))
+    named = resolve(text)
+    return Found(offer=Offer(text, _describe(named, text), _press(named)))
+
+
+def _press(named: Reference) -> str:
+    """Say in a few words what a press fetches from where, and how much where that is known."""
+    if named.kind == "zoo":
+        entry = ZOO[named.name]
+        size = "" if entry.size_bytes is None else f" {entry.size_bytes / 1e6:,.0f} MB"
+        return f"Fetch{size} from {entry.host}"
+    return f"Fetch from {urlsplit(named.name).hostname if named.kind == 'url' else hub_host()}"
 
 
 def _describe(named: Reference, text: str) -> str:
@@ -111,10 +129,10 @@ def _describe(named: Reference, text: str) -> str:
         )
     repository = Repository(named.name, named.revision, named.filename)
     first = "" if named.is_sure else f"There is no file or folder {text}; as a name of the hub: "
-    return (
-        f"{first}{repository} would come from {hub_host()}; its size is said when it begins, its licence is "
-        f"on {repository.page}. Some, such as those of facebook/dinov3, are given only to those who have accepted it."
-    )
+    licence = f"its licence is on {repository.page}"
+    if "dinov3" in named.name.casefold():
+        licence += f" (read it first, {DINOV3_LICENSE_URL}: Meta's are given only to those who have accepted it)"
+    return f"{first}{repository} would come from {hub_host()}; its size is said when it begins, {licence}."
 
 
 def _of_zoo(entry: ZooEntry) -> str:
@@ -132,20 +150,21 @@ def show(found: Found, key: str) -> None:
     if found.problem:
         show_error(found.problem)
     if found.offer is not None:
-        fetch = backbones.weights_fetch()
-        st.fragment(_offer, run_every=1.0 if fetch.running else None)(found.offer, key)
+        running = backbones.weights_fetch().running
+        draw = st.fragment(_offer, run_every=1.0 if running else None)
+        draw(found.offer, key, watched=running)
 
 
-def _offer(offer: Offer, key: str) -> None:
+def _offer(offer: Offer, key: str, *, watched: bool) -> None:
     fetch = backbones.weights_fetch()
     is_ours = fetch.source == offer.text
-    if is_ours and fetch.succeeded and is_here(offer.text):
-        st.rerun()
+    if (watched and not fetch.running) or (is_ours and fetch.succeeded and is_here(offer.text)):
+        st.rerun()  # with the weights that came, or to look no longer
     st.info(plain_text(offer.about), icon=":material/download:")
     with st.container(horizontal=True):
         # The whole page is drawn anew, so that this part of it looks again every second.
         if st.button(
-            "Fetch", key=f"{key}_fetch", type="primary", icon=":material/download:",
+            offer.press, key=f"{key}_fetch", type="primary", icon=":material/download:",
             disabled=fetch.running,
         ):  # fmt: skip
             fetch.start(offer.text)
@@ -248,6 +267,10 @@ def details(name: str, *, open_as: Callable[[str, Reading], None]) -> None:
             key=_FIELDS["channels"], placeholder="RGB", **options,
             help="How RGB is made of weights for another number of channels.",
         )  # fmt: skip
+        st.text_input(
+            "Network", key=_FIELDS["key"], placeholder="the teacher, or the only one", **options,
+            help="Which one of a checkpoint that holds several: the name that the error lists.",
+        )  # fmt: skip
         if problem := session.get(_PROBLEM, {}).get(name):
             show_error(problem)
 
@@ -271,10 +294,15 @@ def _say(name: str, open_as: Callable[[str, Reading], None]) -> None:
         session[_PROBLEM] = {name: str(error)}
 
 
-def _reading(heads: str, arch: str, channels: str) -> Reading:
+def _reading(heads: str, arch: str, channels: str, key: str) -> Reading:
     heads = heads.strip()
     if heads and not (heads.isascii() and heads.isdigit() and 0 < int(heads[:6]) < 1000):
         raise WeightsError(f"heads is {heads[:20]!r}; expected a number such as 6")
     if channels and channels not in _CHANNELS:
         raise WeightsError(f"channels is {channels[:20]!r}; expected mean or first")
-    return Reading(int(heads) if heads else None, arch.strip() or None, channels or None)
+    return Reading(
+        num_heads=int(heads) if heads else None,
+        arch=arch.strip() or None,
+        channels=channels or None,
+        key=key.strip() or None,
+    )

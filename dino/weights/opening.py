@@ -15,7 +15,7 @@ from dino.weights.hints import Hints, Triple
 from dino.weights.layouts import Canonical, Channels, as_float32, to_canonical
 from dino.weights.locate import locate
 from dino.weights.networks.heads import assumed_note, choose_heads
-from dino.weights.networks.named import build_named, build_other, search
+from dino.weights.networks.named import build_named, build_other, depth_note, search
 from dino.weights.networks.structure import construct, create, empty, recipe
 from dino.weights.saving import network_digest
 from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
@@ -179,14 +179,12 @@ def _open_by_name(
         model = filled(lambda: create(arch), canonical.tensors, meta=False)
         return _Opened(model, canonical.layout)
     model = build_named(arch, canonical, num_heads=num_heads, grid=hints.grid)
-    return _Opened(
-        model,
-        canonical.layout,
-        canonical.notes,
-        canonical.mean,
-        canonical.std,
-        _positions(model),
-    )
+    positions, mean, std = _positions(model), canonical.mean, canonical.std
+    if positions == "timm":  # no DINO, so that timm's own scale of the input is the likelier
+        cfg = getattr(model, "pretrained_cfg", None) or {}
+        mean, std = mean or cfg.get("mean"), std or cfg.get("std")
+    notes = canonical.notes + depth_note(arch, canonical)
+    return _Opened(model, canonical.layout, notes, mean, std, positions)
 
 
 def _open_by_tensors(

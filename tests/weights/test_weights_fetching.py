@@ -231,7 +231,7 @@ def test_a_name_is_fetched_once(
     assert len(lines) == 1
     loaded = load_model("dino_vits16")
     assert loaded.weights_sha256 == load_model(cases.canonical_vit()).weights_sha256
-    assert loaded.description == ZOO["dino_vits16"].description
+    assert loaded.description.startswith(ZOO["dino_vits16"].description)
     assert loaded.mean == IMAGENET_MEAN
 
 

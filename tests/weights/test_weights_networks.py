@@ -581,3 +581,19 @@ def test_the_description_of_a_converted_network_must_be_readable(tmp_path: Any) 
 
 def test_the_plain_case_is_timms_own_class() -> None:
     assert type(opened(nets.vit().state_dict(), HF).model) is VisionTransformer
+
+
+def test_a_named_network_of_fewer_blocks_opens_at_its_own_depth_and_says_so() -> None:
+    import timm
+    from helpers.family_cases import randomised
+
+    name = "vit_small_patch16_dinov3"
+    model = randomised(timm.create_model(name, num_classes=0, depth=2))
+    loaded = load_model(model.state_dict(), arch=name)
+    assert len(loaded.model.blocks) == 2
+    assert loaded.notes == (f"{name} has 12 blocks, and these weights have 2.",)
+    images = torch.randn(1, 3, 256, 256)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            loaded.model.forward_features(images), model.forward_features(images)
+        )

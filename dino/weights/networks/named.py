@@ -28,12 +28,12 @@ def build_named(
     num_heads: int | None = None,
     grid: tuple[int, int] | None = None,
 ) -> nn.Module:
-    """Make timm's own `arch` at the size of these weights and fill it, strictly.
+    """Make timm's own `arch` at the size and depth of these weights and fill it, strictly.
 
     Raises:
         WeightsError: `arch` is no ViT, or the weights have other dimensions: each one named.
     """
-    model = empty(lambda: create(arch))
+    model: Any = empty(lambda: create(arch))
     if not hasattr(model, "blocks"):
         raise WeightsError(f"arch={arch!r} is no ViT, but the weights are; leave arch= out")
     tensors = dict(canonical.tensors)
@@ -41,6 +41,9 @@ def build_named(
     if type(model).__name__ == "VisionTransformer" and "pos_embed" in tensors:
         _check_shape(arch, model, tensors, num_heads, grid)
     options = _sizes(model, expected, tensors, grid)
+    depth = _depth(tensors)
+    if depth != len(model.blocks):
+        options["depth"] = depth
     if num_heads is not None and num_heads != _heads(model):
         options["num_heads"] = num_heads
     if getattr(model, "attn_pool", None) is not None and not any(
@@ -103,7 +106,6 @@ def _check_shape(
         shape = vit_shape(tensors, num_heads=heads, grid=grid)
         wanted = {
             "embed_dim": model.embed_dim,
-            "depth": len(model.blocks),
             "patch_size": model.patch_embed.patch_size[0],
             "num_registers": model.num_reg_tokens,
             "layer_scale": hasattr(block.ls1, "gamma"),
@@ -125,6 +127,19 @@ def _check_shape(
             f"the weights are not a {arch}: they have {', '.join(differing)}; leave arch= out or "
             "name another"
         )
+
+
+def depth_note(arch: str, canonical: Canonical) -> tuple[str, ...]:
+    """Say in a sentence that weights have another number of blocks than `arch`; nothing where they agree."""
+    network: Any = empty(lambda: create(arch))
+    depth = _depth(canonical.tensors)
+    if depth == len(network.blocks):
+        return ()
+    return (f"{arch} has {len(network.blocks)} blocks, and these weights have {depth}.",)
+
+
+def _depth(tensors: Mapping[str, Tensor]) -> int:
+    return len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
 
 
 def _heads(model: Any) -> int | None:

@@ -225,6 +225,23 @@ def test_dinov3_of_the_zoo_names_its_licence_before_anything_is_fetched(hub: Hub
     (offer,) = (one.value.replace("\\", "") for one in at.info)
     assert "licence: DINOv3 License" in offer
     assert "about 86 MB" in offer
+    assert at.button(key="weights_fetch").label.startswith("Fetch 86 MB from ")
+    assert "given only to those who have accepted it" in offer
+    assert hub.asked == []
+
+
+def test_default_weights_that_are_not_here_wait_for_a_press_too(monkeypatch, hub: Hub):
+    monkeypatch.setenv("DINO_WEIGHTS", "dinov3_vits16")
+    at = open_page("attention", size=SIZE)
+    assert "No weights yet" in text(at)
+    assert at.button(key="weights_fetch").label.startswith("Fetch 86 MB from ")
+    assert hub.asked == []
+
+
+def test_dinov3_by_a_name_of_the_hub_names_its_licence_too(hub: Hub):
+    at = type_weights(open_page("attention", size=SIZE), "facebook/dinov3-vits16-pretrain-lvd1689m")
+    (offer,) = (one.value.replace("\\", "") for one in at.info)
+    assert "dinov3-license" in offer
     assert "given only to those who have accepted it" in offer
     assert hub.asked == []
 
@@ -286,6 +303,21 @@ def test_an_upload_of_one_channel_opens_once_it_is_said_how(plain):
     assert "grey" in shown(at)
     assert "--channels mean" in command(at)
     assert at.query_params["channels"] == "mean"
+
+
+def test_of_two_networks_that_nothing_tells_apart_one_is_chosen_by_name(tmp_path, plain):
+    tensors = load_file(plain)
+    path = tmp_path / "two.pth"
+    torch.save({"foo": tensors, "bar": {k: 1.5 * v for k, v in tensors.items()}}, path)
+    at = type_weights(open_page("attention", size=SIZE), str(path))
+    (error,) = (one.value for one in at.error)
+    assert "foo" in error
+    assert "bar" in error
+    at.sidebar.text_input(key="weights_key").set_value("bar").run()
+    assert not at.error, [one.value for one in at.error]
+    assert dino.load(path, key="bar").weights_sha256[:16] in text(at)
+    assert "--key bar" in command(at)
+    assert at.query_params["key"] == "bar"
 
 
 def test_processes_get_weights_that_say_themselves_how_they_are_read(tmp_path, plain):
