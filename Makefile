@@ -16,6 +16,8 @@ PORT ?= 8501
 TESTERS ?= 3
 VENV := .venv
 LOWEST := .venv-lowest
+# What prints figures: the extra of that name in pyproject.toml.
+FIGURES := matplotlib>=3.9
 BIN := $(VENV)/bin
 export DINO_WEIGHTS WEIGHTS ALLOW_TRAINING
 OPEN := $(filter-out 127.0.0.1 localhost ::1,$(HOST))
@@ -92,7 +94,7 @@ $(VENV)/bin/python:
 # opencv-python wants libGL, which servers and containers often lack; the headless build of the
 # same package does not, and everything used here is in both.
 $(VENV)/.app: requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt "$(FIGURES)"
 	@$(BIN)/python -c "import cv2" 2>/dev/null || { \
 		$(BIN)/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless && \
 		$(BIN)/python -m pip install --quiet --force-reinstall --no-deps opencv-python-headless && \

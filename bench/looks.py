@@ -1,126 +1,74 @@
-"""Measure a frame of the canvas while each of its controls is dragged: python -m bench.looks [--seconds 2]
+"""Make the strip of docs/looks.jpg: each photo, its mean attention as it was drawn before, as now, and sharp.
 
-In Chromium, 1440×900, at the bundled cat and 480 px: a value is set with every frame the browser draws, as a hand
-on the control would. Told: frames a second, and of a frame the script and the paint, the 95th percentile, from the
-browser's own trace of its main thread.
+python -m bench.looks app/photos --weights vits14_saliency --out docs/looks.jpg
 """
 
 import argparse
-import json
+from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
+from dino.system.processes import let_idle_threads_sleep
 
-from bench.served import chromium, served
+let_idle_threads_sleep()
 
-# What is set in frame number `frame`: a control's value, or the head by its small picture.
-DRAGS = {
-    "opacity": ("#look-opacity", "20 + (frame * 7) % 80"),
-    "mask": ("#look-outline", "1 + (frame * 3) % 99"),
-    "photo's slider": ("#slider", "(frame * 5) % 100"),
-    "heads": (".tile", "frame"),
-    "heads, sharp": (".tile", "frame"),
-    "colours": ("#look-colours", "['inferno', 'viridis', 'cividis', 'magma'][frame % 4]"),
-}
-_DRAG = """
-async ([selector, value, seconds]) => {
-  const root = [...document.querySelectorAll("*")].find((e) => e.shadowRoot?.querySelector(".field")).shadowRoot;
-  const elements = [...root.querySelectorAll(selector)], of = new Function("frame", `return ${value}`);
-  const started = performance.now();
-  let frames = 0;
-  return new Promise((done) => {
-    const draw = (now) => {
-      if (now - started > 1000 * seconds) return done(frames / seconds);
-      frames += 1;
-      if (selector === ".tile") elements[of(frames) % elements.length].click();
-      else {
-        elements[0].value = of(frames);
-        elements[0].dispatchEvent(new Event("input"));
-      }
-      requestAnimationFrame(draw);
-    };
-    requestAnimationFrame(draw);
-  });
-}
-"""
-_RENDERER = """() => { const gl = document.createElement("canvas").getContext("webgl");
-  const info = gl?.getExtension("WEBGL_debug_renderer_info");
-  return info ? gl.getParameter(info.UNMASKED_RENDERER_WEBGL) : "2D canvas in software, no WebGL"; }"""
-# Of the main thread's work: script, and what becomes pixels of it.
-_SCRIPT = {"FunctionCall", "FireAnimationFrame", "EventDispatch"}
-_PAINT = {"UpdateLayoutTree", "Layout", "PrePaint", "Paint", "Layerize", "Commit", "CompositeLayers"}
+import numpy as np  # noqa: E402
+
+import dino  # noqa: E402
+from dino.attention import photo  # noqa: E402
+from dino.attention.files import LOOKS, Style, head_maps, head_picture  # noqa: E402
+from dino.attention.photo import PhotoAttention  # noqa: E402
+from dino.attention.pixels import attend_finely  # noqa: E402
+from dino.media import draw  # noqa: E402
+from dino.media.images import find_images, read  # noqa: E402
+
+TILE_PX, COLUMNS, QUALITY = 220, 8, 78
+SHARP = Style(**{**vars(LOOKS[2]), "interpolation": "guided"})
 
 
-def frame_times_ms(events: list[dict]) -> list[float]:
-    """Sum script and paint of each frame of the page's main thread."""
-    main = _main_thread(events)
-    spans = sorted(
-        (event["ts"], event["ts"] + event["dur"])
-        for event in events
-        if event.get("ph") == "X"
-        and (event["pid"], event["tid"]) == main
-        and event["name"] in _SCRIPT | _PAINT
-    )
-    starts = sorted(
-        event["ts"] for event in events
-        if event["name"] == "FireAnimationFrame" and (event["pid"], event["tid"]) == main
-    )  # fmt: skip
-    joined: list[list[float]] = []
-    for start, end in spans:  # nested ones count once
-        if joined and start < joined[-1][1]:
-            joined[-1][1] = max(joined[-1][1], end)
-        else:
-            joined.append([start, end])
-    edges = [*starts, float("inf")]
-    begun = np.searchsorted(edges, [start for start, _ in joined], side="right") - 1
-    sums = np.zeros(len(starts))
-    for frame, (start, end) in zip(begun, joined, strict=True):
-        if frame >= 0:
-            sums[frame] += (end - start) / 1000
-    return sums.tolist()
+def mean_picture(attention: PhotoAttention, rgb: np.ndarray, style: Style) -> np.ndarray:
+    """Draw the mean of the heads as `attend` does, in the width of a tile."""
+    names, maps, _ = head_maps(attention, style)
+    values = maps[names.index("mean")]
+    return draw.shrink(head_picture(values, attention.geometry, rgb, style), TILE_PX)
 
 
-def _main_thread(events: list[dict]) -> tuple[int, int]:
-    counts: dict[tuple[int, int], int] = {}
-    for event in events:
-        if event["name"] == "FireAnimationFrame":
-            key = event["pid"], event["tid"]
-            counts[key] = counts.get(key, 0) + 1
-    return max(counts, key=lambda key: counts[key])
+def square(picture: np.ndarray) -> np.ndarray:
+    """Cut the middle out, so that all tiles have one size."""
+    side = min(picture.shape[:2])
+    top, left = ((length - side) // 2 for length in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
 
 
-def measure(browser, page, selector: str, value: str, seconds: float) -> tuple[float, list[float]]:
-    """Drag once; return frames a second, and the times of the frames."""
-    browser.start_tracing(page=page, categories=["devtools.timeline"])
-    rate = page.evaluate(_DRAG, [selector, value, seconds])
-    return rate, frame_times_ms(json.loads(browser.stop_tracing())["traceEvents"])
+def strip(photos: Sequence[Path], weights: str, size: int) -> np.ndarray:
+    """Draw a column a photo: itself, look 1, look 2, and sharp."""
+    backbone = dino.load(weights)
+    columns = []
+    for path in photos:
+        rgb = np.ascontiguousarray(square(read(path)))
+        plain = photo.attend(backbone, rgb, size=size)
+        fine = attend_finely(backbone, rgb, size=size, shifts=2)
+        columns.append(
+            [
+                ("", draw.shrink(rgb, TILE_PX)),
+                ("--look 1", mean_picture(plain, rgb, LOOKS[1])),
+                ("--look 2", mean_picture(plain, rgb, LOOKS[2])),
+                ("--sharp", mean_picture(fine, rgb, SHARP)),
+            ]
+        )
+    rows = [tile for row in zip(*columns, strict=True) for tile in row]
+    return draw.sheet(rows, columns=len(columns), tile_px=TILE_PX)
 
 
 def main() -> None:
-    """Print a line for each control."""
-    parser = argparse.ArgumentParser(prog="python -m bench.looks")
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--address", help="of an app that runs; else one is started")
+    """Read the arguments and write the strip."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path, help="a folder; its first eight photos")
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--size", type=int, default=480)
+    parser.add_argument("--out", type=Path, default=Path("docs/looks.jpg"))
     given = parser.parse_args()
-    with served() if not given.address else _at(given.address) as address, chromium() as browser:
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(f"{address}/attention?photo=cat&v=2&compare=true&outline=60")
-        page.get_by_text("weights sha256").wait_for(timeout=120_000)
-        page.wait_for_timeout(4_000)
-        print("renderer:", page.evaluate(_RENDERER))
-        for name, (selector, value) in DRAGS.items():
-            sharp = "sharp" if "sharp" in name else "bicubic"
-            page.locator("#look-smooth").select_option(sharp)
-            page.wait_for_timeout(1_500)
-            rate, times = measure(browser, page, selector, value, given.seconds)
-            worst = np.percentile(times, [50, 95, 100])
-            print(f"{name}: {rate:.0f} frames/s; {worst[0]:.1f} ms, 95th percentile {worst[1]:.1f} ms, longest {worst[2]:.1f} ms", flush=True)
-            page.wait_for_timeout(1_500)
-
-
-def _at(address: str):
-    from contextlib import nullcontext
-
-    return nullcontext(address)
+    picture = strip(find_images([given.photos])[:COLUMNS], given.weights, given.size)
+    given.out.write_bytes(draw.encode_jpeg(picture, quality=QUALITY))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dino.attention.pixels import attention_map
     from dino.errors import UserError
     from dino.features.notebook import show
+    from dino.features.pixels import pca_map
     from dino.features.projections import Projection, pca_rgb, project
     from dino.masks.discovery.keys import discover
     from dino.masks.settings import Mask
@@ -43,6 +44,7 @@ _HOME = {
     "project": "dino.features.projections",
     "fit": "dino.training.loop",
     "show": "dino.features.notebook",
+    "pca_map": "dino.features.pixels",
     "pca_rgb": "dino.features.projections",
     "Projection": "dino.features.projections",
     "Backbone": "dino.model.backbone",
@@ -71,6 +73,7 @@ __all__ = [
     "jaccard",
     "load",
     "mass_mask",
+    "pca_map",
     "pca_rgb",
     "preprocess",
     "project",

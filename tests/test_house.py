@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from dino.version import VERSION
+
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "dino": (
@@ -166,7 +168,7 @@ def test_no_hooks():
 def test_help_imports_no_heavy_library():
     code = (
         "import sys; import dino, dino.cli.main, dino.weights; "
-        "print([m for m in ('torch', 'timm', 'streamlit', 'cv2', 'sklearn', 'onnx', 'PIL', 'av') if m in sys.modules])"
+        "print([m for m in ('torch', 'timm', 'streamlit', 'cv2', 'sklearn', 'onnx', 'PIL', 'av', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -195,6 +197,10 @@ def test_a_wheel_holds_every_module_template_and_script(tmp_path):
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(tmp_path / done.stdout.splitlines()[-1]) as wheel:
         held = set(wheel.namelist())
+        (scripts,) = (name for name in held if name.endswith("entry_points.txt"))
+        assert "dino = dino.__main__:main" in wheel.read(scripts).decode()
+        (metadata,) = (name for name in held if name.endswith("/METADATA"))
+        assert f"Version: {VERSION}\n" in wheel.read(metadata).decode()
     wanted = {path.relative_to(ROOT).as_posix() for path in MODULES if "app" not in path.parts}
     wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "dino" / "canvas").glob("*.*s")}
     wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "dino").rglob("*.html")}

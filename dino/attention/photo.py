@@ -30,7 +30,8 @@ class PhotoAttention:
     `weights` [L,Q,A,h,w] and `prefix` [L,Q,A,P] float32 probabilities (`prefix` is CLS, then
     registers), of block numbers `layers` and `queries`; `geometry` leads from patches to photo px
     and back. Where they were asked for: `logits` and `prefix_logits` q·k/√d of the same shapes, `rollout`
-    [L,Q,h,w] and `rollout_prefix` [L,Q,P], and `qkv`, three of [L,A,P+N,d].
+    [L,Q,h,w] and `rollout_prefix` [L,Q,P], and `qkv`, three of [L,A,P+N,d]. `shifts` grids along each side
+    were put together (`dino.attention.pixels`); `geometry` is of the fine one.
     """
 
     weights: np.ndarray
@@ -45,6 +46,7 @@ class PhotoAttention:
     rollout: np.ndarray | None = None
     rollout_prefix: np.ndarray | None = None
     qkv: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    shifts: int = 1
 
     @property
     def num_heads(self) -> int:
@@ -87,6 +89,7 @@ class PhotoAttention:
             precision=self.precision,
             layers=(self.layers[layer],),
             queries=(self.queries[query],),
+            shifts=self.shifts,
         )
 
 

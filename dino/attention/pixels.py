@@ -8,13 +8,15 @@ them, half a patch (or less) apart, make a finer map of the same network at the 
 is interpolated along the photo's edges.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from dino.attention.photo import prepare
+from dino.attention.photo import PhotoAttention, photo_attention, prepare
 from dino.errors import UserError
 from dino.media.geometry import Geometry
 from dino.media.upsampling import UPSAMPLINGS, to_pixels
@@ -80,22 +82,85 @@ def fine_attention(
     Raises:
         UserError: as `attention_map`.
     """
+    asked = backbone.default_query if query is None else query
+    fine = attend_finely(
+        backbone,
+        rgb,
+        size=size,
+        shifts=shifts,
+        layers=(layer,),
+        queries=(asked,),
+        fit=fit,
+        progress=progress,
+    )
+    return fine.heads, fine.geometry
+
+
+def attend_finely(
+    backbone: Backbone,
+    rgb: np.ndarray,
+    *,
+    size: int,
+    shifts: int,
+    layers: Sequence[int] = (-1,),
+    queries: Sequence[Query] | None = None,
+    logits: bool = False,
+    fit: str = "floor",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PhotoAttention:
+    """Read attention as `dino.attention.photo.attend` does, on a grid `shifts` times as fine.
+
+    Args:
+        layers, queries, logits: as in `Backbone.attention`; all come from the same forwards.
+        progress: called with the forwards done and in all.
+    Returns:
+        Rows whose `weights` and `logits` are [L,Q,A,h·shifts,w·shifts], each cell a share as large as a
+        patch's; what is no patch is of the grid that lies as the network's own, or nearest to it.
+    Raises:
+        UserError: as `attention_map`.
+    """
     backbone.check_attention()
+    asked = (backbone.default_query,) if queries is None else tuple(queries)
+    image, geometry = prepare(backbone, rgb, size, fit)
+    cells: list[PhotoAttention] = []
+    for number, moved in enumerate(moved_images(image, shifts, backbone.patch_size), start=1):
+        maps = backbone.attention(moved, layers=tuple(layers), queries=asked, logits=logits)
+        cells.append(photo_attention(backbone, maps, geometry))
+        progress(number, shifts**2)
+    middle = cells[(shifts - 1) // 2 * (shifts + 1)]
+    return replace(
+        middle,
+        weights=interleave([cell.weights for cell in cells]),
+        logits=None if not logits else interleave([cell.logits for cell in cells]),
+        geometry=geometry.finer(shifts),
+        shifts=shifts,
+    )
+
+
+def moved_images(image: Tensor, shifts: int, patch_size: int) -> Iterator[Tensor]:
+    """Move an image [1,3,H,W] so that patches lie in each of `shifts`² places, row by row.
+
+    Raises:
+        UserError: shifts out of range.
+    """
     if not 1 <= shifts <= MAX_SHIFTS:
         raise UserError(f"shifts is {shifts}; expected a whole number from 1 to {MAX_SHIFTS}")
-    asked = backbone.default_query if query is None else query
-    image, geometry = prepare(backbone, rgb, size, fit)
-    rows, columns = geometry.grid
-    fine = np.empty((backbone.num_heads, rows * shifts, columns * shifts), np.float32)
-    for number in range(shifts**2):
+    for down in range(shifts):
+        for across in range(shifts):
+            offsets = [_offset(part, shifts, patch_size) for part in (down, across)]
+            yield _moved(image, offsets)
+
+
+def interleave(grids: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Put the values [..., h, w] of images of `moved_images` side by side: [..., h·shifts, w·shifts]."""
+    parts = [grid for grid in grids if grid is not None]
+    shifts = math.isqrt(len(parts))
+    *rest, rows, columns = parts[0].shape
+    fine = np.empty((*rest, rows * shifts, columns * shifts), parts[0].dtype)
+    for number, part in enumerate(parts):
         down, across = divmod(number, shifts)
-        moved = _moved(
-            image, [_offset(part, shifts, backbone.patch_size) for part in (down, across)]
-        )
-        maps = backbone.attention(moved, layers=(layer,), queries=(asked,))
-        fine[:, down::shifts, across::shifts] = maps.weights[0, 0, 0].cpu().numpy()
-        progress(number + 1, shifts**2)
-    return fine, geometry.finer(shifts)
+        fine[..., down::shifts, across::shifts] = part
+    return fine
 
 
 def _offset(part: int, shifts: int, patch_size: int) -> int:

@@ -6,6 +6,7 @@ Torch, timm and the rest come with the command that needs them, so that `--help`
 import errno
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -98,13 +99,18 @@ app.add_typer(
 )
 
 
+def _program() -> str:
+    """Name what was called: the script that an installed package has, or the module."""
+    return "dino" if Path(sys.argv[0]).stem == "dino" else "python -m dino"
+
+
 def run() -> None:
     """Run the command line; bad input ends in one sentence on stderr and exit code 2, a disk that is
     full or that may not be written in one and exit code 1."""
     from dino.errors import UserError
 
     try:
-        app(prog_name="python -m dino")
+        app(prog_name=_program())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1 if _is_disk_trouble(error.__cause__) else 2) from None

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dino.cli import run
+from dino.cli.drawing import Printing
 
 
 @run.with_options
@@ -26,6 +27,7 @@ def match(
         ),
     ] = None,
     out: run.Out = Path("out"),
+    printing: Printing = Printing(),
 ) -> None:
     """Find the mutual nearest neighbours of the patches of two photos.
 
@@ -37,11 +39,13 @@ def match(
     from dino.features.files import joint_photo
     from dino.media import draw
     from dino.media.images import read
+    from dino.media.printing import Panel, print_figure
 
     if foreground is not None:
         check_mass(foreground)
     if keep is not None and keep < 1:
         raise UserError(f"got --keep {keep}, expected 1 or more")
+    figure_kind = printing.kind()
     backbone = loading.load()
     photos = [
         joint_photo(backbone, read(path), name=path.name, size=size, foreground=foreground)
@@ -57,7 +61,25 @@ def match(
     )
     grids = [photo.features.geometry.grid for photo in photos]
     picture = matches_picture([photo.rgb for photo in photos], grids, found)
+    figure = Panel(picture)
     picture = draw.mark_random(picture) if backbone.is_random else picture
     table = matches_csv(found, grids[0], grids[1]).encode()
     run.write_files([("matches.csv", table), ("matches.png", draw.encode_png(picture))], out)
+    if printing.figure and figure_kind:
+        settings = [
+            *run.small_print(backbone),
+            f"weights {backbone.weights_sha256[:8]}",
+            f"{size} px",
+            f"{len(found)} mutual nearest neighbours",
+            "" if foreground is None else f"of patches that hold {foreground:.0%} of the attention",
+        ]
+        content = print_figure(
+            [figure],
+            kind=figure_kind,
+            scale=printing.figure_scale,
+            caption=printing.caption,
+            made_by=[word for word in settings if word],
+            is_wide=True,
+        )
+        run.write_files([(printing.figure, content)], out)
     run.print_status(f"{out}: {len(found)} matches")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
+from dino.cli.drawing import Printing, Shifts, Upsample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,16 @@ def project(
     points: Annotated[
         Points, typer.Option(help="Points coloured as the photo's patches or as its components.")
     ] = Points.photo,
+    upsample: Annotated[
+        Upsample,
+        typer.Option(
+            help="How the colours of pca-rgb.png become pixels. guided: along the photo's edges; bicubic: "
+            "smoothly; nearest: whole patches."
+        ),
+    ] = Upsample.nearest,
+    shifts: Shifts = 1,
     out: run.Out = Path("out"),
+    printing: Printing = Printing(),
     fit: run.FitOption = run.Fit.floor,
 ) -> None:
     """Project the features of each photo's patches.
@@ -39,10 +49,11 @@ def project(
     Writes pca-rgb.png, points.csv, points.html and projection.npz, a folder a photo.
     """
     from dino.attention import photo
-    from dino.features import files
+    from dino.features import files, pixels
     from dino.features.projections import project as project_features
     from dino.model.parallel import photos_at_once
 
+    figure_kind = printing.kind()
     found = run.find_photos(photos)
     backbone = loading.load()
     status = run.StatusLine(every_s=math.inf)
@@ -57,14 +68,32 @@ def project(
             perplexity=perplexity,
             progress=show_share if method is Method.tsne else None,
         )
-        return files.projection_files(
+        if shifts > 1:
+            fine = pixels.fine_features(backbone, rgb, size=size, shifts=shifts, fit=fit.value)
+        else:
+            fine = features
+        picture = pixels.paint_pixels(fine, rgb, upsample=upsample.value)
+        yield from files.projection_files(
             projection,
             features,
             rgb,
             title=name,
             random=backbone.is_random,
             components=points is Points.components,
+            picture=picture,
         )
+        if printing.figure and figure_kind:
+            content = files.projection_figure(
+                picture,
+                fine,
+                rgb,
+                kind=figure_kind,
+                scale=printing.figure_scale,
+                caption=printing.caption,
+                made_by=[*run.small_print(backbone), upsample.value],
+                shifts=shifts,
+            )
+            yield printing.figure, content
 
     def show_share(done: float, message: str) -> None:
         status.show(done, lambda: f"  {done:4.0%} {message:40}")

@@ -32,7 +32,22 @@ if TYPE_CHECKING:
 # Choices of the library, spelled again because its own lie beside torch; tests hold that they agree.
 Fit = StrEnum("Fit", ["floor", "pad", "stretch"])
 Precision = StrEnum("Precision", ["auto", "fp32", "bf16"])
-Colormap = StrEnum("Colormap", ["viridis", "cividis", "inferno", "magma"])
+# A dict, since a list's names would become small letters.
+Colormap = StrEnum(
+    "Colormap",
+    {
+        "viridis": "viridis",
+        "cividis": "cividis",
+        "inferno": "inferno",
+        "magma": "magma",
+        "plasma": "plasma",
+        "cubehelix": "cubehelix",
+        "afmhot": "afmhot",
+        "gray": "gray",
+        "bone": "bone",
+        "YlGnBu_r": "YlGnBu_r",
+    },
+)
 Keys = StrEnum("Keys", ["auto", "plain", "unbiased", "centered"])
 Channels = StrEnum("Channels", ["mean", "first"])
 
@@ -152,6 +167,13 @@ class Loading(Opening):
     def of_other(self, weights: str) -> "Loading":
         """Say how weights beside these are loaded: what is said of the architecture is not theirs."""
         return replace(self, weights=weights, num_heads=None, arch=None, channels=None)
+
+
+def small_print(backbone: "Backbone") -> list[str]:
+    """Say below a figure which network made it, and that it is random where it is."""
+    from dino.media.draw import RANDOM_MARK
+
+    return [backbone.name, RANDOM_MARK] if backbone.is_random else [backbone.name]
 
 
 def limit_resources(threads: int | None, *, nice: int = 0) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dino.cli import run
+from dino.cli.drawing import Printing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +68,7 @@ def segment(
     largest: Largest = False,
     fill_holes: FillHoles = False,
     refine: RefineOption = Refine.none,
+    printing: Printing = Printing(),
     fit: run.FitOption = run.Fit.floor,
 ) -> None:
     """Cut out what the heads attend to, or the objects in a photo.
@@ -96,6 +98,7 @@ def segment(
         refine=refine.value,
         fit=fit.value,
     )
+    figure_kind = printing.kind()
     found = run.find_photos(photos)
     backbone = loading.load()
     if settings.heads is not None and backbone.has_attention:
@@ -106,7 +109,19 @@ def segment(
         found = propose_objects(backbone, rgb, settings)
         mask = merge_masks(found, (rgb.shape[0], rgb.shape[1]), settings)
         masks[name] = found or [mask]
-        return files.mask_files(rgb, mask, objects=found, random=backbone.is_random)
+        yield from files.mask_files(rgb, mask, objects=found, random=backbone.is_random)
+        if printing.figure and figure_kind:
+            content = files.mask_figure(
+                rgb,
+                mask,
+                settings,
+                objects=found,
+                kind=figure_kind,
+                scale=printing.figure_scale,
+                caption=printing.caption,
+                made_by=run.small_print(backbone),
+            )
+            yield printing.figure, content
 
     def finish(names: list[str]) -> None:
         listed = [(name, masks[name]) for name in names]

@@ -14,6 +14,7 @@ from dino.features.joint import JointPca, foreground_mask, joint_pca
 from dino.features.projections import Projection, pca_rgb
 from dino.media import draw
 from dino.media.geometry import Geometry
+from dino.media.printing import Panel, print_figure
 from dino.model.backbone import Backbone
 from dino.system.files import File, npz
 
@@ -181,13 +182,16 @@ def projection_files(
     title: str,
     random: bool = False,
     components: bool = False,
+    picture: np.ndarray | None = None,
 ) -> Iterator[File]:
     """Make everything `project` writes for a photo.
 
     `random` marks pictures made with random weights; `components` colours points by their first
-    three principal components instead of by the photo.
+    three principal components instead of by the photo; `picture` is `pca-rgb.png`, in place of patches.
     """
-    yield "pca-rgb.png", draw.encode_png(pca_picture(features, random=random))
+    if picture is None:
+        picture = pca_picture(features)
+    yield "pca-rgb.png", draw.encode_png(draw.mark_random(picture) if random else picture)
     if components:
         colours = pca_rgb(features.patches, features.geometry.grid).reshape(-1, 3)
     else:
@@ -214,3 +218,34 @@ def _paint(colours: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Give every pixel of a photo the colour of its patch: [h,w,3] to [H,W,3]."""
     planes = geometry.to_photo(np.moveaxis(colours, -1, 0))
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+
+
+def projection_figure(
+    picture: np.ndarray,
+    features: PatchFeatures,
+    photo: np.ndarray,
+    *,
+    kind: str,
+    scale: int = 2,
+    caption: str = "",
+    made_by: Sequence[str] = (),
+    shifts: int = 1,
+) -> bytes:
+    """Print a photo beside its features' first three components as colours.
+
+    Args:
+        picture: uint8 [H,W,3], as in `projection_files`.
+        shifts: grids along each side that `features` were put together from.
+        kind, scale, caption, made_by: as in `dino.media.printing.print_figure`.
+    """
+    rows, columns = features.geometry.grid
+    settings = [
+        *made_by,
+        f"weights {features.weights_sha256[:8]}",
+        f"{columns // shifts}×{rows // shifts} patches"
+        + (f", {shifts}×{shifts} grids" if shifts > 1 else ""),
+        "components 1 to 3 of PCA as red, green and blue, 1st to 99th percentile",
+        features.precision,
+    ]
+    panels = [Panel(photo, "photo"), Panel(picture, "features")]
+    return print_figure(panels, kind=kind, scale=scale, caption=caption, made_by=settings)

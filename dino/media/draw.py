@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from dino.errors import UserError
+from dino.media.colormaps import COLORMAPS
 from dino.media.geometry import Geometry
 from dino.media.palettes import ABOVE, BELOW, object_color
+from dino.media.upsampling import Guide, to_pixels
 
-# Perceptually uniform and readable with every common colour-vision deficiency.
-COLORMAPS = {
-    "inferno": cv2.COLORMAP_INFERNO,
-    "viridis": cv2.COLORMAP_VIRIDIS,
-    "cividis": cv2.COLORMAP_CIVIDIS,
-    "magma": cv2.COLORMAP_MAGMA,
-}
+# How a map's values become 0..1: up to the percentile below, or up to the largest.
+SCALES = ("robust", "full")
+# A few patches of a ViT hold many times what the others do, and leave a map black that ends at them.
+ROBUST_PERCENTILE = 98.5
+# How values of patches become pixels. "guided" follows the photo's edges.
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "guided")
 _COLOUR = np.dtype("V3")
 _CHECKER_PX = 12
 _PNG_LEVEL = 3  # of zlib, from 0 to 9
@@ -31,15 +32,28 @@ RANDOM_MARK = "random weights: nothing learned"
 
 
 def normalize(
-    weights: np.ndarray, *, shared: bool = False
+    weights: np.ndarray, *, shared: bool = False, scale: str = "full"
 ) -> tuple[np.ndarray, list[tuple[float, float]]]:
-    """Scale each map of [A,h,w] to 0..1, from its own range or one `shared` range of all of them.
+    """Scale each map of [A,h,w] by its own range, or by one `shared` range of all of them.
 
-    Returns the scaled maps and each map's (low, high) in the units of `weights`.
+    Args:
+        scale: "full" goes from the least value to the largest, which is 1; "robust" to the 98.5th
+            percentile of the patches (interpolated linearly): what lies above is above 1. Where that
+            is no higher than the least value, the largest is taken.
+    Returns:
+        The scaled maps, and each map's (low, high) in the units of `weights`: what became 0 and 1.
+    Raises:
+        UserError: an unknown scale.
     """
+    if scale not in SCALES:
+        raise UserError(f"scale is {scale!r}; expected one of {', '.join(SCALES)}")
     axes = None if shared else (-2, -1)
     low = np.broadcast_to(weights.min(axis=axes, keepdims=True), (*weights.shape[:-2], 1, 1))
-    high = np.broadcast_to(weights.max(axis=axes, keepdims=True), low.shape)
+    high = weights.max(axis=axes, keepdims=True)
+    if scale == "robust":
+        top = np.percentile(weights, ROBUST_PERCENTILE, axis=axes, keepdims=True)
+        high = np.where(top > weights.min(axis=axes, keepdims=True), top, high)
+    high = np.broadcast_to(high.astype(weights.dtype), low.shape)
     scaled = (weights - low) / np.where(high > low, high - low, 1)
     ranges = list(zip(low.ravel().tolist(), high.ravel().tolist(), strict=True))
     return scaled, ranges
@@ -54,7 +68,7 @@ def colorize(values: np.ndarray, colormap: str = "inferno") -> np.ndarray:
     if colormap not in COLORMAPS:
         raise UserError(f"colormap {colormap!r} is not known; expected one of {tuple(COLORMAPS)}")
     levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    return cv2.cvtColor(cv2.applyColorMap(levels, COLORMAPS[colormap]), cv2.COLOR_BGR2RGB)
+    return cv2.applyColorMap(levels, COLORMAPS[colormap][:, None])
 
 
 def heat(
@@ -64,21 +78,42 @@ def heat(
     colormap: str = "inferno",
     interpolation: str = "nearest",
     width: int | None = None,
+    guide: Guide | None = None,
 ) -> np.ndarray:
     """Lay a coloured map [h,w] over the photo's frame, at the photo's size or `width` px wide.
 
     Args:
-        values: [h,w] in 0..1.
-        interpolation: "nearest" shows the patches, as the paper does; "bilinear" smooths.
+        values: [h,w], 0..1 for the colours from the first to the last; beyond, those hold.
+        interpolation: one of `INTERPOLATIONS`; "nearest" shows the patches, as the paper does.
+        guide: the photo, in the size that is drawn; "guided" needs it.
     """
     frame = geometry if width is None else scaled(geometry, width)
-    if interpolation == "bilinear":  # blend values, not colours, so that the bar holds everywhere
-        return colorize(
-            frame.to_photo(values.astype(np.float32), interpolation=interpolation), colormap
-        )
+    if interpolation != "nearest":  # blend values, not colours, so that the bar holds everywhere
+        return colorize(pixel_values(values, frame, interpolation, guide=guide), colormap)
     # A colour is moved as one value of three bytes: ten times as fast as three planes.
     whole = np.ascontiguousarray(colorize(values, colormap)).view(_COLOUR)[..., 0]
     return frame.to_photo(whole).view(np.uint8).reshape(*frame.original, 3)
+
+
+def pixel_values(
+    values: np.ndarray, frame: Geometry, interpolation: str, *, guide: Guide | None = None
+) -> np.ndarray:
+    """Bring values [h,w] to the frame's pixels, float32 [H,W]; arguments as in `heat`.
+
+    Raises:
+        UserError: an unknown interpolation, or "guided" without a photo.
+    """
+    values = values.astype(np.float32)
+    if interpolation != "guided":
+        return frame.to_photo(values, interpolation=interpolation)
+    if guide is None:
+        raise UserError("guided interpolation follows a photo; pass the Guide of it")
+    return to_pixels(values, frame, guide)
+
+
+def grey(photo: np.ndarray) -> np.ndarray:
+    """Take the colours out of a photo, so that those of a map over it are all there are: uint8 [H,W,3]."""
+    return cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def scaled(geometry: Geometry, width: int) -> Geometry:

@@ -28,7 +28,7 @@ _COEFFICIENTS_PX = 1024
 def to_pixels(
     values: NDArray[np.float32],
     geometry: Geometry,
-    rgb: NDArray[np.uint8],
+    rgb: "NDArray[np.uint8] | Guide",
     *,
     how: str = "guided",
 ) -> NDArray[np.float32]:
@@ -36,7 +36,7 @@ def to_pixels(
 
     Args:
         values: [..., h, w] on the grid of `geometry`.
-        rgb: the photo, uint8 [H,W,3].
+        rgb: the photo, uint8 [H,W,3]; for many maps one after the other, its `Guide`.
         how: "nearest" repeats each patch's value; "bicubic" interpolates; "guided" follows the
             photo's edges as well.
     Returns:
@@ -46,14 +46,15 @@ def to_pixels(
     """
     if how not in UPSAMPLINGS:
         raise UserError(f"upsample is {how!r}; expected one of {', '.join(UPSAMPLINGS)}")
-    if rgb.shape[:2] != geometry.original:
+    size = rgb.colours.shape[:2] if isinstance(rgb, Guide) else rgb.shape[:2]
+    if size != geometry.original:
         raise UserError(
-            f"the photo has {rgb.shape[:2]} px, expected {geometry.original}; pass the photo the maps are of"
+            f"the photo has {size} px, expected {geometry.original}; pass the photo the maps are of"
         )
     values = np.asarray(values, np.float32)
     if how != "guided":
         return geometry.to_photo(values, interpolation=how)
-    photo = Guide.of(rgb)
+    photo = rgb if isinstance(rgb, Guide) else Guide.of(rgb)
     small = Geometry(photo.small, geometry.resized, geometry.crop, geometry.patch_size)
     maps = values.reshape(-1, *values.shape[-2:])
     out = np.empty((len(maps), *geometry.original), np.float32)

@@ -5,8 +5,9 @@ import sys
 import pytest
 
 from dino.annotation.exports import FORMATS
+from dino.attention.files import LOOKS, NEWEST_LOOK, UNDER
 from dino.attention.mass import COMBINATIONS, DEFAULT_MASS
-from dino.cli import annotate, embed, project, run, segment, train, weights
+from dino.cli import annotate, drawing, embed, project, run, segment, train, weights
 from dino.features import projections
 from dino.features.folder.preparation import CROP
 from dino.masks import settings
@@ -14,6 +15,7 @@ from dino.masks.discovery.keys import KEYS
 from dino.masks.refine import REFINEMENTS
 from dino.media.draw import COLORMAPS
 from dino.media.preprocessing import FITS
+from dino.media.upsampling import UPSAMPLINGS
 from dino.model.device import PRECISIONS
 from dino.training.presets import PRESETS
 from dino.weights.saving import DTYPES
@@ -30,6 +32,8 @@ from dino.weights.saving import DTYPES
         (segment.Refine, REFINEMENTS),
         (embed.Fit, (CROP, *FITS)),
         (annotate.Format, FORMATS),
+        (drawing.Upsample, UPSAMPLINGS),
+        (drawing.Under, UNDER),
         (train.Preset, tuple(PRESETS)),
     ],
 )
@@ -41,6 +45,7 @@ def test_choices_of_the_command_line_alone_are_known_to_the_library():
     assert set(weights.Dtype) <= set(DTYPES)
     assert set(run.Colormap) == set(COLORMAPS)
     assert set(project.Method) <= set(projections.METHODS)
+    assert drawing.NEWEST_LOOK == NEWEST_LOOK == len(LOOKS)
     assert run.DEFAULT_MASS == DEFAULT_MASS == settings.MaskSettings().mass
 
 
