@@ -47,7 +47,15 @@ _RENDERER = """() => { const gl = document.createElement("canvas").getContext("w
   return info ? gl.getParameter(info.UNMASKED_RENDERER_WEBGL) : "2D canvas in software, no WebGL"; }"""
 # Of the main thread's work: script, and what becomes pixels of it.
 _SCRIPT = {"FunctionCall", "FireAnimationFrame", "EventDispatch"}
-_PAINT = {"UpdateLayoutTree", "Layout", "PrePaint", "Paint", "Layerize", "Commit", "CompositeLayers"}
+_PAINT = {
+    "UpdateLayoutTree",
+    "Layout",
+    "PrePaint",
+    "Paint",
+    "Layerize",
+    "Commit",
+    "CompositeLayers",
+}
 
 
 def frame_times_ms(events: list[dict]) -> list[float]:
@@ -113,7 +121,10 @@ def main() -> None:
             page.wait_for_timeout(1_500)
             rate, times = measure(browser, page, selector, value, given.seconds)
             worst = np.percentile(times, [50, 95, 100])
-            print(f"{name}: {rate:.0f} frames/s; {worst[0]:.1f} ms, 95th percentile {worst[1]:.1f} ms, longest {worst[2]:.1f} ms", flush=True)
+            print(
+                f"{name}: {rate:.0f} frames/s; {worst[0]:.1f} ms, 95th percentile {worst[1]:.1f} ms, longest {worst[2]:.1f} ms",
+                flush=True,
+            )
             page.wait_for_timeout(1_500)
 
 

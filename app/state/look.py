@@ -17,6 +17,12 @@ from dino.errors import UserError
 _VERSION, _LOOK = "link_version", "look"
 NOW, BEFORE = "2", "1"
 # What links name; the head goes by itself, since clicks elsewhere on the page set it too.
+_INTERPOLATIONS = {
+    "bicubic": "bicubic",
+    "patches": "nearest",
+    "sharp": "guided",
+    "bilinear": "bilinear",
+}
 _BOOLEANS = ("true", "false")
 _PARAMS = ("scale", "smooth", "colours", "opacity", "greys", "outline", "fill", "side", "compare")
 
@@ -27,6 +33,11 @@ def settle_version() -> None:
         asked = st.query_params.to_dict()
         st.session_state[_VERSION] = NOW if not asked or asked.get("v") == NOW else BEFORE
     link("v", NOW if st.session_state[_VERSION] == NOW else None)
+
+
+def default() -> Look:
+    """Return the look of pages that do not let it be chosen: that of the link's version."""
+    return Look() if st.session_state.get(_VERSION, NOW) == NOW else FORMER
 
 
 def current(heads: Sequence[str]) -> Look:
@@ -120,6 +131,8 @@ def style_of(look: Look) -> Style:
     return Style(
         colormap=look.colours,
         opacity=look.opacity,
-        interpolation="nearest" if look.smooth == "patches" else "bilinear",
+        interpolation=_INTERPOLATIONS[look.smooth],
         shared_scale=look.scale == "shared",
+        scale="robust" if look.scale == "robust" else "full",
+        under="grey" if look.greys else "photo",
     )

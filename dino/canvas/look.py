@@ -40,7 +40,7 @@ class Look:
     scale: str = "robust"
     smooth: str = "bicubic"
     colours: str = "inferno"
-    opacity: float = 0.8
+    opacity: float = 0.65
     greys: bool = True
     outline: int = 0
     fill: bool = False
@@ -48,7 +48,7 @@ class Look:
 
 
 # What links drew that name no version.
-FORMER = Look(scale="full", smooth="patches", greys=False)
+FORMER = Look(scale="full", smooth="patches", opacity=0.8, greys=False)
 
 
 def read_look(sent: Any, heads: Sequence[str], default: Look | None = None) -> Look:

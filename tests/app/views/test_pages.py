@@ -55,7 +55,7 @@ def test_attention_controls_never_run_the_backbone(forwards):
     said = text(at)
     assert "Head 1, one scale for all pictures" in said
     (command,) = (code.value for code in at.code)
-    assert "--colormap viridis --opacity 0.3 --smooth --shared-scale" in command
+    assert "--look 2 --colormap viridis --opacity 0.3 --scale full --shared-scale" in command
     assert "python -m dino attend app/photos/macaw.jpg" in command
 
 
