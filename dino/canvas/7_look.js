@@ -315,7 +315,7 @@ class Look {
     this.find("look-outline").value = value.outline;
     this.find("look-greys").checked = value.greys;
     this.find("look-fill").checked = value.fill;
-    this.find("look-held").textContent = value.outline ? `${value.outline}%` : "off";
+    this.find("look-held").textContent = value.outline ? `${value.outline}% of it` : "none";
     for (const name of ["outline", "fill"]) this.find(`look-${name}`).disabled = !this.data.shares;
   }
 }
