@@ -6,6 +6,7 @@ mask editor builds on too. The app and notebooks have the same ones, and an entr
 
 import base64
 import json
+from hashlib import sha256
 from importlib.resources import files
 
 import numpy as np
@@ -45,8 +46,11 @@ CANVAS = "\n".join(
     ]
 )
 BRINGING = f"{ARRIVALS}\n{_part('entry_arrivals.js')}"
-SCRIPT = f"{CANVAS}\n{_part('entry_app.js')}"
 NOTEBOOK = f"{CANVAS}\n{_part('entry_notebook.js')}"
+_WAITING = _part("entry_waiting.js").replace("HASH", sha256(CANVAS.encode()).hexdigest())
+# The app's: the canvas's own script, which is sent once, and what goes with every change.
+SCRIPT = f"{CANVAS}\n{_WAITING}\n{_part('entry_script.js')}"
+APP = f"{_WAITING}\n{_part('entry_app.js')}"
 # The canvas has the colours of the page around it: those of Jupyter, VS Code or, elsewhere, of the system.
 NOTEBOOK_STYLE = (
     ":host { display: block; color-scheme: light dark; --st-font: var(--jp-ui-font-family, system-ui, sans-serif);"

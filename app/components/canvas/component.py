@@ -26,8 +26,9 @@ _component = st.components.v2.component(
     "dino_canvas",
     html=scripts.MARKUP,
     css=scripts.STYLE,
-    js=scripts.SCRIPT,
+    js=scripts.APP,
 )
+_script = st.components.v2.component("dino_canvas_script", js=scripts.SCRIPT)
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ def canvas(
             on_prompts_change=prompted,
             on_look_change=looked,
         )
+        _script(key=f"{key}_script", height=1)
         bring(f"{key}_bytes", _bytes_of(panels, maps))
     show_kept(problem)
 
