@@ -246,7 +246,7 @@ class Look {
     });
     panel.describe(`${data.titles[index]} ${data.of}, over: ${panel.data.alt}`);
     this.canvas.board.dataset.head = data.names[index];
-    if (!this.canvas.cursor) this.tellScale();
+    if (!panel.stage.classList.contains("comparing")) this.tellScale();
   }
 
   // The bar of the map: its ends, and what is brighter than its end.
