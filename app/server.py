@@ -21,7 +21,7 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from dino.system.processes import let_idle_threads_sleep
+from dino.system.processes import importing, let_idle_threads_sleep
 
 let_idle_threads_sleep()
 
@@ -163,13 +163,15 @@ def _host_and_port(address: str) -> tuple[str, int | None] | None:
 
 def _load() -> None:
     """Import what the first page would: the pages, the networks, and which arithmetic suits this machine."""
-    import timm.models.vision_transformer  # noqa: F401
+    with importing("timm"):
+        import timm.models.vision_transformer  # noqa: F401
 
-    from app import views
+        from app import views
+
+        for module in pkgutil.walk_packages(views.__path__, "app.views."):
+            importlib.import_module(module.name)
     from dino.model.device import choose_device, choose_precision
 
-    for module in pkgutil.walk_packages(views.__path__, "app.views."):
-        importlib.import_module(module.name)
     choose_precision("auto", choose_device("auto"))
     # Streamlit collects garbage after every run of a page, with torch's half a million objects a third
     # of a second in which no session's page runs. What is loaded by now stays and need not be looked at.

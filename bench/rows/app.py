@@ -1,4 +1,4 @@
-"""Rows 14 to 16: what someone at the app waits for, beyond the network itself."""
+"""Rows 14 to 16 and 18: what someone at the app waits for, beyond the network itself."""
 
 import importlib.util
 import os
@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +168,7 @@ def control(settings: Settings) -> Outcome:
 def start(settings: Settings) -> Outcome:
     """Time row 16: `--help` as a process; a fresh server's first page in Chromium until its maps are drawn."""
 
-    def ask_help() -> None:
-        words = [sys.executable, "-m", "dino", "--help"]
-        subprocess.run(words, cwd=ROOT, check=True, capture_output=True)  # noqa: S603
-
+    ask_help = partial(_run_python, ["-m", "dino", "--help"])
     times = in_turns({"python -m dino --help": ask_help}, settings.repeats)
     outcome = Outcome({"--help": times["python -m dino --help"].median})
     if installed_chromium() is None or importlib.util.find_spec("playwright") is None:
@@ -191,6 +189,31 @@ def start(settings: Settings) -> Outcome:
         "torch and the pages are loaded, which is not in it but listed below."
     )
     return outcome
+
+
+def attend(settings: Settings) -> Outcome:
+    """Time row 18: whole processes, from start to exit: a photo's maps, and the imports that they need."""
+    command, imports = "python -m dino attend", 'python -c "import torch, timm"'
+    with _weights(settings.tiny), tempfile.TemporaryDirectory() as out:
+        size = "96" if settings.tiny else "480"
+        words = ["attend", "app/photos/crab.jpg", "--size", size, "--device", "cpu", "--out", out]
+        ways = {
+            command: ["-m", "dino", *words, "--precision", "fp32"],
+            f"{command}, --precision auto": ["-m", "dino", *words],
+            imports: ["-c", "import torch, timm"],
+        }
+        times = in_turns(
+            {name: partial(_run_python, way) for name, way in ways.items()}, settings.repeats
+        )
+    outcome = Outcome({"over the imports": times[command].median / times[imports].median})
+    outcome.timed(times)
+    fastest = min(times[command].seconds) / min(times[imports].seconds)
+    outcome.notes.append(f"In fp32. Of the fastest turn of each: {fastest:.2f}×.")
+    return outcome
+
+
+def _run_python(words: list[str]) -> None:
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True)  # noqa: S603
 
 
 def _first_page(browser: Any) -> tuple[float, float]:

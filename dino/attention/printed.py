@@ -16,7 +16,7 @@ from dino.media import draw, printing
 from dino.media.printing import Bar, Panel
 from dino.media.upsampling import Guide
 from dino.media.video_writing import write_gif, write_mp4
-from dino.model.queries import query_name
+from dino.model.queries import query_words
 
 WALKS = ("heads", "blocks")
 WALK_KINDS = ("gif", "mp4")
@@ -171,7 +171,7 @@ def _walk_maps(
     attention: PhotoAttention, style: Style, through: str, head: str
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Give each map of a film with its caption."""
-    query = query_name(attention.queries[0])
+    query = query_words(attention.queries[0])
     if through == "heads":
         last = attention.select(len(attention.layers) - 1, 0)
         names, maps, _ = head_maps(last, style)
@@ -241,7 +241,7 @@ def _settings(attention: PhotoAttention, style: Style, figure: Figure, kind: str
     words = [
         figure.network,
         f"weights {attention.weights_sha256[:8]}",
-        f"{what} of {query_name(attention.queries[0])}, {block}",
+        f"{what} of {query_words(attention.queries[0])}, {block}",
         f"{width}×{height} px, {columns // shifts}×{rows // shifts} patches{grids}",
         style.scale_words,
         style.interpolation,

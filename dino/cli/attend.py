@@ -72,6 +72,7 @@ def attend(
     --queries, --rollout, --qkv or --logits a sheet of layers by heads a query, layers.npz, and maps and
     masks of each block and query.
     """
+    run.import_torch()
     from dino.attention.mass import check_mass
     from dino.errors import UserError
     from dino.model.parallel import photos_at_once
@@ -87,12 +88,13 @@ def attend(
     if look.num_shifts > 1 and (rollout or qkv):
         raise UserError("--rollout and --qkv are of one grid; leave --shifts and --sharp out")
     style, figure_kind = look.style(), printing.kind()
-    _check_walk(printing)
+    _check_printing(printing)
     found = run.find_photos(photos)
     backbone = loading.load()
     work = _Work(backbone, size, fit.value, mass, style, look, printing, figure_kind)
     # Of maps at the pixels of a photo one at a time: they take far more memory than a forward.
-    at_once = 1 if look.num_shifts > 1 or look.sharp else photos_at_once(backbone, size)
+    is_large = look.num_shifts > 1 or look.mask_upsample() is not None
+    at_once = 1 if is_large else photos_at_once(backbone, size)
     if not is_layered:
         run.write_each_photo(found, out, work.last_block, at_once=at_once)
         return
@@ -110,15 +112,20 @@ def attend(
     run.write_each_photo(found, out, lambda rgb, _: work.any_block(rgb, rows), at_once=1)
 
 
-def _check_walk(printing: MapPrinting) -> None:
+def _check_printing(printing: MapPrinting) -> None:
     """Refuse what cannot be animated or printed before anything slow is done."""
-    from dino.attention.printed import walk_name
     from dino.errors import UserError
 
     if printing.animate is not None:
+        from dino.attention.printed import walk_name
+
         walk_name(printing.animate)
     if printing.figure_alone and printing.figure is None:
         raise UserError("--figure-alone says what a figure shows; name one with --figure")
+    if printing.figure_alone and printing.caption:
+        raise UserError("--figure-alone is a map without text; leave --caption out")
+    if printing.figure_head is not None and not (printing.figure or printing.animate):
+        raise UserError("--figure-head says what a figure shows; name one with --figure")
 
 
 @dataclass(frozen=True)
@@ -224,10 +231,10 @@ class _Work:
         self, attention: "PhotoAttention", rgb: "np.ndarray", kind: str
     ) -> "Iterator[File]":
         """Print the maps of one block and query, if a figure is asked for."""
-        from dino.attention.printed import Figure, attention_figure
-
         if self.printing.figure is None or self.figure_kind is None:
             return
+        from dino.attention.printed import Figure, attention_figure
+
         figure = Figure(
             kind=self.figure_kind,
             scale=self.printing.figure_scale,
@@ -241,10 +248,10 @@ class _Work:
 
     def _walk(self, attention: "PhotoAttention", rgb: "np.ndarray") -> "Iterator[File]":
         """Make a film through heads or blocks, if one is asked for."""
-        from dino.attention.printed import walk_file, walk_name
-
         if self.printing.animate is None:
             return
+        from dino.attention.printed import walk_file, walk_name
+
         through, kind = walk_name(self.printing.animate)
         if through == "blocks" and len(attention.layers) == 1:
             every = _Rows(

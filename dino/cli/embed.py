@@ -58,6 +58,7 @@ def embed(
 
     Writes features.npz, features.parquet and thumbnails.npz; only what is new or changed is computed.
     """
+    run.import_torch()
     from dino.features.folder.engine import embed_photos
     from dino.features.folder.preparation import Preparation
     from dino.features.folder.store import kept_precision
@@ -111,6 +112,7 @@ def joint(
 
     Writes joint-pca.png, joint-points.csv, joint-points.html and joint.npz.
     """
+    run.import_torch()
     from dino.attention.mass import check_mass
     from dino.features.files import joint_files, joint_photo
     from dino.media.images import read

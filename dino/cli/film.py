@@ -63,6 +63,7 @@ def film(
     Writes film.mp4 and result.json; with --mask also masks/, an indexed PNG a frame. Give either
     --attention or --mask.
     """
+    run.import_torch()
     from dino.errors import UserError
     from dino.video.film import AttentionStyle, make_film, read_first_mask
     from dino.video.film.making import film_gif

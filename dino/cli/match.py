@@ -33,6 +33,7 @@ def match(
 
     Writes matches.csv (a line a match) and matches.png (lines between the photos).
     """
+    run.import_torch()
     from dino.attention.mass import check_mass
     from dino.errors import UserError
     from dino.features.correspondence import matches_csv, matches_picture, mutual_neighbours

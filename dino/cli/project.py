@@ -48,6 +48,7 @@ def project(
 
     Writes pca-rgb.png, points.csv, points.html and projection.npz, a folder a photo.
     """
+    run.import_torch()
     from dino.attention import photo
     from dino.features import files, pixels
     from dino.features.projections import project as project_features

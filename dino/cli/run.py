@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from dino.cli.options import with_options  # noqa: F401 (commands find it here)
+from dino.system.processes import importing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,12 +152,13 @@ class Loading(Opening):
         what it is."""
         from dino.weights import default_source, load
 
-        backbone = load(
-            self.weights or default_source(),
-            device=self.device,
-            precision=str(self.precision),
-            **self.options(),
-        )
+        with importing("timm"):
+            backbone = load(
+                self.weights or default_source(),
+                device=self.device,
+                precision=str(self.precision),
+                **self.options(),
+            )
         if summary:
             # The notes, which a description ends with, have lines of their own.
             told = backbone.description.removesuffix(" ".join(backbone.notes)).rstrip()
@@ -174,6 +176,12 @@ def small_print(backbone: "Backbone") -> list[str]:
     from dino.media.draw import RANDOM_MARK
 
     return [backbone.name, RANDOM_MARK] if backbone.is_random else [backbone.name]
+
+
+def import_torch() -> None:
+    """Import torch, before a command imports what needs it; its objects are not searched for garbage."""
+    with importing("torch"):
+        import torch  # noqa: F401
 
 
 def limit_resources(threads: int | None, *, nice: int = 0) -> None:

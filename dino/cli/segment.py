@@ -76,6 +76,7 @@ def segment(
     Writes mask.png and cutout.png, a folder a photo, and one coco.json; of several objects
     object-1.png and so on too.
     """
+    run.import_torch()
     from dino.attention.mass import check_heads
     from dino.masks import coco, files
     from dino.masks.discovery.methods import table_bytes

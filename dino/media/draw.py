@@ -197,6 +197,11 @@ def sheet(
 
 def encode_png(picture: np.ndarray) -> bytes:
     """Encode [H,W], [H,W,3] or [H,W,4] uint8, or a boolean mask as 0/255, as a PNG."""
+    if picture.ndim == 3 and picture.shape[2] == 3:
+        # Colours over a photo are most of what is written: OpenCV packs them three times as fast as
+        # Pillow, into files a tenth larger.
+        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        return cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
     pixels = picture.astype(np.uint8) * 255 if picture.dtype == bool else picture
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=_PNG_LEVEL)

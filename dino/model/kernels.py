@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dino.model.device import best_seconds
+from dino.model.device import measure_gain
 
 # Entries of the N×N maps that are held at once: few enough for the caches (4 MB in bfloat16), and enough
 # for products that keep the processor busy.
@@ -105,8 +105,7 @@ def _gain_of_slices() -> float:
     # The processor time of this thread alone, which has the same share of either.
     coarse = time.get_clock_info("thread_time").resolution > _FINE_S
     clock = time.perf_counter if coarse else time.thread_time
-    fused, slices = best_seconds(ways, repeats=8, clock=clock)
-    return fused / slices
+    return measure_gain(*ways, repeats=8, worthwhile=_WORTHWHILE_GAIN, clock=clock)
 
 
 def linear(layer: Any, x: Tensor) -> Tensor:

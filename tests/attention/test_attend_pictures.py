@@ -200,6 +200,8 @@ def test_sharp_maps_and_masks_are_those_of_the_library(attend, small_weights, ph
         (("--figure", "x.jpg"), "ends in .png, .pdf or .svg"),
         (("--figure-alone",), "name one with --figure"),
         (("--caption", "x"), "name one with --figure"),
+        (("--figure-head", "1"), "name one with --figure"),
+        (("--figure", "x.png", "--figure-alone", "--caption", "x"), "leave --caption out"),
         (("--animate", "heads.avi"), "such as heads.gif"),
         (("--look", "3"), "--look"),
         (("--shifts", "5"), "--shifts"),
@@ -228,7 +230,12 @@ def test_a_figure_has_the_photo_its_heads_and_what_made_them(attention, rgb):
         assert f"{100 * head.min():.2g}" in texts
     small = " ".join(texts)
     assert "Three heads." in texts
-    for words in ("a network", "attention of cls, block 2", "64×48 px, 8×6 patches", "bicubic"):
+    for words in (
+        "a network",
+        "attention of the CLS token, block 2",
+        "64×48 px, 8×6 patches",
+        "bicubic",
+    ):
         assert words in small
 
 

@@ -1,7 +1,10 @@
 """Pictures are what their values say."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from dino.errors import UserError
 from dino.media import draw
@@ -71,10 +74,6 @@ def test_an_overlay_of_objects_tints_inside_and_darkens_outside():
 
 
 def test_png_keeps_a_mask_as_0_and_255():
-    import io
-
-    from PIL import Image
-
     mask = np.array([[True, False]])
     assert np.asarray(Image.open(io.BytesIO(draw.encode_png(mask)))).tolist() == [[255, 0]]
 
@@ -84,3 +83,12 @@ def test_a_sheet_holds_every_tile():
     page = draw.sheet(tiles, columns=2, tile_px=40)
     for index in range(5):
         assert (page == 40 * index).all(axis=-1).sum() >= 30 * 40 or index in (0, 5)
+
+
+def test_png_keeps_every_pixel_of_colours_and_transparency():
+    rng = np.random.default_rng(0)
+    for channels in (3, 4):
+        picture = rng.integers(0, 256, (31, 17, channels), np.uint8)
+        for view in (picture, picture[:, ::-1], picture[::2, 1:]):
+            read = np.asarray(Image.open(io.BytesIO(draw.encode_png(view))))
+            np.testing.assert_array_equal(read, view)

@@ -93,3 +93,46 @@ def test_a_run_in_a_session_of_its_own_stands_back_as_a_session():
         "print(open('/proc/self/autogroup').read())"
     )
     assert output_of(script, start_new_session=True).endswith("nice 7")
+
+
+STARTED = """
+import gc, sys, types
+from dino.system.processes import importing
+counts = []
+{before}
+try:
+    with importing("a_library"):
+        counts.append(gc.isenabled())
+        made = [[] for _ in range(50_000)]
+        sys.modules["a_library"] = types.ModuleType("a_library")
+        {within}
+except ValueError:
+    pass
+counts.append(gc.isenabled())
+print(counts, gc.get_freeze_count() > 50_000, len(gc.get_objects()) < 1_000)
+with importing("a_library"):
+    print(gc.isenabled())
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "within", "afterwards"),
+    [("", "", True), ("", "raise ValueError", True), ("gc.disable()", "", False)],
+    ids=["as usual", "the import fails", "no collector before"],
+)
+def test_what_a_library_makes_is_neither_looked_at_while_it_loads_nor_after(
+    before, within, afterwards
+):
+    printed = output_of(STARTED.format(before=before, within=within)).splitlines()
+    assert printed == [f"[False, {afterwards}] True True", str(afterwards)]
+
+
+def test_an_import_that_was_made_before_sets_nothing_apart():
+    script = (
+        "import gc, json\n"
+        "from dino.system.processes import importing\n"
+        "with importing('json'):\n"
+        "    print(gc.isenabled(), gc.get_freeze_count())\n"
+        "print(gc.isenabled(), gc.get_freeze_count())\n"
+    )
+    assert output_of(script).splitlines() == ["True 0", "True 0"]

@@ -17,8 +17,13 @@ from dino.weights.networks.structure import create, empty, signature
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# Modules of timm whose networks are searched when the tensors alone do not show the settings.
-_SEARCHED = ("eva", "vision_transformer", "vision_transformer_relpos", "beit", "deit")
+# Modules of timm whose networks are searched when the tensors alone do not show the settings: by parts of
+# names that only some of them have, since each network that is made costs some 30 ms.
+_SEARCHED_BY_NAME = (
+    (("rel_pos.", "shared_rel_pos"), ("vision_transformer_relpos",)),
+    ((".q_bias", ".q_proj.", ".gamma_1", "rope."), ("eva", "beit")),
+)
+_SEARCHED = ("vision_transformer", "deit", "eva", "beit")
 
 
 def build_named(
@@ -182,7 +187,7 @@ def search(canonical: Canonical, *, grid: tuple[int, int] | None = None) -> str:
     import timm
 
     fitting: dict[str, list[str]] = {}
-    for module in _SEARCHED:
+    for module in _modules(canonical.tensors):
         for arch in timm.list_models(module=module):
             if not _fits(_made(arch, depth=1), canonical.tensors, blocks=1):  # a tenth of the time
                 continue
@@ -202,6 +207,14 @@ def search(canonical: Canonical, *, grid: tuple[int, int] | None = None) -> str:
         f"{first_three(sorted(canonical.tensors))}), and none that timm knows has these sizes; pass "
         "arch= (--arch) with the name of the nearest, or a config.json beside the weights"
     )
+
+
+def _modules(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Choose the modules of timm in which a network of such names can be."""
+    for parts, modules in _SEARCHED_BY_NAME:
+        if any(part in name for name in tensors for part in parts):
+            return modules
+    return _SEARCHED
 
 
 def _made(arch: str, **options: object) -> nn.Module | None:
