@@ -6,6 +6,7 @@ another way, and draws what it drew then (`FORMER`), until something of it is ch
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -23,6 +24,21 @@ _INTERPOLATIONS = {
     "sharp": "guided",
     "bilinear": "bilinear",
 }
+# Pages whose links say nothing of how maps are drawn.
+_WITHOUT_LOOK = frozenset(
+    [
+        "learn",
+        "masks",
+        "annotate",
+        "features",
+        "correspondence",
+        "video",
+        "gallery",
+        "evolution",
+        "evaluation",
+        "training",
+    ]
+)
 _BOOLEANS = ("true", "false")
 _PARAMS = ("scale", "smooth", "colours", "opacity", "greys", "outline", "fill", "side", "compare")
 
@@ -30,9 +46,16 @@ _PARAMS = ("scale", "smooth", "colours", "opacity", "greys", "outline", "fill", 
 def settle_version() -> None:
     """Decide, before anything is read of the link, what links of this session mean; keep it in the link."""
     if _VERSION not in st.session_state:
-        asked = st.query_params.to_dict()
-        st.session_state[_VERSION] = NOW if not asked or asked.get("v") == NOW else BEFORE
+        st.session_state[_VERSION] = version_of(st.query_params.to_dict(), st.context.url)
     link("v", NOW if st.session_state[_VERSION] == NOW else None)
+
+
+def version_of(params: Mapping[str, str], address: str | None) -> str:
+    """Tell which version a link is of: one without parameters, or to a page that draws no maps by a look,
+    asks for nothing of before."""
+    page = urlsplit(address or "").path.rstrip("/").rpartition("/")[2]
+    others = page in _WITHOUT_LOOK
+    return NOW if not params or others or params.get("v") == NOW else BEFORE
 
 
 def default() -> Look:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.state.look import BEFORE, NOW, params_of, read_params, style_of
+from app.state.look import BEFORE, NOW, params_of, read_params, style_of, version_of
 from dino.attention.files import Style
 from dino.canvas.look import FORMER, PLACES, SCALES, SMOOTHING, Look
 from dino.media.draw import COLORMAPS
@@ -59,3 +59,19 @@ def test_pictures_of_python_look_as_those_of_the_browser():
     assert style_of(Look(smooth="sharp", scale="shared", greys=False)) == Style(
         opacity=0.65, interpolation="guided", shared_scale=True
     )
+
+
+@pytest.mark.parametrize(
+    ("params", "address", "version"),
+    [
+        ({}, "http://host/attention", NOW),
+        ({"photo": "cat"}, "http://host/attention", BEFORE),
+        ({"photo": "cat"}, "http://host/", BEFORE),
+        ({"photo": "cat"}, "http://host/below/here/compare", BEFORE),
+        ({"photo": "cat", "v": "2"}, "http://host/attention", NOW),
+        ({"photo": "cat"}, "http://host/below/masks", NOW),
+        ({"photo": "cat"}, None, BEFORE),
+    ],
+)
+def test_a_link_without_a_version_is_of_before_where_maps_are_drawn(params, address, version):
+    assert version_of(params, address) == version
