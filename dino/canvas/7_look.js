@@ -226,7 +226,8 @@ class Look {
   // What the browser does alone: opacity, greys, and how much of the photo is seen beside.
   paintLayers() {
     const { opacity, greys, beside } = this.value, { panel, canvas } = this;
-    canvas.board.style.setProperty("--opacity", opacity);
+    panel.field.style.opacity = opacity;
+    this.find("tiles").style.setProperty("--opacity", opacity);
     panel.greys.hidden = !greys;
     canvas.board.classList.toggle("in-greys", greys);
     canvas.wipe = beside === "wipe" ? Number(this.find("slider").value) : null;
