@@ -21,6 +21,7 @@ from streamlit.navigation.page import Page
 
 from app import access
 from app.components.drawer.component import close_on_choice
+from app.state import look
 from app.state.selection import Choice
 from app.ui import sidebar, start
 from app.views.annotate import page as annotate_page
@@ -99,6 +100,7 @@ pages = [
     st.Page(evaluation_page.show, title="Evaluation", url_path="evaluation"),
     st.Page(_training, title="Training", url_path="training"),
 ]
+look.settle_version()
 selection: sidebar.Selection = sidebar.choose(training_page=pages[-1])
 
 home = st.Page(_go_home, title="DINO Explorer", url_path="home", default=True, visibility="hidden")

@@ -1,5 +1,5 @@
-"""Give addresses to what a browser fetches by itself: photos and features, kept for as long as a page of
-the session shows them."""
+"""Give addresses to what a browser fetches only when it needs it: sheets of thumbnails, kept for as long as a
+page of the session shows them."""
 
 from streamlit import runtime
 

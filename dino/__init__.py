@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dino.attention.mass import attention_mask, mass_mask
     from dino.attention.pixels import attention_map
     from dino.errors import UserError
+    from dino.features.notebook import show
     from dino.features.pixels import pca_map
     from dino.features.projections import Projection, pca_rgb, project
     from dino.masks.discovery.keys import discover
@@ -42,6 +43,7 @@ _HOME = {
     "discover": "dino.masks.discovery.keys",
     "project": "dino.features.projections",
     "fit": "dino.training.loop",
+    "show": "dino.features.notebook",
     "pca_map": "dino.features.pixels",
     "pca_rgb": "dino.features.projections",
     "Projection": "dino.features.projections",
@@ -75,6 +77,7 @@ __all__ = [
     "pca_rgb",
     "preprocess",
     "project",
+    "show",
 ]
 
 

@@ -1,17 +1,18 @@
-"""Give the canvas a photo's picture and features at addresses; mirror a photo, and match two."""
+"""Give the canvas a photo's picture and features; mirror a photo, and match two."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 
-from app import media
 from app.cache import pictures
 from app.cache.pictures import KEYS
 from app.components.canvas.component import Panel
 from app.state.selection import Choice, Photo
 from dino.attention.photo import PatchFeatures
+from dino.canvas.content import Blob
 from dino.features.correspondence import Matches, mutual_neighbours
 from dino.features.files import JointPhoto
 from dino.features.neighbours import normalized
@@ -24,13 +25,13 @@ CANVAS_PX = 1200
 
 
 @st.cache_data(max_entries=24, show_spinner=False, hash_funcs=KEYS)
-def _picture(photo: Photo) -> bytes:
-    return draw.encode_jpeg(pictures.shown(photo, CANVAS_PX))
+def _picture(photo: Photo) -> Blob:
+    return Blob.of(draw.encode_jpeg(pictures.shown(photo, CANVAS_PX)))
 
 
 @st.cache_data(max_entries=24, show_spinner=False, hash_funcs=KEYS)
-def _half(choice: Choice, backbone: Backbone, _features: PatchFeatures) -> bytes:
-    return normalized(_features.patches).astype("<f2").tobytes()
+def _half(choice: Choice, backbone: Backbone, _features: PatchFeatures) -> Blob:
+    return Blob.of(normalized(_features.patches).astype("<f2").tobytes())
 
 
 @st.cache_data(max_entries=4, show_spinner=False, hash_funcs=KEYS)
@@ -66,7 +67,6 @@ def matches(
 def panel(
     choice: Choice,
     backbone: Backbone,
-    name: str,
     *,
     map_picture: np.ndarray | None = None,
     caption: str = "",
@@ -76,20 +76,19 @@ def panel(
     """Make a panel of the chosen photo.
 
     Args:
-        name: of its place on the page; another place needs another.
         map_picture: uint8 [H,W,3] shown until a patch is pointed at.
         compares: whether its patches can be compared; else no features are made or sent.
     """
     geometry = pictures.geometry(choice, backbone)
     shown = features = None
     if compares:
-        half = _half(choice, backbone, pictures.features(choice, backbone)[0])
-        features = media.address(half, "application/octet-stream", f"{name}-features")
+        features = _half(choice, backbone, pictures.features(choice, backbone)[0])
     if map_picture is not None:
-        shown = media.address(draw.encode_jpeg(map_picture), "image/jpeg", f"{name}-map")
+        jpeg = base64.b64encode(draw.encode_jpeg(map_picture)).decode()
+        shown = f"data:image/jpeg;base64,{jpeg}"
     height, width = geometry.crop[2:]
     return Panel(
-        photo=media.address(_picture(choice.photo), "image/jpeg", f"{name}-photo") or "",
+        photo=_picture(choice.photo),
         alt=alt or choice.photo.alt,
         rows=geometry.grid[0],
         columns=geometry.grid[1],

@@ -219,7 +219,6 @@ def _canvas(
     panel = cached_canvas.panel(
         choice,
         backbone,
-        "masks-points",
         map_picture=drawn,
         alt=f"Masks of {counted(len(masks), 'object')} over: {choice.photo.alt}",
         compares=False,  # the mask stays in view under the pointer

@@ -18,6 +18,7 @@ from bench.networks import vit
 from bench.outcome import Outcome, Settings
 from bench.served import chromium, installed_chromium, served
 from bench.timing import Times, in_turns
+from dino.canvas.look import Look
 from dino.media.draw import COLORMAPS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,10 +128,11 @@ def _forget_photos() -> None:
     pictures.pixels.clear()
 
 
+# Of the Attention page it is what the server hears of once the canvas has drawn it, and a hand rests.
+_SESSION = "session"
 _CONTROLS = (
-    ("attention", "selectbox", "colours", tuple(COLORMAPS)),
-    ("attention", "slider", "opacity", (0.2, 0.4, 0.6, 0.8, 0.3, 0.5, 0.7)),
-    ("attention", "pills", "head", ("1", "0", "mean", "max")),
+    ("attention", _SESSION, "look", tuple(Look(colours=name) for name in COLORMAPS)),
+    ("attention", _SESSION, "head", ("1", "0", "mean", "max")),
     ("masks", "slider", "mass", (30, 50, 70, 90, 40, 65, 80)),
 )
 
@@ -144,7 +146,11 @@ def control(settings: Settings) -> Outcome:
             at = _opened(name, size=size)
             taken = []
             for repeat in range(settings.repeats + 1):
-                getattr(at, kind)(key=key).set_value(values[repeat % len(values)])
+                value = values[repeat % len(values)]
+                if kind == _SESSION:
+                    at.session_state[key] = value
+                else:
+                    getattr(at, kind)(key=key).set_value(value)
                 start = time.perf_counter()
                 _ran(at)
                 taken.append(time.perf_counter() - start)
@@ -219,7 +225,8 @@ def _first_page(browser: Any) -> tuple[float, float]:
         tab = browser.new_page()
         begun = time.perf_counter()
         tab.goto(address)
-        tab.locator(".frame").first.wait_for(timeout=60_000)
+        drawn = tab.locator(".over[data-painted]").first
+        drawn.wait_for(state="attached", timeout=60_000)
         tab.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
         seconds = time.perf_counter() - begun
         tab.close()

@@ -1,6 +1,6 @@
-// Patch features in the browser: fetched once, half precision as they came, cosine on demand.
+// Patch features in the browser: half precision as they came, cosine on demand.
 
-const known = new Map(); // address → promise of Features; the last few photos
+const known = new Map(); // id → promise of Features; the last few photos
 const MOST_KNOWN = 12;
 
 // Half precision has 65,536 values: a table is simpler than arithmetic, and quicker.
@@ -43,20 +43,12 @@ class Features {
   }
 }
 
-async function fetchFeatures(address, count) {
-  const answer = await fetch(address);
-  if (!answer.ok) throw new Error(`features: ${answer.status}`);
-  return new Features(await answer.arrayBuffer(), count);
-}
-
-function featuresAt(address, count) {
-  if (!known.has(address)) {
-    const coming = fetchFeatures(address, count);
-    coming.catch(() => known.delete(address)); // a later visit may try again
-    known.set(address, coming);
+function featuresAt(id, count) {
+  if (!known.has(id)) {
+    known.set(id, arrived(id).then((bytes) => new Features(bytes.slice().buffer, count)));
     if (known.size > MOST_KNOWN) known.delete(known.keys().next().value);
   }
-  return known.get(address);
+  return known.get(id);
 }
 
 function indexOfLargest(values) {

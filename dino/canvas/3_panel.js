@@ -10,12 +10,17 @@ class Panel {
     this.root = document.createElement("figure");
     this.root.innerHTML = `
       <div class="frame" tabindex="0" role="application">
-        <div class="stage"><img class="photo" alt=""><img class="map" alt="" hidden>
-          <canvas class="heat" hidden></canvas><canvas class="paint"></canvas><div class="marks"></div></div>
-        <div class="ring" hidden></div>
+        <div class="stage"><img class="photo" alt=""><div class="over"><canvas class="greys" hidden></canvas>
+          <canvas class="field" hidden></canvas></div><img class="map" alt="" hidden>
+          <canvas class="heat" hidden></canvas><svg class="mask" preserveAspectRatio="none" hidden><path class="area"/>
+          <path class="edge halo"/><path class="edge"/></svg>
+          <canvas class="paint"></canvas><div class="marks"></div></div>
+        <div class="stamp" hidden></div><div class="ring" hidden></div>
       </div><figcaption></figcaption>`;
     this.find = (name) => this.root.querySelector(`.${name}`);
-    for (const name of ["frame", "stage", "photo", "map", "heat", "marks", "ring"]) this[name] = this.find(name);
+    for (const name of ["frame", "stage", "photo", "over", "greys", "field", "map", "heat", "mask", "marks", "stamp", "ring"]) {
+      this[name] = this.find(name);
+    }
     this.caption = this.root.querySelector("figcaption");
     this.paint = new Paint(this.find("paint"));
     this.zoom = { scale: 1, x: 0, y: 0 };
@@ -26,21 +31,71 @@ class Panel {
     const another = !this.data || this.data.photo !== data.photo;
     this.data = data;
     const { rows, columns } = data;
-    if (another) {
-      this.photo.src = data.photo;
-      this.zoomTo(1);
-    }
+    if (another) this.showPhoto(data.photo);
     this.map.hidden = !data.map || !this.heat.hidden;
     if (data.map) this.map.src = data.map;
     this.clip();
-    if (this.heat.width !== columns || this.heat.height !== rows) {
-      this.heat.width = columns; // which clears it
-      this.heat.height = rows;
-      this.heat.hidden = true;
-    }
+    if (this.grid !== `${rows} ${columns}`) this.heat.hidden = true;
+    this.grid = `${rows} ${columns}`;
     this.caption.textContent = data.caption ?? "";
     this.caption.hidden = !data.caption;
     this.load();
+  }
+
+  // A photo comes as bytes; greys and what maps follow are made of it once it is there.
+  showPhoto(id) {
+    this.zoomTo(1);
+    this.hasPhoto = false;
+    this.guides = null;
+    this.field.hidden = true;
+    arrived(id).then(async (bytes) => {
+      if (this.data.photo !== id) return;
+      const before = this.photo.src;
+      this.photo.src = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+      if (before) URL.revokeObjectURL(before);
+      await this.photo.decode();
+      if (this.data.photo !== id) return;
+      this.hasPhoto = true;
+      this.drawGreys();
+      this.canvas.photoCame(this);
+    });
+  }
+
+  drawGreys() {
+    const { naturalWidth, naturalHeight } = this.photo, reduce = Math.min(1, FIELD_PX / Math.max(naturalWidth, naturalHeight));
+    const [width, height] = [naturalWidth, naturalHeight].map((side) => Math.max(1, Math.round(side * reduce)));
+    Object.assign(this.greys, { width, height });
+    const context = this.greys.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.drawImage(this.photo, 0, 0, width, height);
+    const image = context.getImageData(0, 0, width, height), { data } = image;
+    for (let i = 0; i < data.length; i += 4) {
+      data.fill(0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2] + 0.5, i, i + 3);
+    }
+    context.putImageData(image, 0, 0);
+  }
+
+  // The photo and its greys in small, as addresses: what tiles have below their maps.
+  get thumbnails() {
+    const canvas = document.createElement("canvas"), { width, height } = this.greys, reduce = TILE_PX / Math.max(width, height);
+    return [this.photo, this.greys].map((picture) => {
+      Object.assign(canvas, { width: Math.round(width * reduce) || 1, height: Math.round(height * reduce) || 1 });
+      canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+      return canvas.toDataURL("image/jpeg", 0.85);
+    });
+  }
+
+  // What maps follow the photo's edges with, at a size; null before the photo is there.
+  guide(width, height) {
+    if (!this.hasPhoto) return null;
+    if (this.guides?.width !== width || this.guides.height !== height) this.guides = new Guide(this.photo, width, height);
+    return this.guides;
+  }
+
+  // What the picture is, for those who do not see it.
+  describe(alt) {
+    const { rows, columns } = this.data;
+    this.frame.setAttribute("aria-label", `${alt}. ${rows} rows and ${columns} columns of patches. ${this.canvas.data.help}`);
   }
 
   load() {
@@ -64,39 +119,35 @@ class Panel {
   rest() {
     this.heat.hidden = true;
     this.map.hidden = !this.data.map;
+    this.stage.classList.remove("comparing");
     this.clip();
+    this.canvas.look.tellScale();
   }
 
   // Cosines as colours over the photo, from the lowest of them to 1.
   showHeat(cosines) {
-    const { palette, opacity } = this.canvas;
+    const { look } = this.canvas, { rows, columns } = this.data;
     let low = 1, high = -1;
     for (const value of cosines) {
       if (value < low) low = value;
       if (value > high) high = value;
     }
-    const context = this.heat.getContext("2d"), image = context.createImageData(this.heat.width, this.heat.height);
-    const scale = high > low ? 255 / (high - low) : 0;
-    for (let i = 0; i < cosines.length; i++) {
-      const level = Math.round((cosines[i] - low) * scale) * 3;
-      image.data[4 * i] = palette[level];
-      image.data[4 * i + 1] = palette[level + 1];
-      image.data[4 * i + 2] = palette[level + 2];
-      image.data[4 * i + 3] = 255;
-    }
-    context.putImageData(image, 0, 0);
-    this.heat.style.opacity = opacity;
+    if (look.on) look.paintHeat(this.heat, cosines, { low, high });
+    else paintField(this.heat, cosines, columns, rows, { low, high }, this.canvas.colours.pixels);
+    this.heat.classList.toggle("fine", look.on);
+    this.heat.style.opacity = look.on ? look.value.opacity : this.canvas.opacity;
     this.heat.hidden = false;
     this.map.hidden = true;
-    this.photo.style.clipPath = "";
+    this.stage.classList.add("comparing");
+    if (look.on) look.tellCosines(low);
     return { low, high };
   }
 
   // Only the left `share` percent of the photo lies over the map.
   clip() {
     const { wipe } = this.canvas;
-    const wiped = this.data.map && wipe !== null;
-    this.map.style.clipPath = wiped ? `inset(0 0 0 ${wipe}%)` : "";
+    const clip = wipe === null ? "" : `inset(0 0 0 ${wipe}%)`;
+    for (const one of [this.map, this.over, this.mask]) one.style.clipPath = clip;
   }
 
   // Boxes over patches: [{row, column, kind}], kinds hover, chosen, best, plus, minus; or a box.

@@ -1,6 +1,7 @@
 // Mouse, touch, pen and keyboard on the panels.
 
 const STILL_PX = 5; // a pointer that moved less has clicked
+const SWIPE_PX = 45, SWIPE_MS = 500;
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 class Input {
@@ -24,7 +25,7 @@ class Input {
         return this.begin(panel.cellAt(event), event.button === 2 || event.button === 5 || event.shiftKey);
       }
       const patch = panel.under(event.clientX, event.clientY);
-      start = { x: event.clientX, y: event.clientY, zoom: { ...panel.zoom }, patch, moved: false };
+      start = { x: event.clientX, y: event.clientY, zoom: { ...panel.zoom }, patch, moved: false, at: event.timeStamp };
       if (event.pointerType === "touch") this.point(panel, patch);
     });
     on("pointermove", (event) => {
@@ -49,6 +50,7 @@ class Input {
         if (this.brushing && !this.pen) return type === "pointercancel" ? this.cancel() : this.end();
         if (!gesture || type === "pointercancel") return this.stretch(null);
         const patch = panel.under(event.clientX, event.clientY);
+        if (this.swiped(panel, event, gesture)) return;
         if (gesture.moved) {
           if (this.boxing) this.boxed(gesture.patch, patch);
           return;
@@ -64,6 +66,17 @@ class Input {
       if (this.pen) this.end();
       if (this.cursor?.panel === panel) this.leave(panel);
     });
+  }
+
+  // A quick stroke of a finger along the picture leads to the next head, or the one before.
+  swiped(panel, event, { x, y, at, moved }) {
+    const right = event.clientX - x, down = event.clientY - y;
+    const quick = event.pointerType === "touch" && moved && event.timeStamp - at < SWIPE_MS;
+    if (!quick || !this.look.on || this.tool !== "pick" || panel.zoom.scale > 1) return false;
+    if (Math.abs(right) < SWIPE_PX || Math.abs(right) < 2 * Math.abs(down)) return false;
+    this.leave(panel);
+    this.look.step(right < 0 ? 1 : -1);
+    return true;
   }
 
   // The brush goes where a pointer went; with two of them the photo moves.
@@ -116,6 +129,7 @@ class Input {
     const at = this.cursor?.panel === panel ? this.cursor.patch : this.startOf(panel);
     const step = ARROWS[event.key];
     if (step) return () => this.step(panel, at, step);
+    if (this.look.on && /^\d$/.test(event.key)) return () => this.look.digit(event);
     const calls = {
       Enter: () => this.click(panel, at, event.shiftKey),
       " ": () => (this.brushing ? this.togglePen(panel, at, event.shiftKey) : this.click(panel, at, event.shiftKey)),

@@ -1,22 +1,10 @@
 // The canvas: panels that look together, what is chosen on them, and what Python hears of it.
 //
 // Hovering stays in the browser. What leaves: `picked` (a patch, as "panel:row:column", or "clear")
-// and `prompts` ({points: [[row, column, sign], …], box: [top, left, bottom, right] or null, painted: runs
+// `look` (as in 7_look.js) and `prompts` ({points: [[row, column, sign], …], box: [top, left, bottom, right] or null, painted: runs
 // of labels, number}).
 
-const boards = new WeakMap();
 const PICK_MS = 250; // held arrow keys send their last patch only
-
-export default function (component) {
-  const place = component.parentElement;
-  let canvas = boards.get(place);
-  if (!canvas) boards.set(place, (canvas = new Canvas(place)));
-  canvas.update(component);
-  return () => {
-    boards.delete(place);
-    canvas.close();
-  };
-}
 
 // Panels side by side on a wide screen.
 function columnsFor(count) {
@@ -34,6 +22,7 @@ class Canvas extends Toolbar {
     this.cursor = null;
     this.picked = null;
     this.aborter = new AbortController();
+    this.look = new Look(this);
     this.observer = new ResizeObserver(() => this.moved());
     this.observer.observe(this.board);
     this.buttons();
@@ -42,9 +31,9 @@ class Canvas extends Toolbar {
   update({ data, setTriggerValue }) {
     this.data = data;
     this.trigger = setTriggerValue;
-    this.palette = Uint8Array.from(atob(data.palette), (letter) => letter.charCodeAt(0));
+    this.colours = coloursOf(data.colormap);
     this.opacity = data.opacity;
-    this.wipe = data.wipe ? Number(this.find("slider").value) : null;
+    if (!data.maps) this.wipe = data.wipe ? Number(this.find("slider").value) : null;
     while (this.panels.length > data.panels.length) this.panels.pop().root.remove();
     while (this.panels.length < data.panels.length) {
       const panel = new Panel(this, this.panels.length);
@@ -53,18 +42,18 @@ class Canvas extends Toolbar {
       this.listenTo(panel);
     }
     this.columns = columnsFor(this.panels.length);
-    this.find("panels").style.setProperty("--columns", this.columns);
+    if (!data.maps) this.find("panels").style.setProperty("--columns", this.columns);
     this.find("panels").classList.toggle("many", this.panels.length > 4);
     this.panels.forEach((panel, number) => {
       panel.update(data.panels[number]);
       panel.fit();
-      const { alt, rows, columns } = data.panels[number];
-      panel.frame.setAttribute("aria-label", `${alt}. ${rows} rows and ${columns} columns of patches. ${data.help}`);
+      if (!data.maps) panel.describe(data.panels[number].alt);
     });
     this.setTools(data);
     this.lines.set(data.lines ?? []);
     this.adopt(data);
-    this.find("wipe").hidden = !data.wipe;
+    if (!data.maps) this.find("wipe").hidden = !data.wipe;
+    this.look.update(data.maps);
     if (!this.cursor || this.picked) this.hint(data.hint);
     this.show();
   }
@@ -72,6 +61,7 @@ class Canvas extends Toolbar {
   close() {
     clearTimeout(this.timer);
     if (this.telling) this.tell();
+    this.look.close();
     cancelAnimationFrame(this.frame);
     this.aborter.abort();
     this.observer.disconnect();
@@ -95,6 +85,16 @@ class Canvas extends Toolbar {
         this.step(panel, this.cursor?.patch ?? this.startOf(panel), key.dataset.step.split(",").map(Number));
       }, { signal: this.aborter.signal });
     }
+  }
+
+  // A panel's photo is there, and what follows its edges can be drawn.
+  photoCame(panel) {
+    if (panel !== this.panels[0]) return;
+    this.find("before").firstChild.src = panel.photo.src;
+    this.find("before").firstChild.alt = panel.data.alt;
+    if (!this.look.on) return;
+    panel.thumbnails.forEach((address, i) => this.board.style.setProperty(["--photo", "--greys"][i], `url(${address})`));
+    this.look.draw();
   }
 
   // A panel's features came: what is pointed at can be compared now.

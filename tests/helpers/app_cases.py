@@ -1,9 +1,11 @@
 """What the tests of the app's pages start from: a page opened, what it says, and what it computed."""
 
+import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
@@ -16,8 +18,10 @@ def page(name: str) -> None:
     """Run as AppTest's script: the sidebar and one page, as app/main.py does."""
     import importlib
 
+    from app.state import look
     from app.ui import sidebar, start
 
+    look.settle_version()
     view = importlib.import_module(f"app.views.{name}.page")
     start.guarded(view.show, sidebar.choose())
 
@@ -62,6 +66,21 @@ def text(at: AppTest) -> str:
     said = [str(element.value) for kind in kinds for element in at.get(kind)]
     said += [bar.proto.text for bar in at.get("progress")]
     return "\n".join(said).replace("\\", "")
+
+
+def sent_maps(at: AppTest) -> tuple[dict[str, Any], np.ndarray]:
+    """Return what the canvas is told of its maps, and their numbers [K,N], as the browser has them."""
+    protos = [element.proto for element in at.get("bidi_component")]
+    told = [json.loads(one.json) for one in protos if one.WhichOneof("data") == "json"]
+    (maps,) = [one["maps"] for one in told if one and one.get("maps")]
+    brought = {one.bytes[:64].decode(): one.bytes[64:] for one in protos if one.bytes}
+    values = np.frombuffer(brought[maps["id"]], "<f4")
+    return maps, values.reshape(len(maps["names"]), -1)
+
+
+def offered_heads(at: AppTest) -> list[str]:
+    """Name the heads that the canvas offers, mean and max among them."""
+    return sent_maps(at)[0]["names"]
 
 
 def command(at: AppTest) -> str:

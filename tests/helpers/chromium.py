@@ -37,7 +37,12 @@ WATCHED = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
 class Server:
-    """The app on a port of its own, with all it has in `folder`; `kill` leaves it no time to do anything."""
+    """The app on a port of its own, with all it has in `folder`; `kill` leaves it no time to do anything.
+
+    `path` is what its pages lie below.
+    """
+
+    path = ""
 
     def __init__(self, folder: Path, weights: Path) -> None:
         self.port = free_port()
@@ -56,13 +61,14 @@ class Server:
                 [
                     *(sys.executable, "-m", "streamlit", "run", "app/server.py"),
                     *("--server.port", str(self.port)),
+                    *("--server.baseUrlPath", self.path),
                 ],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        wait_for(self.address, self.process, self.log)
+        wait_for(self.address + self.path, self.process, self.log)
 
     def stop(self) -> None:
         self.process.terminate()

@@ -1,22 +1,22 @@
 """Draw the canvas: one or several photos whose patches are compared in the browser under the pointer.
 
-Patch features travel once, as half precision at an address; what a pointer, finger or key asks of them
-is answered where they lie, without the server. Python hears of picks, points and boxes only.
+Photos, patch features (half precision) and maps travel once, as bytes; what a pointer, finger or key asks of
+them is answered where they lie, without the server. Python hears of picks, points, boxes, and of how maps look
+once the hand rests.
 """
 
-import base64
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
+from app.components.arrivals.component import bring
 from app.state.problems import attempt, show_kept
 from dino.canvas import scripts
+from dino.canvas.content import Blob, MapSet, Panel, Picked, content, read_pick
+from dino.canvas.look import Look, read_look
 from dino.errors import UserError
-from dino.media.draw import colorize
 from dino.media.regions import LabelRuns, check_label_runs
 
 MAX_POINTS = 64
@@ -26,38 +26,9 @@ _component = st.components.v2.component(
     "dino_canvas",
     html=scripts.MARKUP,
     css=scripts.STYLE,
-    js=scripts.SCRIPT,
+    js=scripts.APP,
 )
-_PICK = re.compile(r"([0-9]):(\d{1,4}):(\d{1,4})")
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One photo on the canvas, covered by its patches from edge to edge.
-
-    `photo` and `map` (what is shown over it until a patch is pointed at) are addresses, `features` the
-    address of float16 [N,D] of unit length, row by row of the grid (`rows`, `columns`); None compares
-    nothing. `width` and `height` in px give the shape.
-    """
-
-    photo: str
-    alt: str
-    rows: int
-    columns: int
-    width: int
-    height: int
-    features: str | None = None
-    map: str | None = None
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class Picked:
-    """A patch of a panel, both from 0."""
-
-    panel: int
-    row: int
-    column: int
+_script = st.components.v2.component("dino_canvas_script", js=scripts.SCRIPT)
 
 
 @dataclass(frozen=True)
@@ -96,7 +67,10 @@ def canvas(
     brushes: Sequence[Brush] = (),
     paint_size: tuple[int, int] | None = None,
     prompts: Prompts | None = None,
+    maps: MapSet | None = None,
+    look: Look | None = None,
     follow_picks: bool = True,
+    on_look: Callable[[Look], None] | None = None,
     on_pick: Callable[[Picked | None], None] | None = None,
     on_prompts: Callable[[Prompts], None] | None = None,
 ) -> None:
@@ -114,10 +88,12 @@ def canvas(
         paint_size: (rows, columns) of the cells that are painted; None paints patches.
         follow_picks: arrow keys pick as they go, and what a pick brings to the map stays in view
             until the pointer leaves; else only a click and Enter pick, and similarity stays in view.
-        on_pick, on_prompts: called before the run that follows; a pick of None clears.
+        maps: of the first panel, drawn in the browser as `look` says; then `colormap`, `opacity` and
+            `wipe` are not used.
+        on_pick, on_prompts, on_look: called before the run that follows; a pick of None clears.
     """
     size = paint_size or (panels[0].rows, panels[0].columns)
-    heard, problem = f"{key}_heard", f"{key}_problem"
+    heard, look_heard, problem = f"{key}_heard", f"{key}_look_heard", f"{key}_problem"
 
     def picked() -> None:
         found = st.session_state[key].picked
@@ -131,52 +107,64 @@ def canvas(
         st.session_state[heard] = _number(found)
         attempt(problem, lambda: on_prompts(read_prompts(found, panels[0], size, len(brushes))))
 
-    palette = colorize(np.linspace(0, 1, 256)[None], colormap)[0]
-    data = {
-        "panels": [asdict(panel) for panel in panels],
-        "palette": base64.b64encode(palette.tobytes()).decode(),
-        "opacity": opacity,
-        "link": link,
-        "chosen": asdict(chosen) if chosen else None,
-        "lines": [list(line) for line in lines],
-        "wipe": wipe,
-        "picks": on_pick is not None,
-        "follow_picks": follow_picks,
-        "map_on_pick": follow_picks and on_pick is not None and any(one.map for one in panels),
-        "tools": list(tools),
-        "brushes": [asdict(brush) for brush in brushes],
-        "paint_rows": size[0],
-        "paint_columns": size[1],
+    def looked() -> None:
+        found = st.session_state[key].look
+        if found is None or on_look is None or maps is None:
+            return
+        st.session_state[look_heard] = _number(found)
+        attempt(problem, lambda: on_look(read_look(found, maps.names)))
+
+    look_number = st.session_state.get(look_heard, 0)
+    data = content(
+        panels,
+        hint=hint,
+        help_text=help_text,
+        maps=maps.message(look or Look(), look_number) if maps else None,
+        colormap=colormap,
+        opacity=opacity,
+        link=link,
+        chosen=asdict(chosen) if chosen else None,
+        lines=[list(line) for line in lines],
+        wipe=wipe,
+        picks=on_pick is not None,
+        follow_picks=follow_picks,
+        map_on_pick=follow_picks
+        and on_pick is not None
+        and (maps is not None or any(one.map for one in panels)),
+        tools=list(tools),
+        brushes=[asdict(brush) for brush in brushes],
+        paint_rows=size[0],
+        paint_columns=size[1],
         **asdict(prompts or Prompts()),
-        "most_points": MAX_POINTS,
-        "heard": st.session_state.get(heard, 0),
-        "hint": hint,
-        "help": help_text,
-    }
-    _component(key=key, data=data, on_picked_change=picked, on_prompts_change=prompted)
+        most_points=MAX_POINTS,
+        heard=st.session_state.get(heard, 0),
+        page_keys=True,
+    )
+    with st.container(gap=None):
+        _component(
+            key=key,
+            data=data,
+            on_picked_change=picked,
+            on_prompts_change=prompted,
+            on_look_change=looked,
+        )
+        _script(key=f"{key}_script", height=1)
+        bring(f"{key}_bytes", _bytes_of(panels, maps))
     show_kept(problem)
+
+
+def _bytes_of(panels: Sequence[Panel], maps: MapSet | None) -> Iterator[Blob]:
+    """List what a canvas draws from, the photos first."""
+    yield from (panel.photo for panel in panels)
+    yield from (panel.features for panel in panels if panel.features)
+    if maps:
+        yield maps.values
 
 
 def _number(sent: Any) -> int:
     """Read the number of a message: the browser waits for the answer to its last."""
     number = sent.get("number") if isinstance(sent, Mapping) else None
     return number if type(number) is int else 0
-
-
-def read_pick(sent: Any, panels: Sequence[Panel]) -> Picked | None:
-    """Check what a browser sent as a pick, of which nothing is taken for granted; None clears.
-
-    Raises:
-        UserError: it is no patch of these panels.
-    """
-    if sent == "clear":
-        return None
-    match = _PICK.fullmatch(sent) if isinstance(sent, str) else None
-    if match:
-        number, row, column = map(int, match.groups())
-        if number < len(panels) and row < panels[number].rows and column < panels[number].columns:
-            return Picked(number, row, column)
-    raise UserError("the browser picked a patch that is not there; reload the page")
 
 
 def read_prompts(

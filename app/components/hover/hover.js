@@ -1,3 +1,9 @@
+// An address below the path that the app is served at, which its own scripts know.
+function below(address) {
+  const script = [...document.scripts].map((one) => one.src).find((src) => src.includes("/static/js/"));
+  return script ? new URL(`../..${address}`, script).href : address;
+}
+
 export default function ({ parentElement, data }) {
   const picture = parentElement.querySelector("#picture");
   const name = parentElement.querySelector("#name");
@@ -8,7 +14,7 @@ export default function ({ parentElement, data }) {
     const sheet = data.sheets[Math.floor(row / perSheet)];
     if (row === undefined || sheet === undefined) return;
     const cell = row % perSheet, last = data.columns - 1;
-    picture.style.backgroundImage = `url("${sheet}")`;
+    picture.style.backgroundImage = `url("${below(sheet)}")`;
     picture.style.backgroundSize = `${data.columns * 100}%`;
     picture.style.backgroundPosition =
       `${(100 * (cell % data.columns)) / last}% ${(100 * Math.floor(cell / data.columns)) / last}%`;

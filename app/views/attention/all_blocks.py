@@ -14,6 +14,13 @@ from dino.media import draw
 
 # Of the one picture all maps are sent as.
 _SPRITE_PX, _MAX_TILE_PX, _MIN_TILE_PX = 1200, 120, 40
+# So small a picture has no edges to follow.
+_RESIZING = {
+    "nearest": cv2.INTER_NEAREST,
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+    "guided": cv2.INTER_CUBIC,
+}
 
 
 def show(scene: Scene, head: int) -> None:
@@ -21,7 +28,7 @@ def show(scene: Scene, head: int) -> None:
     asked, attention = scene.asked, scene.every_block()
     blocks = attention.layers[::-1]  # the last, where most begin, on top
     values = attention.values(asked.method)[0][::-1, 0]
-    maps = scaled_maps(values, shared=scene.style.shared_scale)
+    maps = scaled_maps(values, shared=scene.style.shared_scale, scale=scene.style.scale)
     columns = [str(number) for number in range(maps.shape[1])] if scene.has_heads else [""]
     what = "rollout up to block" if asked.method == ROLLOUT else "block"
 
@@ -56,7 +63,9 @@ def _sprite(scene: Scene, maps: np.ndarray) -> np.ndarray:
     width = min(max(_SPRITE_PX // maps.shape[1], _MIN_TILE_PX), _MAX_TILE_PX)
     size = (width, max(1, round(width / _aspect(scene))))
     photo = cv2.resize(scene.photo(_MAX_TILE_PX), size, interpolation=cv2.INTER_AREA)
-    flag = cv2.INTER_LINEAR if scene.style.interpolation == "bilinear" else cv2.INTER_NEAREST
+    if scene.style.under == "grey":
+        photo = draw.grey(photo)
+    flag = _RESIZING[scene.style.interpolation]
 
     def tile(values: np.ndarray) -> np.ndarray:
         enlarged = cv2.resize(values.astype(np.float32), size, interpolation=flag)

@@ -1,10 +1,9 @@
-"""Draw the Attention page's controls: which rows are asked for, how maps are drawn, which network looks.
+"""Draw the Attention page's controls: which rows are asked for, and which network looks.
 
-`query`, `layer`, `head` are set by clicks on pictures as well as by their widgets, so their URL
-parameters are kept here: Streamlit's own binding leaves the URL behind when the session sets a value.
+`query` and `layer` are set by clicks on pictures as well as by their widgets, so their URL parameters are
+kept here: Streamlit's own binding leaves the URL behind when the session sets a value.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -13,13 +12,11 @@ from app.cache import backbones
 from app.state import weights_menu
 from app.state.asked import Asked, set_asked
 from app.state.selection import Choice
-from app.state.url import link, linked
+from app.state.url import link
 from app.text import plain_text
 from app.ui import command
 from app.ui.widgets import choose_one
-from dino.attention import files
 from dino.attention.photo import PROBABILITIES, ROLLOUT, VALUES
-from dino.media import draw
 from dino.model.backbone import Backbone
 from dino.model.queries import MEAN, query_name, query_words
 
@@ -49,16 +46,6 @@ def network(choice: Choice, backbone: Backbone) -> tuple[Choice, Backbone, list[
     if path != choice.weights:  # else the command says so by itself
         flags += command.flags(**said)
     return replace(choice, weights=path), opened, flags
-
-
-def head(labels: Sequence[str]) -> str:
-    """Let a head be chosen, "mean" or "max"."""
-    return linked(
-        "head",
-        labels,
-        "mean",
-        lambda: st.pills("Head", labels, key="head", required=True, persist_state="session"),
-    )
 
 
 def rows(backbone: Backbone, now: Asked) -> None:
@@ -97,39 +84,6 @@ def rows(backbone: Backbone, now: Asked) -> None:
             "the input on, mean of heads, half of each block being the residual (Abnar & Zuidema 2020).",
         )
         link("method", method or PROBABILITIES, PROBABILITIES)
-
-
-def style() -> tuple[files.Style, str]:
-    """Let the style of maps be chosen, and how the photo stands beside the large one: "", "side", "wipe"."""
-    opacity = st.slider(
-        "Map over photo", 0.0, 1.0, 0.8, 0.05, key="opacity", bind="query-params",
-        help="0 shows the photo, 1 the map alone.",
-    )  # fmt: skip
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        scale = choose_one(
-            "Scale",
-            ["each its own", "shared"],
-            key="scale",
-            help="Shared: one scale for all pictures, so that brightness compares between heads.",
-        )
-        colormap = st.selectbox(
-            "Colours", list(draw.COLORMAPS), key="colours", bind="query-params", width=140
-        )
-        smooth, side, wipe = (
-            st.toggle(label, key=key, bind="query-params", help=text)
-            for label, key, text in (
-                ("Smooth", "smooth", "Blend between patches."),
-                ("Side by side", "side", "The photo beside the map."),
-                ("Compare", "compare", "A slider from photo to map."),
-            )
-        )
-    drawn = files.Style(
-        colormap=colormap,
-        opacity=opacity,
-        interpolation="bilinear" if smooth else "nearest",
-        shared_scale=scale == "shared",
-    )
-    return drawn, "wipe" if wipe else "side" if side else ""
 
 
 def _named_queries(backbone: Backbone, now: str) -> None:

@@ -6,11 +6,11 @@ from app.ui import command, layout
 from app.ui.layout import Download
 from app.views.attention.scene import Scene
 from dino.attention.files import (
-    Style,
     attention_files,
     attention_npz,
     layers_files,
     layers_npz,
+    style_settings,
 )
 from dino.attention.mass import DEFAULT_MASS
 from dino.attention.photo import LOGITS, ROLLOUT, PhotoAttention
@@ -33,7 +33,9 @@ def show(scene: Scene, index: int, *, every_block: bool, flags: list[str]) -> No
     else:
         _any_block(scene, index, every_block)
         options = _row_options(scene, every_block)
-    command.show_of_photo("attend", scene.choice, [*options, *_style_options(scene.style), *flags])
+    command.show_of_photo(
+        "attend", scene.choice, [*options, *command.flags(**style_settings(scene.style)), *flags]
+    )
 
 
 def _last_block(scene: Scene, index: int) -> None:
@@ -97,14 +99,3 @@ def _this_map(scene: Scene, index: int) -> Download:
 def _stem(scene: Scene) -> str:
     """Name what the files of the photo begin with."""
     return results_name(scene.choice.photo.file_name, scene.choice.photo.id)
-
-
-def _style_options(style: Style) -> list[str]:
-    """List the flags of `attend` where the style differs from its defaults."""
-    default = Style()
-    return command.flags(
-        colormap=style.colormap if style.colormap != default.colormap else None,
-        opacity=style.opacity if style.opacity != default.opacity else None,
-        smooth=style.interpolation == "bilinear",
-        shared_scale=style.shared_scale,
-    )

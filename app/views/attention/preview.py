@@ -7,11 +7,11 @@ from dataclasses import replace
 import streamlit as st
 
 from app.cache import pictures
+from app.state import look
 from app.state.asked import first_view
 from app.state.selection import Choice
 from app.ui import layout
 from app.views.attention.scene import Scene
-from dino.attention import files
 from dino.model.backbone import Backbone
 
 # Fewer patches are looked at about as quickly as a preview is drawn.
@@ -42,7 +42,8 @@ def until_ready(choice: Choice, backbone: Backbone, grid: tuple[int, int]) -> It
 
 def _draw(small: Choice, backbone: Backbone, size: int) -> None:
     attention, _ = pictures.attention(small, backbone)
-    scene = Scene(small, backbone, first_view(backbone), attention, files.Style(opacity=0.8))
+    style = look.style_of(look.default())
+    scene = Scene(small, backbone, first_view(backbone), attention, style)
     names, scaled, _ = scene.maps()
     left, _ = st.columns([5, 6], gap="medium")
     with left:

@@ -39,6 +39,12 @@ class Scene:
         """Give factor and sign of the values shown."""
         return (1.0, "") if self.asked.method == LOGITS else (100.0, "%")
 
+    @property
+    def names(self) -> list[str]:
+        """Name the maps as files have them: heads, "mean" and "max", or the rollout."""
+        heads = [f"head-{head}" for head in range(self.backbone.num_heads)]
+        return [*heads, "mean", "max"] if self.has_heads else ["rollout"]
+
     def maps(self) -> tuple[list[str], np.ndarray, list[tuple[float, float]]]:
         """Give names, maps scaled to 0..1 and their ranges: heads, "mean" and "max", or the rollout."""
         drawn = self.attention.select(0, 0, self.asked.method)

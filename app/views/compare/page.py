@@ -10,7 +10,7 @@ from app import access
 from app.cache import backbones, pictures
 from app.cache import canvas as cached_canvas
 from app.components.canvas.component import Panel, canvas
-from app.state import url, weights_menu
+from app.state import look, url, weights_menu
 from app.state.selection import Choice
 from app.text import plain_text
 from app.ui import layout, reference, weights_field
@@ -108,7 +108,7 @@ def _explore(sides: list[Side]) -> None:
     with place:
         canvas(
             "compare",
-            [_panel(side, number, shown) for number, side in enumerate(sides)],
+            [_panel(side, shown) for side in sides],
             hint="Point at a place: each network shows which patches it takes for alike to the one there.",
             help_text="Arrow keys move over the patches, plus and minus zoom, Escape ends.",
             link="position",
@@ -125,14 +125,13 @@ def _scored(side: Side, truth: np.ndarray, mass: float) -> Side:
     return replace(side, best_head=best, best_j=heads[best])
 
 
-def _panel(side: Side, number: int, shown: str) -> Panel:
+def _panel(side: Side, shown: str) -> Panel:
     name = side.backbone.name
     drawn, words = _drawn(side, shown)
     score = "" if side.best_j is None else f" · J {side.best_j:.3f}"
     return cached_canvas.panel(
         side.choice,
         side.backbone,
-        f"compare-{number}",
         map_picture=None if drawn is None else layout.marked(drawn, side.backbone),
         caption=f"{name}: {words}{score}",
         alt=f"{words} of {name} over: {side.choice.photo.alt}",
@@ -148,9 +147,11 @@ def _drawn(side: Side, shown: str) -> tuple[np.ndarray | None, str]:
     if side.attention is None or shown == PHOTO:
         return None, "photo"
     weights, best = side.attention.heads, side.best_head
-    scaled, _ = draw.normalize(weights.mean(axis=0)[None] if best is None else weights[best][None])
+    style = look.style_of(look.default())
+    shown_map = weights.mean(axis=0)[None] if best is None else weights[best][None]
+    scaled, _ = draw.normalize(shown_map, scale=style.scale)
     photo = pictures.shown(side.choice.photo, layout.SHOWN_PX)
-    geometry, style = side.attention.geometry, files.Style(opacity=0.8)
+    geometry = side.attention.geometry
     picture = files.head_picture(scaled[0], geometry, photo, style, width=layout.SHOWN_PX)
     of = "" if side.backbone.num_class else ", of the mean of all patches"
     return picture, ("mean of heads" if best is None else f"head {best}") + of

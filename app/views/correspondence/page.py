@@ -98,7 +98,6 @@ def _canvas(
             cached_canvas.panel(
                 choice,
                 backbone,
-                f"correspondence-{number}",
                 map_picture=picture,
                 caption=choice.photo.file_name,
                 alt=f"Photo {number + 1} of 2, {choice.photo.alt}",

@@ -98,12 +98,11 @@ def _pictures(
             cached_canvas.panel(
                 choice,
                 backbone,
-                f"joint-{number}",
                 map_picture=picture,
                 caption=f"{choice.photo.file_name}: {kept.mean():.0%} of its patches",
                 alt=f"Patches in the joint colours over: {choice.photo.alt}",
             )
-            for number, (choice, picture, kept) in enumerate(shown)
+            for choice, picture, kept in shown
         ],
         hint="Point at a patch: what is like it lights up in all photos, the best of each framed in blue.",
         help_text="Arrow keys move over the patches, plus and minus zoom, Escape ends.",

@@ -57,7 +57,6 @@ def photo(scene: Linked) -> None:
     panel = cached_canvas.panel(
         scene.choice,
         scene.backbone,
-        "features",
         map_picture=pca_picture(features, random=random, width=layout.SHOWN_PX),
         alt="First three principal components of the patch features as colours, over: "
         f"{scene.choice.photo.alt}",

@@ -79,7 +79,6 @@ def show_large(
                 cached_canvas.panel(
                     replace(choice, photo=cached_gallery.photo(gallery, row)),
                     backbone,
-                    f"{key}-{number}",
                     caption=captions[number] if captions else gallery.photos.paths[row],
                 )
             )

@@ -116,11 +116,7 @@ def _drawn(frame: Choice, backbone: Backbone) -> np.ndarray | None:
     with large:
         canvas(
             "drawing",
-            [
-                cached_canvas.panel(
-                    frame, backbone, "video-drawing", alt=frame.photo.alt, compares=False
-                )
-            ],
+            [cached_canvas.panel(frame, backbone, alt=frame.photo.alt, compares=False)],
             hint=_HINT,
             help_text=_HELP,
             tools=(),

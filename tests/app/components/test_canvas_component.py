@@ -11,12 +11,14 @@ from app.components.canvas.component import (
     read_pick,
     read_prompts,
 )
+from dino.canvas.content import Blob
 from dino.errors import UserError
 from dino.media.regions import from_label_runs, label_runs
 
+PHOTO = Blob.of(b"")
 PANELS = [
-    Panel(photo="", alt="", rows=4, columns=6, width=60, height=40),
-    Panel(photo="", alt="", rows=8, columns=3, width=30, height=80),
+    Panel(photo=PHOTO, alt="", rows=4, columns=6, width=60, height=40),
+    Panel(photo=PHOTO, alt="", rows=8, columns=3, width=30, height=80),
 ]
 NOTHING = {"points": [], "box": None, "painted": []}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import weights_cases as cases
-from helpers.app_cases import TIMEOUT_S, command, open_page, page, start_afresh, text
+from helpers.app_cases import TIMEOUT_S, command, offered_heads, open_page, page, start_afresh, text
 from helpers.hub_server import Hub, running_hub
 from safetensors.torch import load_file, save, save_file
 from streamlit.testing.v1 import AppTest
@@ -266,14 +266,14 @@ def test_the_zoo_stands_in_groups_with_their_licences():
 
 def test_heads_that_are_said_are_in_picture_link_and_command(plain):
     at = type_weights(open_page("attention", size=SIZE), str(plain))
-    assert at.pills(key="head").options == ["0", "1", "2", "mean", "max"]
+    assert offered_heads(at) == ["0", "1", "2", "mean", "max"]
     at.sidebar.text_input(key="weights_heads").set_value("6").run()
     assert not at.error
-    assert at.pills(key="head").options == [*"012345", "mean", "max"]
+    assert offered_heads(at) == [*"012345", "mean", "max"]
     assert at.query_params["num_heads"] == "6"
     assert "--num-heads 6" in command(at)
     at = open_page("attention", size=SIZE, weights=str(plain), num_heads="6")
-    assert at.pills(key="head").options == [*"012345", "mean", "max"]
+    assert offered_heads(at) == [*"012345", "mean", "max"]
     assert at.sidebar.text_input(key="weights_heads").value == "6"
     at.sidebar.selectbox(key="weights").set_value("small").run()
     assert "num_heads" not in at.query_params
@@ -285,7 +285,7 @@ def test_heads_that_cannot_be_are_a_sentence_and_leave_the_picture(plain, heads)
     at = type_weights(open_page("attention", size=SIZE), str(plain))
     at.sidebar.text_input(key="weights_heads").set_value(heads).run()
     assert len(at.error) == 1
-    assert at.pills(key="head").options == ["0", "1", "2", "mean", "max"]
+    assert offered_heads(at) == ["0", "1", "2", "mean", "max"]
     assert at.sidebar.text_input(key="weights_heads").value == heads
     assert "num_heads" not in at.query_params
 

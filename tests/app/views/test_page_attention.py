@@ -1,9 +1,11 @@
 """The Attention page beyond its first view: every control, links, both networks of a checkpoint."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
-from helpers.app_cases import command, count_calls, open_page, start_afresh, text
+from helpers.app_cases import command, count_calls, open_page, sent_maps, start_afresh, text
 from streamlit.testing.v1 import AppTest
 
 import dino
@@ -12,6 +14,7 @@ from dino.attention import layers, photo
 from dino.attention.head_ablation import ablate_head
 from dino.attention.heads import agreement, mean_distance, ranked
 from dino.attention.mass import entropy
+from dino.canvas.look import FORMER, Look
 from dino.media.draw import encode_png
 from dino.model.stream import token_norms
 
@@ -78,13 +81,16 @@ def test_a_link_restores_block_query_and_head(kept):
     backbone, trace = kept
     looked = layers.look(backbone, trace, layers=(0,), queries=((4, 7),))
     bits = entropy(torch.from_numpy(looked.weights[0, 0])).tolist()
-    said = text(at)
-    assert "Where patch 4:7 looks in this head of block 0." in said
-    for value in bits:
-        assert f"entropy {value:.1f} bits" in said
-    low, high = 100 * looked.weights[0, 0, 2].min(), 100 * looked.weights[0, 0, 2].max()
-    assert f"<span>{high:.3g}%</span>" in said
-    assert low >= 0
+    assert "Where patch 4:7 looks in this head of block 0." in text(at)
+    told, values = sent_maps(at)
+    assert told["look"]["head"] == "2"
+    assert told["names"] == ["0", "1", "2", "mean", "max"]
+    for note, value in zip(told["notes"], bits, strict=False):
+        assert note.endswith(f"entropy {value:.1f} bits")
+    heads = looked.weights[0, 0]
+    expected = np.concatenate([heads, heads.mean(0)[None], heads.max(0)[None]])
+    np.testing.assert_array_equal(values, expected.reshape(5, -1))
+    assert (told["factor"], told["unit"], told["shares"]) == (100.0, "%", True)
     assert "--layers 0 --queries 4:7" in command(at)
 
 
@@ -117,7 +123,7 @@ def test_a_block_or_head_that_does_not_exist_is_the_default():
     at = opened(layer="7", head="11", method="guess", panel="gone")
     assert at.segmented_control(key="panel").value == "heads"
     assert at.select_slider(key="layer").value == "1"
-    assert at.pills(key="head").value == "mean"
+    assert sent_maps(at)[0]["look"]["head"] == "mean"
     assert at.segmented_control(key="method").value == "probabilities"
 
 
@@ -125,8 +131,9 @@ def test_logits_are_those_of_the_library(kept):
     at = opened(method="logits", head="1")
     backbone, trace = kept
     looked = layers.look(backbone, trace, layers=(1,), queries=("cls",))
-    values = looked.logits[0, 0, 1]
-    assert f"<span>{values.max():.3g}</span>" in text(at)
+    told, values = sent_maps(at)
+    np.testing.assert_array_equal(values[1], looked.logits[0, 0, 1].ravel())
+    assert (told["unit"], told["shares"]) == ("", False)  # no share of what may be negative
     assert "q·k/√d before the softmax" in text(at)
     assert "--logits" in command(at)
 
@@ -135,9 +142,9 @@ def test_a_rollout_has_one_map_and_no_heads_to_choose(kept):
     at = opened(method="rollout")
     backbone, trace = kept
     looked = layers.look(backbone, trace, layers=(1,), queries=("cls",), rolled=True)
-    high = 100 * looked.rollout[0, 0].max()
-    assert f"<span>{high:.3g}%</span>" in text(at)
-    assert "head" not in [pills.key for pills in at.pills]
+    told, values = sent_maps(at)
+    assert told["names"] == ["rollout"]
+    np.testing.assert_array_equal(values, looked.rollout[0, 0].reshape(1, -1))
     assert "--layers 1 --queries cls --rollout" in command(at)
     at.segmented_control(key="panel").set_value("ranking").run()
     assert "A rollout has no heads to rank" in text(at)
@@ -237,11 +244,37 @@ def test_norms_tell_cls_and_the_largest_patch(kept):
     assert "after block 0, before the final norm" in said
 
 
-def test_the_photo_stands_beside_or_behind_a_slider():
-    at = opened()
-    at.toggle(key="compare").set_value(True).run()
-    at.toggle(key="side").set_value(True).run()
-    assert not at.exception
+def test_the_photo_stands_beside_or_behind_a_slider_as_links_say():
+    assert sent_maps(opened(side="true"))[0]["look"]["beside"] == "side"
+    assert sent_maps(opened(compare="true"))[0]["look"]["beside"] == "wipe"
+
+
+def test_a_link_without_a_version_draws_what_it_drew():
+    told = sent_maps(opened(smooth="true", scale="shared", opacity="0.4"))[0]["look"]
+    assert told == asdict(Look(scale="shared", smooth="bilinear", opacity=0.4, greys=False))
+    assert sent_maps(opened())[0]["look"] == asdict(FORMER)
+    at = opened(smooth="true")
+    assert "v" not in at.query_params
+    assert at.query_params["smooth"] == "true"
+
+
+def test_a_link_of_version_2_has_what_differs_from_the_new_look():
+    at = opened(v="2", smooth="sharp", outline="60", fill="true", greys="false", head="1")
+    expected = Look("1", smooth="sharp", outline=60, fill=True, greys=False)
+    assert sent_maps(at)[0]["look"] == asdict(expected)
+    assert sent_maps(opened(v="2"))[0]["look"] == asdict(Look())
+    assert at.query_params["smooth"] == "sharp"
+    assert at.query_params["v"] == "2"
+
+
+def test_what_a_link_asks_for_and_nothing_offers_is_the_default():
+    at = opened(v="2", smooth="no", scale="each its own", opacity="7", outline="400", colours="x")
+    assert sent_maps(at)[0]["look"] == asdict(Look())
+
+
+def test_random_weights_mark_the_canvas():
+    assert "random weights" in sent_maps(opened(weights="random_vitt16"))[0]["mark"]
+    assert sent_maps(opened())[0]["mark"] == ""
 
 
 def test_one_network_offers_no_choice():
@@ -317,7 +350,7 @@ def test_random_weights_mark_every_picture_of_every_panel(monkeypatch):
     real = draw.mark_random
     monkeypatch.setattr(draw, "mark_random", lambda p: (marked.append(1), real(p))[1])
     at = opened(weights="random_vitt16", layer="3")
-    for panel, pictures in (("layers", 1 + 1), ("head off", 1 + 2), ("norms", 1 + 1)):
+    for panel, pictures in (("layers", 1), ("head off", 2), ("norms", 1)):
         marked.clear()
         at.segmented_control(key="panel").set_value(panel).run()
         assert not at.exception
@@ -338,7 +371,8 @@ def test_a_large_photo_is_previewed_once(monkeypatch):
     at = open_page("attention", size="480")
     assert sizes == [SIZE, 480]  # the small one first
     assert "A first look" not in text(at)  # gone when the other is there
-    at.pills(key="head").set_value("1").run()
+    at.session_state["head"] = "1"  # what a click on a small picture sets
+    at.run()
     at.sidebar.selectbox(key="photo").set_value("cat").run()
     assert sizes == [SIZE, 480, SIZE, 480]
     at.sidebar.selectbox(key="photo").set_value("macaw").run()

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from helpers.app_cases import TIMEOUT_S, count_calls, open_page, start_afresh, text
+from helpers.app_cases import TIMEOUT_S, count_calls, offered_heads, open_page, start_afresh, text
 from streamlit.testing.v1 import AppTest
 
 from app.state.selection import MAX_OWN_PHOTOS, add_photo, all_photos, bundled_photos, own_photos
 from dino.attention import photo as attention_photo
+from dino.canvas.look import Look
 from dino.errors import ImageError
 from dino.system import files
 from dino.weights import ZOO
@@ -39,24 +40,22 @@ def test_every_page_names_photo_weights_and_digest(name, small_weights):
 def test_the_main_script_opens_attention():
     at = AppTest.from_file("../../../app/main.py", default_timeout=TIMEOUT_S).run()
     assert not at.exception
-    assert "Head" in [pills.label for pills in at.pills]
+    assert offered_heads(at)[-2:] == ["mean", "max"]
 
 
 def test_attention_controls_never_run_the_backbone(forwards):
     at = open_page("attention", size="224")
     assert forwards == ["attention_and_features"]
-    at.pills(key="head").set_value("1").run()
-    at.slider(key="opacity").set_value(0.3).run()
-    at.selectbox(key="colours").set_value("viridis").run()
-    at.segmented_control(key="scale").set_value("shared").run()
-    at.toggle(key="smooth").set_value(True).run()
-    at.toggle(key="side").set_value(True).run()
+    at.session_state["head"] = "1"  # what a click on a small picture sets
+    at.run()
+    at.session_state["look"] = Look(colours="viridis", opacity=0.3, scale="shared", beside="side")
+    at.run()
     assert not at.exception
     assert forwards == ["attention_and_features"]
     said = text(at)
     assert "Head 1, one scale for all pictures" in said
     (command,) = (code.value for code in at.code)
-    assert "--colormap viridis --opacity 0.3 --smooth --shared-scale" in command
+    assert "--look 2 --colormap viridis --opacity 0.3 --scale full --shared-scale" in command
     assert "python -m dino attend app/photos/macaw.jpg" in command
 
 
@@ -263,7 +262,7 @@ def test_the_same_tensors_with_other_heads_are_other_weights(monkeypatch, tmp_pa
     monkeypatch.setenv("DINO_WEIGHTS", str(other))
     at = open_page("attention")
     assert not at.exception
-    assert at.pills(key="head").options == [*"012345", "mean", "max"]
+    assert offered_heads(at) == [*"012345", "mean", "max"]
 
 
 def test_the_page_s_mark_of_random_weights_is_on_every_picture(monkeypatch):
@@ -272,7 +271,7 @@ def test_the_page_s_mark_of_random_weights_is_on_every_picture(monkeypatch):
     marked: list[tuple[int, ...]] = []
     real = draw.mark_random
     monkeypatch.setattr(draw, "mark_random", lambda p: (marked.append(p.shape), real(p))[1])
-    for name, pictures in (("attention", 1 + 3 + 2), ("masks", 1 + 3), ("features", 1)):
+    for name, pictures in (("masks", 1 + 3), ("features", 1)):
         marked.clear()
         open_page(name, weights="random_vitt16", size="224")
         assert len(marked) == pictures, name

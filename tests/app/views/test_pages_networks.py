@@ -126,7 +126,8 @@ def test_without_a_cls_token_the_pages_say_that_all_patches_are_drawn(use, monke
     said = text(at)
     assert "no CLS has no CLS token: the attention is the mean of all patches' rows" in said
     assert "Where the mean of all patches" not in said  # the mean of the heads is shown first
-    at.pills(key="head").set_value("1").run()
+    at.session_state["head"] = "1"  # what a click on a small picture sets
+    at.run()
     assert "Where the mean of all patches looks in this head." in text(at)
     assert "CLS included" not in text(at)
     assert "query" not in at.query_params

@@ -132,7 +132,6 @@ def _map(lesson: Lesson, query: Query, row: AttentionRow, head: int) -> None:
             cached_canvas.panel(
                 choice,
                 backbone,
-                "learn-row",
                 map_picture=map_over_photo(choice, backbone, shares),
                 alt=f"Shares of head {head} of the last block, query {query_name(query)}",
             )

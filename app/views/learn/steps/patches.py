@@ -43,7 +43,6 @@ def show(lesson: Lesson) -> None:
                 cached_canvas.panel(
                     choice,
                     backbone,
-                    "learn-patches",
                     map_picture=learn.grid_picture(choice.photo, geometry, SHOWN_PX),
                     alt=f"{choice.photo.alt}, with a grid of {rows} by {columns} patches",
                 )
