@@ -56,6 +56,10 @@ def set_asked(**values: str) -> None:
 def _query(backbone: Backbone, grid: tuple[int, int]) -> Query:
     """Read the query asked for, checked against the network and the grid."""
     text = seeded("query", backbone.default_query)
+    if (
+        text == "cls" and not backbone.num_class
+    ):  # of the network before; the page says whose rows these are
+        text = st.session_state["query"] = backbone.default_query
     try:
         query = parse_query(text)
         if query != MEAN:  # which is no token

@@ -15,7 +15,8 @@ from dino.attention.files import Style
 from dino.canvas.look import FORMER, Look, read_look
 from dino.errors import UserError
 
-_VERSION, _LOOK = "link_version", "look"
+# Not "look", which is what the Compare page shows.
+_VERSION, _LOOK = "link_version", "map_look"
 NOW, BEFORE = "2", "1"
 # What links name; the head goes by itself, since clicks elsewhere on the page set it too.
 _INTERPOLATIONS = {

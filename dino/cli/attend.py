@@ -91,6 +91,11 @@ def attend(
     _check_printing(printing)
     found = run.find_photos(photos)
     backbone = loading.load()
+    if backbone.has_attention and not backbone.num_class and named is None:
+        run.print_status(
+            f"{backbone.name} has no CLS token: what is drawn is the mean of all patches' rows "
+            "(--queries mean)"
+        )
     work = _Work(backbone, size, fit.value, mass, style, look, printing, figure_kind)
     # Of maps at the pixels of a photo one at a time: they take far more memory than a forward.
     is_large = look.num_shifts > 1 or look.mask_upsample() is not None

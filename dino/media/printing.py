@@ -81,9 +81,14 @@ def figure_kind(name: str) -> str:
         UserError: another ending than those of `KINDS`, or no matplotlib.
     """
     kind = PurePath(name).suffix.lower().removeprefix(".")
-    if kind not in KINDS or PurePath(name).name != name:
+    if kind not in KINDS:
         raise UserError(
             f"the figure's name is {name!r}; expected a file name that ends in .png, .pdf or .svg"
+        )
+    if PurePath(name).name != name:
+        raise UserError(
+            f"the figure's name is {name!r}; expected one without a folder, such as "
+            f"{PurePath(name).name}: it goes beside the other files of each photo, below --out"
         )
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError(

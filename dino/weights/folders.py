@@ -27,6 +27,10 @@ _SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")
 _SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".ckpt", ".onnx")
 # What trainers write beside weights.
 _BESIDE = re.compile(r"(optimizer|scheduler|scaler|training_args|rng_state.*|random_states.*)\.\w+")
+_ADAPTER_ALONE = (
+    "a PEFT adapter alone, without the network it changes; merge it (merge_and_unload() of PEFT) and save "
+    "the result"
+)
 _OTHERS = (
     (
         ("model_index.json", "diffusion_pytorch_model*"),
@@ -34,9 +38,8 @@ _OTHERS = (
         "those of a ViT, ResNet-50 or XCiT",
     ),
     (
-        ("adapter_model.*", "adapter_config.json"),
-        "a PEFT adapter alone, without the network it changes; merge it (merge_and_unload() of PEFT) "
-        "and save the result",
+        ("adapter_model.*",),
+        _ADAPTER_ALONE,
     ),
     (
         ("*.distcp",),
@@ -80,6 +83,8 @@ def find_weights(folder: Path) -> FoundWeights:
         for path in sorted(home.iterdir())
         if path.suffix in _SUFFIXES and path.is_file() and not _BESIDE.fullmatch(path.name)
     ]
+    if not files and (home / "adapter_config.json").is_file():
+        raise WeightsError(f"{folder}: {_ADAPTER_ALONE}")
     if len(files) == 1:
         return FoundWeights((files[0],), home, f"folder, of which {files[0].name} was taken,", name)
     if files:

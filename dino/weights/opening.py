@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +11,7 @@ from dino.errors import WeightsError
 from dino.system.files import parse_json
 from dino.weights.architecture import LoadedModel, build, dimensions, filled, set_periods
 from dino.weights.files import read
-from dino.weights.hints import Hints, Triple
+from dino.weights.hints import Hints, Triple, pair
 from dino.weights.layouts import Canonical, Channels, as_float32, to_canonical
 from dino.weights.locate import locate
 from dino.weights.networks.heads import assumed_note, choose_heads
@@ -23,6 +23,14 @@ from dino.weights.zoo import IMAGENET_MEAN, IMAGENET_STD
 if TYPE_CHECKING:
     from torch import nn
 
+# How the weights of a patch embedding end, whoever wrote them.
+_PATCH_WEIGHTS = (
+    "patch_embed.proj.weight",
+    "patch_embeddings.projection.weight",
+    "patch_embedding.weight",
+    "patch_embed.projection.weight",
+    "conv_proj.weight",
+)
 # Widths of published DINOv3 and EUPE networks, whose heads are of 64 (of 128 in the largest).
 _DINOV3_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 20, 4096: 32}
 
@@ -80,6 +88,29 @@ def _adapter_settings(path: Path) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
+def _grid_of_size(tree: Mapping[str, Any], hints: Hints) -> tuple[int, int] | None:
+    """Find the grid of an image size that stands beside the weights, by the patch that the tensors show."""
+    size = hints.config.get("image_size")
+    sides = pair([size, size] if isinstance(size, int) else size)
+    patches = {
+        (value.shape[2], value.shape[3])
+        for name, value in _leaves(tree)
+        if name.endswith(_PATCH_WEIGHTS) and getattr(value, "ndim", 0) == 4
+    }
+    if sides is None or len(patches) != 1:
+        return None
+    height, width = patches.pop()
+    return pair((sides[0] // height, sides[1] // width))
+
+
+def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value)
+        else:
+            yield str(name), value
+
+
 def model_of_tree(
     tree: Mapping[str, Any],
     hints: Hints,
@@ -92,6 +123,7 @@ def model_of_tree(
     kind: str | None = None,
 ) -> LoadedModel:
     """Build the model of a tree of tensors; errors are prefixed with where the weights came from."""
+    hints = replace(hints, grid=hints.grid or _grid_of_size(tree, hints))
     try:
         if arch is not None:
             opened = _open_by_name(

@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from helpers import network_cases as nets
 from helpers.network_cases import State
@@ -413,7 +415,6 @@ def test_a_dinov3_with_a_bias_of_keys_or_a_norm_of_its_own_is_refused() -> None:
     ["eva02_tiny_patch14_224", "vit_relpos_small_patch16_224", "vit_small_patch16_18x2_224"],
 )
 def test_a_network_whose_settings_do_not_show_opens_as_the_one_timm_knows(arch: str) -> None:
-    import timm
 
     model = nets.randomised(timm.create_model(arch, num_classes=0))
     loaded = opened(model.state_dict())
@@ -426,7 +427,6 @@ def test_a_network_whose_settings_do_not_show_opens_as_the_one_timm_knows(arch: 
 
 
 def test_biases_that_are_not_zero_are_not_dropped_for_a_network_without_them() -> None:
-    import timm
 
     model = nets.randomised(timm.create_model("vit_small_patch16_dinov3_qkvb", num_classes=0))
     state = model.state_dict()
@@ -440,7 +440,6 @@ def test_biases_that_are_not_zero_are_not_dropped_for_a_network_without_them() -
 
 
 def test_a_perception_encoder_is_not_taken_for_a_clip() -> None:
-    import timm
 
     arch = "vit_pe_core_tiny_patch16_384"
     model = nets.randomised(timm.create_model(arch, num_classes=0))
@@ -465,7 +464,6 @@ def test_a_perception_encoder_is_not_taken_for_a_clip() -> None:
 
 @pytest.mark.parametrize("arch", ["convnext_atto", "test_vit", "mixer_s32_224", "resnet18"])
 def test_any_network_of_timm_opens_by_its_name(arch: str) -> None:
-    import timm
 
     model = nets.randomised(timm.create_model(arch, num_classes=0))
     tree = {"state_dict": prefixed(model.state_dict(), "module.")}
@@ -484,7 +482,6 @@ def test_any_network_of_timm_opens_by_its_name(arch: str) -> None:
     ],
 )
 def test_a_network_without_such_attention_is_named_with_what_works(arch: str, words: str) -> None:
-    import timm
 
     state = timm.create_model(arch, num_classes=0).state_dict()
     with pytest.raises(WeightsError, match=rf"{words}.*arch= \(--arch\)"):
@@ -513,7 +510,6 @@ def test_a_layout_that_is_almost_a_known_one_is_told_how_to_rename() -> None:
 
 
 def test_an_eva_02_of_its_own_names_opens_as_timms() -> None:
-    import timm
 
     eva = nets.randomised(timm.create_model("eva02_base_patch14_224", num_classes=0, depth=12))
     swap = {
@@ -584,7 +580,6 @@ def test_the_plain_case_is_timms_own_class() -> None:
 
 
 def test_a_named_network_of_fewer_blocks_opens_at_its_own_depth_and_says_so() -> None:
-    import timm
     from helpers.family_cases import randomised
 
     name = "vit_small_patch16_dinov3"
@@ -597,3 +592,37 @@ def test_a_named_network_of_fewer_blocks_opens_at_its_own_depth_and_says_so() ->
         torch.testing.assert_close(
             loaded.model.forward_features(images), model.forward_features(images)
         )
+
+
+def test_an_image_size_beside_the_weights_shows_the_grid_by_the_patch_of_the_tensors(
+    tmp_path: Path,
+) -> None:
+    from timm.models.vision_transformer import VisionTransformer
+
+    model = VisionTransformer(
+        img_size=(64, 128), patch_size=16, embed_dim=128, depth=1, num_heads=2, num_classes=0
+    )
+    torch.save({"teacher": model.state_dict()}, tmp_path / "checkpoint.pth")
+    with pytest.raises(WeightsError, match="not a square grid"):
+        load_model(tmp_path / "checkpoint.pth")
+    (tmp_path / "config.json").write_text(json.dumps({"image_size": [64, 128]}))
+    assert load_model(tmp_path).model.patch_embed.grid_size == (4, 8)
+
+
+def test_a_folder_of_a_network_with_adapters_and_their_settings_is_merged(tmp_path: Path) -> None:
+    model = nets.randomised(timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=1))
+    state = {}
+    down, up = torch.randn(4, 192) / 10, torch.randn(576, 4) / 10
+    for name, value in model.state_dict().items():
+        if ".attn.qkv." not in name:
+            state[f"base_model.model.{name}"] = value
+            continue
+        layer, part = name.rsplit(".", 1)
+        state[f"base_model.model.{layer}.base_layer.{part}"] = value
+    state["base_model.model.blocks.0.attn.qkv.lora_A.default.weight"] = down
+    state["base_model.model.blocks.0.attn.qkv.lora_B.default.weight"] = up
+    torch.save(state, tmp_path / "checkpoint.pth")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 8, "r": 4}))
+    merged = load_model(tmp_path).model.blocks[0].attn.qkv.weight
+    expected = model.blocks[0].attn.qkv.weight + 2 * up @ down
+    torch.testing.assert_close(merged, expected)

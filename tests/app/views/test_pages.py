@@ -48,7 +48,9 @@ def test_attention_controls_never_run_the_backbone(forwards):
     assert forwards == ["attention_and_features"]
     at.session_state["head"] = "1"  # what a click on a small picture sets
     at.run()
-    at.session_state["look"] = Look(colours="viridis", opacity=0.3, scale="shared", beside="side")
+    at.session_state["map_look"] = Look(
+        colours="viridis", opacity=0.3, scale="shared", beside="side"
+    )
     at.run()
     assert not at.exception
     assert forwards == ["attention_and_features"]

@@ -140,10 +140,11 @@ def test_without_a_cls_token_the_pages_say_that_all_patches_are_drawn(use, monke
 def test_asking_for_cls_where_there_is_none_is_one_sentence_and_the_mean(use):
     use("no CLS")
     at = open_page("attention", size=SIZE, query="cls")
-    (warning,) = (one.value.replace("\\", "") for one in at.warning)
-    assert "has no CLS token; ask for 'mean'" in warning
-    assert warning.endswith("Shown instead: the mean of all patches.")
+    said = [one.value.replace("\\", "") for one in (*at.warning, *at.caption)]
+    assert len([line for line in said if "no CLS token" in line]) == 1
+    assert not at.warning
     assert not at.error
+    assert at.session_state["query"] == "mean"
 
 
 def test_the_tokens_before_the_patches_and_the_mean_are_offered_as_queries(use):
