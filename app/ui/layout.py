@@ -81,12 +81,17 @@ def heading_with_weights(title: str, line: str, backbone: Backbone, *, if_random
     described = f"<b>{html.escape(backbone.name)}</b>: {html.escape(_without_notes(backbone))}"
     heading(title, line, described)
     for note in backbone.notes:
-        st.caption(f":material/rule: {plain_text(_OPTION.sub(_IN_THE_APP, note))}")
+        st.caption(f":material/rule: {plain_text(in_the_app(note))}")
     if backbone.is_random:
         st.warning(
             f"These are random weights: nothing was learned, so {if_random}.",
             icon=":material/casino:",
         )
+
+
+def in_the_app(text: str) -> str:
+    """Say in the app's words what to pass, where a sentence names an option of the command line."""
+    return _OPTION.sub(_IN_THE_APP, text)
 
 
 def _without_notes(backbone: Backbone) -> str:

@@ -27,12 +27,12 @@ def show(scene: Scene, index: int, *, every_block: bool, flags: list[str]) -> No
         every_block: take all blocks.
         flags: of the command, which name the network.
     """
-    options: list[str] = []
+    options = command.flags(mass=scene.mass if scene.mass != DEFAULT_MASS else None)
     if scene.asked.is_default(scene.backbone) and not every_block:
         _last_block(scene, index)
     else:
         _any_block(scene, index, every_block)
-        options = _row_options(scene, every_block)
+        options += _row_options(scene, every_block)
     command.show_of_photo(
         "attend", scene.choice, [*options, *command.flags(**style_settings(scene.style)), *flags]
     )
@@ -43,7 +43,7 @@ def _last_block(scene: Scene, index: int) -> None:
 
     def files() -> Iterator[File]:
         random = scene.backbone.is_random
-        return attention_files(attention, scene.photo(), DEFAULT_MASS, scene.style, random=random)
+        return attention_files(attention, scene.photo(), scene.mass, scene.style, random=random)
 
     layout.downloads(
         _this_map(scene, index),

@@ -26,6 +26,7 @@ from app.views.attention import (
     ranking,
 )
 from app.views.attention.scene import Scene
+from dino.attention.mass import DEFAULT_MASS
 from dino.attention.photo import LOGITS, ROLLOUT
 from dino.canvas.look import Look
 from dino.errors import UserError
@@ -96,7 +97,8 @@ def _explore(choice: Choice, backbone: Backbone, grid: tuple[int, int], flags: l
     rows, _ = attention.asked_rows(choice, backbone, asked)
     labels = [*(str(head) for head in range(backbone.num_heads)), "mean", "max"]
     seen = look.current(labels)
-    scene = Scene(choice, backbone, asked, rows, look.style_of(seen))
+    mass = seen.outline / 100 or DEFAULT_MASS
+    scene = Scene(choice, backbone, asked, rows, look.style_of(seen), mass)
     # A rollout has no heads to choose from.
     index = labels.index(seen.head) if scene.has_heads else 0
     shown = _panel()

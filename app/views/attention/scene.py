@@ -11,6 +11,7 @@ from app.state.asked import Asked
 from app.state.selection import Choice
 from app.ui import layout
 from dino.attention import files
+from dino.attention.mass import DEFAULT_MASS
 from dino.attention.photo import LOGITS, ROLLOUT, PhotoAttention
 from dino.media import draw
 from dino.model.backbone import Backbone
@@ -20,7 +21,8 @@ from dino.model.backbone import Backbone
 class Scene:
     """The page's choice, what is asked, its rows, and how they are drawn.
 
-    `attention` has one block and query, with logits and rollout where they are drawn.
+    `attention` has one block and query, with logits and rollout where they are drawn. `mass` is the share of
+    a head's attention that masks hold, outlined or in files.
     """
 
     choice: Choice
@@ -28,6 +30,7 @@ class Scene:
     asked: Asked
     attention: PhotoAttention
     style: files.Style
+    mass: float = DEFAULT_MASS
 
     @property
     def has_heads(self) -> bool:

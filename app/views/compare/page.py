@@ -179,7 +179,8 @@ def _table(sides: list[Side], mass: int) -> None:
     if sides[0].best_j is not None:
         st.caption("The best head is an oracle: it is taken by looking at the mask.")
     for side in sides:
-        st.caption(f"**{plain_text(side.backbone.name)}**: {plain_text(side.backbone.description)}")
+        described = layout.in_the_app(side.backbone.description)
+        st.caption(f"**{plain_text(side.backbone.name)}**: {plain_text(described)}")
 
 
 _COLUMNS = {

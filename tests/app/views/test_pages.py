@@ -49,7 +49,7 @@ def test_attention_controls_never_run_the_backbone(forwards):
     at.session_state["head"] = "1"  # what a click on a small picture sets
     at.run()
     at.session_state["map_look"] = Look(
-        colours="viridis", opacity=0.3, scale="shared", beside="side"
+        colours="viridis", opacity=0.3, scale="shared", beside="side", outline=56
     )
     at.run()
     assert not at.exception
@@ -57,6 +57,7 @@ def test_attention_controls_never_run_the_backbone(forwards):
     said = text(at)
     assert "Head 1, one scale for all pictures" in said
     (command,) = (code.value for code in at.code)
+    assert "--mass 0.56" in command
     assert "--look 2 --colormap viridis --opacity 0.3 --scale full --shared-scale" in command
     assert "python -m dino attend app/photos/macaw.jpg" in command
 
