@@ -5,6 +5,7 @@ Torch, timm and the rest come with the command that needs them, so that `--help`
 
 import errno
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,8 @@ def run() -> None:
     full or that may not be written in one and exit code 1."""
     from dino.errors import UserError
 
+    # timm's own indexing, on every network with relative positions at another size
+    warnings.filterwarnings("ignore", module=r"timm\.layers\.interpolate")
     try:
         app(prog_name=_program())
     except UserError as error:

@@ -35,6 +35,8 @@ _KNOWN = {
 _MOCO = {("small", 384): 12, ("base", 768): 12}
 _MOCO_WORDS = frozenset({"base_encoder", "momentum_encoder"})
 
+_MOCO_WIDTH = 384
+
 
 def choose_heads(
     canonical: Canonical, hints: Hints, num_heads: int | None
@@ -103,9 +105,11 @@ def check_heads(width: int, num_heads: int | None) -> int:
 
 def assumed_note(heads: int, width: int) -> str:
     """Say that the number of heads was assumed."""
+    # The best known network of a usual width and other heads; with the wrong ones every map is wrong.
+    known = " (MoCo v3's ViT-S has 12)" if width == _MOCO_WIDTH else ""
     return (
         f"The number of heads is not recorded; {heads} heads of {width // heads} are assumed, pass "
-        "--num-heads where that is wrong."
+        f"--num-heads where that is wrong{known}."
     )
 
 
