@@ -180,7 +180,10 @@ def _hint(backbone: Backbone, query: Query) -> str:
             f"What patch {query_name(query)} looks at: arrow keys move it, Esc goes back to "
             f"{query_words(backbone.default_query)}. Leave the picture and come back to compare patches."
         )
-    return "Point at a patch to see which are like it; click it to see what it looks at."
+    return (
+        "Point at a patch to see which are like it; click it to see what it looks at. After a click on a small "
+        "picture, 0 to 9 and the arrow keys change the head."
+    )
 
 
 def _caption(scene: Scene, index: int, seen: Look) -> str:
