@@ -114,7 +114,7 @@ def test_a_run_is_started_watched_stopped_resumed_opened_and_deleted(tab, size):
         page.wait_for_timeout(1000)
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_text(re.compile(rf"{name} · step \d+ of 800")).wait_for(timeout=90_000)
-    page.wait_for_url(re.compile(rf"part=runs&runs={name}"))
+    page.wait_for_url(re.compile(rf"part=runs&.*runs={name}"))
     page.locator("strong", has_text="Loss").wait_for(timeout=90_000)
     check_frame(page)
     page.get_by_role("button", name="Stop").click()
