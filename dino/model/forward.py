@@ -24,6 +24,18 @@ from dino.model.families import (
     mlp_branches,
     num_heads,
 )
+from dino.model.head_projections import (
+    KEYS,
+    QUERIES,
+    VALUES,
+    in_own_precision,
+    norm_of,
+    per_head,
+    projection,
+    repeated,
+    turned,
+    widths,
+)
 from dino.model.kernels import (
     SLICE_ENTRIES,
     is_bare,
@@ -38,8 +50,6 @@ _CHUNK_ROWS = 128
 # Tokens at most that go through an MLP together on a CPU. Every operation wakes the threads anew, so few
 # and long ones are quicker: at 3,601 tokens in bfloat16 with AMX 1,024 took 1.1 times as long.
 _MLP_ROWS = 4096
-# Where queries, keys and values stand in the rows of a block's one projection.
-_Q, _K, _V = 0, 1, 2
 
 
 def embed(
@@ -83,8 +93,8 @@ def _patches(patch_embed: Any, images: Tensor, grid: tuple[int, int], dtype: tor
     # The patch convolution as a product: exact float32 everywhere (cuDNN would take TF32).
     flat = images.float().unflatten(2, (grid[0], patch)).unflatten(4, (grid[1], patch))
     flat = flat.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2).to(dtype)
-    projection = patch_embed.proj
-    return patch_embed.norm(F.linear(flat, projection.weight.flatten(1), projection.bias))
+    convolution = patch_embed.proj
+    return patch_embed.norm(F.linear(flat, convolution.weight.flatten(1), convolution.bias))
 
 
 def _positions(model: Any, grid: tuple[int, int], way: str, num_prefix: int) -> Tensor:
@@ -193,7 +203,7 @@ def queries_keys_values(
         turned: with their rotation by position, where the network has one; off: what they are before it.
     """
     turns = places.rotations(index) if turned else None
-    q, k, v = (_all_heads(model, index, x, part, turns) for part in (_Q, _K, _V))
+    q, k, v = (_all_heads(model, index, x, part, turns) for part in (QUERIES, KEYS, VALUES))
     return q, k, v
 
 
@@ -206,10 +216,10 @@ def key_bias(model: Any, index: int) -> Tensor:
     shares = []
     for branch in attention_branches(model.blocks[index]):
         attn = branch.run
-        weight, bias = _projection(attn, _K)
-        if bias is None or not isinstance(_norm(attn, _K), nn.Identity):
+        weight, bias = projection(attn, KEYS)
+        if bias is None or not isinstance(norm_of(attn, KEYS), nn.Identity):
             bias = weight.new_zeros(weight.shape[0])
-        shares.append(_repeated(attn, bias.float().reshape(-1, head_dim(attn)), dim=0))
+        shares.append(repeated(attn, bias.float().reshape(-1, head_dim(attn)), dim=0))
     return torch.cat(shares)
 
 
@@ -265,12 +275,12 @@ def _logit_slices(
     made = []
     for branch in attention_branches(model.blocks[index]):
         y = branch.before(x.float())
-        made.append((branch.run, y, _per_head(branch.run, y, _K, turns).transpose(-2, -1)))
+        made.append((branch.run, y, per_head(branch.run, y, KEYS, turns).transpose(-2, -1)))
     for chunk in chunks:
         own_turns = None if turns is None else turns[..., chunk, :]
         logits = torch.cat(
             [
-                (_per_head(attn, y[:, chunk], _Q, own_turns) * attn.scale) @ keys
+                (per_head(attn, y[:, chunk], QUERIES, own_turns) * attn.scale) @ keys
                 for attn, y, keys in made
             ],
             dim=1,
@@ -284,76 +294,22 @@ def _all_heads(model: Any, index: int, x: Tensor, part: int, turns: Tensor | Non
     """Project all tokens to the queries, keys or values of all heads of a block, float32 [B,A,N,d]."""
     return torch.cat(
         [
-            _per_head(branch.run, branch.before(x.float()), part, turns)
+            per_head(branch.run, branch.before(x.float()), part, turns)
             for branch in attention_branches(model.blocks[index])
         ],
         dim=1,
     )
 
 
-def _projection(attn: Any, part: int) -> tuple[Tensor, Tensor | None]:
-    """Find weight and bias that make queries (`part` 0), keys (1) or values (2) of an attention."""
-    if is_side_by_side(attn):
-        sizes = attn.in_split
-        own = slice(sum(sizes[: part + 1]), sum(sizes[: part + 2]))
-        bias = attn.in_proj.bias
-        return attn.in_proj.weight[own], None if bias is None else bias[own]
-    if attn.qkv is None:
-        layer = (attn.q_proj, attn.k_proj, attn.v_proj)[part]
-        return layer.weight, layer.bias
-    dim = attn.qkv.weight.shape[0] // 3
-    own = slice(part * dim, (part + 1) * dim)
-    separate = getattr(attn, ("q_bias", "k_bias", "v_bias")[part], None)
-    bias = separate if separate is not None else attn.qkv.bias
-    if bias is not None and separate is None:
-        bias = bias[own]
-    return attn.qkv.weight[own], bias
-
-
-def _per_head(attn: Any, y: Tensor, part: int, turns: Tensor | None) -> Tensor:
-    """Project tokens [B,N,D] to queries, keys or values as they meet in the block, float32 [B,A,N,d]."""
-    weight, bias = _projection(attn, part)
-    out = F.linear(y, weight.float(), None if bias is None else bias.float())
-    out = out.unflatten(-1, (-1, _widths(attn)[part])).transpose(1, 2)
-    norm = _norm(attn, part)
-    if not isinstance(norm, nn.Identity):
-        out = norm(out.to(weight.dtype)).float()  # its weights are in the stream's precision
-    if turns is not None and part != _V:
-        out = _turned(attn, out, turns)
-    if part == _V and is_differential(attn):
-        return out.repeat_interleave(2, dim=1)
-    return out if part == _Q else _repeated(attn, out, dim=1)
-
-
-def _norm(attn: Any, part: int) -> Any:
-    """Find what normalises a head's queries or keys."""
-    if part == _V:
-        return nn.Identity()
-    return getattr(attn, ("q_norm", "k_norm")[part], None) or nn.Identity()
-
-
-def _turned(attn: Any, x: Tensor, turns: Tensor) -> Tensor:
-    """Turn queries or keys [B,A,N,d] by position; sines and cosines [N,2d] or [A,N,2d] are float32."""
-    from timm.layers import apply_rot_embed_cat
-
-    return apply_rot_embed_cat(x, turns, half=getattr(attn, "rotate_half", False)).to(x.dtype)
-
-
-def _repeated(attn: Any, x: Tensor, *, dim: int) -> Tensor:
-    """Give each query head the keys or values it shares with others, where there are fewer of them."""
-    groups = getattr(attn, "num_kv_groups", 1)
-    return x if groups == 1 else x.repeat_interleave(groups, dim=dim)
-
-
 def _self_attention(
     attn: Any, x: Tensor, turns: Tensor | None, bias: Bias | None, silent: int | None
 ) -> Tensor:
     """Run self-attention on normalised tokens [B,N,D], the projection included."""
-    q, k, v = _queries_keys_values(attn, x)
-    q, k = _norm(attn, _Q)(q), _norm(attn, _K)(k)
+    q, k, v = in_own_precision(attn, x)
+    q, k = norm_of(attn, QUERIES)(q), norm_of(attn, KEYS)(k)
     if turns is not None:
-        q, k = _turned(attn, q, turns), _turned(attn, k, turns)
-    k, v = _repeated(attn, k, dim=1), _repeated(attn, v, dim=1)
+        q, k = turned(attn, q, turns), turned(attn, k, turns)
+    k, v = repeated(attn, k, dim=1), repeated(attn, v, dim=1)
     if is_differential(attn):
         mixed = _differential(attn, q, k, v, silent)
     elif bias is None:
@@ -367,25 +323,6 @@ def _self_attention(
         out = out.clone()
         out[..., silent * head_dim(attn) : (silent + 1) * head_dim(attn)] = 0
     return linear(attn.proj, out)
-
-
-def _queries_keys_values(attn: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Project tokens [B,N,D] in the block's own precision, [B,A,N,d] each, before norms and rotation."""
-    if getattr(attn, "qkv", None) is not None and getattr(attn, "q_bias", None) is None:
-        parts: Sequence[Tensor] = linear(attn.qkv, x).chunk(3, dim=-1)
-    else:
-        parts = [F.linear(x, *_projection(attn, part)) for part in (_Q, _K, _V)]
-    q, k, v = (
-        part.unflatten(-1, (-1, width)).transpose(1, 2)
-        for part, width in zip(parts, _widths(attn), strict=True)
-    )
-    return q, k, v
-
-
-def _widths(attn: Any) -> tuple[int, int, int]:
-    """Measure a head's queries, keys and values; two differential heads share values of twice the width."""
-    width = head_dim(attn)
-    return width, width, width * (2 if is_differential(attn) else 1)
 
 
 def _biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Bias) -> Tensor:
@@ -430,7 +367,7 @@ def _attention_and_mlp(part: Any, y: Tensor, silent: int | None) -> Tensor:
         hidden = hidden + part.mlp_bias
     q, k, v = (
         x.unflatten(-1, (-1, width)).transpose(1, 2)
-        for x, width in zip(projected, _widths(part), strict=True)
+        for x, width in zip(projected, widths(part), strict=True)
     )
     q, k = part.q_norm(q), part.k_norm(k)
     if is_differential(part):
